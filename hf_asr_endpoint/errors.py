@@ -1,0 +1,79 @@
+"""Every error that the package raises on purpose. A message says what is wrong, what was given, what is allowed.
+
+AsrError
+├── InvalidRequest               the request cannot be understood
+│   ├── InvalidParameter         a parameter has a value that is not allowed
+│   ├── UnknownModel             the request names a model that is not served here
+│   ├── BodyTooLarge             more bytes than the limit
+│   └── UploadTimeout            the client stopped sending
+├── InvalidAudio                 recognised as audio, but broken
+│   ├── UnsupportedAudio         not recognised as audio
+│   └── AudioTooLong             more seconds than the limit
+├── Overloaded                   the limit of concurrent requests is reached
+├── EngineError                  the model failed while working on a request
+│   └── EngineUnavailable        the engine did not start, or is shutting down
+└── ModelUnavailable             the model named in the settings cannot be had
+
+Which status each one becomes is decided in `api/errors.py` alone.
+"""
+
+from __future__ import annotations
+
+
+class AsrError(Exception):
+    """Base of the tree. `str(error)` is a sentence fit for the client."""
+
+
+class InvalidRequest(AsrError):
+    """The request cannot be understood."""
+
+
+class InvalidParameter(InvalidRequest):
+    """A parameter has a value that is not allowed, is unknown, or contradicts another one."""
+
+
+class UnknownModel(InvalidRequest):
+    """The request names a model that is not served here."""
+
+
+class BodyTooLarge(InvalidRequest):
+    """The request body exceeds its limit."""
+
+
+class UploadTimeout(InvalidRequest):
+    """The client stopped sending its body."""
+
+
+class InvalidAudio(AsrError):
+    """The bytes are of an audio format, but no audio can be decoded from them."""
+
+
+class UnsupportedAudio(InvalidAudio):
+    """The bytes are of no audio format known here."""
+
+
+class AudioTooLong(InvalidAudio):
+    """The audio decodes to more seconds than the limit."""
+
+
+class Overloaded(AsrError):
+    """The limit of concurrent requests is reached.
+
+    `retry_after_s`: seconds after which another try is reasonable.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class EngineError(AsrError):
+    """The model failed while working on a request."""
+
+
+class EngineUnavailable(EngineError):
+    """The engine did not start, or is shutting down."""
+
+
+class ModelUnavailable(AsrError):
+    """The model named in the settings cannot be had; the message says what to do."""

@@ -1,0 +1,63 @@
+"""The languages Whisper was trained on: its code for each, and its English name.
+
+Codes are Whisper's own, mostly ISO 639-1. Source: `whisper/tokenizer.py` of openai/whisper.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from hf_asr_endpoint.errors import InvalidParameter
+
+_TABLE = (
+    "en:english zh:chinese de:german es:spanish ru:russian ko:korean fr:french ja:japanese pt:portuguese "
+    "tr:turkish pl:polish ca:catalan nl:dutch ar:arabic sv:swedish it:italian id:indonesian hi:hindi "
+    "fi:finnish vi:vietnamese he:hebrew uk:ukrainian el:greek ms:malay cs:czech ro:romanian da:danish "
+    "hu:hungarian ta:tamil no:norwegian th:thai ur:urdu hr:croatian bg:bulgarian lt:lithuanian la:latin "
+    "mi:maori ml:malayalam cy:welsh sk:slovak te:telugu fa:persian lv:latvian bn:bengali sr:serbian "
+    "az:azerbaijani sl:slovenian kn:kannada et:estonian mk:macedonian br:breton eu:basque is:icelandic "
+    "hy:armenian ne:nepali mn:mongolian bs:bosnian kk:kazakh sq:albanian sw:swahili gl:galician "
+    "mr:marathi pa:punjabi si:sinhala km:khmer sn:shona yo:yoruba so:somali af:afrikaans oc:occitan "
+    "ka:georgian be:belarusian tg:tajik sd:sindhi gu:gujarati am:amharic yi:yiddish lo:lao uz:uzbek "
+    "fo:faroese ht:haitian_creole ps:pashto tk:turkmen nn:nynorsk mt:maltese sa:sanskrit "
+    "lb:luxembourgish my:myanmar bo:tibetan tl:tagalog mg:malagasy as:assamese tt:tatar haw:hawaiian "
+    "ln:lingala ha:hausa ba:bashkir jw:javanese su:sundanese yue:cantonese"
+)
+LANGUAGE_NAMES: dict[str, str] = {
+    code: name.replace("_", " ") for code, _, name in (entry.partition(":") for entry in _TABLE.split())
+}
+
+_OTHER_NAMES = {
+    "burmese": "my",
+    "castilian": "es",
+    "flemish": "nl",
+    "haitian": "ht",
+    "letzeburgesch": "lb",
+    "mandarin": "zh",
+    "moldavian": "ro",
+    "moldovan": "ro",
+    "panjabi": "pa",
+    "pushto": "ps",
+    "sinhalese": "si",
+    "valencian": "ca",
+    "jv": "jw",  # ISO 639-1's code for Javanese; Whisper kept the older one.
+}
+_CODES = {name: code for code, name in LANGUAGE_NAMES.items()} | _OTHER_NAMES
+
+
+def parse_language(text: str) -> str:
+    """Return Whisper's code for a code ("de"), an English name ("German") or a token ("<|de|>").
+
+    Raises InvalidParameter for anything else.
+    """
+    wanted = text.strip().lower().removeprefix("<|").removesuffix("|>")
+    if wanted in LANGUAGE_NAMES:
+        return wanted
+    if wanted in _CODES:
+        return _CODES[wanted]
+    close = difflib.get_close_matches(wanted, [*LANGUAGE_NAMES, *_CODES], n=3)
+    hint = f"; close to it: {', '.join(close)}" if close else ""
+    raise InvalidParameter(
+        f"language is {text!r}; allowed: one of Whisper's {len(LANGUAGE_NAMES)} languages "
+        f'by code ("de") or English name ("german"){hint}'
+    )

@@ -1,0 +1,109 @@
+"""What a caller wants and what it gets: frozen values that every layer may hold.
+
+They know nothing of HTTP, tensors or files. Times are seconds from the beginning of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+Waveform: TypeAlias = npt.NDArray[np.float32]
+"""Mono float32 in [-1, 1] at SAMPLE_RATE, shape = (n_samples,)."""
+
+Task = Literal["transcribe", "translate"]
+TASKS: tuple[Task, ...] = get_args(Task)
+
+FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""The ladder of openai/whisper's `transcribe`: each is tried when the one before fails its thresholds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodingOptions:
+    """How tokens are chosen. The defaults are Whisper's: greedy, with temperature fallback.
+
+    The filters of sampling (`top_k` … `eta_cutoff`) act only at a temperature above 0; None or the
+    neutral value switches one off. Names and meanings are those of transformers' GenerationConfig.
+    """
+
+    temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
+    """Tried in order until one passes its thresholds; 0 is greedy or beam search, above 0 samples."""
+    num_beams: int = 1
+    beam_temperature: float = 1.0
+    """Divides the logits that beam search ranks by; sampling has `temperatures` instead."""
+    early_stopping: bool | Literal["never"] = False
+    top_k: int | None = None
+    top_p: float | None = None
+    typical_p: float | None = None
+    epsilon_cutoff: float | None = None
+    eta_cutoff: float | None = None
+    max_length: int | None = None
+    """Tokens in a window, decoder prompt included."""
+    max_new_tokens: int | None = None
+    """Tokens in a window, decoder prompt left out; wins over `max_length`."""
+    min_length: int | None = None
+    min_new_tokens: int | None = None
+    use_cache: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptionOptions:
+    """What one caller wants for one recording."""
+
+    task: Task = "transcribe"
+    language: str | None = None
+    """Code as in Whisper ("de"); None detects it."""
+    decoding: DecodingOptions = field(default_factory=DecodingOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A piece of text with its times: 0 <= start <= end <= duration, and starts never go back."""
+
+    start: float
+    end: float
+    text: str
+    """As decoded: usually begins with a space, so that joined texts read well."""
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcription:
+    """The result for one recording."""
+
+    task: Task
+    language: str
+    """The language spoken, as a code ("de"), given or detected."""
+    duration_s: float
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        """All segments' text, without the leading space."""
+        return "".join(segment.text for segment in self.segments).strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """What is known of a model once it is loaded."""
+
+    device: str
+    dtype: str
+    is_multilingual: bool
+    n_mels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether transcriptions can be had now.
+
+    state: "loading" (requests wait), "ready", or "failed" (requests are refused).
+    detail: while loading, what is being waited for; when failed, why.
+    """
+
+    state: Literal["loading", "ready", "failed"]
+    detail: str = ""
+    model: ModelInfo | None = None
