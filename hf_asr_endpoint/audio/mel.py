@@ -1,0 +1,73 @@
+"""Log-mel spectrogram of a waveform that arrives in blocks.
+
+The values are those of transformers' WhisperFeatureExtractor over the whole recording (and so those of
+`log_mel_spectrogram` in openai/whisper's `audio.py`), without the waveform ever being held whole.
+"""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import torch
+
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import HOP_LENGTH, N_FFT, SAMPLE_RATE
+
+MIRRORED = N_FFT // 2  # samples reflected at both ends, which centres frame i on sample i × HOP_LENGTH
+DYNAMIC_RANGE = 8.0  # log10 units below the loudest point, where quiet is cut off
+
+
+class LogMelSpectrogram:
+    """Collects a recording's mel frames: `push` blocks of any length, then `finish` once.
+
+    The recording must have more than MIRRORED samples by then; pad a shorter one with zeros.
+    """
+
+    def __init__(self, n_mels: int) -> None:
+        self._filters = torch.from_numpy(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=n_mels))
+        self._window = torch.hann_window(N_FFT)
+        self._waiting = np.zeros(0, np.float32)  # samples from the next frame's first one on
+        self._parts: list[torch.Tensor] = []  # each (n_mels, n_frames), log10 of the power
+        self._begun = False
+        self.n_samples = 0
+
+    def push(self, block: Waveform) -> None:
+        """Add samples, shape = (n_samples,)."""
+        self.n_samples += len(block)
+        self._waiting = np.concatenate([self._waiting, block])
+        if not self._begun:
+            if self.n_samples <= MIRRORED:
+                return
+            self._waiting = np.concatenate([self._waiting[MIRRORED:0:-1], self._waiting])
+            self._begun = True
+        self._analyse()
+
+    def finish(self) -> torch.Tensor:
+        """Return the normalised spectrogram, float32, shape = (n_mels, n_samples // HOP_LENGTH)."""
+        if not self._begun:
+            raise ValueError(f"{self.n_samples} samples; a spectrogram needs more than {MIRRORED}")
+        tail = self._waiting[-MIRRORED - 1 : -1][::-1]
+        self._waiting = np.concatenate([self._waiting, tail])
+        self._analyse()
+        # The frame centred on the very end is left out, as Whisper does.
+        mel = torch.cat(self._parts, dim=1)[:, : self.n_samples // HOP_LENGTH]
+        self._parts.clear()
+        torch.maximum(mel, mel.max() - DYNAMIC_RANGE, out=mel)
+        return mel.add_(4.0).div_(4.0)
+
+    def _analyse(self) -> None:
+        n_frames = (len(self._waiting) - N_FFT) // HOP_LENGTH + 1
+        if n_frames <= 0:
+            return
+        n_used = (n_frames - 1) * HOP_LENGTH + N_FFT
+        spectrum = torch.stft(
+            torch.from_numpy(self._waiting[:n_used]),
+            N_FFT,
+            HOP_LENGTH,
+            window=self._window,
+            center=False,
+            return_complex=True,
+        )
+        power = spectrum.abs().square_()  # (n_fft // 2 + 1, n_frames)
+        self._parts.append((self._filters @ power).clamp_(min=1e-10).log10_())
+        self._waiting = self._waiting[n_frames * HOP_LENGTH :]

@@ -1,0 +1,45 @@
+"""Sample rate conversion of a stream, block by block."""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+from hf_asr_endpoint.errors import InvalidAudio
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+
+MIN_SAMPLE_RATE = 1_000  # Hz
+MAX_SAMPLE_RATE = 768_000  # Hz: the highest that recorders write; a damaged header claims more
+
+
+class Resampler:
+    """Converts mono float32 blocks from `sample_rate` to SAMPLE_RATE by librosa's default method, soxr's HQ.
+
+    librosa itself resamples whole signals only; soxr keeps the filter's state between blocks.
+    Raises InvalidAudio for a rate that no recorder writes.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
+            raise InvalidAudio(
+                f"the audio's sample rate is {sample_rate} Hz; allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
+            )
+        self.sample_rate = sample_rate
+        self._stream = (
+            None if sample_rate == SAMPLE_RATE else soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ")
+        )
+
+    def push(self, block: Waveform) -> Waveform:
+        """Take samples at `sample_rate`, return those that are finished at SAMPLE_RATE (maybe none)."""
+        return block if self._stream is None else self._convert(block, last=False)
+
+    def flush(self) -> Waveform:
+        """Return what the filter still holds. Nothing can be pushed after it."""
+        empty = np.zeros(0, np.float32)
+        return empty if self._stream is None else self._convert(empty, last=True)
+
+    def _convert(self, block: Waveform, *, last: bool) -> Waveform:
+        assert self._stream is not None
+        converted: Waveform = self._stream.resample_chunk(block, last=last)
+        return converted

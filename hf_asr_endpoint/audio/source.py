@@ -1,0 +1,70 @@
+"""Audio as a caller hands it in, and the one function that makes a waveform of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
+from hf_asr_endpoint.audio.resample import Resampler
+from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedAudio:
+    """Encoded bytes (wav, mp3, …) in a seekable file, read from its beginning.
+
+    pcm: what the caller says of bytes that carry no header of their own; never asked when they do.
+    """
+
+    file: BinaryIO
+    pcm: PcmFormat | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledAudio:
+    """Samples that need no decoding, shape = (n_samples,) or (n_channels, n_samples), at any rate in Hz."""
+
+    samples: npt.NDArray[np.float32]
+    sample_rate: int
+
+
+AudioSource = EncodedAudio | SampledAudio
+
+
+def read_waveform(source: AudioSource, *, max_duration_s: float) -> Iterator[Waveform]:
+    """Yield blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,), decoding as they are asked for.
+
+    Raises UnsupportedAudio, InvalidAudio, or AudioTooLong as soon as more than `max_duration_s` is decoded.
+    """
+    blocks = _resample(source) if isinstance(source, SampledAudio) else decode_audio(source.file, pcm=source.pcm)
+    return _limit(blocks, max_duration_s=max_duration_s)
+
+
+def _resample(audio: SampledAudio) -> Iterator[Waveform]:
+    resampler = Resampler(audio.sample_rate)
+    mono = audio.samples if audio.samples.ndim == 1 else audio.samples.mean(axis=0)
+    yield resampler.push(mono.astype(np.float32, copy=False))
+    yield resampler.flush()
+
+
+def _limit(blocks: Iterable[Waveform], *, max_duration_s: float) -> Iterator[Waveform]:
+    n_samples = 0
+    for block in blocks:
+        n_samples += len(block)
+        if n_samples > max_duration_s * SAMPLE_RATE:
+            raise AudioTooLong(
+                f"the audio is longer than {max_duration_s:g} s; allowed: at most {max_duration_s:g} s"
+            )
+        if not np.isfinite(block).all():
+            raise InvalidAudio("the audio holds samples that are infinite or not a number; allowed: numbers")
+        if len(block):
+            yield block
+    if n_samples == 0:
+        raise InvalidAudio("the audio holds no samples; allowed: a recording with at least one")
