@@ -1,0 +1,118 @@
+"""Loads a transformers Whisper directory: the model on its device, its tokenizer, its special tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import transformers
+from transformers import WhisperForConditionalGeneration
+
+from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+N_MULTILINGUAL_VOCABULARY = 51_865  # tokens; an English-only vocabulary is smaller (openai/whisper)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperCheckpoint:
+    """A loaded model in inference mode, with what its tokens mean."""
+
+    model: WhisperForConditionalGeneration
+    tokenizer: WhisperTokenizer
+    is_multilingual: bool
+
+    @property
+    def n_mels(self) -> int:
+        n_mels: int = self.model.config.num_mel_bins
+        return n_mels
+
+    @property
+    def info(self) -> ModelInfo:
+        return ModelInfo(
+            device=self.model.device.type,
+            dtype=str(self.model.dtype).removeprefix("torch."),
+            is_multilingual=self.is_multilingual,
+            n_mels=self.n_mels,
+        )
+
+
+def load_checkpoint(
+    directory: Path,
+    *,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    model_class: type[WhisperForConditionalGeneration] = WhisperForConditionalGeneration,
+) -> WhisperCheckpoint:
+    """Load `directory` onto `device`.
+
+    device "auto": CUDA, else MPS, else the CPU. dtype "auto": float16 on CUDA and MPS, float32 on the CPU.
+    Raises ModelUnavailable when the device is not there or the files cannot be loaded.
+    """
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    torch_device = _choose_device(device)
+    try:
+        model = model_class.from_pretrained(
+            directory,
+            dtype=_choose_dtype(dtype, torch_device),
+            device_map=torch_device,
+            local_files_only=True,
+        )
+        tokenizer = WhisperTokenizer.from_directory(directory)
+    except (OSError, ValueError, KeyError, RuntimeError) as exc:
+        raise ModelUnavailable(
+            f"the model in {directory} cannot be loaded ({str(exc).splitlines()[0]}); copy or download it again"
+        ) from exc
+    is_multilingual = model.config.vocab_size >= N_MULTILINGUAL_VOCABULARY
+    _complete_generation_config(model, tokenizer, is_multilingual=is_multilingual)
+    return WhisperCheckpoint(model=model.eval(), tokenizer=tokenizer, is_multilingual=is_multilingual)
+
+
+def _choose_device(device: Device) -> torch.device:
+    available = ["cpu"]
+    if torch.backends.mps.is_available():
+        available.insert(0, "mps")
+    if torch.cuda.is_available():
+        available.insert(0, "cuda")
+    if device == "auto":
+        return torch.device(available[0])
+    if device not in available:
+        raise ModelUnavailable(f"device {device!r} is not there; available: {', '.join(available)}")
+    return torch.device(device)
+
+
+def _choose_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.float16
+    chosen: torch.dtype = getattr(torch, dtype)
+    return chosen
+
+
+def _complete_generation_config(
+    model: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer, *, is_multilingual: bool
+) -> None:
+    """Add what fine-tuned checkpoints often lack, so that languages, tasks and timestamps work on them too."""
+    config = model.generation_config
+    missing: dict[str, object] = {
+        "is_multilingual": is_multilingual,
+        "no_timestamps_token_id": tokenizer.no_timestamps,
+        "prev_sot_token_id": tokenizer.sot_prev,
+        "decoder_start_token_id": tokenizer.sot,
+        "eos_token_id": tokenizer.eot,
+        "pad_token_id": tokenizer.eot,
+    }
+    if is_multilingual:
+        missing["task_to_id"] = dict(tokenizer.task_tokens)
+        missing["lang_to_id"] = {f"<|{code}|>": token for code, token in tokenizer.language_tokens.items()}
+    for name, value in missing.items():
+        if getattr(config, name, None) is None:
+            setattr(config, name, value)
+    # The prompt is always given in full (language, task), so these old instructions only cause warnings.
+    setattr(config, "forced_decoder_ids", None)  # noqa: B010 # No type declares it.

@@ -1,0 +1,52 @@
+"""Token ids by name, and ids back to text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from hf_asr_endpoint.languages import LANGUAGE_NAMES
+from hf_asr_endpoint.types import TASKS, Task
+
+_LANGUAGE_TOKEN = re.compile(r"<\|([a-z]{2,3})\|>")
+
+
+class WhisperTokenizer:
+    """The vocabulary: text tokens, then `eot` and other special tokens, then timestamps from `timestamp_begin`."""
+
+    def __init__(self, backend: Tokenizer) -> None:
+        self._backend = backend
+        self.eot = self._id("<|endoftext|>")
+        self.sot = self._id("<|startoftranscript|>")
+        self.sot_prev = self._id("<|startofprev|>")
+        self.no_timestamps = self._id("<|notimestamps|>")
+        self.timestamp_begin = self.no_timestamps + 1
+        self.task_tokens: dict[Task, int] = {task: self._id(f"<|{task}|>") for task in TASKS}
+        self.language_tokens: dict[str, int] = self._language_tokens()
+
+    @classmethod
+    def from_directory(cls, directory: Path) -> WhisperTokenizer:
+        """Load any form of tokenizer that transformers reads."""
+        return cls(AutoTokenizer.from_pretrained(directory).backend_tokenizer)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of the text tokens among `tokens`; special and timestamp tokens are left out."""
+        text: str = self._backend.decode(
+            [token for token in tokens if token < self.eot], skip_special_tokens=False
+        )
+        return text
+
+    def _id(self, content: str) -> int:
+        token = self._backend.token_to_id(content)
+        if token is None:
+            raise KeyError(content)
+        return int(token)
+
+    def _language_tokens(self) -> dict[str, int]:
+        added = self._backend.get_added_tokens_decoder()
+        matches = ((_LANGUAGE_TOKEN.fullmatch(token.content), token_id) for token_id, token in added.items())
+        return {match[1]: token_id for match, token_id in matches if match and match[1] in LANGUAGE_NAMES}
