@@ -1,0 +1,1 @@
+"""From a waveform and options to timestamped text. Knows seconds and text; knows no HTTP."""
