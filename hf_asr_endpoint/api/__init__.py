@@ -1,0 +1,1 @@
+"""HTTP: requests to options, transcriptions to bodies. Knows dialects; knows no tensors and no tokens."""

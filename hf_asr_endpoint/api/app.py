@@ -1,0 +1,61 @@
+"""Puts the dialects, the operators' routes and the middleware together into one application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hf_asr_endpoint.api.admission import Admission
+from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
+from hf_asr_endpoint.api.middleware import DrainMiddleware, RequestLogMiddleware
+from hf_asr_endpoint.api.operations import Operations
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+
+
+def create_app(transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits) -> Starlette:
+    """Return the application. It owns the transcriber: its shutdown closes it.
+
+    model_names: the names clients may use for the model; the first one is shown.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(transcriber.close)
+
+    huggingface = HuggingFaceDialect(
+        transcriber,
+        model_names=model_names,
+        limits=limits,
+        admission=Admission(limits.max_concurrent_requests),
+    )
+    operations = Operations(transcriber, model_names=model_names, limits=limits)
+    return Starlette(
+        routes=[*operations.routes(), *huggingface.routes()],
+        middleware=[Middleware(RequestLogMiddleware, failure=_failure()), Middleware(DrainMiddleware)],
+        exception_handlers={HTTPException: _unroutable},
+        lifespan=lifespan,
+    )
+
+
+async def _unroutable(request: Request, exc: Exception) -> Response:
+    """404 and 405, which Starlette raises where no dialect answers."""
+    assert isinstance(exc, HTTPException)
+    message = f"{request.method} {request.url.path}: {exc.detail}"
+    if exc.headers and "Allow" in exc.headers:
+        message += f"; allowed: {exc.headers['Allow']}"
+    return error_response(message, exc.status_code, dict(exc.headers or {}))
+
+
+def _failure() -> Response:
+    return error_response(
+        "the server failed; its log says more under the request id", 500, {"x-should-retry": "false"}
+    )

@@ -1,0 +1,97 @@
+"""Request bodies, read under limits that hold while reading."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from starlette.requests import ClientDisconnect, Request
+
+from hf_asr_endpoint.errors import BodyTooLarge, InvalidRequest, UploadTimeout
+
+SPOOL_BYTES = 2**20
+"""A body up to this size stays in memory, a larger one goes to a temporary file."""
+
+JSON_OVERHEAD_BYTES = 64 * 2**10
+"""Room for everything in a JSON body that is not base64."""
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"  # JSON's white space, and the byte order mark some clients put before it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestLimits:
+    """What a request may ask of the server."""
+
+    max_audio_bytes: int
+    max_audio_s: float
+    max_concurrent_requests: int
+    upload_idle_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Body:
+    """A body received whole, at its beginning. `is_json` is judged by its first byte, not by its headers."""
+
+    file: BinaryIO
+    is_json: bool
+
+
+async def read_body(request: Request, limits: RequestLimits) -> Body:
+    """Receive the body into a file, which the caller closes.
+
+    Raises BodyTooLarge as soon as the limit is passed (base64 in JSON may be 4/3 as long), UploadTimeout
+    when nothing arrives for a while, InvalidRequest for an empty body, ClientDisconnect.
+    """
+    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 # It is returned open.
+    try:
+        is_json = await _receive(request, limits, cast(BinaryIO, file))
+        file.seek(0)
+    except BaseException:
+        file.close()
+        raise
+    return Body(file=cast(BinaryIO, file), is_json=is_json)
+
+
+async def _receive(request: Request, limits: RequestLimits, file: BinaryIO) -> bool:
+    n_declared = _declared_length(request)
+    declares_json = "json" in request.headers.get("content-type", "").lower()
+    head, n_bytes, is_json = b"", 0, False
+    more = True
+    while more:
+        try:
+            message = await asyncio.wait_for(request.receive(), limits.upload_idle_timeout_s)
+        except TimeoutError as exc:
+            raise UploadTimeout(
+                f"the body stopped after {n_bytes} bytes; "
+                f"allowed: pauses of {limits.upload_idle_timeout_s:g} s at most"
+            ) from exc
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect()
+        part: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        head = head or part.lstrip(_BLANK)[:1]
+        n_bytes += len(part)
+        is_json = head == b"{" or (declares_json and head in (b"[", b'"'))
+        _check_length(max(n_bytes, n_declared), is_json=is_json, limits=limits)
+        if n_bytes > SPOOL_BYTES:
+            await asyncio.to_thread(file.write, part)
+        else:
+            file.write(part)
+    if not n_bytes:
+        raise InvalidRequest("the body is empty; allowed: encoded audio, or JSON with base64 audio in 'inputs'")
+    return is_json
+
+
+def _declared_length(request: Request) -> int:
+    declared = request.headers.get("content-length", "0")
+    return int(declared) if declared.isdigit() else 0
+
+
+def _check_length(n_bytes: int, *, is_json: bool, limits: RequestLimits) -> None:
+    limit = limits.max_audio_bytes
+    if is_json:
+        limit = limit * 4 // 3 + JSON_OVERHEAD_BYTES
+    if n_bytes > limit:
+        raise BodyTooLarge(f"the body has {n_bytes} bytes or more; allowed: {limit} bytes")

@@ -1,0 +1,42 @@
+"""The one table that says which HTTP status each error becomes. How a body shows it is each dialect's own."""
+
+from __future__ import annotations
+
+from hf_asr_endpoint.errors import (
+    AsrError,
+    AudioTooLong,
+    BodyTooLarge,
+    EngineError,
+    EngineUnavailable,
+    InvalidAudio,
+    InvalidParameter,
+    InvalidRequest,
+    Overloaded,
+    UnknownModel,
+    UnsupportedAudio,
+    UploadTimeout,
+)
+
+_STATUS: dict[type[AsrError], int] = {
+    InvalidRequest: 400,
+    InvalidParameter: 422,
+    UnknownModel: 404,
+    BodyTooLarge: 413,
+    UploadTimeout: 408,
+    InvalidAudio: 400,
+    UnsupportedAudio: 415,
+    AudioTooLong: 413,
+    Overloaded: 429,
+    EngineError: 500,
+    EngineUnavailable: 503,
+}
+
+
+def status_of(error: AsrError) -> int:
+    """Return the HTTP status of an error: its own class's, or the nearest base's."""
+    return next((_STATUS[base] for base in type(error).__mro__ if base in _STATUS), 500)
+
+
+def headers_of(error: AsrError) -> dict[str, str]:
+    """Return the headers that go with an error, whatever the dialect."""
+    return {"Retry-After": str(error.retry_after_s)} if isinstance(error, Overloaded) else {}

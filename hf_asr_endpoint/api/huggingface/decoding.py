@@ -1,0 +1,100 @@
+"""The generation parameters taken together: what they ask the decoder for, or which of them contradict.
+
+Whisper decodes at temperature 0 and, when the result fails its thresholds, again at higher ones, where it
+samples. `temperature` and `do_sample` replace that ladder; the other keys leave it as it is.
+"""
+
+from __future__ import annotations
+
+import json
+
+from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
+from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, DecodingOptions
+
+DEFAULT_SAMPLING_TEMPERATURE = 1.0  # of `do_sample: true` alone, as in transformers
+
+
+def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
+    """Return the options that valid parameters amount to. Raises InvalidParameter, naming both that clash."""
+    num_beams = parameters.num_beams or 1
+    temperatures = _temperatures(parameters, num_beams=num_beams)
+    _check_effects(parameters, num_beams=num_beams, samples=any(temperatures))
+    _check_lengths(parameters)
+    use_temperature_in_beams = not any(temperatures) and parameters.temperature
+    return DecodingOptions(
+        temperatures=temperatures,
+        num_beams=num_beams,
+        beam_temperature=parameters.temperature or 1.0 if use_temperature_in_beams else 1.0,
+        early_stopping=parameters.early_stopping or False,
+        top_k=parameters.top_k,
+        top_p=parameters.top_p,
+        typical_p=parameters.typical_p,
+        epsilon_cutoff=parameters.epsilon_cutoff,
+        eta_cutoff=parameters.eta_cutoff,
+        max_length=parameters.max_length,
+        max_new_tokens=parameters.max_new_tokens,
+        min_length=parameters.min_length,
+        min_new_tokens=parameters.min_new_tokens,
+        use_cache=parameters.use_cache is not False,
+    )
+
+
+def _temperatures(parameters: GenerationParameters, *, num_beams: int) -> tuple[float, ...]:
+    """Return the temperatures to sample at, (0.0,) for none, or Whisper's ladder.
+
+    A temperature samples, as everywhere with Whisper, unless `do_sample` is false or there are beams: then it
+    divides the logits that the beams are ranked by.
+    """
+    temperature, do_sample = parameters.temperature, parameters.do_sample
+    if do_sample:
+        if temperature == 0:
+            raise InvalidParameter(
+                "do_sample is true and temperature is 0, which never samples; allowed: one of the two"
+            )
+        if num_beams > 1:
+            raise InvalidParameter(
+                f"do_sample is true and num_beams is {num_beams}: "
+                "sampling inside beam search is not supported yet; allowed: one of the two"
+            )
+        return (temperature or DEFAULT_SAMPLING_TEMPERATURE,)
+    if temperature is None:
+        return FALLBACK_TEMPERATURES if do_sample is None else (0.0,)
+    if do_sample is None and num_beams == 1 and temperature > 0:
+        return (temperature,)
+    return (0.0,)
+
+
+def _check_effects(parameters: GenerationParameters, *, num_beams: int, samples: bool) -> None:
+    """Refuse what could have no effect at all beside the other parameters."""
+    if num_beams == 1 and parameters.early_stopping:
+        raise InvalidParameter(
+            f"early_stopping is {json.dumps(parameters.early_stopping)} and num_beams is 1, "
+            "which has nothing to stop; allowed: early_stopping with num_beams of 2 or more"
+        )
+    if samples:
+        return
+    why = "do_sample is false" if parameters.do_sample is False else f"temperature is {parameters.temperature}"
+    filters = {"top_k": 0, "top_p": 1, "typical_p": 1, "epsilon_cutoff": 0, "eta_cutoff": 0}
+    for name, neutral in filters.items():
+        value = getattr(parameters, name)
+        if value not in (None, neutral):
+            raise InvalidParameter(
+                f"{name} is {value} and {why}, so nothing is sampled; allowed: {name} with a temperature above 0 "
+                "and without beams, or without a temperature"
+            )
+    if num_beams == 1 and parameters.temperature not in (None, 0, 1):
+        raise InvalidParameter(
+            f"temperature is {parameters.temperature} and do_sample is false, so that it changes nothing; "
+            "allowed: one of the two, or num_beams of 2 or more"
+        )
+
+
+def _check_lengths(parameters: GenerationParameters) -> None:
+    pairs = (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens"))
+    for low_name, high_name in pairs:
+        low, high = getattr(parameters, low_name), getattr(parameters, high_name)
+        if low is not None and high is not None and low > high:
+            raise InvalidParameter(
+                f"{low_name} is {low} and {high_name} is {high}; allowed: {low_name} <= {high_name}"
+            )

@@ -1,0 +1,118 @@
+"""`parameters` to options: every key is checked for type and range, and none is ignored."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hf_asr_endpoint.api.huggingface.decoding import decoding_options
+from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
+from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.languages import parse_language
+from hf_asr_endpoint.types import TranscriptionOptions
+
+GENERATION_KEY = "generation_parameters"
+GENERATION_ALIAS = "generate_kwargs"
+"""What the toolkit of Inference Endpoints hands on, after the argument of transformers' pipeline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedParameters:
+    """What the caller wants, and whether it wants to see `chunks`."""
+
+    options: TranscriptionOptions
+    return_timestamps: bool
+
+
+def parse_parameters(parameters: object) -> ParsedParameters:
+    """Parse the `parameters` value of a JSON body; None stands for an absent one. Raises InvalidParameter."""
+    if parameters is None:
+        parameters = {}
+    if not isinstance(parameters, Mapping):
+        raise InvalidParameter(f"parameters is {_show(parameters)}; allowed: an object")
+    return _parse(parameters, from_text=False)
+
+
+def parse_query(items: Iterable[tuple[str, str]]) -> ParsedParameters:
+    """Parse a query string, which carries the same keys for bodies of raw bytes, all on one level.
+
+    Raises InvalidParameter, also for a key that is given twice.
+    """
+    parameters: dict[str, Any] = {}
+    generation: dict[str, str] = {}
+    for key, value in items:
+        target = generation if key in GenerationParameters.model_fields else parameters
+        if key in target:
+            raise InvalidParameter(f"{key} is given twice in the query string; allowed: once")
+        target[key] = value
+    return _parse({**parameters, **({GENERATION_KEY: generation} if generation else {})}, from_text=True)
+
+
+def _parse(parameters: Mapping[str, Any], *, from_text: bool) -> ParsedParameters:
+    parameters = dict(parameters)
+    if GENERATION_ALIAS in parameters:
+        if GENERATION_KEY in parameters:
+            raise InvalidParameter(f"{GENERATION_KEY} and {GENERATION_ALIAS} mean the same; allowed: one of them")
+        parameters[GENERATION_KEY] = parameters.pop(GENERATION_ALIAS)
+    try:
+        # Strings are a query's only type: there "true" is a bool and "5" a number; in JSON neither is.
+        validate = Parameters.model_validate_strings if from_text else Parameters.model_validate
+        valid = validate(parameters, strict=not from_text)
+    except ValidationError as exc:
+        raise InvalidParameter(_explain(exc)) from exc
+    generation = valid.generation_parameters or GenerationParameters.model_validate({})
+    language = _one_of("language", valid.language, generation.language)
+    return ParsedParameters(
+        options=TranscriptionOptions(
+            task=_one_of("task", valid.task, generation.task) or "transcribe",
+            language=None if language is None else parse_language(language),
+            decoding=decoding_options(generation),
+        ),
+        return_timestamps=bool(valid.return_timestamps),
+    )
+
+
+def _one_of(name: str, outer: Any, inner: Any) -> Any:
+    if outer is not None and inner is not None and outer != inner:
+        raise InvalidParameter(
+            f"{name} is {outer!r} in parameters and {inner!r} in {GENERATION_KEY}; "
+            "allowed: one of the two, or the same"
+        )
+    return inner if outer is None else outer
+
+
+def _explain(error: ValidationError) -> str:
+    """One sentence for each key that is wrong, from what the schema's fields say is allowed."""
+    sentences: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        path = [str(part) for part in detail["loc"]]
+        model: type[BaseModel] = Parameters
+        if len(path) > 1 and path[0] == GENERATION_KEY:
+            model, path = GenerationParameters, path[1:]
+        key = path[0]
+        place = "parameters" if model is Parameters else f"parameters.{GENERATION_KEY}"
+        field = model.model_fields.get(key)
+        if field is None:
+            sentences[key] = f"{place} has the unknown key {key!r}{_suggest(key, model)}"
+        else:
+            sentences[key] = f"{place}.{key} is {_show(detail['input'])}; allowed: {field.description}"
+    return "; ".join(sentences.values())
+
+
+def _suggest(key: str, model: type[BaseModel]) -> str:
+    close = difflib.get_close_matches(key, model.model_fields, n=1)
+    other = GenerationParameters if model is Parameters else Parameters
+    if key in other.model_fields:
+        return f"; it belongs in {GENERATION_KEY if model is Parameters else 'parameters'}"
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint}; allowed: {', '.join(model.model_fields)}"
+
+
+def _show(value: object) -> str:
+    text = json.dumps(value, default=repr, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,28 @@
+"""Transcriptions and errors to the task's JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hf_asr_endpoint.types import Transcription
+
+MAX_HEADER_CHARACTERS = 500
+
+
+def render_transcription(transcription: Transcription, *, return_timestamps: bool) -> dict[str, Any]:
+    """Return `{"text"}`, with `"chunks": [{"text", "timestamp": [start, end]}]` when they are wanted.
+
+    Times are seconds and always numbers. The chunks' texts joined are the text but for its leading space.
+    """
+    body: dict[str, Any] = {"text": transcription.text}
+    if return_timestamps:
+        body["chunks"] = [
+            {"text": segment.text, "timestamp": [segment.start, segment.end]} for segment in transcription.segments
+        ]
+    return body
+
+
+def render_error(message: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return body and headers: `{"error"}`, and X-Error-Message, which huggingface_hub shows first."""
+    line = " ".join(message.split()).encode("ascii", "backslashreplace").decode()
+    return {"error": message}, {"X-Error-Message": line[:MAX_HEADER_CHARACTERS]}

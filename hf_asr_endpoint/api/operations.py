@@ -1,0 +1,63 @@
+"""What platforms and operators ask a server: is it ready, and what is it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from hf_asr_endpoint import __version__
+from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.units import SAMPLE_RATE
+
+
+class Operations:
+    """`GET /health` and `GET /info`."""
+
+    def __init__(self, transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits) -> None:
+        self._transcriber = transcriber
+        self._model_names = model_names
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/health", self.health, methods=["GET"]),
+            Route("/info", self.info, methods=["GET"]),
+        ]
+
+    async def health(self, request: Request) -> JSONResponse:
+        """200 when ready; else 503, saying what is waited for or what failed."""
+        health = self._transcriber.health()
+        if health.state == "ready":
+            return JSONResponse({"status": "ready"})
+        key = "waiting_for" if health.state == "loading" else "error"
+        return JSONResponse({"status": health.state, key: health.detail}, status_code=503)
+
+    async def info(self, request: Request) -> JSONResponse:
+        """What is served, and the limits; `model` is null until it is loaded."""
+        health = self._transcriber.health()
+        model = health.model
+        return JSONResponse(
+            {
+                "server": "hf-asr-endpoint",
+                "version": __version__,
+                "task": "automatic-speech-recognition",
+                "model_id": self._model_names[0],
+                "model_names": list(self._model_names),
+                "status": health.state,
+                "model": model
+                and {
+                    "device": model.device,
+                    "dtype": model.dtype,
+                    "is_multilingual": model.is_multilingual,
+                    "n_mels": model.n_mels,
+                },
+                "sampling_rate": SAMPLE_RATE,
+                "limits": {
+                    "max_audio_bytes": self._limits.max_audio_bytes,
+                    "max_audio_s": self._limits.max_audio_s,
+                    "max_concurrent_requests": self._limits.max_concurrent_requests,
+                },
+            }
+        )

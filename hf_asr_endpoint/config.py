@@ -1,0 +1,139 @@
+"""The process's settings. One definition here makes each flag, HF_ASR_* variable and row of the README's table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ByteSize, Field
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+ENV_PREFIX = "HF_ASR_"
+
+
+def _default_cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "hf-asr-endpoint"
+
+
+def _split_names(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Read from flags, else HF_ASR_* variables, else the variables that hosting platforms set, else defaults."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    model: str = Field(
+        "embedded:whisper-base",
+        min_length=1,
+        description="What to serve: `embedded:whisper-base`, `embedded:whisper-tiny.en`, a name on the Hugging "
+        "Face Hub, or a local directory in transformers' or CTranslate2's format. Also read from `HF_MODEL_DIR`, "
+        "when it holds a model, and `HF_MODEL_ID`.",
+    )
+    revision: str | None = Field(
+        None, description="Branch, tag or commit of a model on the Hub. Also read from `HF_REVISION`."
+    )
+    served_model_names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+        (), description="Further names under which clients may ask for the model, separated by commas."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the model runs.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Precision of the weights. `auto`: float32 on the CPU, float16 elsewhere."
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` lets other machines in.")
+    port: int = Field(
+        8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one. Also read from `PORT`."
+    )
+    cache_dir: Path = Field(
+        default_factory=_default_cache_dir, description="Where converted weights are kept, once and for all."
+    )
+    max_audio_bytes: ByteSize = Field(
+        ByteSize(100 * 2**20), gt=0, description="Largest audio file of a request, such as `100MiB`."
+    )
+    max_audio_s: float = Field(6 * 3600.0, gt=0, description="Longest audio of a request, in seconds.")
+    max_concurrent_requests: int = Field(
+        64, ge=1, description="Requests under way at a time, waiting ones included; one more gets status 429."
+    )
+    upload_idle_timeout_s: float = Field(
+        60.0, gt=0, description="Longest pause in the middle of an upload, in seconds."
+    )
+    shutdown_timeout_s: int = Field(
+        30, ge=0, description="How long requests under way may go on after a signal to stop, in seconds."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, PlatformVariables(settings_cls)
+
+
+class PlatformVariables(PydanticBaseSettingsSource):
+    """The variables that the containers of Inference Endpoints, and other platforms, set."""
+
+    def __call__(self) -> dict[str, Any]:
+        return platform_settings(os.environ)
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return platform_settings(os.environ).get(field_name), field_name, False
+
+
+def platform_settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings among a platform's variables.
+
+    HF_MODEL_DIR counts only when there is a model in it: the containers name their mount point even when
+    the model is to come from HF_MODEL_ID.
+    """
+    found = {
+        "model": environ.get("HF_MODEL_ID"),
+        "revision": environ.get("HF_REVISION"),
+        "port": environ.get("PORT"),
+    }
+    directory = environ.get("HF_MODEL_DIR")
+    if directory and (Path(directory) / "config.json").is_file():
+        found["model"] = directory
+    return {name: value for name, value in found.items() if value}
+
+
+def flag_of(name: str) -> str:
+    """Return the command line's flag for a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable for a setting."""
+    return f"{ENV_PREFIX}{name.upper()}"
+
+
+def default_of(name: str) -> str:
+    """Return a setting's default as documentation shows it."""
+    if name == "cache_dir":
+        return "~/.cache/hf-asr-endpoint"
+    default = Settings.model_fields[name].default
+    if isinstance(default, ByteSize):
+        return default.human_readable()
+    if isinstance(default, float):
+        return f"{default:g}"
+    return str(default) if default not in (None, ()) else ""
+
+
+def settings_table() -> str:
+    """Return the README's table of all settings, in Markdown."""
+    rows = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = f"`{default_of(name)}`" if default_of(name) else ""
+        rows.append(f"| `{flag_of(name)}` | `{variable_of(name)}` | {default} | {field.description} |")
+    return "\n".join(rows)
