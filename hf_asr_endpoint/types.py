@@ -20,18 +20,22 @@ TASKS: tuple[Task, ...] = get_args(Task)
 FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The ladder of openai/whisper's `transcribe`: each is tried when the one before fails its thresholds."""
 
+DEFAULT_NUM_BEAMS = 5
+"""The default of openai/whisper's command line, and of faster-whisper and whisper.cpp."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingOptions:
-    """How tokens are chosen. The defaults are Whisper's: greedy, with temperature fallback.
+    """How tokens are chosen. The defaults are those of Whisper's command line: beams, and temperature fallback.
 
     The filters of sampling (`top_k` … `eta_cutoff`) act only at a temperature above 0; None or the
     neutral value switches one off. Names and meanings are those of transformers' GenerationConfig.
     """
 
     temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
-    """Tried in order until one passes its thresholds; 0 is greedy or beam search, above 0 samples."""
-    num_beams: int = 1
+    """Tried in order until one passes its thresholds; 0 searches with beams, above 0 samples."""
+    num_beams: int = DEFAULT_NUM_BEAMS
+    """Beams at temperature 0; 1 is greedy. Sampling has none."""
     beam_temperature: float = 1.0
     """Divides the logits that beam search ranks by; sampling has `temperatures` instead."""
     early_stopping: bool | Literal["never"] = False

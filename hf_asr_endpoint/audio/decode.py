@@ -166,16 +166,20 @@ class _FrameConverter:
 
     def __init__(self, frame: av.AudioFrame) -> None:
         self._format = _frame_format(frame)
-        self._to_float = av.AudioResampler(format="fltp")
+        # Interleaved, because PyAV's to_ndarray reads past the planes of a planar frame with 8 channels or more.
+        self._to_float = av.AudioResampler(format="flt")
+        self._n_channels = frame.layout.nb_channels
         self._resampler = Resampler(frame.sample_rate)
 
     def takes(self, frame: av.AudioFrame) -> bool:
         return _frame_format(frame) == self._format
 
     def push(self, frame: av.AudioFrame) -> Waveform:
-        planes = [part.to_ndarray() for part in self._to_float.resample(frame)]  # each (n_channels, n_samples)
-        samples = np.concatenate(planes, axis=1) if planes else np.zeros((1, 0), np.float32)
-        return self._resampler.push(samples.mean(axis=0))
+        parts = [part.to_ndarray()[0] for part in self._to_float.resample(frame)]  # (n_samples × n_channels,)
+        samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        return self._resampler.push(
+            samples.reshape(-1, self._n_channels) @ np.full(self._n_channels, 1 / self._n_channels, np.float32)
+        )
 
     def flush(self) -> Waveform:
         return self._resampler.flush()

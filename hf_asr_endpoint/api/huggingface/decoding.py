@@ -10,22 +10,24 @@ import json
 
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, DecodingOptions
+from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, FALLBACK_TEMPERATURES, DecodingOptions
 
 DEFAULT_SAMPLING_TEMPERATURE = 1.0  # of `do_sample: true` alone, as in transformers
 
 
 def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
     """Return the options that valid parameters amount to. Raises InvalidParameter, naming both that clash."""
-    num_beams = parameters.num_beams or 1
-    temperatures = _temperatures(parameters, num_beams=num_beams)
-    _check_effects(parameters, num_beams=num_beams, samples=any(temperatures))
+    temperatures = _temperatures(parameters)
+    searches = 0.0 in temperatures
+    num_beams = parameters.num_beams or (DEFAULT_NUM_BEAMS if searches else 1)
+    _check_search(parameters, num_beams=num_beams)
+    if temperatures == (0.0,):
+        _check_no_sampling(parameters, num_beams=num_beams)
     _check_lengths(parameters)
-    use_temperature_in_beams = not any(temperatures) and parameters.temperature
     return DecodingOptions(
         temperatures=temperatures,
         num_beams=num_beams,
-        beam_temperature=parameters.temperature or 1.0 if use_temperature_in_beams else 1.0,
+        beam_temperature=(parameters.temperature or 1.0) if searches else 1.0,
         early_stopping=parameters.early_stopping or False,
         top_k=parameters.top_k,
         top_p=parameters.top_p,
@@ -40,13 +42,13 @@ def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
     )
 
 
-def _temperatures(parameters: GenerationParameters, *, num_beams: int) -> tuple[float, ...]:
+def _temperatures(parameters: GenerationParameters) -> tuple[float, ...]:
     """Return the temperatures to sample at, (0.0,) for none, or Whisper's ladder.
 
-    A temperature samples, as everywhere with Whisper, unless `do_sample` is false or there are beams: then it
-    divides the logits that the beams are ranked by.
+    A temperature samples, as everywhere with Whisper, unless `do_sample` is false or beams are asked for:
+    then it divides the logits that the beams are ranked by.
     """
-    temperature, do_sample = parameters.temperature, parameters.do_sample
+    temperature, do_sample, num_beams = parameters.temperature, parameters.do_sample, parameters.num_beams or 1
     if do_sample:
         if temperature == 0:
             raise InvalidParameter(
@@ -65,23 +67,24 @@ def _temperatures(parameters: GenerationParameters, *, num_beams: int) -> tuple[
     return (0.0,)
 
 
-def _check_effects(parameters: GenerationParameters, *, num_beams: int, samples: bool) -> None:
-    """Refuse what could have no effect at all beside the other parameters."""
+def _check_search(parameters: GenerationParameters, *, num_beams: int) -> None:
     if num_beams == 1 and parameters.early_stopping:
         raise InvalidParameter(
-            f"early_stopping is {json.dumps(parameters.early_stopping)} and num_beams is 1, "
-            "which has nothing to stop; allowed: early_stopping with num_beams of 2 or more"
+            f"early_stopping is {json.dumps(parameters.early_stopping)} without beams, which leaves nothing to stop; "
+            "allowed: early_stopping with num_beams of 2 or more"
         )
-    if samples:
-        return
+
+
+def _check_no_sampling(parameters: GenerationParameters, *, num_beams: int) -> None:
+    """Refuse what could only act on sampling, where nothing is sampled."""
     why = "do_sample is false" if parameters.do_sample is False else f"temperature is {parameters.temperature}"
     filters = {"top_k": 0, "top_p": 1, "typical_p": 1, "epsilon_cutoff": 0, "eta_cutoff": 0}
     for name, neutral in filters.items():
         value = getattr(parameters, name)
         if value not in (None, neutral):
             raise InvalidParameter(
-                f"{name} is {value} and {why}, so nothing is sampled; allowed: {name} with a temperature above 0 "
-                "and without beams, or without a temperature"
+                f"{name} is {value} and {why}, so that nothing is sampled; allowed: {name} with a temperature "
+                "above 0 and without num_beams, or without a temperature"
             )
     if num_beams == 1 and parameters.temperature not in (None, 0, 1):
         raise InvalidParameter(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,11 +14,10 @@ from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import Body, RequestLimits, read_body
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.errors import headers_of, status_of
-from hf_asr_endpoint.api.huggingface.inputs import parse_inputs, parse_pcm_type
-from hf_asr_endpoint.api.huggingface.parameters import ParsedParameters, parse_parameters, parse_query
 from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
-from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, read_waveform
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest, UnknownModel
+from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
+from hf_asr_endpoint.audio.source import read_waveform
+from hf_asr_endpoint.errors import AsrError, InvalidRequest, UnknownModel
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 PATHS = (
@@ -31,12 +29,6 @@ PATHS = (
     "/models/{model:path}",
     "/hf-inference/models/{model:path}",
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Parsed:
-    audio: AudioSource
-    parameters: ParsedParameters
 
 
 class HuggingFaceDialect:
@@ -78,40 +70,17 @@ class HuggingFaceDialect:
         if name is not None and name not in self._model_names:
             raise UnknownModel(f"model {name!r} is not served here; allowed: {', '.join(self._model_names)}")
 
-    def _parse(self, request: Request, body: Body) -> _Parsed:
-        if body.is_json:
-            return self._parse_json(request, body.file.read())
-        pcm = parse_pcm_type(request.headers.get("content-type"))
-        return _Parsed(
-            audio=EncodedAudio(file=body.file, pcm=pcm),
-            parameters=parse_query(request.query_params.multi_items()),
-        )
-
-    def _parse_json(self, request: Request, content: bytes) -> _Parsed:
+    def _parse(self, request: Request, body: Body) -> ParsedRequest:
+        query = request.query_params.multi_items()
+        if not body.is_json:
+            return parse_raw(body.file, media_type=request.headers.get("content-type"), query=query)
         try:
-            document = json.loads(content)
+            document = json.loads(body.file.read())
         except ValueError as exc:
             raise InvalidRequest(
                 f"the body begins like JSON but is not valid ({exc}); allowed: encoded audio, or JSON"
             ) from exc
-        if not isinstance(document, dict) or "inputs" not in document:
-            raise InvalidRequest(
-                'the JSON body has no "inputs"; allowed: {"inputs": "<base64>", "parameters": {…}}'
-            )
-        if unknown := sorted(document.keys() - {"inputs", "parameters"}):
-            raise InvalidParameter(
-                f'the JSON body has the unknown key {unknown[0]!r}; allowed: "inputs", "parameters"'
-            )
-        query = request.query_params.multi_items()
-        if query and document.get("parameters") is not None:
-            raise InvalidParameter(
-                f"parameters are given in the body and in the query string ({query[0][0]!r}); "
-                "allowed: one of the two"
-            )
-        return _Parsed(
-            audio=parse_inputs(document["inputs"], max_audio_bytes=self._limits.max_audio_bytes),
-            parameters=parse_query(query) if query else parse_parameters(document.get("parameters")),
-        )
+        return parse_document(document, query=query, max_audio_bytes=self._limits.max_audio_bytes)
 
 
 def error_response(message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:

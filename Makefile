@@ -1,0 +1,31 @@
+PYTHON ?= python3
+SPEECH ?= ../shared/speech
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test bench-wer clean
+
+help: ## Show these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: .venv/.embedded ## Serve a model over HTTP (optional: PORT=8000 HOST=127.0.0.1 MODEL=embedded:whisper-base)
+	$(BIN)/hf-asr serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model $(MODEL))
+
+test: .venv/.test ## Check style and types, run the test suite
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: MODEL= SPEECH=folder with manifest.jsonl)
+	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
+
+clean: ## Remove the virtual environment and everything generated
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+
+# One stamp for each set of optional dependencies, so that a second run starts at once.
+.venv/.%: pyproject.toml constraints.txt
+	@echo "installing into .venv: a minute or two, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$*]'
+	@touch $@

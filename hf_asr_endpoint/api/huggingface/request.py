@@ -1,0 +1,63 @@
+"""A whole request of the task, whichever way it came: audio and what is wanted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from hf_asr_endpoint.api.huggingface.inputs import parse_inputs, parse_pcm_type
+from hf_asr_endpoint.api.huggingface.parameters import ParsedParameters, parse_parameters, parse_query
+from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio
+from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
+
+KEYS = ("inputs", "parameters")
+
+Query = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRequest:
+    """Nothing is left to check but whether the audio decodes."""
+
+    audio: AudioSource
+    parameters: ParsedParameters
+
+
+def parse_document(document: object, *, query: Query = (), max_audio_bytes: int) -> ParsedRequest:
+    """Parse `{"inputs", "parameters"?}`, from JSON or as Python values. Raises InvalidRequest and its kinds.
+
+    query: parameters from the query string, which may stand in for those in the document.
+    """
+    if not isinstance(document, dict) or "inputs" not in document:
+        raise InvalidRequest(
+            f'the request has no "inputs": it {_describe(document)}; '
+            'allowed: {"inputs": "<base64 of an audio file>", "parameters": {…}}'
+        )
+    if unknown := sorted(str(key) for key in document if key not in KEYS):
+        raise InvalidParameter(f"the request has the unknown key {unknown[0]!r}; allowed: {', '.join(KEYS)}")
+    parameters = document.get("parameters")
+    if query and parameters is not None:
+        raise InvalidParameter(
+            f"parameters are given in the body and in the query string ({query[0][0]!r}); allowed: one of the two"
+        )
+    return ParsedRequest(
+        audio=parse_inputs(document["inputs"], max_audio_bytes=max_audio_bytes),
+        parameters=parse_query(query) if query else parse_parameters(parameters),
+    )
+
+
+def parse_raw(file: BinaryIO, *, media_type: str | None, query: Query) -> ParsedRequest:
+    """Parse a body that is the audio file itself; its parameters are in the query string.
+
+    media_type: asked only for what it says of samples that come without a header. Raises InvalidParameter.
+    """
+    return ParsedRequest(
+        audio=EncodedAudio(file=file, pcm=parse_pcm_type(media_type)), parameters=parse_query(query)
+    )
+
+
+def _describe(document: object) -> str:
+    if isinstance(document, dict):
+        return f"has the keys {sorted(map(str, document))}"
+    return f"is of type {type(document).__name__}"

@@ -1,0 +1,66 @@
+"""A server as a user runs it: its own process, a free port, stopped by its process id."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 30.0
+POLL_INTERVAL_S = 0.05
+
+_LISTENING = re.compile(r"listening on (http://\S+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A running server. `log` is the file its standard error goes to."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextmanager
+def run_server(*flags: str, env: Mapping[str, str] | None = None, wait_ready: bool = True) -> Iterator[Server]:
+    """Run `hf-asr serve --port 0` with more flags, wait until it is ready, stop it at the end."""
+    with tempfile.TemporaryDirectory() as directory:
+        log = Path(directory) / "log"
+        command = [sys.executable, "-m", "hf_asr_endpoint", "serve", "--port", "0", *flags]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stderr=output, stdin=subprocess.DEVNULL, env=env)
+        try:
+            server = Server(url=_wait_for_url(process, log), process=process, log=log)
+            if wait_ready:
+                _wait_until_ready(server)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(STOP_TIMEOUT_S)
+
+
+def _wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while process.poll() is None and time.monotonic() < deadline:
+        if found := _LISTENING.search(log.read_text()):
+            return found[1]
+        time.sleep(POLL_INTERVAL_S)
+    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while server.process.poll() is None and time.monotonic() < deadline:
+        if requests.get(f"{server.url}/health", timeout=START_TIMEOUT_S).ok:
+            return
+        time.sleep(POLL_INTERVAL_S)
+    raise RuntimeError(f"the server did not become ready:\n{server.log.read_text()}")
