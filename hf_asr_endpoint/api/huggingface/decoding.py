@@ -70,7 +70,7 @@ def _temperatures(parameters: GenerationParameters) -> tuple[float, ...]:
 def _check_search(parameters: GenerationParameters, *, num_beams: int) -> None:
     if num_beams == 1 and parameters.early_stopping:
         raise InvalidParameter(
-            f"early_stopping is {json.dumps(parameters.early_stopping)} without beams, which leaves nothing to stop; "
+            f"early_stopping is {json.dumps(parameters.early_stopping)} without beams to stop; "
             "allowed: early_stopping with num_beams of 2 or more"
         )
 

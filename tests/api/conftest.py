@@ -1,0 +1,88 @@
+"""The application in this process, over a real socket, with a fake Transcriber behind it."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import pytest
+import soundfile
+import uvicorn
+from starlette.types import ASGIApp
+
+from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from tests.fakes import FakeTranscriber
+
+MODEL_NAMES = ("openai/whisper-base", "whisper-base")
+STOP_TIMEOUT_S = 20.0
+
+Serve = Callable[..., str]
+"""Serves a Transcriber (and limits) until the test ends; returns the URL."""
+
+
+@contextmanager
+def serve_app(app: ASGIApp) -> Iterator[str]:
+    """Run an application on a free port, in a thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(STOP_TIMEOUT_S)
+        listener.close()
+
+
+def make_limits(**changes: float) -> RequestLimits:
+    """Return limits small enough for tests, some of them changed."""
+    values = {
+        "max_audio_bytes": 300_000,
+        "max_audio_s": 30.0,
+        "max_concurrent_requests": 4,
+        "upload_idle_timeout_s": 5.0,
+    }
+    return RequestLimits(**{**values, **changes})  # type: ignore[arg-type] # Each value has its field's type.
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    with ExitStack() as stack:
+
+        def start(transcriber: Transcriber, **limits: float) -> str:
+            app = create_app(transcriber, model_names=MODEL_NAMES, limits=make_limits(**limits))
+            return stack.enter_context(serve_app(app))
+
+        yield start
+
+
+@pytest.fixture
+def transcriber() -> Iterator[FakeTranscriber]:
+    fake = FakeTranscriber()
+    yield fake
+    fake.release()
+
+
+@pytest.fixture
+def url(serve: Serve, transcriber: FakeTranscriber) -> str:
+    return serve(transcriber)
+
+
+@pytest.fixture(scope="session")
+def wav() -> bytes:
+    """One second of a quiet tone, 16 kHz."""
+    return make_wav(16_000)
+
+
+def make_wav(n_samples: int) -> bytes:
+    file = io.BytesIO()
+    tone = 0.1 * np.sin(np.arange(n_samples) * 2 * np.pi * 440 / 16_000)
+    soundfile.write(file, tone, 16_000, format="WAV", subtype="PCM_16")
+    return file.getvalue()

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hf_asr_endpoint.api.huggingface.parameters import parse_parameters, parse_query
+from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
+from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.types import TranscriptionOptions
+
+SCHEMA_KEYS = {
+    *("do_sample", "early_stopping", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens"),
+    *("min_length", "min_new_tokens", "num_beam_groups", "num_beams", "penalty_alpha", "temperature"),
+    *("top_k", "top_p", "typical_p", "use_cache"),
+}
+EXTENSIONS = {"language", "task"}
+
+
+def test_all_keys_of_the_task_and_the_extensions_are_known() -> None:
+    assert set(GenerationParameters.model_fields) == SCHEMA_KEYS | EXTENSIONS
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"generation_parameters": {}}, {"generation_parameters": None}])
+def test_nothing_asked_for_is_the_default(parameters: object) -> None:
+    parsed = parse_parameters(parameters)
+    assert parsed.options == TranscriptionOptions()
+    assert parsed.return_timestamps is False
+
+
+def test_null_means_not_given() -> None:
+    everything = dict.fromkeys(SCHEMA_KEYS | EXTENSIONS)
+    assert parse_parameters({"generation_parameters": everything}).options == TranscriptionOptions()
+
+
+def test_timestamps_are_asked_for() -> None:
+    assert parse_parameters({"return_timestamps": True}).return_timestamps is True
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        pytest.param({"language": "German", "task": "translate"}, id="beside"),
+        pytest.param({"generation_parameters": {"language": "de", "task": "translate"}}, id="inside"),
+        pytest.param({"language": "de", "generate_kwargs": {"task": "translate"}}, id="the toolkit's name"),
+        pytest.param({"language": "<|de|>", "generation_parameters": {"task": "translate"}}, id="token"),
+    ],
+)
+def test_language_and_task(parameters: dict[str, Any]) -> None:
+    options = parse_parameters(parameters).options
+    assert (options.language, options.task) == ("de", "translate")
+
+
+BAD_VALUES = [
+    ("do_sample", "yes"),
+    ("do_sample", 1),
+    ("early_stopping", "always"),
+    ("early_stopping", 3),
+    ("epsilon_cutoff", -0.1),
+    ("epsilon_cutoff", 1.0),
+    ("eta_cutoff", 1.0),
+    ("eta_cutoff", "0.1"),
+    ("max_length", 4),
+    ("max_length", 449),
+    ("max_new_tokens", 0),
+    ("max_new_tokens", 445),
+    ("max_new_tokens", 10.0),
+    ("min_length", -1),
+    ("min_new_tokens", 445),
+    ("num_beam_groups", 0),
+    ("num_beam_groups", 2),
+    ("num_beams", 0),
+    ("num_beams", 17),
+    ("num_beams", True),
+    ("penalty_alpha", -1.0),
+    ("penalty_alpha", 0.6),
+    ("temperature", -0.1),
+    ("temperature", float("nan")),
+    ("temperature", float("inf")),
+    ("temperature", "0.2"),
+    ("top_k", -1),
+    ("top_k", 2.5),
+    ("top_p", 0.0),
+    ("top_p", 1.1),
+    ("typical_p", 0.0),
+    ("use_cache", "false"),
+    ("task", "summarise"),
+    ("language", 5),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD_VALUES)
+def test_a_bad_value_is_refused_with_what_was_given_and_what_is_allowed(key: str, value: object) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        parse_parameters({"generation_parameters": {key: value}})
+    message = str(refused.value)
+    assert message.startswith(f"parameters.generation_parameters.{key} is ")
+    assert message.count(f".{key} is ") == 1
+    assert f"allowed: {GenerationParameters.model_fields[key].description}" in message
+
+
+@pytest.mark.parametrize("key", sorted(SCHEMA_KEYS))
+def test_each_key_has_a_value_that_is_refused(key: str) -> None:
+    assert key in dict(BAD_VALUES)
+
+
+def test_what_is_not_supported_yet_is_refused_by_name() -> None:
+    with pytest.raises(
+        InvalidParameter, match=r"return_timestamps is \"word\".*word timestamps.*not supported yet"
+    ):
+        parse_parameters({"return_timestamps": "word"})
+    with pytest.raises(InvalidParameter, match=r"num_beam_groups is 2.*diverse beam search is not supported yet"):
+        parse_parameters({"generation_parameters": {"num_beam_groups": 2, "num_beams": 4}})
+    with pytest.raises(InvalidParameter, match=r"penalty_alpha is 0\.6.*contrastive search is not supported yet"):
+        parse_parameters({"generation_parameters": {"penalty_alpha": 0.6, "top_k": 4}})
+
+
+def test_neutral_values_of_what_is_not_supported_are_fine() -> None:
+    parameters = {"num_beam_groups": 1, "penalty_alpha": 0.0}
+    assert parse_parameters({"generation_parameters": parameters}).options == TranscriptionOptions()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        pytest.param({"chunk_length_s": 30}, "unknown key 'chunk_length_s'", id="unknown"),
+        pytest.param({"num_beams": 2}, "it belongs in generation_parameters", id="wrong level"),
+        pytest.param(
+            {"generation_parameters": {"return_timestamps": True}}, "it belongs in parameters", id="inside"
+        ),
+        pytest.param({"generation_parameters": {"num_beam": 2}}, "did you mean 'num_beams'", id="misspelt"),
+        pytest.param({"generation_parameters": [1]}, "allowed: an object", id="not an object"),
+        pytest.param([1], "parameters is [1]; allowed: an object", id="list"),
+        pytest.param("x" * 500, "...; allowed: an object", id="long text"),
+        pytest.param({"language": "Klingon"}, "language is 'Klingon'", id="language"),
+        pytest.param(
+            {"language": "de", "generation_parameters": {"language": "fr"}},
+            "'de' in parameters",
+            id="two languages",
+        ),
+        pytest.param(
+            {"generation_parameters": {}, "generate_kwargs": {}}, "mean the same", id="two names for the same"
+        ),
+        pytest.param(
+            {"return_timestamps": 3, "generation_parameters": {"top_k": "a", "top_p": 7}}, "top_p is 7", id="three"
+        ),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(parameters: object, message: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        parse_parameters(parameters)
+    assert message in str(refused.value)
+    assert len(str(refused.value)) < 600
+
+
+def test_a_query_string_carries_the_same_keys_on_one_level() -> None:
+    parsed = parse_query([("return_timestamps", "true"), ("language", "fr"), ("max_new_tokens", "20")])
+    assert parsed.return_timestamps is True
+    assert parsed.options.language == "fr"
+    assert parsed.options.decoding.max_new_tokens == 20
+
+
+@pytest.mark.parametrize(("text", "value"), [("never", "never"), ("true", True), ("false", False)])
+def test_a_query_string_has_all_values_of_early_stopping(text: str, value: object) -> None:
+    assert parse_query([("early_stopping", text)]).options.decoding.early_stopping == value
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([("num_beams", "two")], 'num_beams is "two"'),
+        ([("beams", "2")], "unknown key 'beams'"),
+        ([("task", "translate"), ("task", "transcribe")], "task is given twice"),
+        ([("num_beams", "2"), ("num_beams", "2")], "num_beams is given twice"),
+        ([("generation_parameters", "{}")], "generation_parameters is"),
+    ],
+)
+def test_a_bad_query_string_is_refused(items: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        parse_query(items)
+    assert message in str(refused.value)

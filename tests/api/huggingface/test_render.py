@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from hf_asr_endpoint.api.huggingface.render import MAX_HEADER_CHARACTERS, render_error, render_transcription
+from hf_asr_endpoint.types import Segment, Transcription
+
+TRANSCRIPTION = Transcription(
+    task="transcribe",
+    language="en",
+    duration_s=4.0,
+    segments=(
+        Segment(start=0.0, end=1.5, text=" One two.", tokens=(1, 2)),
+        Segment(start=1.5, end=3.25, text=" Three.", tokens=(3,)),
+    ),
+)
+
+
+def test_text_alone() -> None:
+    assert render_transcription(TRANSCRIPTION, return_timestamps=False) == {"text": "One two. Three."}
+
+
+def test_chunks_have_times_as_numbers_and_join_to_the_text() -> None:
+    body = render_transcription(TRANSCRIPTION, return_timestamps=True)
+    assert body["chunks"] == [
+        {"text": " One two.", "timestamp": [0.0, 1.5]},
+        {"text": " Three.", "timestamp": [1.5, 3.25]},
+    ]
+    assert "".join(chunk["text"] for chunk in body["chunks"]).strip() == body["text"]
+
+
+def test_silence_has_no_chunks() -> None:
+    silence = Transcription(task="transcribe", language="en", duration_s=1.0, segments=())
+    assert render_transcription(silence, return_timestamps=True) == {"text": "", "chunks": []}
+
+
+def test_an_error_goes_into_body_and_header() -> None:
+    body, headers = render_error("wrong:\n'é' \N{CJK UNIFIED IDEOGRAPH-4E2D}")
+    assert body == {"error": "wrong:\n'é' \N{CJK UNIFIED IDEOGRAPH-4E2D}"}
+    assert headers == {"X-Error-Message": "wrong: '\\xe9' \\u4e2d"}
+
+
+def test_a_long_error_is_whole_in_the_body_and_cut_in_the_header() -> None:
+    body, headers = render_error("x" * 10_000)
+    assert len(body["error"]) == 10_000
+    assert len(headers["X-Error-Message"]) == MAX_HEADER_CHARACTERS

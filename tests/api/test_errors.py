@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from hf_asr_endpoint import errors
+from hf_asr_endpoint.api.errors import headers_of, status_of
+from hf_asr_endpoint.errors import AsrError, Overloaded
+
+STATUSES = {
+    "AsrError": 500,
+    "InvalidRequest": 400,
+    "InvalidParameter": 422,
+    "UnknownModel": 404,
+    "BodyTooLarge": 413,
+    "UploadTimeout": 408,
+    "InvalidAudio": 400,
+    "UnsupportedAudio": 415,
+    "AudioTooLong": 413,
+    "Overloaded": 429,
+    "EngineError": 500,
+    "EngineUnavailable": 503,
+    "ModelUnavailable": 500,
+}
+
+
+def make_error(name: str) -> AsrError:
+    kind: type[AsrError] = getattr(errors, name)
+    return Overloaded("full", retry_after_s=3) if kind is Overloaded else kind("wrong")
+
+
+def test_every_error_of_the_tree_is_listed() -> None:
+    tree = {
+        name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, AsrError)
+    }
+    assert tree == set(STATUSES)
+
+
+@pytest.mark.parametrize(("name", "status"), STATUSES.items())
+def test_each_error_has_its_status(name: str, status: int) -> None:
+    assert status_of(make_error(name)) == status
+
+
+def test_overload_says_when_to_try_again() -> None:
+    assert headers_of(make_error("Overloaded")) == {"Retry-After": "3"}
+    assert headers_of(make_error("InvalidAudio")) == {}

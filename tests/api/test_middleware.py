@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+import requests
+
+from tests.api.conftest import Serve
+from tests.fakes import FakeTranscriber
+
+TIMEOUT_S = 10.0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        pytest.param("/", b"not audio", 415, id="error"),
+        pytest.param("/nowhere", b"x", 404, id="no route"),
+        pytest.param("/models/other", b"x", 404, id="no model"),
+    ],
+)
+def test_every_answer_has_a_request_id(url: str, path: str, body: bytes, status: int) -> None:
+    answer = requests.post(url + path, data=body, timeout=TIMEOUT_S)
+    assert answer.status_code == status
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+@pytest.mark.parametrize("header", ["x-request-id", "X-Amzn-Trace-Id"])
+def test_the_callers_id_is_kept(url: str, wav: bytes, header: str) -> None:
+    answer = requests.post(url, data=wav, headers={header: "job-7.a:b_c"}, timeout=TIMEOUT_S)
+    assert answer.headers["x-request-id"] == "job-7.a:b_c"
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "é"], ids=["empty", "space", "long", "not ascii"])
+def test_an_id_that_is_not_plain_is_replaced(url: str, wav: bytes, given: str) -> None:
+    answer = requests.post(url, data=wav, headers={"x-request-id": given.encode("latin-1")}, timeout=TIMEOUT_S)
+    assert answer.status_code == 200
+    assert answer.headers["x-request-id"] not in ("", given)
+
+
+def test_one_line_is_logged_for_a_request(url: str, wav: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
+        requests.post(url, data=wav, headers={"x-request-id": "r1"}, timeout=TIMEOUT_S)
+        requests.get(f"{url}/health", timeout=TIMEOUT_S)
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("hf_asr_endpoint")]
+    assert line.startswith("POST / status=200 id=r1 audio_s=1.00 total_s=")
+
+
+def test_a_bug_is_answered_with_an_id_and_logged_with_its_traceback(
+    serve: Serve, wav: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = serve(FakeTranscriber(failure=ZeroDivisionError("a bug")))
+    answer = requests.post(url, data=wav, headers={"x-request-id": "r2"}, timeout=TIMEOUT_S)
+    assert answer.status_code == 500
+    assert answer.headers["x-request-id"] == "r2"
+    assert answer.headers["x-should-retry"] == "false"
+    assert "a bug" not in answer.text
+    assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
+
+
+def test_a_wrong_method_says_which_is_right(url: str) -> None:
+    answer = requests.get(f"{url}/predict", timeout=TIMEOUT_S)
+    assert answer.status_code == 405
+    assert answer.json() == {"error": "GET /predict: Method Not Allowed; allowed: POST"}
+    assert answer.headers["allow"] == "POST"

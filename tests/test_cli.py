@@ -1,0 +1,119 @@
+"""The command line as a process: what it prints, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from hf_asr_endpoint import __version__
+from hf_asr_endpoint.config import Settings, flag_of, variable_of
+from tests.server import run_server
+
+TIMEOUT_S = 60
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hf_asr_endpoint", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, env={**os.environ, **env}, check=False
+    )
+
+
+def assert_fails_with(result: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Exit code 2, and the last line is one sentence with these parts."""
+    assert result.returncode == 2, result.stderr
+    sentence = result.stderr.splitlines()[-1]
+    assert sentence.startswith("hf-asr")
+    assert "Traceback" not in result.stderr
+    for part in parts:
+        assert part in sentence
+
+
+def test_version() -> None:
+    assert run("--version").stdout.strip() == f"hf-asr {__version__}"
+
+
+def test_help_shows_every_flag_and_variable() -> None:
+    text = run("serve", "--help").stdout
+    for name in Settings.model_fields:
+        assert flag_of(name) in text
+        assert variable_of(name) in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        pytest.param([], ["required: command"], id="no command"),
+        pytest.param(["serve", "--nonsense"], ["--nonsense"], id="unknown flag"),
+        pytest.param(["serve", "--port", "x"], ["--port", "HF_ASR_PORT", "'x'"], id="bad value"),
+        pytest.param(["serve", "--model", "embedded:x"], ["'embedded:x'", "embedded:whisper-base"], id="embedded"),
+        pytest.param(["serve", "--model", "./missing"], ["'./missing'", "give a directory"], id="directory"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(arguments: list[str], parts: list[str]) -> None:
+    assert_fails_with(run(*arguments, HF_ASR_PORT="0"), *parts)
+
+
+def test_an_unreachable_hub(tmp_path: Path) -> None:
+    env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
+    result = run("serve", "--port", "0", "--model", "some/whisper", **env)
+    assert_fails_with(result, "'some/whisper'", "cannot be reached", "check the connection")
+
+
+def test_a_directory_that_is_not_whisper(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    result = run("serve", "--port", "0", "--model", str(tmp_path))
+    assert_fails_with(result, "'bert'", "not Whisper")
+
+
+def test_a_port_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert_fails_with(run("serve", "--port", port), f"port {port}", "--port")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_while_loading_ends_it_quietly(cache_dir: Path, stop: signal.Signals) -> None:
+    with run_server("--cache-dir", str(cache_dir), wait_ready=False) as server:
+        health = requests.get(f"{server.url}/health", timeout=TIMEOUT_S)
+        assert health.status_code == 503
+        assert health.json()["status"] == "loading"
+        server.process.send_signal(stop)
+        assert server.process.wait(TIMEOUT_S) in (0, -stop)
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_a_request_that_comes_while_loading_is_answered(cache_dir: Path, jfk: bytes) -> None:
+    """A quick 503 would make the JavaScript client try again at once, without end: so requests wait."""
+    flags = ("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en")
+    with run_server(*flags, wait_ready=False) as server:
+        assert requests.get(f"{server.url}/health", timeout=TIMEOUT_S).status_code == 503
+        answer = requests.post(server.url, data=jfk, timeout=TIMEOUT_S)
+        assert "ask not what your country can do" in answer.json()["text"]
+        assert requests.get(f"{server.url}/health", timeout=TIMEOUT_S).status_code == 200
+
+
+def test_settings_come_from_variables_too(cache_dir: Path) -> None:
+    env = {
+        **os.environ,
+        "HF_ASR_CACHE_DIR": str(cache_dir),
+        "HF_ASR_SERVED_MODEL_NAMES": "whisper-1,tiny",
+        "HF_MODEL_ID": "embedded:whisper-tiny.en",
+    }
+    with run_server(env=env, wait_ready=False) as server:
+        names = requests.get(f"{server.url}/info", timeout=TIMEOUT_S).json()["model_names"]
+    assert names == [
+        "openai/whisper-tiny.en",
+        "whisper-tiny.en",
+        "embedded:whisper-tiny.en",
+        "whisper-1",
+        "tiny",
+    ]

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from hf_asr_endpoint.config import Settings, default_of, flag_of, platform_settings, settings_table, variable_of
+
+PLATFORM_VARIABLES = ("HF_MODEL_ID", "HF_MODEL_DIR", "HF_REVISION", "PORT", "XDG_CACHE_HOME")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any variable that means something here."""
+    for name in (*map(variable_of, Settings.model_fields), *PLATFORM_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def model_dir(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+def test_defaults() -> None:
+    settings = Settings()
+    assert settings.model == "embedded:whisper-base"
+    assert settings.max_audio_bytes == 100 * 2**20
+    assert settings.max_audio_s == 6 * 3600
+    assert settings.cache_dir == Path("~/.cache/hf-asr-endpoint").expanduser()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("model", "openai/whisper-tiny", "openai/whisper-tiny"),
+        ("served_model_names", "a, b/c,", ("a", "b/c")),
+        ("port", "9000", 9000),
+        ("max_audio_bytes", "25MiB", 25 * 2**20),
+        ("max_audio_bytes", "1000", 1000),
+        ("max_audio_s", "12.5", 12.5),
+        ("cache_dir", "/var/cache/x", Path("/var/cache/x")),
+        ("device", "cpu", "cpu"),
+    ],
+)
+def test_a_variable_and_a_flag_mean_the_same(
+    environment: pytest.MonkeyPatch, name: str, text: str, value: Any
+) -> None:
+    assert getattr(Settings(**{name: text}), name) == value
+    environment.setenv(variable_of(name), text)
+    assert getattr(Settings(), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("port", "eighty"),
+        ("port", "70000"),
+        ("max_audio_bytes", "0"),
+        ("max_audio_s", "-1"),
+        ("max_concurrent_requests", "0"),
+        ("device", "tpu"),
+        ("log_level", "loud"),
+        ("model", ""),
+    ],
+)
+def test_bad_values_are_refused(name: str, text: str) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Settings(**{name: text})
+
+
+def test_flags_win_over_variables_and_variables_over_the_platforms(
+    environment: pytest.MonkeyPatch, model_dir: Path
+) -> None:
+    environment.setenv("HF_MODEL_ID", "platform/id")
+    assert Settings().model == "platform/id"
+    environment.setenv("HF_MODEL_DIR", str(model_dir))
+    assert Settings().model == str(model_dir)
+    environment.setenv("HF_ASR_MODEL", "own/variable")
+    assert Settings().model == "own/variable"
+    assert Settings(model="flag").model == "flag"
+
+
+def test_a_model_dir_without_a_model_leaves_it_to_the_id(tmp_path: Path) -> None:
+    """The endpoints' container always names its mount point, also when nothing is mounted there."""
+    assert platform_settings({"HF_MODEL_ID": "a/b", "HF_MODEL_DIR": str(tmp_path)}) == {"model": "a/b"}
+
+
+def test_the_platforms_port_and_revision_count(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PORT", "80")
+    environment.setenv("HF_REVISION", "main")
+    assert (Settings().port, Settings().revision) == (80, "main")
+    environment.setenv("HF_ASR_PORT", "81")
+    assert Settings().port == 81
+
+
+def test_an_empty_variable_is_no_variable(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HF_ASR_PORT", "")
+    environment.setenv("PORT", "")
+    assert Settings().port == 8000
+
+
+def test_the_cache_follows_the_desktop_standard(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert Settings().cache_dir == Path("/elsewhere/hf-asr-endpoint")
+
+
+def test_the_table_has_a_row_for_each_setting() -> None:
+    rows = settings_table().splitlines()[2:]
+    assert len(rows) == len(Settings.model_fields)
+    for row, (name, field) in zip(rows, Settings.model_fields.items(), strict=True):
+        assert flag_of(name) in row
+        assert variable_of(name) in row
+        assert default_of(name) in row
+        assert field.description
+        assert field.description in row
