@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.server import Server, run_server
 
 DATA = Path(__file__).parent / "data"
@@ -29,3 +35,22 @@ def server(cache_dir: Path) -> Iterator[Server]:
 def jfk() -> bytes:
     """An mp3 of 11 s of English speech."""
     return (DATA / "jfk.mp3").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def long_recording(jfk: bytes) -> bytes:
+    """Thirty-four seconds, more than a window: the same speech three times."""
+    waveform = np.concatenate(list(decode_audio(io.BytesIO(jfk))))
+    return make_flac(np.concatenate([waveform] * 3 + [np.zeros(SAMPLE_RATE, np.float32)]))
+
+
+@pytest.fixture(scope="session")
+def silent_minutes() -> bytes:
+    """Ten minutes in a few kilobytes."""
+    return make_flac(np.zeros(600 * SAMPLE_RATE, np.float32))
+
+
+def make_flac(waveform: Waveform) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, waveform, SAMPLE_RATE, format="FLAC")
+    return file.getvalue()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -17,6 +18,8 @@ SPOOL_BYTES = 2**20
 JSON_OVERHEAD_BYTES = 64 * 2**10
 """Room for everything in a JSON body that is not base64."""
 
+N_HEAD_BYTES = 512
+_MULTIPART = re.compile(rb"--[^\r\n]{1,70}\r\ncontent-disposition: *form-data", re.IGNORECASE)  # RFC 7578
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # JSON's white space, and the byte order mark some clients put before it
 
 
@@ -32,10 +35,10 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A body received whole, at its beginning. `is_json` is judged by its first byte, not by its headers."""
+    """A body received whole, at its beginning. Its form is judged by its bytes, not by its headers."""
 
     file: BinaryIO
-    is_json: bool
+    form: Literal["json", "multipart", "bytes"]
 
 
 async def read_body(request: Request, limits: RequestLimits) -> Body:
@@ -48,10 +51,13 @@ async def read_body(request: Request, limits: RequestLimits) -> Body:
     try:
         is_json = await _receive(request, limits, cast(BinaryIO, file))
         file.seek(0)
+        is_multipart = _MULTIPART.match(file.read(N_HEAD_BYTES)) is not None
+        file.seek(0)
     except BaseException:
         file.close()
         raise
-    return Body(file=cast(BinaryIO, file), is_json=is_json)
+    form: Literal["json", "multipart", "bytes"] = "json" if is_json else "multipart" if is_multipart else "bytes"
+    return Body(file=cast(BinaryIO, file), form=form)
 
 
 async def _receive(request: Request, limits: RequestLimits, file: BinaryIO) -> bool:

@@ -1,14 +1,16 @@
 """What the first bytes of a file say it is. Neither file names nor Content-Type headers are asked.
 
 Recognising a format decides two things: which library opens it first, and whether a file that then
-cannot be decoded is broken audio or no audio at all.
+cannot be decoded is broken audio or no audio at all. The callers' word for headerless samples counts
+only when nothing is recognised, so a few bytes that samples could hold as well must not be enough.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-N_SNIFF_BYTES = 512
+N_SNIFF_BYTES = 8_195  # the longest AAC frame, 2^13 - 1 bytes, and the header of the next one
 
 PCM_CONTAINERS = frozenset({"wav", "w64", "aiff", "au", "nist sphere", "caf"})
 """Containers of (nearly) plain samples, which libsndfile reads without surprises."""
@@ -32,13 +34,23 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, rb"\x47.{187}\x47", "mpeg transport stream"),
     (0, rb"FLV\x01", "flv"),
     (0, rb"ID3[\x02-\x04]", "mp3"),
-    (0, rb"\xff[\xf0\xf1\xf8\xf9]", "aac"),
-    (0, rb"\xff[\xe2-\xe7\xf2-\xf7\xfa-\xff]", "mp3"),
     (0, rb"\x0b\x77", "ac3"),
     # A FLAC stream with stray bytes before its marker: FFmpeg's demuxers find it, so it is audio.
     (0, rb".{1,8}fLaC", "flac"),
 )
 _COMPILED = tuple((offset, re.compile(pattern, re.DOTALL), name) for offset, pattern, name in _SIGNATURES)
+
+# kbit/s by (is MPEG-1, layer) and index in the frame header: ISO 11172-3 and 13818-3, 2.4.2.3.
+_MPEG_BIT_RATES = {
+    (True, 1): range(32, 449, 32),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_MPEG_SAMPLE_RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG-1; halved in MPEG-2, and again in MPEG-2.5
+_N_FRAME_HEADER_BYTES = 4  # of MPEG audio, and enough of AAC's 7 to recognise it
 
 
 def sniff_container(head: bytes) -> str | None:
@@ -49,4 +61,44 @@ def sniff_container(head: bytes) -> str | None:
     for offset, pattern, name in _COMPILED:
         if pattern.match(head, offset):
             return name
+    if _begins_frames(head, _mpeg_frame_bytes):
+        return "mp3"
+    if _begins_frames(head, _aac_frame_bytes):
+        return "aac"
     return None
+
+
+def _begins_frames(head: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
+    """Say whether a frame begins `head` and another one follows it, if `head` reaches that far.
+
+    Frames have no signature but 11 set bits, with which samples just below zero begin as well.
+    """
+    n_bytes = frame_bytes(head)
+    following = head[n_bytes:]
+    if n_bytes == 0 or len(following) < _N_FRAME_HEADER_BYTES:
+        return n_bytes > 0
+    return following[:2] == head[:2] and frame_bytes(following) > 0
+
+
+def _mpeg_frame_bytes(head: bytes) -> int:
+    """Return the length of the MPEG audio frame (layers I to III) that begins `head`, 0 if none does."""
+    if len(head) < _N_FRAME_HEADER_BYTES or head[0] != 0xFF or head[1] < 0xE0:
+        return 0
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)  # version: 3 is MPEG-1, 2 MPEG-2, 0 MPEG-2.5
+    bit_rate_index, sample_rate_index, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    if version == 1 or layer == 4 or bit_rate_index in (0, 15) or sample_rate_index == 3:
+        return 0
+    bit_rate = 1000 * _MPEG_BIT_RATES[version == 3, layer][bit_rate_index - 1]
+    sample_rate = _MPEG_SAMPLE_RATES[sample_rate_index] >> (0, 1, 2)[(version != 3) + (version == 0)]
+    if layer == 1:
+        return (12 * bit_rate // sample_rate + padding) * 4
+    n_samples = 576 if layer == 3 and version != 3 else 1152
+    return n_samples // 8 * bit_rate // sample_rate + padding
+
+
+def _aac_frame_bytes(head: bytes) -> int:
+    """Return the length of the AAC frame with an ADTS header that begins `head`, 0 if none does."""
+    if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
+        return 0
+    n_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return n_bytes if n_bytes > 7 else 0

@@ -17,7 +17,7 @@ from hf_asr_endpoint.api.errors import headers_of, status_of
 from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.audio.source import read_waveform
-from hf_asr_endpoint.errors import AsrError, InvalidRequest, UnknownModel
+from hf_asr_endpoint.errors import AsrError, InvalidRequest, UnknownModel, UnsupportedAudio
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 PATHS = (
@@ -72,7 +72,11 @@ class HuggingFaceDialect:
 
     def _parse(self, request: Request, body: Body) -> ParsedRequest:
         query = request.query_params.multi_items()
-        if not body.is_json:
+        if body.form == "multipart":
+            raise UnsupportedAudio(
+                "the body is a multipart form; allowed: the audio file itself (curl --data-binary @FILE), or JSON"
+            )
+        if body.form == "bytes":
             return parse_raw(body.file, media_type=request.headers.get("content-type"), query=query)
         try:
             document = json.loads(body.file.read())

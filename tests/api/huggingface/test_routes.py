@@ -145,6 +145,13 @@ def test_json_that_is_no_object_is_refused_as_such(url: str, body: bytes) -> Non
     assert 'no "inputs"' in answer.json()["error"]
 
 
+def test_a_form_is_refused_as_such(url: str, jfk: bytes) -> None:
+    """FFmpeg finds the mp3 in a form by itself, but not a wav: better a clear no than luck."""
+    answer = requests.post(url, files={"file": jfk}, timeout=TIMEOUT_S)
+    assert answer.status_code == 415
+    assert "multipart form" in answer.json()["error"]
+
+
 def test_audio_over_the_time_limit_is_413(serve: Serve, wav: bytes) -> None:
     answer = requests.post(serve(FakeTranscriber(), max_audio_s=0.5), data=wav, timeout=TIMEOUT_S)
     assert answer.status_code == 413

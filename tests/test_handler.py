@@ -1,0 +1,128 @@
+"""handler.py as the toolkit of Inference Endpoints loads it: from a model's repository, as a file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hf_asr_endpoint
+from hf_asr_endpoint.whisper.weights.resolve import resolve_model
+from tests.conftest import DATA
+
+ROOT = Path(hf_asr_endpoint.__file__).parents[1]
+TIMEOUT_S = 120
+SPOKEN = "ask not what your country can do for you"
+
+# What the toolkit does: the repository goes on sys.path, the module is loaded from its file by name. Then
+# each line of standard input is a request, answered by one line of standard output.
+TOOLKIT = """
+import base64, importlib.util, json, sys
+directory = sys.argv[1]
+sys.path.insert(0, directory)
+spec = importlib.util.spec_from_file_location("handler", directory + "/handler.py")
+module = importlib.util.module_from_spec(spec)
+sys.modules["handler"] = module
+spec.loader.exec_module(module)
+handler = module.EndpointHandler(directory)
+import hf_asr_endpoint
+print(json.dumps(hf_asr_endpoint.__file__))
+for line in sys.stdin:
+    data = json.loads(line)
+    if data.pop("as_bytes", False):
+        data["inputs"] = base64.b64decode(data["inputs"])
+    try:
+        print(json.dumps(handler(data)))
+    except Exception as exc:
+        print(json.dumps({"error": str(exc), "type": type(exc).__name__}))
+"""
+
+
+@pytest.fixture(scope="module")
+def repository(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model's repository with the three things the README says to put into it."""
+    directory = tmp_path_factory.mktemp("repository")
+    model = resolve_model("embedded:whisper-tiny.en", revision=None, cache_dir=cache_dir, report=lambda _: None)
+    for path in model.iterdir():
+        (directory / path.name).symlink_to(path)
+    shutil.copy(ROOT / "handler.py", directory)
+    shutil.copy(ROOT / "requirements.txt", directory)
+    shutil.copytree(ROOT / "hf_asr_endpoint", directory / "hf_asr_endpoint")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def answers(repository: Path) -> list[dict[str, Any]]:
+    """The handler's answers to REQUESTS, in order."""
+    lines = "".join(json.dumps(request) + "\n" for request in REQUESTS)
+    env = {**os.environ, "HF_ASR_MAX_AUDIO_S": "20"}
+    result = subprocess.run(
+        [sys.executable, "-c", TOOLKIT, str(repository)],
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=env,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    loaded_from, *answers = map(json.loads, result.stdout.splitlines())
+    assert Path(loaded_from).is_relative_to(repository)
+    return answers
+
+
+BASE64 = base64.b64encode((DATA / "jfk.mp3").read_bytes()).decode()
+REQUESTS: list[dict[str, Any]] = [
+    {"inputs": BASE64, "as_bytes": True},
+    {"inputs": BASE64},
+    {"inputs": BASE64, "parameters": {"return_timestamps": True, "generation_parameters": {"num_beams": 1}}},
+    {"inputs": {"array": [0.0] * 400, "sampling_rate": 8_000}},
+    {"inputs": "/etc/passwd"},
+    {"inputs": "https://example.org/a.wav"},
+    {"inputs": BASE64, "parameters": {"task": "translate"}},
+    {"inputs": {"array": [0.0] * 21 * 8_000, "sampling_rate": 8_000}},
+    {"audio": BASE64},
+]
+
+
+@pytest.mark.parametrize("index", [0, 1, 2], ids=["bytes", "base64", "with parameters"])
+def test_speech_is_transcribed(answers: list[dict[str, Any]], index: int) -> None:
+    assert SPOKEN in answers[index]["text"].lower().replace(",", "")
+
+
+def test_chunks_when_asked_for(answers: list[dict[str, Any]]) -> None:
+    assert answers[0].keys() == {"text"}
+    assert answers[2]["chunks"][-1]["timestamp"][1] == pytest.approx(11.0, abs=0.5)
+
+
+def test_samples(answers: list[dict[str, Any]]) -> None:
+    assert answers[3] == {"text": ""}
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        pytest.param(4, "no base64", id="path"),
+        pytest.param(5, "URLs are not opened", id="URL"),
+        pytest.param(6, "English-only", id="task"),
+        pytest.param(7, "longer than 20 s", id="limit from a variable"),
+        pytest.param(8, "has the keys ['audio']", id="no inputs"),
+    ],
+)
+def test_errors_say_what_is_wrong(answers: list[dict[str, Any]], index: int, message: str) -> None:
+    assert message in answers[index]["error"]
+
+
+def test_requirements_are_the_packages_own_but_torch() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    listed = {line for line in lines if line and not line.startswith("#")}
+    assert listed == {line for line in project["dependencies"] if not line.startswith("torch")}

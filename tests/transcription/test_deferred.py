@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+from hf_asr_endpoint.errors import EngineUnavailable, ModelUnavailable
+from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import TranscriptionOptions
+from tests.fakes import FakeTranscriber
+
+DEADLINE_S = 10.0
+WAVEFORM = [np.zeros(800, np.float32)]
+
+
+class Loading:
+    """A load that ends when the test says so, with what the test says."""
+
+    def __init__(self) -> None:
+        self.result: Transcriber | Exception = FakeTranscriber()
+        self.failures: list[Exception] = []
+        self.report: Callable[[str], None] = print
+        self.has_begun = threading.Event()
+        self.has_failed = threading.Event()
+        self._may_end = threading.Event()
+        self.has_ended = threading.Event()
+
+    def __call__(self, report: Callable[[str], None]) -> Transcriber:
+        self.report = report
+        self.has_begun.set()
+        self._may_end.wait(DEADLINE_S)
+        try:
+            if isinstance(self.result, Exception):
+                raise self.result
+            return self.result
+        finally:
+            self.has_ended.set()
+
+    def end(self, result: Transcriber | Exception) -> None:
+        self.result = result
+        self._may_end.set()
+
+    def fail(self, failure: Exception) -> None:
+        self.failures.append(failure)
+        self.has_failed.set()
+
+
+@pytest.fixture
+def loading() -> Iterator[Loading]:
+    load = Loading()
+    yield load
+    load.end(FakeTranscriber())
+
+
+@pytest.fixture
+def deferred(loading: Loading) -> DeferredTranscriber:
+    transcriber = DeferredTranscriber(loading, on_failure=loading.fail)
+    assert loading.has_begun.wait(DEADLINE_S)
+    return transcriber
+
+
+async def transcribe(transcriber: Transcriber) -> str:
+    async with asyncio.timeout(DEADLINE_S):
+        return (await transcriber.transcribe(WAVEFORM, TranscriptionOptions())).text
+
+
+def test_health_names_the_step_and_becomes_the_loaded_ones(
+    loading: Loading, deferred: DeferredTranscriber
+) -> None:
+    assert deferred.health().state == "loading"
+    loading.report("weights to be converted")
+    assert deferred.health().detail == "weights to be converted"
+    loading.end(FakeTranscriber())
+    assert asyncio.run(transcribe(deferred)) == "800 samples"
+    assert deferred.health().state == "ready"
+
+
+def test_requests_wait_for_loading_and_one_that_leaves_takes_no_other_with_it(
+    loading: Loading, deferred: DeferredTranscriber
+) -> None:
+    async def scenario() -> str:
+        leaving, staying = asyncio.create_task(transcribe(deferred)), asyncio.create_task(transcribe(deferred))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        assert leaving.cancelled()
+        loading.end(FakeTranscriber())
+        return await staying
+
+    assert asyncio.run(scenario()) == "800 samples"
+
+
+def test_a_failure_is_told_once_and_shown_to_all(loading: Loading, deferred: DeferredTranscriber) -> None:
+    loading.end(ModelUnavailable("no such model"))
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable, match="no such model"):
+            asyncio.run(transcribe(deferred))
+    assert loading.has_failed.wait(DEADLINE_S)
+    assert [str(failure) for failure in loading.failures] == ["no such model"]
+    assert (deferred.health().state, deferred.health().detail) == ("failed", "no such model")
+
+
+def test_closing_while_loading_ends_waiting_requests_and_closes_what_comes_later(
+    loading: Loading, deferred: DeferredTranscriber
+) -> None:
+    class Closing(FakeTranscriber):
+        def __init__(self) -> None:
+            super().__init__()
+            self.was_closed = threading.Event()
+
+        def close(self) -> None:
+            self.was_closed.set()
+
+    async def scenario() -> None:
+        waiting = asyncio.create_task(transcribe(deferred))
+        await asyncio.sleep(0)
+        deferred.close()
+        with pytest.raises(EngineUnavailable, match="shutting down"):
+            await waiting
+
+    asyncio.run(scenario())
+    late = Closing()
+    loading.end(late)
+    assert late.was_closed.wait(DEADLINE_S)
+    assert loading.failures == []
+
+
+def test_closing_closes_the_loaded_one(loading: Loading, deferred: DeferredTranscriber) -> None:
+    fake = FakeTranscriber()
+    loading.end(fake)
+    asyncio.run(transcribe(deferred))
+    deferred.close()
+    assert fake.is_closed
