@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import logging
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from pydantic import ValidationError
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.composition import load_transcriber, request_limits, served_names
-from hf_asr_endpoint.config import Settings, default_of, flag_of, variable_of
+from hf_asr_endpoint.config import Settings, default_of, flag_of, unknown_variables, variable_of
 from hf_asr_endpoint.errors import AsrError, ModelUnavailable
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 
@@ -29,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 2, with one sentence on stderr, for what the user can mend."""
     arguments = vars(_parser().parse_args(argv))
     del arguments["command"]
+    if unknown := unknown_variables(os.environ):
+        close = difflib.get_close_matches(unknown[0], map(variable_of, Settings.model_fields), n=1)
+        return _fail(f"the variable {unknown[0]} is no setting; {f'use {close[0]}' if close else 'unset it'}")
     try:
         settings = Settings(**{name: value for name, value in arguments.items() if value is not None})
     except ValidationError as exc:

@@ -108,6 +108,12 @@ def platform_settings(environ: Mapping[str, str]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """Return the HF_ASR_* variables that mean nothing here: misspelt, most likely."""
+    known = {variable_of(name) for name in Settings.model_fields}
+    return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in known)
+
+
 def flag_of(name: str) -> str:
     """Return the command line's flag for a setting."""
     return f"--{name.replace('_', '-')}"
@@ -124,7 +130,7 @@ def default_of(name: str) -> str:
         return "~/.cache/hf-asr-endpoint"
     default = Settings.model_fields[name].default
     if isinstance(default, ByteSize):
-        return default.human_readable()
+        return f"{default // 2**20}MiB"
     if isinstance(default, float):
         return f"{default:g}"
     return str(default) if default not in (None, ()) else ""

@@ -9,13 +9,14 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.config import Settings, flag_of, variable_of
-from tests.server import run_server
+from tests.server import Server, run_server
 
 TIMEOUT_S = 60
 
@@ -62,6 +63,17 @@ def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(arguments: list[
     assert_fails_with(run(*arguments, HF_ASR_PORT="0"), *parts)
 
 
+def test_a_misspelt_variable() -> None:
+    result = run("serve", "--port", "0", HF_ASR_MAX_AUDIO_SECONDS="5")
+    assert_fails_with(result, "HF_ASR_MAX_AUDIO_SECONDS is no setting", "use HF_ASR_MAX_AUDIO_S")
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run("serve", "--port", "0", "--cache-dir", str(tmp_path / "file" / "cache"))
+    assert_fails_with(result, "cannot be written", "--cache-dir")
+
+
 def test_an_unreachable_hub(tmp_path: Path) -> None:
     env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
     result = run("serve", "--port", "0", "--model", "some/whisper", **env)
@@ -89,6 +101,46 @@ def test_a_signal_while_loading_ends_it_quietly(cache_dir: Path, stop: signal.Si
         server.process.send_signal(stop)
         assert server.process.wait(TIMEOUT_S) in (0, -stop)
         assert "Traceback" not in server.log.read_text()
+
+
+def test_a_request_under_way_is_finished_after_a_signal(cache_dir: Path, jfk: bytes) -> None:
+    with run_server("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en") as server:
+        with begin_request(server, jfk) as connection:
+            server.process.send_signal(signal.SIGTERM)
+            assert b"ask not what your country can do" in read_to_the_end(connection)
+        assert server.process.wait(TIMEOUT_S) == -signal.SIGTERM
+
+
+def test_a_request_that_outlasts_the_shutdown_is_ended(cache_dir: Path, long_recording: bytes) -> None:
+    """Thirty-four seconds with 400 tokens for each window take far longer than the server may to end."""
+    flags = ("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en", "--shutdown-timeout-s", "1")
+    with run_server(*flags) as server:
+        with begin_request(server, long_recording, "?min_new_tokens=400") as connection:
+            server.process.send_signal(signal.SIGTERM)
+            assert b"200 OK" not in read_to_the_end(connection)
+        assert server.process.wait(TIMEOUT_S) == -signal.SIGTERM
+        assert "Traceback" not in server.log.read_text()
+
+
+def begin_request(server: Server, body: bytes, query: str = "") -> socket.socket:
+    """Send a request whose sender knows that the server works on it: it has been told to send its body."""
+    address = urlsplit(server.url)
+    connection = socket.create_connection((address.hostname, address.port), TIMEOUT_S)
+    head = f"POST /{query} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode())
+    assert connection.recv(65_536).startswith(b"HTTP/1.1 100")
+    connection.sendall(body)
+    return connection
+
+
+def read_to_the_end(connection: socket.socket) -> bytes:
+    answer = b""
+    try:
+        while part := connection.recv(65_536):
+            answer += part
+    except ConnectionResetError:
+        pass
+    return answer
 
 
 def test_a_request_that_comes_while_loading_is_answered(cache_dir: Path, jfk: bytes) -> None:

@@ -92,7 +92,7 @@ async def _receive(request: Request, limits: RequestLimits, file: BinaryIO) -> b
 
 def _declared_length(request: Request) -> int:
     declared = request.headers.get("content-length", "0")
-    return int(declared) if declared.isdigit() else 0
+    return int(declared) if declared.isdecimal() else 0
 
 
 def _check_length(n_bytes: int, *, is_json: bool, limits: RequestLimits) -> None:

@@ -49,7 +49,8 @@ _MPEG_BIT_RATES = {
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-_MPEG_SAMPLE_RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG-1; halved in MPEG-2, and again in MPEG-2.5
+_MPEG_SAMPLE_RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG-1
+_MPEG_RATE_DIVISORS = {3: 1, 2: 2, 0: 4}  # by the header's version: MPEG-1, MPEG-2, MPEG-2.5
 _N_FRAME_HEADER_BYTES = 4  # of MPEG audio, and enough of AAC's 7 to recognise it
 
 
@@ -84,15 +85,16 @@ def _mpeg_frame_bytes(head: bytes) -> int:
     """Return the length of the MPEG audio frame (layers I to III) that begins `head`, 0 if none does."""
     if len(head) < _N_FRAME_HEADER_BYTES or head[0] != 0xFF or head[1] < 0xE0:
         return 0
-    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)  # version: 3 is MPEG-1, 2 MPEG-2, 0 MPEG-2.5
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
     bit_rate_index, sample_rate_index, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
-    if version == 1 or layer == 4 or bit_rate_index in (0, 15) or sample_rate_index == 3:
+    if version not in _MPEG_RATE_DIVISORS or layer == 4 or bit_rate_index in (0, 15) or sample_rate_index == 3:
         return 0
-    bit_rate = 1000 * _MPEG_BIT_RATES[version == 3, layer][bit_rate_index - 1]
-    sample_rate = _MPEG_SAMPLE_RATES[sample_rate_index] >> (0, 1, 2)[(version != 3) + (version == 0)]
+    is_version_1 = version == 3
+    bit_rate = 1000 * _MPEG_BIT_RATES[is_version_1, layer][bit_rate_index - 1]
+    sample_rate = _MPEG_SAMPLE_RATES[sample_rate_index] // _MPEG_RATE_DIVISORS[version]
     if layer == 1:
         return (12 * bit_rate // sample_rate + padding) * 4
-    n_samples = 576 if layer == 3 and version != 3 else 1152
+    n_samples = 1152 if layer == 2 or is_version_1 else 576
     return n_samples // 8 * bit_rate // sample_rate + padding
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from hf_asr_endpoint.audio.containers import N_SNIFF_BYTES, PCM_CONTAINERS, sniff_container
-from hf_asr_endpoint.audio.resample import Resampler
+from hf_asr_endpoint.audio.resample import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Resampler, average_channels
 from hf_asr_endpoint.errors import InvalidAudio, UnsupportedAudio
 from hf_asr_endpoint.types import Waveform
 
@@ -67,9 +67,13 @@ def decode_audio(file: BinaryIO, *, pcm: PcmFormat | None = None) -> Iterator[Wa
 
 def _open_sound(file: BinaryIO) -> soundfile.SoundFile | None:
     try:
-        return soundfile.SoundFile(file)
+        sound = soundfile.SoundFile(file)
     except soundfile.SoundFileError:
         return None  # A codec that libsndfile lacks, such as MP3 in a wav: FFmpeg may have it.
+    if sound.frames == 0:
+        sound.close()
+        return None  # The length was never filled in, as in a piped wav: FFmpeg reads to the end of the file.
+    return sound
 
 
 def _open_pcm(file: BinaryIO, pcm: PcmFormat) -> soundfile.SoundFile:
@@ -82,8 +86,11 @@ def _open_pcm(file: BinaryIO, pcm: PcmFormat) -> soundfile.SoundFile:
             channels=pcm.n_channels,
             endian=pcm.byte_order,
         )
-    except soundfile.SoundFileError as exc:
-        raise InvalidAudio(f"the body cannot be read as 16-bit samples of {pcm}: {exc}") from exc
+    except (soundfile.SoundFileError, OverflowError) as exc:
+        raise InvalidAudio(
+            f"the audio is said to be 16-bit samples at {pcm.sample_rate} Hz in {pcm.n_channels} channels; "
+            f"allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, at least one channel"
+        ) from exc
 
 
 def _read_sound(sound: soundfile.SoundFile) -> Iterator[Waveform]:
@@ -92,7 +99,7 @@ def _read_sound(sound: soundfile.SoundFile) -> Iterator[Waveform]:
         n_frames = max(1, BLOCK_VALUES // sound.channels)
         try:
             while len(frames := sound.read(n_frames, dtype="float32", always_2d=True)):
-                yield resampler.push(np.ascontiguousarray(frames.mean(axis=1)))
+                yield resampler.push(average_channels(frames))
         except soundfile.SoundFileError as exc:
             raise InvalidAudio(f"the {sound.format} file is damaged: {exc}") from exc
         yield resampler.flush()

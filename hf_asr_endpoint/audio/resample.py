@@ -1,8 +1,9 @@
-"""Sample rate conversion of a stream, block by block."""
+"""Channels and sample rate of a stream to what Whisper hears, block by block."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from hf_asr_endpoint.errors import InvalidAudio
@@ -11,6 +12,15 @@ from hf_asr_endpoint.units import SAMPLE_RATE
 
 MIN_SAMPLE_RATE = 1_000  # Hz
 MAX_SAMPLE_RATE = 768_000  # Hz: the highest that recorders write; a damaged header claims more
+
+
+def average_channels(samples: npt.NDArray[np.float32]) -> Waveform:
+    """Mix samples, shape = (n_samples, n_channels), to one channel that is no louder than the loudest of them."""
+    n_channels = samples.shape[1]
+    weights = np.full(n_channels, 1 / n_channels, np.float32)
+    with np.errstate(invalid="ignore", over="ignore"):  # Infinite samples are refused by the caller of all this.
+        mono: Waveform = samples @ weights
+    return mono
 
 
 class Resampler:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
-from hf_asr_endpoint.audio.resample import Resampler
+from hf_asr_endpoint.audio.resample import Resampler, average_channels
 from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -49,7 +49,9 @@ def read_waveform(source: AudioSource, *, max_duration_s: float) -> Iterator[Wav
 
 def _resample(audio: SampledAudio) -> Iterator[Waveform]:
     resampler = Resampler(audio.sample_rate)
-    mono = audio.samples if audio.samples.ndim == 1 else audio.samples.mean(axis=0)
+    if audio.samples.size == 0:
+        return
+    mono = audio.samples if audio.samples.ndim == 1 else average_channels(audio.samples.T)
     yield resampler.push(mono.astype(np.float32, copy=False))
     yield resampler.flush()
 

@@ -11,6 +11,7 @@ import json
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, FALLBACK_TEMPERATURES, DecodingOptions
+from hf_asr_endpoint.units import MAX_PROMPT_TOKENS
 
 DEFAULT_SAMPLING_TEMPERATURE = 1.0  # of `do_sample: true` alone, as in transformers
 
@@ -94,10 +95,16 @@ def _check_no_sampling(parameters: GenerationParameters, *, num_beams: int) -> N
 
 
 def _check_lengths(parameters: GenerationParameters) -> None:
-    pairs = (("min_length", "max_length"), ("min_new_tokens", "max_new_tokens"))
-    for low_name, high_name in pairs:
+    """Refuse a least number of tokens above the most, whichever of the two ways each is counted."""
+    # The `length`s count the prompt too, which has one token at least and MAX_PROMPT_TOKENS at most.
+    pairs = (
+        ("min_length", "max_length", 0),
+        ("min_new_tokens", "max_new_tokens", 0),
+        ("min_length", "max_new_tokens", MAX_PROMPT_TOKENS),
+        ("min_new_tokens", "max_length", -1),
+    )
+    for low_name, high_name, prompt in pairs:
         low, high = getattr(parameters, low_name), getattr(parameters, high_name)
-        if low is not None and high is not None and low > high:
-            raise InvalidParameter(
-                f"{low_name} is {low} and {high_name} is {high}; allowed: {low_name} <= {high_name}"
-            )
+        if low is not None and high is not None and low > high + prompt:
+            allowed = f"{low_name} <= {high_name}" + (f" {prompt:+d}" if prompt else "")
+            raise InvalidParameter(f"{low_name} is {low} and {high_name} is {high}; allowed: {allowed}")

@@ -104,7 +104,7 @@ def _parse_samples(inputs: dict[Any, Any]) -> SampledAudio:
         raise InvalidParameter(f"inputs.sampling_rate is {rate!r}; allowed: a whole number of Hz")
     try:
         samples = np.asarray(inputs["array"], dtype=np.float32)
-    except (TypeError, ValueError) as exc:
+    except (TypeError, ValueError, OverflowError) as exc:
         raise InvalidParameter(
             f"inputs.array is not an array of numbers ({exc}); allowed: numbers in [-1, 1]"
         ) from exc

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from hf_asr_endpoint.types import Transcription
 
 MAX_HEADER_CHARACTERS = 500
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 
 
 def render_transcription(transcription: Transcription, *, return_timestamps: bool) -> dict[str, Any]:
@@ -24,5 +26,7 @@ def render_transcription(transcription: Transcription, *, return_timestamps: boo
 
 def render_error(message: str) -> tuple[dict[str, Any], dict[str, str]]:
     """Return body and headers: `{"error"}`, and X-Error-Message, which huggingface_hub shows first."""
+    # A request can hold half a surrogate pair, which no body can, and characters that no header can.
+    message = message.encode("utf-8", "backslashreplace").decode()
     line = " ".join(message.split()).encode("ascii", "backslashreplace").decode()
-    return {"error": message}, {"X-Error-Message": line[:MAX_HEADER_CHARACTERS]}
+    return {"error": message}, {"X-Error-Message": _NOT_PRINTABLE.sub("?", line)[:MAX_HEADER_CHARACTERS]}

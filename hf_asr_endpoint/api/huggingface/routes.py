@@ -80,7 +80,7 @@ class HuggingFaceDialect:
             return parse_raw(body.file, media_type=request.headers.get("content-type"), query=query)
         try:
             document = json.loads(body.file.read())
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise InvalidRequest(
                 f"the body begins like JSON but is not valid ({exc}); allowed: encoded audio, or JSON"
             ) from exc

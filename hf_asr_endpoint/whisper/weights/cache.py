@@ -9,6 +9,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from hf_asr_endpoint.errors import ModelUnavailable
+
 
 def build_once(directory: Path, build: Callable[[Path], None]) -> Path:
     """Return `directory`; if it does not exist, let `build` fill an empty one that is then renamed to it.
@@ -19,22 +21,30 @@ def build_once(directory: Path, build: Callable[[Path], None]) -> Path:
     """
     if directory.exists():
         return directory
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(directory.with_name(f"{directory.name}.lock")):
-        if directory.exists():
-            return directory
-        partial = directory.with_name(f"{directory.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            build(partial)
-            for path in partial.iterdir():
-                _flush_to_disk(path)  # A power cut must not find the rename done and the contents missing.
-            partial.rename(directory)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory.with_name(f"{directory.name}.lock")):
+            if not directory.exists():
+                _build(directory, build)
+    except OSError as exc:
+        raise ModelUnavailable(
+            f"the cache {directory.parent} cannot be written ({exc}); make room or give another --cache-dir"
+        ) from exc
     return directory
+
+
+def _build(directory: Path, build: Callable[[Path], None]) -> None:
+    partial = directory.with_name(f"{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        build(partial)
+        for path in partial.iterdir():
+            _flush_to_disk(path)  # A power cut must not find the rename done and the contents missing.
+        partial.rename(directory)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def _flush_to_disk(path: Path) -> None:

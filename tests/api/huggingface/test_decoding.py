@@ -92,6 +92,8 @@ def test_early_stopping_is_handed_on(value: object) -> None:
             {"temperature": 0.5, "do_sample": False, "num_beams": 1}, ("temperature", "do_sample"), id="no effect"
         ),
         pytest.param({"min_length": 9, "max_length": 8}, ("min_length", "max_length"), id="lengths"),
+        pytest.param({"min_length": 13, "max_new_tokens": 8}, ("min_length", "max_new_tokens"), id="mixed"),
+        pytest.param({"min_new_tokens": 8, "max_length": 8}, ("min_new_tokens", "max_length"), id="mixed too"),
         pytest.param({"min_new_tokens": 9, "max_new_tokens": 8}, ("min_new_tokens", "max_new_tokens"), id="new"),
     ],
 )

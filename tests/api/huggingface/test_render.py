@@ -38,6 +38,12 @@ def test_an_error_goes_into_body_and_header() -> None:
     assert headers == {"X-Error-Message": "wrong: '\\xe9' \\u4e2d"}
 
 
+def test_an_error_with_what_neither_body_nor_header_can_hold() -> None:
+    body, headers = render_error("half a pair \ud800, nul \0, delete \x7f")
+    assert body["error"].encode() == b"half a pair \\ud800, nul \x00, delete \x7f"
+    assert headers["X-Error-Message"] == "half a pair \\ud800, nul ?, delete ?"
+
+
 def test_a_long_error_is_whole_in_the_body_and_cut_in_the_header() -> None:
     body, headers = render_error("x" * 10_000)
     assert len(body["error"]) == 10_000
