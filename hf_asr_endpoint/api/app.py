@@ -15,7 +15,7 @@ from starlette.responses import Response
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
-from hf_asr_endpoint.api.middleware import DrainMiddleware, RequestLogMiddleware
+from hf_asr_endpoint.api.middleware import RequestLogMiddleware
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
@@ -40,7 +40,7 @@ def create_app(transcriber: Transcriber, *, model_names: tuple[str, ...], limits
     operations = Operations(transcriber, model_names=model_names, limits=limits)
     return Starlette(
         routes=[*operations.routes(), *huggingface.routes()],
-        middleware=[Middleware(RequestLogMiddleware, failure=_failure()), Middleware(DrainMiddleware)],
+        middleware=[Middleware(RequestLogMiddleware, failure=_failure())],
         exception_handlers={HTTPException: _unroutable},
         lifespan=lifespan,
     )

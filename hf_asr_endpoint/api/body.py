@@ -45,7 +45,8 @@ async def read_body(request: Request, limits: RequestLimits) -> Body:
     """Receive the body into a file, which the caller closes.
 
     Raises BodyTooLarge as soon as the limit is passed (base64 in JSON may be 4/3 as long), UploadTimeout
-    when nothing arrives for a while, InvalidRequest for an empty body, ClientDisconnect.
+    when nothing arrives for a while, InvalidRequest for an empty body, ClientDisconnect. What then still
+    arrives is thrown away by uvicorn, so that the client gets to read why.
     """
     file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 # It is returned open.
     try:
