@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-N_SNIFF_BYTES = 8_195  # the longest AAC frame, 2^13 - 1 bytes, and the header of the next one
+N_SNIFF_BYTES = 8_197  # the longest AAC frame, 2^13 - 1 bytes, and the header of the next one
 
 PCM_CONTAINERS = frozenset({"wav", "w64", "aiff", "au", "nist sphere", "caf"})
 """Containers of (nearly) plain samples, which libsndfile reads without surprises."""
@@ -51,7 +51,7 @@ _MPEG_BIT_RATES = {
 }
 _MPEG_SAMPLE_RATES = (44_100, 48_000, 32_000)  # Hz, of MPEG-1
 _MPEG_RATE_DIVISORS = {3: 1, 2: 2, 0: 4}  # by the header's version: MPEG-1, MPEG-2, MPEG-2.5
-_N_FRAME_HEADER_BYTES = 4  # of MPEG audio, and enough of AAC's 7 to recognise it
+_N_FRAME_HEADER_BYTES = 6  # 4 of MPEG audio, or enough of AAC's 7
 
 
 def sniff_container(head: bytes) -> str | None:
@@ -74,7 +74,7 @@ def _begins_frames(head: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
 
     Frames have no signature but 11 set bits, with which samples just below zero begin as well.
     """
-    n_bytes = frame_bytes(head)
+    n_bytes = frame_bytes(head) if len(head) >= _N_FRAME_HEADER_BYTES else 0
     following = head[n_bytes:]
     if n_bytes == 0 or len(following) < _N_FRAME_HEADER_BYTES:
         return n_bytes > 0
@@ -83,7 +83,7 @@ def _begins_frames(head: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
 
 def _mpeg_frame_bytes(head: bytes) -> int:
     """Return the length of the MPEG audio frame (layers I to III) that begins `head`, 0 if none does."""
-    if len(head) < _N_FRAME_HEADER_BYTES or head[0] != 0xFF or head[1] < 0xE0:
+    if head[0] != 0xFF or head[1] < 0xE0:
         return 0
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
     bit_rate_index, sample_rate_index, padding = head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
@@ -100,7 +100,10 @@ def _mpeg_frame_bytes(head: bytes) -> int:
 
 def _aac_frame_bytes(head: bytes) -> int:
     """Return the length of the AAC frame with an ADTS header that begins `head`, 0 if none does."""
-    if len(head) < 6 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
+    if head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return 0
+    sample_rate_index, n_channels = head[2] >> 2 & 15, (head[2] & 1) << 2 | head[3] >> 6
+    if sample_rate_index > 12 or n_channels == 0:
         return 0
     n_bytes = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
     return n_bytes if n_bytes > 7 else 0

@@ -89,7 +89,7 @@ def _open_pcm(file: BinaryIO, pcm: PcmFormat) -> soundfile.SoundFile:
     except (soundfile.SoundFileError, OverflowError) as exc:
         raise InvalidAudio(
             f"the audio is said to be 16-bit samples at {pcm.sample_rate} Hz in {pcm.n_channels} channels; "
-            f"allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz, at least one channel"
+            f"allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz in 1 to 1024 channels"
         ) from exc
 
 
@@ -182,11 +182,15 @@ class _FrameConverter:
         return _frame_format(frame) == self._format
 
     def push(self, frame: av.AudioFrame) -> Waveform:
-        parts = [part.to_ndarray()[0] for part in self._to_float.resample(frame)]  # (n_samples × n_channels,)
+        try:
+            parts = [part.to_ndarray()[0] for part in self._to_float.resample(frame)]  # (n_samples × n_channels,)
+        except av.error.FFmpegError as exc:
+            raise InvalidAudio(
+                f"the audio's {self._n_channels} channels of {frame.format.name} samples cannot be converted: "
+                f"{_reason(exc)}"
+            ) from exc
         samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
-        return self._resampler.push(
-            samples.reshape(-1, self._n_channels) @ np.full(self._n_channels, 1 / self._n_channels, np.float32)
-        )
+        return self._resampler.push(average_channels(samples.reshape(-1, self._n_channels)))
 
     def flush(self) -> Waveform:
         return self._resampler.flush()

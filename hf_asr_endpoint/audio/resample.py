@@ -18,7 +18,7 @@ def average_channels(samples: npt.NDArray[np.float32]) -> Waveform:
     """Mix samples, shape = (n_samples, n_channels), to one channel that is no louder than the loudest of them."""
     n_channels = samples.shape[1]
     weights = np.full(n_channels, 1 / n_channels, np.float32)
-    with np.errstate(invalid="ignore", over="ignore"):  # Infinite samples are refused by the caller of all this.
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN here, which read_waveform refuses.
         mono: Waveform = samples @ weights
     return mono
 

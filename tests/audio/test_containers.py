@@ -1,0 +1,166 @@
+"""What the first bytes of a file say it is."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_asr_endpoint.audio.containers import N_SNIFF_BYTES, sniff_container
+from tests.audio.tones import DATA, make_tone, write_ffmpeg, write_sound
+
+MONO = make_tone(44_100, duration_s=0.5)
+NARROW = make_tone(8_000, duration_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("subtype", "container", "name"),
+    [
+        pytest.param("PCM_16", "WAV", "wav", id="wav"),
+        pytest.param("PCM_16", "WAVEX", "wav", id="wav extensible"),
+        pytest.param("PCM_16", "RF64", "wav", id="rf64"),
+        pytest.param("PCM_16", "W64", "w64", id="w64"),
+        pytest.param("PCM_16", "AIFF", "aiff", id="aiff"),
+        pytest.param("FLOAT", "AIFF", "aiff", id="aifc"),
+        pytest.param("PCM_16", "AU", "au", id="au"),
+        pytest.param("PCM_16", "NIST", "nist sphere", id="nist sphere"),
+        pytest.param("PCM_16", "CAF", "caf", id="caf"),
+        pytest.param("PCM_16", "FLAC", "flac", id="flac"),
+        pytest.param("VORBIS", "OGG", "ogg", id="ogg"),
+    ],
+)
+def test_sound_files_are_recognised(subtype: str, container: str, name: str) -> None:
+    assert sniff_container(write_sound(MONO, 44_100, container=container, subtype=subtype)) == name
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "name"),
+    [
+        pytest.param("avi", "libmp3lame", "avi", id="avi"),
+        pytest.param("webm", "libopus", "webm", id="webm"),
+        pytest.param("matroska", "aac", "webm", id="matroska"),
+        pytest.param("ipod", "aac", "mp4", id="m4a"),
+        pytest.param("mov", "alac", "mp4", id="mov"),
+        pytest.param("amr", "libopencore_amrnb", "amr", id="amr"),
+        pytest.param("asf", "wmav2", "wma", id="wma"),
+        pytest.param("mpeg", "mp2", "mpeg", id="mpeg"),
+        pytest.param("mpegts", "mp2", "mpeg transport stream", id="mpeg transport stream"),
+        pytest.param("flv", "libmp3lame", "flv", id="flv"),
+        pytest.param("mp3", "libmp3lame", "mp3", id="mp3 with tags"),
+        pytest.param("mp2", "mp2", "mp3", id="mpeg layer 2"),
+        pytest.param("adts", "aac", "aac", id="aac"),
+        pytest.param("ac3", "ac3", "ac3", id="ac3"),
+    ],
+)
+def test_what_ffmpeg_writes_is_recognised(container: str, codec: str, name: str) -> None:
+    rate = {"amr": 8_000, "webm": 48_000}.get(container, 44_100)
+    samples = NARROW if rate == 8_000 else MONO
+    bit_rate = {"amr": 12_200, "wma": 64_000, "asf": 64_000}.get(container)
+    assert (
+        sniff_container(write_ffmpeg(samples, rate, container=container, codec=codec, bit_rate=bit_rate)) == name
+    )
+
+
+@pytest.mark.parametrize(
+    ("codec", "sample_rate", "bit_rate"),
+    [
+        pytest.param("libmp3lame", 8_000, 8_000, id="mpeg-2.5 layer 3"),
+        pytest.param("libmp3lame", 22_050, 56_000, id="mpeg-2 layer 3"),
+        pytest.param("libmp3lame", 44_100, 128_000, id="mpeg-1 layer 3"),
+        pytest.param("libmp3lame", 32_000, 320_000, id="mpeg-1 layer 3, its longest frame"),
+        pytest.param("mp2", 16_000, 64_000, id="mpeg-2 layer 2"),
+        pytest.param("mp2", 48_000, 384_000, id="mpeg-1 layer 2"),
+    ],
+)
+def test_mpeg_frames_are_recognised_without_a_tag_before_them(codec: str, sample_rate: int, bit_rate: int) -> None:
+    # Stereo, because layer 2 has its highest bit rates for that alone.
+    samples = make_tone(sample_rate, gains=(1, 1), duration_s=0.5)
+    data = write_ffmpeg(
+        samples,
+        sample_rate,
+        container="mp3" if codec == "libmp3lame" else "mp2",
+        codec=codec,
+        bit_rate=bit_rate,
+        options={"id3v2_version": "0", "write_xing": "0"} if codec == "libmp3lame" else {},
+    )
+    assert data[0] == 0xFF
+    assert sniff_container(data[:N_SNIFF_BYTES]) == "mp3"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(b"\xff\xff\xc0\x00", id="mpeg-1"),  # 384 kbit/s at 44,100 Hz: 12 × 384,000 / 44,100 × 4
+        pytest.param(b"\xff\xf7\xd0\x00", id="mpeg-2"),  # 224 kbit/s at 22,050 Hz: 12 × 224,000 / 22,050 × 4
+    ],
+)
+def test_mpeg_layer_1_is_recognised(header: bytes) -> None:
+    n_bytes = {0xFF: 416, 0xF7: 484}[header[1]]
+    assert sniff_container(2 * header.ljust(n_bytes, b"\0")) == "mp3"
+    assert sniff_container(2 * header.ljust(n_bytes + 1, b"\0")) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(DATA / "malformed" / "smallest.mp3", id="a single mp3 frame"),
+        pytest.param(DATA.parent / "jfk.mp3", id="mp3"),
+        pytest.param(DATA / "stereo.mp3", id="mp3 at 8000 Hz"),
+    ],
+)
+def test_recorded_mp3_is_recognised(path: Path) -> None:
+    assert sniff_container(path.read_bytes()[:N_SNIFF_BYTES]) == "mp3"
+
+
+def test_recorded_aac_is_recognised() -> None:
+    assert sniff_container((DATA / "adts-mpeg4-2.aac").read_bytes()) == "aac"
+
+
+def zip_archive() -> bytes:
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("speech.wav", write_sound(NARROW, 8_000))
+        return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"R", id="one byte"),
+        pytest.param(b"\xff\xfb", id="less than a header"),
+        pytest.param(b"RIFF\x24\0\0\0WEBPVP8 ", id="webp"),
+        pytest.param(b"And so my fellow Americans " * 40, id="text"),
+        pytest.param(("And so my fellow Americans " * 40).encode("utf-16"), id="utf-16 text"),
+        pytest.param(b'{"inputs": "UklGRiQAAABXQVZF"}', id="json"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", id="png"),
+        pytest.param(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", id="pdf"),
+        pytest.param(zip_archive(), id="zip"),
+        pytest.param(b"#EXTM3U\n#EXTINF:3,\nspeech.wav\n", id="hls"),
+        pytest.param(b"ffconcat version 1.0\nfile speech.wav\n", id="ffconcat"),
+        pytest.param(bytes(N_SNIFF_BYTES), id="zeros"),
+        pytest.param(b"\xff" * N_SNIFF_BYTES, id="ones"),
+        pytest.param(np.random.default_rng(0).bytes(N_SNIFF_BYTES), id="random"),
+    ],
+)
+def test_other_bytes_are_no_container(head: bytes) -> None:
+    assert sniff_container(head) is None
+
+
+@pytest.mark.parametrize("dtype", [pytest.param("<i2", id="little-endian"), pytest.param(">i2", id="big-endian")])
+@pytest.mark.parametrize(
+    "loudest", [pytest.param(4, id="4"), pytest.param(16, id="16"), pytest.param(500, id="500")]
+)
+def test_quiet_samples_are_no_container(dtype: str, loudest: int) -> None:
+    """A sample of -1 is the bytes ff ff, which begin an MPEG frame too, and one of -15 can begin an AAC frame.
+
+    Two bytes once were enough to call headerless samples an mp3, so that one recording in some was refused.
+    """
+    for seed in range(100):
+        samples = np.random.default_rng(seed).integers(-loudest, loudest, N_SNIFF_BYTES)
+        for first in (-1, -5, -8, -15):
+            samples[0] = first
+            assert sniff_container(samples.astype(dtype).tobytes()) is None
