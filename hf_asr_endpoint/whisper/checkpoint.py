@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -59,20 +59,41 @@ def load_checkpoint(
     transformers.utils.logging.disable_progress_bar()
     torch_device = _choose_device(device)
     try:
-        model = model_class.from_pretrained(
-            directory,
-            dtype=_choose_dtype(dtype, torch_device),
-            device_map=torch_device,
-            local_files_only=True,
-        )
+        model = _load_model(model_class, directory, device=torch_device, dtype=_choose_dtype(dtype, torch_device))
         tokenizer = WhisperTokenizer.from_directory(directory)
-    except (OSError, ValueError, KeyError, RuntimeError) as exc:
+        _check_tokenizer(tokenizer, model)
+    except Exception as exc:  # A damaged file fails in any of five libraries, each with errors of its own.
+        reason = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelUnavailable(
-            f"the model in {directory} cannot be loaded ({str(exc).splitlines()[0]}); copy or download it again"
+            f"the model in {directory} cannot be loaded ({reason}); copy or download it again"
         ) from exc
     is_multilingual = model.config.vocab_size >= N_MULTILINGUAL_VOCABULARY
     _complete_generation_config(model, tokenizer, is_multilingual=is_multilingual)
     return WhisperCheckpoint(model=model.eval(), tokenizer=tokenizer, is_multilingual=is_multilingual)
+
+
+def _load_model(
+    model_class: type[WhisperForConditionalGeneration],
+    directory: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> WhisperForConditionalGeneration:
+    pair: Any = model_class.from_pretrained(
+        directory, dtype=dtype, device_map=device, local_files_only=True, output_loading_info=True
+    )
+    model: WhisperForConditionalGeneration = pair[0]
+    if missing := sorted(pair[1]["missing_keys"]):
+        # transformers puts random numbers in their place, which transcribe to nonsense.
+        raise ValueError(f"tensors missing: {len(missing)}, the first is {missing[0]}")
+    return model
+
+
+def _check_tokenizer(tokenizer: WhisperTokenizer, model: WhisperForConditionalGeneration) -> None:
+    """Refuse another model's tokenizer, and the empty one that transformers makes up for want of a vocabulary."""
+    expected = model.config.eos_token_id
+    if tokenizer.eot != expected:
+        raise ValueError(f"<|endoftext|> is {tokenizer.eot} in its tokenizer and {expected} in its config.json")
 
 
 def _choose_device(device: Device) -> torch.device:
@@ -107,6 +128,7 @@ def _complete_generation_config(
         "decoder_start_token_id": tokenizer.sot,
         "eos_token_id": tokenizer.eot,
         "pad_token_id": tokenizer.eot,
+        "max_length": model.config.max_target_positions,  # The library's own default is 20 tokens.
     }
     if is_multilingual:
         missing["task_to_id"] = dict(tokenizer.task_tokens)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from hf_asr_endpoint.errors import ModelUnavailable
@@ -40,7 +41,7 @@ Json = dict[str, Any]
 
 def convert_directory(source: Path, target: Path) -> None:
     """Convert the CTranslate2 directory `source` into the empty directory `target`."""
-    config, tokenizer = _read_json(source / "config.json"), _read_json(source / "tokenizer.json")
+    config, tokenizer = read_json(source / "config.json"), read_json(source / "tokenizer.json")
     weights = source / "model.bin"
     if not weights.stat().st_size:
         raise ModelUnavailable(f"{weights} is empty; copy or download it again")
@@ -53,15 +54,14 @@ def convert_bytes(weights: bytes, *, config: Json, tokenizer: Json, origin: str,
     _write(memoryview(weights), config=config, tokenizer=tokenizer, origin=origin, target=target)
 
 
-def _read_json(path: Path) -> Json:
+def read_json(path: Path) -> Json:
+    """Read a file that must hold a JSON object."""
     try:
-        value: Json = json.loads(path.read_bytes())
-    except FileNotFoundError as exc:
-        raise ModelUnavailable(
-            f"{path} does not exist; copy the whole CTranslate2 directory: model.bin, config.json, tokenizer.json"
-        ) from exc
+        value = json.loads(path.read_bytes())
     except ValueError as exc:
         raise ModelUnavailable(f"{path} is no JSON ({exc}); copy or download it again") from exc
+    if not isinstance(value, dict):
+        raise ModelUnavailable(f"{path} holds no JSON object; copy or download it again")
     return value
 
 
@@ -81,7 +81,10 @@ def _write(weights: memoryview, *, config: Json, tokenizer: Json, origin: str, t
         raise ModelUnavailable(
             f"{origin} and the files beside it lack {exc}; copy or download them again"
         ) from exc
-    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as exc:
+        raise OSError(str(exc)) from exc  # A full disk, as for every other file.
     for name, content in files.items():
         (target / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     # safetensors lets nobody else read its file; the cache may be shared.

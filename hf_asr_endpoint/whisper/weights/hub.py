@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
-    LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 
 from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.whisper.weights.format import Format, directory_format
 
 _CONFIGURATION = ["*.json", "*.txt"]  # Tokenizer, configurations, and the weights' index.
-_SAFETENSORS = ["model.safetensors", "model-*-of-*.safetensors"]
-_TORCH = ["pytorch_model.bin", "pytorch_model-*-of-*.bin"]
-_CTRANSLATE2 = ["model.bin"]
+_WEIGHTS: dict[Format, list[list[str]]] = {  # The first that are there are taken.
+    "transformers": [
+        ["model.safetensors", "model-*-of-*.safetensors"],
+        ["pytorch_model.bin", "pytorch_model-*-of-*.bin"],
+    ],
+    "ctranslate2": [["model.bin"]],
+}
 
 
 def download(repo_id: str, *, revision: str | None) -> Path:
@@ -30,8 +32,9 @@ def download(repo_id: str, *, revision: str | None) -> Path:
     Hub's address are huggingface_hub's own settings (HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE).
     Raises ModelUnavailable.
     """
+    # The small files first: they say which weights to look for, and whether this is Whisper at all.
     snapshot = _snapshot(repo_id, revision, _CONFIGURATION)
-    for patterns in _weight_patterns(snapshot):
+    for patterns in _WEIGHTS[directory_format(snapshot)]:
         snapshot = _snapshot(repo_id, revision, [*_CONFIGURATION, *patterns])
         if any(path for pattern in patterns for path in snapshot.glob(pattern)):
             return snapshot
@@ -39,13 +42,6 @@ def download(repo_id: str, *, revision: str | None) -> Path:
         f"model {repo_id!r} on the Hub has no weights in a known format; "
         "allowed: safetensors or PyTorch weights for transformers, or CTranslate2's model.bin"
     )
-
-
-def _weight_patterns(snapshot: Path) -> list[list[str]]:
-    config = snapshot / "config.json"
-    if config.exists() and "model_type" not in json.loads(config.read_bytes()):
-        return [_CTRANSLATE2]
-    return [_SAFETENSORS, _TORCH]
 
 
 def _snapshot(repo_id: str, revision: str | None, patterns: list[str]) -> Path:
@@ -67,8 +63,9 @@ def _snapshot(repo_id: str, revision: str | None, patterns: list[str]) -> Path:
         raise ModelUnavailable(
             f"model {repo_id!r} is neither a directory nor a name on the Hub such as openai/whisper-base"
         ) from exc
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as exc:
+    except Exception as exc:  # Whatever the client's HTTP library raises passes through it.
+        reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
         raise ModelUnavailable(
-            f"model {repo_id!r} cannot be downloaded, because the Hub cannot be reached "
-            f"({str(exc).splitlines()[0]}); check the connection, or use embedded:whisper-base or a directory"
+            f"model {repo_id!r} cannot be downloaded, because the Hub cannot be reached or refuses ({reason}); "
+            "check the connection and HF_TOKEN, or use embedded:whisper-base or a directory"
         ) from exc

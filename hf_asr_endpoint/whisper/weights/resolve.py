@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.weights.cache import build_once
 from hf_asr_endpoint.whisper.weights.catalogue import PREFIX, is_path
 from hf_asr_endpoint.whisper.weights.conversion import CONVERSION_VERSION, convert_directory
-from hf_asr_endpoint.whisper.weights.ctranslate2 import is_whisper_model
 from hf_asr_endpoint.whisper.weights.embedded import convert_embedded
+from hf_asr_endpoint.whisper.weights.format import directory_format
 from hf_asr_endpoint.whisper.weights.hub import download
 
-N_HEAD_BYTES = 64  # enough of a model.bin to tell what it is
+CTRANSLATE2_FILES = ("model.bin", "config.json", "tokenizer.json")
 
 
 def resolve_model(reference: str, *, revision: str | None, cache_dir: Path, report: Callable[[str], None]) -> Path:
@@ -29,7 +29,7 @@ def resolve_model(reference: str, *, revision: str | None, cache_dir: Path, repo
         report(f"the weights of {reference} to be converted")
         return convert_embedded(reference, cache_dir=cache_dir)
     if is_path(reference):
-        directory = Path(reference).expanduser()
+        directory = Path(os.path.expanduser(reference))  # Path.expanduser raises for an unknown user.
         if not directory.is_dir():
             raise ModelUnavailable(
                 f"model directory {reference!r} does not exist; give a directory, a name on the Hub such as "
@@ -42,36 +42,23 @@ def resolve_model(reference: str, *, revision: str | None, cache_dir: Path, repo
 
 
 def _transformers_directory(directory: Path, *, cache_dir: Path, report: Callable[[str], None]) -> Path:
-    weights = directory / "model.bin"
-    if weights.is_file():
-        with weights.open("rb") as file:
-            head = file.read(N_HEAD_BYTES)
-        if is_whisper_model(head):
-            report(f"{weights} to be converted")
-            target = cache_dir / "converted" / f"{directory.name}-{_fingerprint(weights)}-v{CONVERSION_VERSION}"
-            return build_once(target, lambda partial: convert_directory(directory, partial))
-    _require_whisper(directory)
-    return directory
-
-
-def _fingerprint(path: Path) -> str:
-    """Changes when the file does, without gigabytes being read at every start."""
-    real = path.resolve()
-    status = real.stat()
-    return hashlib.sha256(f"{real}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()[:12]
-
-
-def _require_whisper(directory: Path) -> None:
-    config = directory / "config.json"
-    try:
-        model_type = json.loads(config.read_bytes()).get("model_type")
-    except (OSError, ValueError, AttributeError) as exc:
+    if directory_format(directory) == "transformers":
+        return directory
+    if missing := [name for name in CTRANSLATE2_FILES if not (directory / name).is_file()]:
         raise ModelUnavailable(
-            f"{directory} holds no Whisper model: its config.json is missing or no JSON object; "
-            "give a directory written by transformers or CTranslate2"
-        ) from exc
-    if model_type != "whisper":
-        raise ModelUnavailable(
-            f"{directory} holds a model of type {model_type!r}, not Whisper; "
-            "allowed: Whisper checkpoints of any size"
+            f"{directory} lacks {' and '.join(missing)}; copy the whole CTranslate2 directory: "
+            f"{', '.join(CTRANSLATE2_FILES)} (its config.json names no model_type, as transformers' would)"
         )
+    report(f"{directory / 'model.bin'} to be converted")
+    target = cache_dir / "converted" / f"{directory.name}-{_fingerprint(directory)}-v{CONVERSION_VERSION}"
+    return build_once(target, lambda partial: convert_directory(directory, partial))
+
+
+def _fingerprint(directory: Path) -> str:
+    """Changes when a file does, without gigabytes being read at every start."""
+    digest = hashlib.sha256()
+    for name in CTRANSLATE2_FILES:
+        real = (directory / name).resolve()
+        status = real.stat()
+        digest.update(f"{real}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:12]

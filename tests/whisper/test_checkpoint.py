@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.types import ModelInfo, Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
+from tests.whisper.conftest import replace_file
+
+SPOKEN = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+N_HEADER_BYTES = 8  # of a safetensors file: the length of its header, before it
+
+
+@pytest.fixture
+def copied_directory(tiny_en_directory: Path, tmp_path: Path) -> Path:
+    """whisper-tiny.en as links that a test may replace."""
+    return link_files(tiny_en_directory, tmp_path / "copy")
+
+
+def link_files(source: Path, target: Path) -> Path:
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).symlink_to(path)
+    return target
+
+
+def refusal(directory: Path) -> str:
+    with pytest.raises(ModelUnavailable) as caught:
+        load_checkpoint(directory, device="cpu")
+    assert str(directory) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_precision_is_as_asked(tiny_en_directory: Path, dtype: str) -> None:
+    checkpoint = load_checkpoint(tiny_en_directory, device="cpu", dtype=dtype)
+    assert {parameter.dtype for parameter in checkpoint.model.parameters()} == {getattr(torch, dtype)}
+    assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=False, n_mels=80)
+
+
+def test_processor_computes_in_float32_by_default(base_directory: Path) -> None:
+    checkpoint = load_checkpoint(base_directory, device="cpu")
+    assert checkpoint.info == ModelInfo(device="cpu", dtype="float32", is_multilingual=True, n_mels=80)
+    assert not checkpoint.model.training
+
+
+def test_device_is_found(tiny_en_directory: Path) -> None:
+    expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert load_checkpoint(tiny_en_directory).info.device == expected
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_device_that_is_not_there_is_refused(tiny_en_directory: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"device 'cuda' is not there; available: .*cpu"):
+        load_checkpoint(tiny_en_directory, device="cuda")
+
+
+def test_model_is_of_the_class_asked_for(tiny_en_directory: Path) -> None:
+    class Mine(WhisperForConditionalGeneration):
+        pass
+
+    assert type(load_checkpoint(tiny_en_directory, device="cpu", model_class=Mine).model) is Mine
+
+
+@pytest.mark.parametrize("n_bytes", [0, 4, N_HEADER_BYTES, 100, 1_000_000, -1], ids=str)
+def test_truncated_weights_are_refused(copied_directory: Path, n_bytes: int) -> None:
+    """safetensors raises an error of its own, which is neither OSError nor ValueError."""
+    weights = copied_directory / "model.safetensors"
+    replace_file(weights, weights.read_bytes()[:n_bytes])
+    assert "copy or download it again" in refusal(copied_directory)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param({"model.safetensors": b"version https://git-lfs.github.com/spec/v1\n"}, id="LFS pointer"),
+        pytest.param({"model.safetensors": None}, id="no weights"),
+        pytest.param({"model.safetensors": None, "pytorch_model.bin": b""}, id="empty PyTorch file"),
+        pytest.param({"model.safetensors": None, "pytorch_model.bin": b"\x80\x02?"}, id="broken pickle"),
+        pytest.param({"model.safetensors": None, "model.safetensors.index.json": b"{}"}, id="empty index"),
+        pytest.param({"config.json": b"[]"}, id="configuration that is a list"),
+        pytest.param({"config.json": b'{"model_type": "whisper"}'}, id="configuration of another shape"),
+        pytest.param({"config.json": b'{"model_type": "whisper", "d_model": "x"}'}, id="text for a number"),
+        pytest.param({"generation_config.json": b"[]"}, id="generation configuration that is a list"),
+        pytest.param({"tokenizer.json": b"nonsense"}, id="tokenizer that is no JSON"),
+        pytest.param({"tokenizer.json": b"{}"}, id="tokenizer that says nothing"),
+        pytest.param({"tokenizer.json": None}, id="no vocabulary"),
+        pytest.param({"tokenizer.json": None, "tokenizer_config.json": None}, id="no tokenizer"),
+    ],
+)
+def test_damaged_directory_is_refused(copied_directory: Path, files: dict[str, bytes | None]) -> None:
+    for name, content in files.items():
+        (copied_directory / name).unlink(missing_ok=True)
+        if content is not None:
+            (copied_directory / name).write_bytes(content)
+    assert re.search(r"\(\w+: ", refusal(copied_directory))
+
+
+def test_pickle_that_runs_code_is_refused_without_running_it(copied_directory: Path, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+            return Path.mkdir, (tmp_path / "ran",)
+
+    (copied_directory / "model.safetensors").unlink()
+    torch.save({"model.encoder.conv1.bias": Evil()}, copied_directory / "pytorch_model.bin")
+    refusal(copied_directory)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_missing_tensor_is_refused(copied_directory: Path, tiny_en_directory: Path) -> None:
+    """transformers fills the gap with random numbers and only logs it; the server then spoke nonsense."""
+    tensors = load_file(tiny_en_directory / "model.safetensors")
+    del tensors["model.decoder.layers.1.fc1.weight"]
+    (copied_directory / "model.safetensors").unlink()
+    save_file(tensors, copied_directory / "model.safetensors", metadata={"format": "pt"})
+    assert "model.decoder.layers.1.fc1.weight" in refusal(copied_directory)
+
+
+def test_tokenizer_of_another_model_is_refused(copied_directory: Path, base_directory: Path) -> None:
+    replace_file(copied_directory / "tokenizer.json", (base_directory / "tokenizer.json").read_bytes())
+    assert "<|endoftext|> is 50257 in its tokenizer and 50256 in its config.json" in refusal(copied_directory)
+
+
+def test_pytorch_weights_are_loaded(copied_directory: Path, tiny_en_directory: Path) -> None:
+    tensors = load_file(tiny_en_directory / "model.safetensors")
+    (copied_directory / "model.safetensors").unlink()
+    torch.save(tensors, copied_directory / "pytorch_model.bin")
+    model = load_checkpoint(copied_directory, device="cpu", dtype="float16").model
+    torch.testing.assert_close(
+        model.state_dict()["model.encoder.conv1.bias"], tensors["model.encoder.conv1.bias"], rtol=0, atol=0
+    )
+
+
+def test_fine_tuned_model_without_generation_config_transcribes(
+    base_directory: Path, speech: Waveform, tmp_path: Path
+) -> None:
+    """`language` and timestamps raised errors once, and a text ended after twenty tokens, in mid-sentence."""
+    directory = link_files(base_directory, tmp_path / "fine-tuned")
+    (directory / "generation_config.json").unlink()
+    checkpoint = load_checkpoint(directory, device="cpu")
+    processor = WhisperProcessor.from_pretrained(directory)
+    features = processor(speech, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+    tokens = checkpoint.model.generate(features, language="en", task="transcribe", return_timestamps=True)[0]
+    text = checkpoint.tokenizer.decode(tokens.tolist())
+    assert re.sub(r"[^\w\s]", "", text).lower().split() == SPOKEN.split()
+    assert tokens.max() == pytest.approx(checkpoint.tokenizer.timestamp_begin + 11.0 * 50, abs=25)
+
+
+def test_poor_generation_config_is_completed(base_directory: Path, tmp_path: Path) -> None:
+    directory = link_files(base_directory, tmp_path / "fine-tuned")
+    complete = json.loads((directory / "generation_config.json").read_bytes())
+    poor = {"suppress_tokens": [7], "forced_decoder_ids": [[1, 50259], [2, 50359], [3, 50363]], "max_length": 225}
+    replace_file(directory / "generation_config.json", json.dumps(poor).encode())
+    config = load_checkpoint(directory, device="cpu").model.generation_config
+    for name in ("is_multilingual", "task_to_id", "lang_to_id", "no_timestamps_token_id", "prev_sot_token_id"):
+        assert getattr(config, name) == complete[name]
+    assert (config.decoder_start_token_id, config.eos_token_id, config.pad_token_id) == (50258, 50257, 50257)
+    assert (config.suppress_tokens, config.max_length) == ([7], 225)
+    assert config.forced_decoder_ids is None
+
+
+def test_generation_config_that_is_complete_is_kept(base_directory: Path) -> None:
+    written = json.loads((base_directory / "generation_config.json").read_bytes())
+    loaded = load_checkpoint(base_directory, device="cpu").model.generation_config.to_dict()
+    del written["forced_decoder_ids"]
+    assert {name: loaded[name] for name in written} == written
+    assert loaded["forced_decoder_ids"] is None
+
+
+def test_english_only_generation_config_is_completed(copied_directory: Path) -> None:
+    (copied_directory / "generation_config.json").unlink()
+    config = load_checkpoint(copied_directory, device="cpu").model.generation_config
+    assert config.is_multilingual is False
+    assert not hasattr(config, "lang_to_id")
+    assert (config.decoder_start_token_id, config.eos_token_id) == (50257, 50256)
+    assert config.no_timestamps_token_id == 50362
