@@ -20,7 +20,7 @@ from tests.server import Server
 
 TIMEOUT_S = 120.0
 SPOKEN = "ask not what your country can do for you"
-MALFORMED = sorted((DATA / "audio").glob("malformed*"))
+MALFORMED = sorted((DATA / "audio" / "malformed").iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +164,5 @@ def test_requests_at_once_are_all_answered_alike(server: Server, jfk: bytes) -> 
 
 @pytest.mark.parametrize("path", MALFORMED, ids=lambda path: path.name)
 def test_broken_files_have_a_transcript_or_a_400(server: Server, path: Path) -> None:
-    answer = requests.post(server.url, data=path.read_bytes(), timeout=TIMEOUT_S)
-    assert answer.status_code in (200, 400)
-    assert answer.json().keys() <= {"text", "error"}
+    answer = requests.post(server.url, data=path.read_bytes(), params={"num_beams": "1"}, timeout=TIMEOUT_S)
+    assert (answer.status_code, set(answer.json())) in ((200, {"text"}), (400, {"error"}))
