@@ -79,7 +79,7 @@ class ReferenceTranscriber:
                 raise EngineUnavailable(SHUTTING_DOWN) from None  # `close` threw it out of the queue.
             stop.cancelled.set()
             future.cancel()
-            await asyncio.wait([awaitable])
+            await asyncio.gather(awaitable, return_exceptions=True)
             raise
         except AsrError:
             raise
@@ -95,8 +95,10 @@ class _Stop(StoppingCriteria):
         self._closed = closed
 
     def check(self) -> None:
-        if self.cancelled.is_set() or self._closed.is_set():
+        if self._closed.is_set():
             raise EngineUnavailable(SHUTTING_DOWN)
+        if self.cancelled.is_set():
+            raise EngineUnavailable("the request was cancelled")
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
         self.check()

@@ -7,7 +7,6 @@ import binascii
 import io
 import math
 import re
-from email.message import Message
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ ALLOWED = 'base64 of an audio file, plain or as a "data:" URL'
 _DATA_URL = re.compile(r"data:(?P<media_type>[^,]*?)(?P<base64>;base64)?,", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _PCM_TYPES = ("audio/l16", "audio/pcm")
+_PCM_NUMBER = re.compile(r"[1-9][0-9]{0,6}")
 _MAX_CHANNELS = 64
 
 
@@ -47,22 +47,23 @@ def parse_pcm_type(media_type: str | None) -> PcmFormat | None:
     speech clients send them in spite of the RFC, unless "endianness=big-endian" is given.
     Raises InvalidParameter when such a type lacks its rate or has other values.
     """
-    message = Message()
-    message["content-type"] = media_type or ""
-    if message.get_content_type() not in _PCM_TYPES:
+    kind, *rest = (media_type or "").split(";")
+    if kind.strip().lower() not in _PCM_TYPES:
         return None
-    rate, channels = message.get_param("rate", ""), message.get_param("channels", "1")
-    endianness = message.get_param("endianness", "little-endian")
-    if not str(rate).isdecimal() or not str(channels).isdecimal() or not 1 <= int(str(channels)) <= _MAX_CHANNELS:
+    given = {key.strip().lower(): value.strip(' "') for key, _, value in (part.partition("=") for part in rest)}
+    rate, channels = given.get("rate", ""), given.get("channels", "1")
+    if not _PCM_NUMBER.fullmatch(rate) or not _PCM_NUMBER.fullmatch(channels) or int(channels) > _MAX_CHANNELS:
         raise InvalidParameter(
-            f"the media type is {media_type!r}; allowed: rate in Hz and channels (1 to {_MAX_CHANNELS}), such as "
-            '"audio/L16; rate=16000; channels=1"'
+            f"the media type is {_shorten(media_type or '')}; "
+            f"allowed: rate in Hz and channels (1 to {_MAX_CHANNELS}), "
+            'such as "audio/L16; rate=16000; channels=1"'
         )
+    endianness = given.get("endianness", "little-endian")
     if endianness not in ("little-endian", "big-endian"):
-        raise InvalidParameter(f"endianness is {endianness!r}; allowed: little-endian or big-endian")
+        raise InvalidParameter(f"endianness is {_shorten(endianness)}; allowed: little-endian or big-endian")
     return PcmFormat(
-        sample_rate=int(str(rate)),
-        n_channels=int(str(channels)),
+        sample_rate=int(rate),
+        n_channels=int(channels),
         byte_order="BIG" if endianness == "big-endian" else "LITTLE",
     )
 

@@ -94,6 +94,11 @@ def _explain(error: ValidationError) -> str:
         model: type[BaseModel] = Parameters
         if len(path) > 1 and path[0] == GENERATION_KEY:
             model, path = GenerationParameters, path[1:]
+        if not path:  # A key that is no valid text is nowhere.
+            sentences[""] = (
+                f"parameters cannot be read: {detail['msg']}; allowed: {', '.join(Parameters.model_fields)}"
+            )
+            continue
         key = path[0]
         place = "parameters" if model is Parameters else f"parameters.{GENERATION_KEY}"
         field = model.model_fields.get(key)

@@ -14,6 +14,7 @@ from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import Body, RequestLimits, read_body
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.errors import headers_of, status_of
+from hf_asr_endpoint.api.huggingface.inputs import parse_pcm_type
 from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.audio.source import read_waveform
@@ -76,11 +77,14 @@ class HuggingFaceDialect:
             raise UnsupportedAudio(
                 "the body is a multipart form; allowed: the audio file itself (curl --data-binary @FILE), or JSON"
             )
+        media_type = request.headers.get("content-type")
         if body.form == "bytes":
-            return parse_raw(body.file, media_type=request.headers.get("content-type"), query=query)
+            return parse_raw(body.file, media_type=media_type, query=query)
         try:
             document = json.loads(body.file.read())
         except (ValueError, RecursionError) as exc:
+            if parse_pcm_type(media_type):  # Samples may begin with any byte, a brace too.
+                return parse_raw(body.file, media_type=media_type, query=query)
             raise InvalidRequest(
                 f"the body begins like JSON but is not valid ({exc}); allowed: encoded audio, or JSON"
             ) from exc

@@ -57,6 +57,7 @@ def test_a_data_url_may_describe_headerless_samples() -> None:
         pytest.param("recordings/a.wav", InvalidRequest, "no base64", id="path"),
         pytest.param("/etc/passwd", InvalidRequest, "no base64", id="absolute path"),
         pytest.param("data:audio/wav,abc", InvalidRequest, ";base64", id="data URL not in base64"),
+        pytest.param("data:\ud800;base64,AAA", InvalidRequest, "no base64", id="half a surrogate pair"),
         pytest.param("ä" * 100, InvalidRequest, "no base64", id="not ascii"),
         pytest.param("abc", InvalidRequest, "no base64", id="padding missing"),
         pytest.param("", InvalidRequest, "empty", id="empty text"),
@@ -128,6 +129,8 @@ def test_media_types_of_headerless_samples(media_type: str | None, expected: Pcm
     [
         "audio/l16",
         "audio/l16; rate=fast",
+        pytest.param("audio/l16; rate=" + "1" * 5_000, id="thousands of digits"),
+        "audio/l16; rate=\N{ARABIC-INDIC DIGIT ONE}",
         "audio/l16; rate=8000; channels=0",
         "audio/l16; rate=8000; channels=65",
         "audio/pcm; rate=8000; endianness=middle",

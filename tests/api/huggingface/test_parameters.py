@@ -130,6 +130,7 @@ def test_neutral_values_of_what_is_not_supported_are_fine() -> None:
         ),
         pytest.param({"generation_parameters": {"num_beam": 2}}, "did you mean 'num_beams'", id="misspelt"),
         pytest.param({"generation_parameters": [1]}, "allowed: an object", id="not an object"),
+        pytest.param({"\ud800": 1}, "parameters cannot be read", id="half a surrogate pair"),
         pytest.param([1], "parameters is [1]; allowed: an object", id="list"),
         pytest.param("x" * 500, "...; allowed: an object", id="long text"),
         pytest.param({"language": "Klingon"}, "language is 'Klingon'", id="language"),

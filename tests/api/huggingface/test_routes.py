@@ -90,6 +90,13 @@ def test_headerless_samples_need_a_type_that_describes_them(url: str) -> None:
     assert typed.json() == {"text": "16000 samples"}
 
 
+@pytest.mark.parametrize("first", [b"{\0", b"[\0", b" {"])
+def test_headerless_samples_may_begin_like_json(url: str, first: bytes) -> None:
+    headers = {"Content-Type": "audio/L16; rate=16000"}
+    body = first + bytes(31_998)
+    assert requests.post(url, data=body, headers=headers, timeout=TIMEOUT_S).json() == TEXT
+
+
 def test_samples_as_numbers(url: str) -> None:
     inputs = {"array": [0.0] * 8_000, "sampling_rate": 8_000}
     assert requests.post(url, json={"inputs": inputs}, timeout=TIMEOUT_S).json() == TEXT
