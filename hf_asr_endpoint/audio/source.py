@@ -15,6 +15,9 @@ from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 
+MAX_AMPLITUDE = 1e10
+"""Some recorders write floats as large as integers, up to 2^31; the power of much larger ones has no float32."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedAudio:
@@ -64,8 +67,11 @@ def _limit(blocks: Iterable[Waveform], *, max_duration_s: float) -> Iterator[Wav
             raise AudioTooLong(
                 f"the audio is longer than {max_duration_s:g} s; allowed: at most {max_duration_s:g} s"
             )
-        if not np.isfinite(block).all():
-            raise InvalidAudio("the audio holds samples that are infinite or not a number; allowed: numbers")
+        if not (np.abs(block) < MAX_AMPLITUDE).all():  # Not a number compares false, too.
+            raise InvalidAudio(
+                f"the audio holds samples that are infinite or not a number, or above {MAX_AMPLITUDE:g}; "
+                "allowed: numbers, best from -1 to 1"
+            )
         if len(block):
             yield block
     if n_samples == 0:

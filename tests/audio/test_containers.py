@@ -64,43 +64,57 @@ def test_what_ffmpeg_writes_is_recognised(container: str, codec: str, name: str)
     )
 
 
+LAYER_2_KBITS_S = (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384)
+LAYER_3_KBITS_S = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+LOW_RATE_KBITS_S = (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+
+
 @pytest.mark.parametrize(
-    ("codec", "sample_rate", "bit_rate"),
+    ("container", "codec", "sample_rate", "bit_rates"),
     [
-        pytest.param("libmp3lame", 8_000, 8_000, id="mpeg-2.5 layer 3"),
-        pytest.param("libmp3lame", 22_050, 56_000, id="mpeg-2 layer 3"),
-        pytest.param("libmp3lame", 44_100, 128_000, id="mpeg-1 layer 3"),
-        pytest.param("libmp3lame", 32_000, 320_000, id="mpeg-1 layer 3, its longest frame"),
-        pytest.param("mp2", 16_000, 64_000, id="mpeg-2 layer 2"),
-        pytest.param("mp2", 48_000, 384_000, id="mpeg-1 layer 2"),
+        pytest.param("mp2", "mp2", 16_000, LOW_RATE_KBITS_S, id="mpeg-2 layer 2, 16000 Hz"),
+        pytest.param("mp2", "mp2", 24_000, LOW_RATE_KBITS_S, id="mpeg-2 layer 2, 24000 Hz"),
+        pytest.param("mp2", "mp2", 32_000, LAYER_2_KBITS_S, id="mpeg-1 layer 2, 32000 Hz"),
+        pytest.param("mp2", "mp2", 48_000, LAYER_2_KBITS_S, id="mpeg-1 layer 2, 48000 Hz"),
+        pytest.param("mp3", "libmp3lame", 8_000, LOW_RATE_KBITS_S[:8], id="mpeg-2.5 layer 3, 8000 Hz"),
+        pytest.param("mp3", "libmp3lame", 22_050, LOW_RATE_KBITS_S, id="mpeg-2 layer 3, 22050 Hz"),
+        pytest.param("mp3", "libmp3lame", 32_000, LAYER_3_KBITS_S, id="mpeg-1 layer 3, 32000 Hz"),
+        pytest.param("mp3", "libmp3lame", 44_100, LAYER_3_KBITS_S, id="mpeg-1 layer 3, 44100 Hz"),
     ],
 )
-def test_mpeg_frames_are_recognised_without_a_tag_before_them(codec: str, sample_rate: int, bit_rate: int) -> None:
-    # Stereo, because layer 2 has its highest bit rates for that alone.
+def test_mpeg_frames_are_recognised_without_a_tag_before_them(
+    container: str, codec: str, sample_rate: int, bit_rates: tuple[int, ...]
+) -> None:
     samples = make_tone(sample_rate, gains=(1, 1), duration_s=0.5)
-    data = write_ffmpeg(
-        samples,
-        sample_rate,
-        container="mp3" if codec == "libmp3lame" else "mp2",
-        codec=codec,
-        bit_rate=bit_rate,
-        options={"id3v2_version": "0", "write_xing": "0"} if codec == "libmp3lame" else {},
-    )
-    assert data[0] == 0xFF
-    assert sniff_container(data[:N_SNIFF_BYTES]) == "mp3"
+    options = {"id3v2_version": "0", "write_xing": "0"} if container == "mp3" else {}
+    for kbits_s in bit_rates:
+        data = write_ffmpeg(
+            samples, sample_rate, container=container, codec=codec, bit_rate=1_000 * kbits_s, options=options
+        )
+        assert data[0] == 0xFF
+        assert sniff_container(data[:N_SNIFF_BYTES]) == "mp3"
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "n_bytes"),
     [
-        pytest.param(b"\xff\xff\xc0\x00", id="mpeg-1"),  # 384 kbit/s at 44,100 Hz: 12 × 384,000 / 44,100 × 4
-        pytest.param(b"\xff\xf7\xd0\x00", id="mpeg-2"),  # 224 kbit/s at 22,050 Hz: 12 × 224,000 / 22,050 × 4
+        pytest.param(b"\xff\xff\xc0\x00", 12 * 384_000 // 44_100 * 4, id="mpeg-1 layer 1"),
+        pytest.param(b"\xff\xff\xc2\x00", 12 * 384_000 // 44_100 * 4 + 4, id="mpeg-1 layer 1, padded"),
+        pytest.param(b"\xff\xf7\xd0\x00", 12 * 224_000 // 22_050 * 4, id="mpeg-2 layer 1"),
+        pytest.param(b"\xff\xfd\x40\x00", 144 * 64_000 // 44_100, id="mpeg-1 layer 2"),
+        pytest.param(b"\xff\xf5\x80\x00", 144 * 64_000 // 22_050, id="mpeg-2 layer 2"),
+        pytest.param(b"\xff\xfb\x90\x00", 144 * 128_000 // 44_100, id="mpeg-1 layer 3"),
+        pytest.param(b"\xff\xfb\x92\x00", 144 * 128_000 // 44_100 + 1, id="mpeg-1 layer 3, padded"),
+        pytest.param(b"\xff\xf3\x40\x00", 72 * 32_000 // 22_050, id="mpeg-2 layer 3"),
+        pytest.param(b"\xff\xe3\x18\x00", 72 * 8_000 // 8_000, id="mpeg-2.5 layer 3"),
     ],
 )
-def test_mpeg_layer_1_is_recognised(header: bytes) -> None:
-    n_bytes = {0xFF: 416, 0xF7: 484}[header[1]]
-    assert sniff_container(2 * header.ljust(n_bytes, b"\0")) == "mp3"
-    assert sniff_container(2 * header.ljust(n_bytes + 1, b"\0")) is None
+def test_mpeg_frames_are_recognised_when_they_follow_one_another(header: bytes, n_bytes: int) -> None:
+    frame = header.ljust(n_bytes, b"\0")
+    assert sniff_container(frame + frame) == "mp3"
+    assert sniff_container(frame + b"\0" + frame) is None
+    other_version = bytes([0xFF, header[1] ^ 0x10]) + frame[2:]
+    assert sniff_container(frame + other_version) is None
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,23 @@ def test_a_recording_cut_off_is_heard_up_to_there(path: Path, fraction: float) -
     np.testing.assert_allclose(part[:n_equal], whole[:n_equal], atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(
+            write_ffmpeg(make_tone(44_100, duration_s=10), 44_100, container="wv", codec="wavpack"), id="wavpack"
+        ),
+        pytest.param(
+            write_ffmpeg(make_tone(44_100, duration_s=10), 44_100, container="tta", codec="tta"), id="tta"
+        ),
+    ],
+)
+def test_what_comes_before_the_cut_is_heard_where_the_container_itself_fails(data: bytes) -> None:
+    whole, part = decode(data), decode(data[: len(data) // 2])
+    assert 0.3 * len(whole) < len(part) < 0.6 * len(whole)
+    np.testing.assert_allclose(part[: SAMPLE_RATE * 2], whole[: SAMPLE_RATE * 2], atol=1e-5)
+
+
 def test_a_fragmented_mp4_cut_off_is_heard_up_to_there() -> None:
     options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "200000"}
     data = write_ffmpeg(make_tone(SAMPLE_RATE), SAMPLE_RATE, container="mp4", codec="aac", options=options)

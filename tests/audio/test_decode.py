@@ -171,3 +171,37 @@ def test_webm_without_a_duration_is_read_to_its_end() -> None:
 def test_the_sound_of_a_video_is_read() -> None:
     data = write_ffmpeg(make_tone(44_100), 44_100, container="matroska", codec="aac", with_picture=True)
     assert_is_the_tone(decode(data), relative=0.05, extra_s=0.15)
+
+
+def test_a_chained_ogg_is_read_to_its_end() -> None:
+    links = [
+        write_sound(make_tone(44_100, pitch_hz=pitch), 44_100, container="OGG", subtype="VORBIS")
+        for pitch in (300, 600)
+    ]
+    waveform = decode(b"".join(links))
+    assert len(waveform) == pytest.approx(2 * N_SAMPLES, abs=0.1 * SAMPLE_RATE)
+    assert pitch_hz(waveform[:SAMPLE_RATE]) == pytest.approx(300, abs=1)
+    assert pitch_hz(waveform[-SAMPLE_RATE:]) == pytest.approx(600, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "sample_rates"),
+    [
+        pytest.param("adts", "aac", (22_050, 44_100), id="aac"),
+        pytest.param("mp3", "libmp3lame", (22_050, 44_100), id="mp3"),
+        pytest.param("ac3", "ac3", (32_000, 48_000), id="ac3"),
+    ],
+)
+def test_rate_and_channels_may_change_in_mid_stream(
+    container: str, codec: str, sample_rates: tuple[int, int]
+) -> None:
+    mono = write_ffmpeg(make_tone(sample_rates[0]), sample_rates[0], container=container, codec=codec)
+    stereo = write_ffmpeg(
+        make_tone(sample_rates[1], gains=(1, 0.5), pitch_hz=880), sample_rates[1], container=container, codec=codec
+    )
+    waveform = decode(mono + stereo)
+    assert len(waveform) == pytest.approx(2 * N_SAMPLES, abs=0.2 * SAMPLE_RATE)
+    assert amplitude(waveform[:SAMPLE_RATE]) == pytest.approx(AMPLITUDE, rel=0.06)
+    assert pitch_hz(waveform[:SAMPLE_RATE]) == pytest.approx(PITCH_HZ, abs=1)
+    assert amplitude(waveform[-SAMPLE_RATE:]) == pytest.approx(0.75 * AMPLITUDE, rel=0.06)
+    assert pitch_hz(waveform[-SAMPLE_RATE:]) == pytest.approx(880, abs=1)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.audio.tones import DATA, CountingFile, Samples, decode, write_ffmpeg, write_sound
@@ -115,3 +115,10 @@ def _read_temporary(data: bytes, *, max_bytes_in_memory: int) -> Waveform:
 )
 def test_any_seekable_file_will_do(read: Callable[[bytes], Waveform], data: bytes) -> None:
     np.testing.assert_array_equal(read(data), decode(data))
+
+
+def test_a_file_is_read_from_its_beginning_wherever_it_stands() -> None:
+    with io.BytesIO(WAV) as file:
+        file.seek(1_000)
+        blocks = decode_audio(file, pcm=PcmFormat(sample_rate=8_000))
+        np.testing.assert_array_equal(np.concatenate(list(blocks)), decode(WAV))
