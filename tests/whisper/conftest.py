@@ -6,7 +6,7 @@ import importlib.util
 import io
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +86,15 @@ def ctranslate2_directory(tmp_path: Path) -> Path:
 def speech(jfk: bytes) -> Waveform:
     """Eleven seconds of English."""
     return np.concatenate(list(decode_audio(io.BytesIO(jfk))))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch's threads spin while they wait for one another: ten times slower on cores that others use too."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
 
 
 def make_small_whisper() -> WhisperForConditionalGeneration:

@@ -140,6 +140,7 @@ def test_pytorch_weights_are_loaded(copied_directory: Path, tiny_en_directory: P
     )
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_fine_tuned_model_without_generation_config_transcribes(
     base_directory: Path, speech: Waveform, tmp_path: Path
 ) -> None:

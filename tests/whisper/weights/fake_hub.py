@@ -22,13 +22,14 @@ class Answer:
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Serves `repositories` at one commit, and keeps the names of the files it was asked for."""
+    """Serves `repositories` at one commit, and keeps which files it was asked for, at what revision, by whom."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), FakeHubHandler)
         self.repositories: dict[str, Files] = {}
         self.answers: dict[str, Answer] = {}
         self.requested: list[str] = []
+        self.revisions: set[str] = set()
         self.authorizations: set[str | None] = set()
 
     @property
@@ -60,6 +61,7 @@ class FakeHubHandler(BaseHTTPRequestHandler):
             return
         files = self.server.repositories[repository]
         if action == "revision":
+            self.server.revisions.add(revision)
             self._send(json.dumps({"id": repository, "sha": COMMIT}).encode())
         elif action == "tree":
             listing = [

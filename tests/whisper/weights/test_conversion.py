@@ -98,6 +98,7 @@ def test_fused_projections_are_split(tiny_en_directory: Path, tiny_en_package: P
         np.testing.assert_array_equal(np.concatenate(biases), variables[f"{fused}/bias"])
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_transformers_transcribes_with_the_directory(directory: Path, speech: Waveform) -> None:
     model = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(directory)

@@ -19,7 +19,7 @@ import pytest
 
 from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
 from tests.whisper.conftest import read_files
-from tests.whisper.weights.fake_hub import COMMIT, Answer, FakeHub, Files
+from tests.whisper.weights.fake_hub import Answer, FakeHub, Files
 
 DEADLINE_S = 60
 
@@ -227,8 +227,15 @@ def test_downloaded_repository_is_used_when_the_hub_is_gone(
 
 def test_token_and_revision_reach_the_hub(hub: FakeHub, home: Path) -> None:
     hub.repositories["someone/model"] = {"config.json": WHISPER, "model.safetensors": b"weights"}
-    resolve(hub.url, home, "someone/model", revision=COMMIT, environment={"HF_TOKEN": "hf_secret"})
+    resolve(hub.url, home, "someone/model", revision="v9", environment={"HF_TOKEN": "hf_secret"})
+    assert hub.revisions == {"v9"}
     assert hub.authorizations == {"Bearer hf_secret"}
+
+
+def test_main_branch_is_taken_by_default(hub: FakeHub, home: Path) -> None:
+    hub.repositories["someone/model"] = {"config.json": WHISPER, "model.safetensors": b"weights"}
+    resolve(hub.url, home, "someone/model")
+    assert hub.revisions == {"main"}
 
 
 @pytest.mark.parametrize("reference", ["someone/whisper base", "so me", "someone/-model", "a--b", "embeded:base"])
