@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hf_asr_endpoint.api.huggingface.render import render_transcription
@@ -25,8 +26,9 @@ class EndpointHandler:
 
     def __init__(self, path: str = "") -> None:
         """Load the model in the directory `path`, or the one that the settings name when it is empty."""
-        settings = Settings(model=path) if path else Settings()
+        settings = Settings(model=str(path)) if path else Settings()
         self._limits = request_limits(settings)
+        self._threads = ThreadPoolExecutor()
         self._transcriber = load_transcriber(settings, lambda step: logger.info("waiting for %s", step))
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
@@ -37,5 +39,7 @@ class EndpointHandler:
         """
         request = parse_document(data, max_audio_bytes=self._limits.max_audio_bytes)
         waveform = read_waveform(request.audio, max_duration_s=self._limits.max_audio_s)
-        transcription = asyncio.run(self._transcriber.transcribe(waveform, request.parameters.options))
+        work = self._transcriber.transcribe(waveform, request.parameters.options)
+        # In a thread of its own: the caller may be inside a running event loop.
+        transcription = self._threads.submit(asyncio.run, work).result()
         return render_transcription(transcription, return_timestamps=request.parameters.return_timestamps)

@@ -35,7 +35,8 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     """
     report("torch and transformers to be imported")
     # Imported here, because it takes seconds in which the server should already answer GET /health.
-    from hf_asr_endpoint.transcription.reference import LeanWhisper, ReferenceTranscriber
+    from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
+    from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
     from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
     from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 

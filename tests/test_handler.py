@@ -25,7 +25,7 @@ SPOKEN = "ask not what your country can do for you"
 # What the toolkit does: the repository goes on sys.path, the module is loaded from its file by name. Then
 # each line of standard input is a request, answered by one line of standard output.
 TOOLKIT = """
-import base64, importlib.util, json, sys
+import asyncio, base64, importlib.util, json, sys
 directory = sys.argv[1]
 sys.path.insert(0, directory)
 spec = importlib.util.spec_from_file_location("handler", directory + "/handler.py")
@@ -33,6 +33,8 @@ module = importlib.util.module_from_spec(spec)
 sys.modules["handler"] = module
 spec.loader.exec_module(module)
 handler = module.EndpointHandler(directory)
+async def in_a_loop(data):
+    return handler(data)
 import hf_asr_endpoint
 print(json.dumps(hf_asr_endpoint.__file__))
 for line in sys.stdin:
@@ -40,7 +42,7 @@ for line in sys.stdin:
     if data.pop("as_bytes", False):
         data["inputs"] = base64.b64decode(data["inputs"])
     try:
-        print(json.dumps(handler(data)))
+        print(json.dumps(asyncio.run(in_a_loop(data)) if data.pop("in_a_loop", False) else handler(data)))
     except Exception as exc:
         print(json.dumps({"error": str(exc), "type": type(exc).__name__}))
 """
@@ -90,6 +92,7 @@ REQUESTS: list[dict[str, Any]] = [
     {"inputs": BASE64, "parameters": {"task": "translate"}},
     {"inputs": {"array": [0.0] * 21 * 8_000, "sampling_rate": 8_000}},
     {"audio": BASE64},
+    {"inputs": {"array": [0.0] * 400, "sampling_rate": 8_000}, "in_a_loop": True},
 ]
 
 
@@ -103,8 +106,9 @@ def test_chunks_when_asked_for(answers: list[dict[str, Any]]) -> None:
     assert answers[2]["chunks"][-1]["timestamp"][1] == pytest.approx(11.0, abs=0.5)
 
 
-def test_samples(answers: list[dict[str, Any]]) -> None:
-    assert answers[3] == {"text": ""}
+@pytest.mark.parametrize("index", [3, 9], ids=["from a thread", "from inside an event loop"])
+def test_samples(answers: list[dict[str, Any]], index: int) -> None:
+    assert answers[index] == {"text": ""}
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,9 @@ def test_each_parameter_has_a_row(key: str) -> None:
 
 def test_each_target_of_the_makefile_is_shown_by_help() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert targets
     assert [line.split()[1] for line in shown.splitlines()] == targets
 

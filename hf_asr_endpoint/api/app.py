@@ -40,7 +40,7 @@ def create_app(transcriber: Transcriber, *, model_names: tuple[str, ...], limits
     operations = Operations(transcriber, model_names=model_names, limits=limits)
     return Starlette(
         routes=[*operations.routes(), *huggingface.routes()],
-        middleware=[Middleware(RequestLogMiddleware, failure=_failure())],
+        middleware=[Middleware(RequestLogMiddleware, failure=_failure(), interruption=_interruption())],
         exception_handlers={HTTPException: _unroutable},
         lifespan=lifespan,
     )
@@ -59,3 +59,7 @@ def _failure() -> Response:
     return error_response(
         "the server failed; its log says more under the request id", 500, {"x-should-retry": "false"}
     )
+
+
+def _interruption() -> Response:
+    return error_response("the server is shutting down", 503)

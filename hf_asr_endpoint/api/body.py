@@ -63,6 +63,7 @@ async def read_body(request: Request, limits: RequestLimits) -> Body:
 
 async def _receive(request: Request, limits: RequestLimits, file: BinaryIO) -> bool:
     n_declared = _declared_length(request)
+    _check_length(n_declared, is_json=True, limits=limits)  # Before a byte is sent: JSON may be longest.
     declares_json = "json" in request.headers.get("content-type", "").lower()
     head, n_bytes, is_json = b"", 0, False
     more = True
@@ -97,8 +98,9 @@ def _declared_length(request: Request) -> int:
 
 
 def _check_length(n_bytes: int, *, is_json: bool, limits: RequestLimits) -> None:
-    limit = limits.max_audio_bytes
-    if is_json:
-        limit = limit * 4 // 3 + JSON_OVERHEAD_BYTES
-    if n_bytes > limit:
-        raise BodyTooLarge(f"the body has {n_bytes} bytes or more; allowed: {limit} bytes")
+    json_limit = limits.max_audio_bytes * 4 // 3 + JSON_OVERHEAD_BYTES
+    if n_bytes > (json_limit if is_json else limits.max_audio_bytes):
+        raise BodyTooLarge(
+            f"the body has {n_bytes} bytes or more; "
+            f"allowed: {limits.max_audio_bytes} bytes, or {json_limit} bytes of JSON with base64"
+        )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -22,11 +24,13 @@ class RequestLogMiddleware:
     The id is the caller's own if it is a plain one; it is in `scope["state"]["request_id"]`. A route may
     put `audio_s` there for the log.
     failure: what is sent when the application raises before it answers.
+    interruption: what is sent when the server gives up on a request because it must stop.
     """
 
-    def __init__(self, app: ASGIApp, *, failure: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, failure: ASGIApp, interruption: ASGIApp) -> None:
         self._app = app
         self._failure = failure
+        self._interruption = interruption
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,6 +52,10 @@ class RequestLogMiddleware:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             pass  # There is nobody left to answer.
+        except asyncio.CancelledError:
+            if status:
+                raise
+            await self._interruption(scope, receive, send_with_id)
         except Exception:
             logger.exception("request %s failed", request_id)
             if status:
@@ -60,7 +68,7 @@ class RequestLogMiddleware:
                 level,
                 "%s %s status=%s id=%s audio_s=%s total_s=%.3f",
                 scope["method"],
-                scope["path"],
+                quote(scope["path"]),  # A path can hold line breaks.
                 status or "client-left",
                 request_id,
                 f"{state['audio_s']:.2f}" if "audio_s" in state else "-",

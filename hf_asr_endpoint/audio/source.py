@@ -54,8 +54,9 @@ def _resample(audio: SampledAudio) -> Iterator[Waveform]:
     resampler = Resampler(audio.sample_rate)
     if audio.samples.size == 0:
         return
-    mono = audio.samples if audio.samples.ndim == 1 else average_channels(audio.samples.T)
-    yield resampler.push(mono.astype(np.float32, copy=False))
+    samples = np.atleast_2d(audio.samples)  # (n_channels, n_samples)
+    for begin in range(0, samples.shape[1], audio.sample_rate):  # A second at a time, so that limits hold early.
+        yield resampler.push(average_channels(samples[:, begin : begin + audio.sample_rate].T))
     yield resampler.flush()
 
 
@@ -75,4 +76,4 @@ def _limit(blocks: Iterable[Waveform], *, max_duration_s: float) -> Iterator[Wav
         if len(block):
             yield block
     if n_samples == 0:
-        raise InvalidAudio("the audio holds no samples; allowed: a recording with at least one")
+        raise InvalidAudio("the audio holds no samples, or too few for one at 16,000 Hz; allowed: at least one")

@@ -31,6 +31,9 @@ class DeferredTranscriber:
         self._lock = threading.Lock()  # Loading and closing may end at the same moment.
         self._loaded: Future[Transcriber] = Future()
         self._loaded.set_running_or_notify_cancel()  # A request that goes away must not cancel it for all.
+
+    def start(self) -> None:
+        """Begin to load. Called once."""
         threading.Thread(target=self._run, name="load", daemon=True).start()
 
     async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:

@@ -30,9 +30,12 @@ def generate_arguments(options: DecodingOptions, *, n_prompt_tokens: int) -> dic
         "top_k": options.top_k or 0,  # transformers' own default is 50; Whisper's is no filter at all.
         "use_cache": options.use_cache,
     }
-    for name in ("top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "min_length", "min_new_tokens"):
+    for name in ("top_p", "typical_p", "epsilon_cutoff", "eta_cutoff"):
         if (value := getattr(options, name)) is not None:
             arguments[name] = value
+    # transformers drops `min_length` when both are given.
+    if least := max(options.min_new_tokens or 0, (options.min_length or 0) - n_prompt_tokens):
+        arguments["min_new_tokens"] = least
     if options.max_new_tokens is not None:
         arguments["max_new_tokens"] = options.max_new_tokens
     elif options.max_length is not None:

@@ -7,6 +7,7 @@ one beginning where the last timestamp says) with temperature fallback.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from transformers import StoppingCriteria, StoppingCriteriaList, WhisperForConditionalGeneration
+from transformers import StoppingCriteria, StoppingCriteriaList
 
 from hf_asr_endpoint.audio.mel import LogMelSpectrogram
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
@@ -70,7 +71,10 @@ class ReferenceTranscriber:
         """
         if self._closed.is_set():
             raise EngineUnavailable(SHUTTING_DOWN)
-        future = executor.submit(work)
+        try:
+            future = executor.submit(work)
+        except RuntimeError as exc:
+            raise EngineUnavailable(SHUTTING_DOWN) from exc  # `close` came in between.
         awaitable = asyncio.wrap_future(future)
         try:
             return await asyncio.shield(awaitable)
@@ -79,7 +83,11 @@ class ReferenceTranscriber:
                 raise EngineUnavailable(SHUTTING_DOWN) from None  # `close` threw it out of the queue.
             stop.cancelled.set()
             future.cancel()
-            await asyncio.gather(awaitable, return_exceptions=True)
+            while not awaitable.done():  # Whoever cancels again waits for the thread all the same.
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait([awaitable])
+            if not awaitable.cancelled():
+                awaitable.exception()  # Looked at, so that asyncio does not log it.
             raise
         except AsrError:
             raise
@@ -103,15 +111,6 @@ class _Stop(StoppingCriteria):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **_: Any) -> torch.Tensor:
         self.check()
         return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
-
-
-class LeanWhisper(WhisperForConditionalGeneration):
-    """Forgets each window's scores once its segments are cut: kept, they take 40 MB a window."""
-
-    @staticmethod
-    def _retrieve_segment(*args: Any, **kwargs: Any) -> tuple[list[dict[str, Any]], int]:
-        segments, segment_offset = WhisperForConditionalGeneration._retrieve_segment(*args, **kwargs)
-        return [{**segment, "result": None} for segment in segments], segment_offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

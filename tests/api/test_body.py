@@ -115,6 +115,11 @@ def test_a_client_that_leaves_while_waiting_cancels_the_work(
     wait_for(lambda: transcriber.n_cancelled == 1)
 
 
+def test_a_declared_length_over_any_limit_is_refused_before_a_byte_is_sent(connection: socket.socket) -> None:
+    connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
+    assert read_answer(connection).startswith(b"HTTP/1.1 413")
+
+
 def test_a_client_that_asks_first_is_refused_before_it_sends(connection: socket.socket) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9000000\r\n\r\n"
     connection.sendall(head.replace(b"POST / ", b"POST /models/unknown "))

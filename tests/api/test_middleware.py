@@ -46,6 +46,13 @@ def test_one_line_is_logged_for_a_request(url: str, wav: bytes, caplog: pytest.L
     assert line.startswith("POST / status=200 id=r1 audio_s=1.00 total_s=")
 
 
+def test_a_path_cannot_forge_a_line_of_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
+        requests.post(f"{url}/models/%0D%0AINFO%00", data=b"x", timeout=TIMEOUT_S)
+    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("hf_asr_endpoint")]
+    assert line.startswith("POST /models/%0D%0AINFO%00 status=404")
+
+
 def test_a_bug_is_answered_with_an_id_and_logged_with_its_traceback(
     serve: Serve, wav: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -59,6 +59,7 @@ def loading() -> Iterator[Loading]:
 @pytest.fixture
 def deferred(loading: Loading) -> DeferredTranscriber:
     transcriber = DeferredTranscriber(loading, on_failure=loading.fail)
+    transcriber.start()
     assert loading.has_begun.wait(DEADLINE_S)
     return transcriber
 

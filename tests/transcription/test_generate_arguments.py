@@ -40,16 +40,28 @@ def test_a_beam_temperature_divides_and_renormalises() -> None:
     assert arguments["renormalize_logits"] is True
 
 
-def test_filters_and_minimums_are_handed_on() -> None:
+def test_filters_are_handed_on() -> None:
     given = {
         "top_k": 5,
         "top_p": 0.9,
         "typical_p": 0.8,
         "epsilon_cutoff": 0.1,
         "eta_cutoff": 0.2,
-        "min_length": 7,
-        "min_new_tokens": 6,
         "use_cache": False,
     }
     arguments = generate_arguments(DecodingOptions(**given), n_prompt_tokens=3)
     assert {name: arguments[name] for name in given} == given
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param(DecodingOptions(min_length=20), 17, id="min_length counts the prompt"),
+        pytest.param(DecodingOptions(min_new_tokens=9), 9, id="min_new_tokens does not"),
+        pytest.param(DecodingOptions(min_length=20, min_new_tokens=9), 17, id="the higher one holds"),
+        pytest.param(DecodingOptions(min_length=7, min_new_tokens=9), 9, id="whichever it is"),
+        pytest.param(DecodingOptions(min_length=2), None, id="the prompt is enough"),
+    ],
+)
+def test_least_lengths(options: DecodingOptions, expected: int | None) -> None:
+    assert generate_arguments(options, n_prompt_tokens=3).get("min_new_tokens") == expected

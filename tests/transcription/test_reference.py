@@ -14,7 +14,8 @@ import pytest
 
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio, InvalidParameter
-from hf_asr_endpoint.transcription.reference import LeanWhisper, ReferenceTranscriber
+from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
+from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
 from hf_asr_endpoint.types import DecodingOptions, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint, load_checkpoint

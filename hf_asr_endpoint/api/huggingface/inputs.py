@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-import math
 import re
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hf_asr_endpoint.audio.decode import PcmFormat
+from hf_asr_endpoint.audio.resample import MAX_SAMPLE_RATE
 from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio
 from hf_asr_endpoint.errors import BodyTooLarge, InvalidParameter, InvalidRequest
 
 ALLOWED = 'base64 of an audio file, plain or as a "data:" URL'
+
+ALLOWED_SAMPLES = "numbers from -1 to 1 (divide 16-bit samples by 32768)"
+MAX_AMPLITUDE = 8.0  # Loud mixes go beyond 1; samples left as integers, far beyond.
 
 _DATA_URL = re.compile(r"data:(?P<media_type>[^,]*?)(?P<base64>;base64)?,", re.IGNORECASE)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -28,7 +32,7 @@ def parse_inputs(inputs: object, *, max_audio_bytes: int) -> AudioSource:
     """Return the audio that an `inputs` value holds.
 
     inputs: bytes of an audio file, their base64, or {"array", "sampling_rate"} with `array` a list or numpy
-    array, shape = (n_samples,) or (n_channels, n_samples), in [-1, 1].
+    array, shape = (n_samples,) or (n_channels, n_samples), in [-1, 1]; numpy integers are scaled.
     Raises InvalidRequest, InvalidParameter, BodyTooLarge.
     """
     if isinstance(inputs, bytes | bytearray | memoryview):
@@ -100,25 +104,37 @@ def _parse_samples(inputs: dict[Any, Any]) -> SampledAudio:
         raise InvalidParameter(
             f'inputs has the keys {sorted(map(str, inputs))}; allowed: "array" and "sampling_rate", or {ALLOWED}'
         )
-    rate = inputs["sampling_rate"]
-    if isinstance(rate, bool) or not isinstance(rate, int | float | np.number) or not _is_whole(float(rate)):
-        raise InvalidParameter(f"inputs.sampling_rate is {rate!r}; allowed: a whole number of Hz")
+    return SampledAudio(
+        samples=_parse_array(inputs["array"]), sample_rate=_parse_sampling_rate(inputs["sampling_rate"])
+    )
+
+
+def _parse_sampling_rate(rate: object) -> int:
+    is_number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
+    if not is_number or not 0 < rate <= MAX_SAMPLE_RATE or rate != int(rate):  # type: ignore[operator, call-overload]
+        raise InvalidParameter(
+            f"inputs.sampling_rate is {_shorten(str(rate))}; allowed: a whole number of Hz up to {MAX_SAMPLE_RATE}"
+        )
+    return int(rate)  # type: ignore[call-overload, no-any-return]
+
+
+def _parse_array(array: object) -> npt.NDArray[np.float32]:
     try:
-        samples = np.asarray(inputs["array"], dtype=np.float32)
-    except (TypeError, ValueError, OverflowError) as exc:
+        values = np.asarray(array)
+    except ValueError as exc:
+        raise InvalidParameter(f"inputs.array is ragged ({exc}); allowed: {ALLOWED_SAMPLES}") from exc
+    if values.dtype.kind not in "iuf" and values.size:
+        raise InvalidParameter(f"inputs.array holds values of type {values.dtype}; allowed: {ALLOWED_SAMPLES}")
+    if values.ndim not in (1, 2) or (values.ndim == 2 and len(values) > _MAX_CHANNELS):
         raise InvalidParameter(
-            f"inputs.array is not an array of numbers ({exc}); allowed: numbers in [-1, 1]"
-        ) from exc
-    if samples.ndim not in (1, 2) or (samples.ndim == 2 and len(samples) > _MAX_CHANNELS):
-        raise InvalidParameter(
-            f"inputs.array has the shape {samples.shape}; allowed: (n_samples,), or (n_channels, n_samples) "
+            f"inputs.array has the shape {values.shape}; allowed: (n_samples,), or (n_channels, n_samples) "
             f"with at most {_MAX_CHANNELS} channels"
         )
-    return SampledAudio(samples=samples, sample_rate=int(rate))
-
-
-def _is_whole(number: float) -> bool:
-    return math.isfinite(number) and number == int(number)
+    if isinstance(array, np.ndarray) and values.dtype in (np.int8, np.int16, np.int32):
+        values = values / -float(np.iinfo(values.dtype).min)
+    if values.size and (peak := np.abs(values).max()) > MAX_AMPLITUDE:
+        raise InvalidParameter(f"inputs.array has values up to {peak:g}; allowed: {ALLOWED_SAMPLES}")
+    return values.astype(np.float32)
 
 
 def _shorten(text: str) -> str:

@@ -18,7 +18,7 @@ from hf_asr_endpoint.api.huggingface.inputs import parse_pcm_type
 from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.audio.source import read_waveform
-from hf_asr_endpoint.errors import AsrError, InvalidRequest, UnknownModel, UnsupportedAudio
+from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest, UnknownModel, UnsupportedAudio
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 PATHS = (
@@ -81,7 +81,7 @@ class HuggingFaceDialect:
         if body.form == "bytes":
             return parse_raw(body.file, media_type=media_type, query=query)
         try:
-            document = json.loads(body.file.read())
+            document = json.loads(body.file.read(), object_pairs_hook=_unique_keys)
         except (ValueError, RecursionError) as exc:
             if parse_pcm_type(media_type):  # Samples may begin with any byte, a brace too.
                 return parse_raw(body.file, media_type=media_type, query=query)
@@ -107,3 +107,12 @@ def _answering_errors(
             return error_response(str(exc), status_of(exc), headers_of(exc))
 
     return answer
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidParameter(f"the JSON body has the key {twice!r} twice; allowed: once")
+    return document

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hf_asr_endpoint.types import Task
 from hf_asr_endpoint.units import MAX_PROMPT_TOKENS, MAX_TARGET_POSITIONS
 
 MAX_BEAMS = 16
 MAX_NEW_TOKENS = MAX_TARGET_POSITIONS - MAX_PROMPT_TOKENS
+
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 100.0  # Beyond them float16 logits overflow.
+
+
+def _check_temperature(value: float) -> float:
+    if value != 0 and not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
+        raise ValueError
+    return value
+
 
 _Probability = Annotated[
     float | None, Field(default=None, gt=0, le=1, description="a number above 0 and up to 1 (1: off)")
@@ -53,7 +62,9 @@ class GenerationParameters(_Model):
     )
     num_beams: int | None = Field(None, ge=1, le=MAX_BEAMS, description=f"a whole number from 1 to {MAX_BEAMS}")
     penalty_alpha: float | None = Field(None, ge=0, le=0, description="0: contrastive search is not supported yet")
-    temperature: float | None = Field(None, ge=0, description="a number from 0 on")
+    temperature: Annotated[float, AfterValidator(_check_temperature)] | None = Field(
+        None, description=f"0, or a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+    )
     top_k: int | None = Field(None, ge=0, description="a whole number from 0 (off) on")
     top_p: _Probability
     typical_p: _Probability

@@ -70,9 +70,13 @@ def test_a_data_url_may_describe_headerless_samples() -> None:
         pytest.param({"array": [0.0], "sampling_rate": "16000"}, InvalidParameter, "'16000'", id="rate as text"),
         pytest.param({"array": [0.0], "sampling_rate": True}, InvalidParameter, "True", id="rate as bool"),
         pytest.param({"array": [0.0], "sampling_rate": 1.5}, InvalidParameter, "1.5", id="rate with fraction"),
-        pytest.param(
-            {"array": ["a"], "sampling_rate": 16000}, InvalidParameter, "not an array", id="text samples"
-        ),
+        pytest.param({"array": ["0.1"], "sampling_rate": 16000}, InvalidParameter, "<U3", id="text samples"),
+        pytest.param({"array": [None], "sampling_rate": 16000}, InvalidParameter, "object", id="null samples"),
+        pytest.param({"array": [True], "sampling_rate": 16000}, InvalidParameter, "bool", id="bool samples"),
+        pytest.param({"array": [0, 9_000], "sampling_rate": 16000}, InvalidParameter, "up to 9000", id="16-bit"),
+        pytest.param({"array": [1e39], "sampling_rate": 16000}, InvalidParameter, "up to 1e\\+39", id="huge"),
+        pytest.param({"array": [0.0], "sampling_rate": 1e300}, InvalidParameter, "1e\\+300", id="rate too high"),
+        pytest.param({"array": [0.0], "sampling_rate": 0}, InvalidParameter, "is '0';", id="rate 0"),
         pytest.param({"array": [[[0.0]]], "sampling_rate": 16000}, InvalidParameter, "shape", id="three axes"),
         pytest.param({"array": [[1.0], [1.0, 2.0]], "sampling_rate": 1}, InvalidParameter, "array", id="ragged"),
     ],
@@ -95,6 +99,7 @@ def test_a_path_is_never_opened_even_when_it_is_base64(tmp_path: Path, monkeypat
     [
         pytest.param([0.0, 0.5, -0.5], id="list"),
         pytest.param(np.array([0.0, 0.5, -0.5]), id="float64"),
+        pytest.param(np.array([0, 2**14, -(2**14)], np.int16), id="numpy integers are scaled"),
         pytest.param([[0.0, 0.5, -0.5], [0.0, 0.5, -0.5]], id="channels"),
     ],
 )

@@ -75,6 +75,8 @@ BAD_VALUES = [
     ("penalty_alpha", -1.0),
     ("penalty_alpha", 0.6),
     ("temperature", -0.1),
+    ("temperature", 1e-9),
+    ("temperature", 1e9),
     ("temperature", float("nan")),
     ("temperature", float("inf")),
     ("temperature", "0.2"),

@@ -132,6 +132,7 @@ def test_parameters_in_the_query_string_go_with_raw_bytes(
         pytest.param(
             b'{"inputs": {"array": [1' + b"0" * 400 + b'], "sampling_rate": 8000}}', 422, "array", id="huge"
         ),
+        pytest.param(b'{"inputs": "AAAA", "inputs": "BBBB"}', 422, "'inputs' twice", id="a key twice"),
         pytest.param(b'{"input": "AAAA"}', 400, "['input']", id="misspelt"),
         pytest.param(b'{"inputs": "AAAA", "options": {}}', 422, "'options'", id="unknown key"),
         pytest.param(b'{"inputs": "AAAA", "parameters": []}', 422, "parameters is []", id="parameters a list"),
