@@ -6,7 +6,6 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,48 +13,15 @@ import pytest
 
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio, InvalidParameter
-from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
 from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
 from hf_asr_endpoint.types import DecodingOptions, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint, load_checkpoint
-from hf_asr_endpoint.whisper.weights.resolve import resolve_model
+from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
 from tests.conftest import DATA
 
 DEADLINE_S = 60.0
 GREEDY = DecodingOptions(temperatures=(0.0,), num_beams=1)
 SPOKEN = "ask not what your country can do for you"
-
-
-def load(reference: str, cache_dir: Path) -> WhisperCheckpoint:
-    directory = resolve_model(reference, revision=None, cache_dir=cache_dir, report=lambda _: None)
-    return load_checkpoint(directory, device="cpu", model_class=LeanWhisper)
-
-
-@pytest.fixture(scope="module")
-def base(cache_dir: Path) -> Iterator[ReferenceTranscriber]:
-    transcriber = ReferenceTranscriber(load("embedded:whisper-base", cache_dir))
-    yield transcriber
-    transcriber.close()
-
-
-@pytest.fixture(scope="module")
-def tiny_en_checkpoint(cache_dir: Path) -> WhisperCheckpoint:
-    return load("embedded:whisper-tiny.en", cache_dir)
-
-
-@pytest.fixture
-def tiny_en(tiny_en_checkpoint: WhisperCheckpoint) -> Iterator[ReferenceTranscriber]:
-    transcriber = ReferenceTranscriber(tiny_en_checkpoint)
-    yield transcriber
-    transcriber.close()
-
-
-@pytest.fixture(scope="module")
-def speech() -> Waveform:
-    """Eleven seconds of English."""
-    with (DATA / "jfk.mp3").open("rb") as file:
-        return np.concatenate(list(decode_audio(file)))
 
 
 def transcribe(
