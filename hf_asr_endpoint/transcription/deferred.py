@@ -41,7 +41,7 @@ class DeferredTranscriber:
             transcriber = await asyncio.wrap_future(self._loaded)
         except EngineUnavailable:
             raise
-        except Exception as exc:
+        except Exception as exc:  # Whatever ended the loading, a bug included: the request must end too.
             raise EngineUnavailable(f"the model is not available: {exc}") from exc
         return await transcriber.transcribe(waveform, options)
 
@@ -62,7 +62,7 @@ class DeferredTranscriber:
     def _run(self) -> None:
         try:
             transcriber = self._load(self._report)
-        except Exception as exc:
+        except Exception as exc:  # A thread that dies silently would leave every request waiting.
             with self._lock:
                 is_awaited = not self._loaded.done()
                 if is_awaited:

@@ -91,7 +91,7 @@ class ReferenceTranscriber:
             raise
         except AsrError:
             raise
-        except Exception as exc:
+        except Exception as exc:  # transformers and torch raise anything; one request fails, not the engine.
             raise EngineError(f"the model failed: {type(exc).__name__}: {exc}") from exc
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -21,6 +22,8 @@ from tests.fakes import FakeTranscriber
 
 MODEL_NAMES = ("openai/whisper-base", "whisper-base")
 STOP_TIMEOUT_S = 20.0
+DEADLINE_S = 10.0
+POLL_INTERVAL_S = 0.005
 
 Serve = Callable[..., str]
 """Serves a Transcriber (and limits) until the test ends; returns the URL."""
@@ -49,7 +52,7 @@ def make_limits(**changes: float) -> RequestLimits:
         "max_concurrent_requests": 4,
         "upload_idle_timeout_s": 5.0,
     }
-    return RequestLimits(**{**values, **changes})  # type: ignore[arg-type] # Each value has its field's type.
+    return RequestLimits(**{**values, **changes})
 
 
 @pytest.fixture
@@ -86,3 +89,11 @@ def make_wav(n_samples: int) -> bytes:
     tone = 0.1 * np.sin(np.arange(n_samples) * 2 * np.pi * 440 / 16_000)
     soundfile.write(file, tone, 16_000, format="WAV", subtype="PCM_16")
     return file.getvalue()
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Poll what only the server knows, which tells nobody when it comes true."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(POLL_INTERVAL_S)

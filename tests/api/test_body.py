@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -13,10 +12,8 @@ import pytest
 import requests
 
 from hf_asr_endpoint.api.body import JSON_OVERHEAD_BYTES
-from tests.api.conftest import Serve, make_wav
+from tests.api.conftest import DEADLINE_S, Serve, make_wav, wait_for
 from tests.fakes import FakeTranscriber
-
-DEADLINE_S = 10.0
 
 
 @pytest.fixture
@@ -33,14 +30,6 @@ def read_answer(connection: socket.socket) -> bytes:
         assert part, f"the server closed after {answer!r}"
         answer += part
     return answer
-
-
-def wait_for(condition: object) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.005)
 
 
 def test_a_body_over_the_limit_is_refused_and_the_client_sees_why(url: str) -> None:

@@ -5,7 +5,7 @@ import logging
 import pytest
 import requests
 
-from tests.api.conftest import Serve
+from tests.api.conftest import Serve, wait_for
 from tests.fakes import FakeTranscriber
 
 TIMEOUT_S = 10.0
@@ -38,18 +38,24 @@ def test_an_id_that_is_not_plain_is_replaced(url: str, wav: bytes, given: str) -
     assert answer.headers["x-request-id"] not in ("", given)
 
 
+def log_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name.startswith("hf_asr_endpoint")]
+
+
 def test_one_line_is_logged_for_a_request(url: str, wav: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
         requests.post(url, data=wav, headers={"x-request-id": "r1"}, timeout=TIMEOUT_S)
         requests.get(f"{url}/health", timeout=TIMEOUT_S)
-    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("hf_asr_endpoint")]
+        wait_for(lambda: log_lines(caplog) != [])  # The line is written once the answer is sent.
+    (line,) = log_lines(caplog)
     assert line.startswith("POST / status=200 id=r1 audio_s=1.00 total_s=")
 
 
 def test_a_path_cannot_forge_a_line_of_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
         requests.post(f"{url}/models/%0D%0AINFO%00", data=b"x", timeout=TIMEOUT_S)
-    (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("hf_asr_endpoint")]
+        wait_for(lambda: log_lines(caplog) != [])  # The line is written once the answer is sent.
+    (line,) = log_lines(caplog)
     assert line.startswith("POST /models/%0D%0AINFO%00 status=404")
 
 

@@ -71,7 +71,7 @@ def opened(tmp_path: Path) -> Iterator[io.BufferedIOBase]:
     descriptor = kernel.inotify_init1(os.O_NONBLOCK)
     assert kernel.inotify_add_watch(descriptor, os.fsencode(tmp_path), IN_OPEN) >= 0
     with contextlib.chdir(tmp_path), open(descriptor, "rb", buffering=0) as events:
-        yield events  # type: ignore[misc]
+        yield events
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify, which tells of opened files, is Linux's")

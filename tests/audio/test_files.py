@@ -74,7 +74,7 @@ def test_a_decoder_given_up_halfway_leaves_the_file_usable(data: bytes) -> None:
     with io.BytesIO(data) as file:
         blocks = decode_audio(file)
         next(blocks)
-        blocks.close()  # type: ignore[attr-defined]
+        blocks.close()
         np.testing.assert_array_equal(np.concatenate(list(decode_audio(file))), decode(data))
 
 
@@ -86,7 +86,7 @@ def read_twice(data: bytes) -> Waveform:
 
 
 def read_bare(data: bytes) -> Waveform:
-    return np.concatenate(list(decode_audio(BareFile(data))))  # type: ignore[arg-type]
+    return np.concatenate(list(decode_audio(BareFile(data))))
 
 
 def read_spooled(data: bytes) -> Waveform:
@@ -100,7 +100,7 @@ def read_rolled_over(data: bytes) -> Waveform:
 def _read_temporary(data: bytes, *, max_bytes_in_memory: int) -> Waveform:
     with tempfile.SpooledTemporaryFile(max_size=max_bytes_in_memory) as file:
         file.write(data)
-        return np.concatenate(list(decode_audio(file)))  # type: ignore[arg-type]
+        return np.concatenate(list(decode_audio(file)))
 
 
 @pytest.mark.parametrize("data", [pytest.param(WAV, id="wav"), pytest.param(MP3, id="mp3")])

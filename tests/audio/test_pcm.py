@@ -31,7 +31,7 @@ TONE = make_tone(44_100, duration_s=0.5)
 @pytest.mark.parametrize("sample_rate", [8_000, 16_000, 48_000])
 def test_samples_are_read_as_described(sample_rate: int, n_channels: int, byte_order: str, dtype: str) -> None:
     samples = make_tone(sample_rate, gains=[1] * n_channels)
-    pcm = PcmFormat(sample_rate=sample_rate, n_channels=n_channels, byte_order=byte_order)  # type: ignore[arg-type]
+    pcm = PcmFormat(sample_rate=sample_rate, n_channels=n_channels, byte_order=byte_order)
     waveform = decode((samples * 32_767).astype(dtype).tobytes(), pcm=pcm)
     assert len(waveform) == DURATION_S * SAMPLE_RATE
     assert pitch_hz(waveform) == pytest.approx(PITCH_HZ, abs=1)
@@ -60,7 +60,7 @@ def test_a_quiet_beginning_is_not_taken_for_frames_of_mp3(first: int, byte_order
     """
     samples = np.random.default_rng(-first).integers(-40, 40, SAMPLE_RATE)
     samples[0] = first
-    pcm = PcmFormat(sample_rate=SAMPLE_RATE, byte_order=byte_order)  # type: ignore[arg-type]
+    pcm = PcmFormat(sample_rate=SAMPLE_RATE, byte_order=byte_order)
     np.testing.assert_array_equal(decode(samples.astype(dtype).tobytes(), pcm=pcm), samples / np.float32(2**15))
 
 

@@ -34,7 +34,7 @@ class CountingFile(io.BytesIO):
         self.n_read += len(data)
         return data
 
-    def readinto(self, buffer: bytearray | memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview, /) -> int:
         n_bytes = super().readinto(buffer)
         self.n_read += n_bytes
         return n_bytes

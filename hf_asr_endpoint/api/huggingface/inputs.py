@@ -110,12 +110,13 @@ def _parse_samples(inputs: dict[Any, Any]) -> SampledAudio:
 
 
 def _parse_sampling_rate(rate: object) -> int:
-    is_number = isinstance(rate, int | float | np.number) and not isinstance(rate, bool)
-    if not is_number or not 0 < rate <= MAX_SAMPLE_RATE or rate != int(rate):  # type: ignore[operator, call-overload]
-        raise InvalidParameter(
-            f"inputs.sampling_rate is {_shorten(str(rate))}; allowed: a whole number of Hz up to {MAX_SAMPLE_RATE}"
-        )
-    return int(rate)  # type: ignore[call-overload, no-any-return]
+    if not isinstance(rate, int | float | np.integer | np.floating) or isinstance(rate, bool):
+        raise InvalidParameter(f"inputs.sampling_rate is {rate!r}; allowed: a number of Hz")
+    if 0 < rate <= MAX_SAMPLE_RATE and rate == int(rate):
+        return int(rate)
+    raise InvalidParameter(
+        f"inputs.sampling_rate is {_shorten(str(rate))}; allowed: a whole number of Hz up to {MAX_SAMPLE_RATE}"
+    )
 
 
 def _parse_array(array: object) -> npt.NDArray[np.float32]:
