@@ -3,7 +3,7 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench-wer clean
+.PHONY: help serve test bench bench-load bench-wer clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,12 @@ test: .venv/.test ## Check style and types, run the test suite
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: .venv/.bench ## Compare speed, accuracy and memory with peers (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
+	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+bench-load: .venv/.bench ## Put the server under load (optional: MODEL= SPEECH= ARGS="--clients 1,64 --peer --long --memory")
+	$(BIN)/python -m bench.load --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))

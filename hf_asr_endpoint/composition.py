@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.config import Settings
@@ -11,6 +13,8 @@ from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.whisper.weights.catalogue import model_names
 
 logger = logging.getLogger(__name__)
+
+CHUNKS_AHEAD = 2  # for each slot, how many of a recording's chunks are in memory, running or waiting
 
 
 def served_names(settings: Settings) -> tuple[str, ...]:
@@ -34,17 +38,48 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     report: told before each slow step what is being waited for. Raises ModelUnavailable.
     """
     report("torch and transformers to be imported")
+    _share_the_cores()
     # Imported here, because it takes seconds in which the server should already answer GET /health.
-    from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
-    from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
-    from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
+    from hf_asr_endpoint.engine.engine import Engine
+    from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+    from hf_asr_endpoint.transcription.routing import RoutingTranscriber
+    from hf_asr_endpoint.whisper.speech_model import load_speech_model
     from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 
     directory = resolve_model(
         settings.model, revision=settings.revision, cache_dir=settings.cache_dir, report=report
     )
     report(f"the weights in {directory} to be loaded")
-    checkpoint = load_checkpoint(directory, device=settings.device, dtype=settings.dtype, model_class=LeanWhisper)
-    info = checkpoint.info
+    model, tokenizer, info = load_speech_model(
+        directory, device=settings.device, dtype=settings.dtype, n_slots=settings.slots
+    )
     logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
-    return ReferenceTranscriber(checkpoint)
+    batching = BatchingTranscriber(
+        Engine(model, n_slots=settings.slots),
+        tokenizer,
+        info,
+        n_requests=settings.max_concurrent_requests,
+        n_ahead=CHUNKS_AHEAD * settings.slots,
+        padding_s=settings.encoder_padding_s,
+    )
+    return RoutingTranscriber(batching, load_reference=lambda: _load_reference(settings, directory))
+
+
+def _share_the_cores() -> None:
+    """Let torch's threads sleep while they wait for one another. To be called before torch is imported.
+
+    By default they spin, and whoever else wants a core (audio being decoded, another process) makes each
+    step up to twenty times slower: the one that is waited for is not running, since another one spins.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _load_reference(settings: Settings, directory: Path) -> Transcriber:
+    from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
+    from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
+    from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
+
+    dtype = "float32" if settings.dtype == "auto" or settings.dtype == "int8" else settings.dtype
+    return ReferenceTranscriber(
+        load_checkpoint(directory, device=settings.device, dtype=dtype, model_class=LeanWhisper)
+    )

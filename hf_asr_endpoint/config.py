@@ -42,8 +42,20 @@ class Settings(BaseSettings):
         (), description="Further names under which clients may ask for the model, separated by commas."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the model runs.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Precision of the weights. `auto`: float32 on the CPU, float16 elsewhere."
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto",
+        description="Precision of the weights. `auto`: on the CPU bfloat16 where the processor computes with it, "
+        "else float32; float16 elsewhere. `int8` is for CPUs with VNNI.",
+    )
+    slots: int = Field(
+        16, ge=1, le=1024, description="Pieces of audio, of up to 30 seconds each, that are decoded at a time."
+    )
+    encoder_padding_s: float = Field(
+        6.0,
+        ge=1,
+        le=30,
+        description="Silence behind audio shorter than 30 seconds, in seconds. Less is faster and, under about 4, "
+        "less accurate; 30 always gives the model the whole window that it was trained on.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` lets other machines in.")
     port: int = Field(

@@ -20,13 +20,13 @@ TASKS: tuple[Task, ...] = get_args(Task)
 FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The ladder of openai/whisper's `transcribe`: each is tried when the one before fails its thresholds."""
 
-DEFAULT_NUM_BEAMS = 5
-"""The default of openai/whisper's command line, and of faster-whisper and whisper.cpp."""
+DEFAULT_NUM_BEAMS = 1
+"""Greedy, as openai/whisper's and transformers' own functions decode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingOptions:
-    """How tokens are chosen. The defaults are those of Whisper's command line: beams, and temperature fallback.
+    """How tokens are chosen. The defaults are greedy decoding with the temperature fallback of openai/whisper.
 
     The filters of sampling (`top_k` … `eta_cutoff`) act only at a temperature above 0; None or the
     neutral value switches one off. Names and meanings are those of transformers' GenerationConfig.
@@ -51,6 +51,12 @@ class DecodingOptions:
     min_length: int | None = None
     min_new_tokens: int | None = None
     use_cache: bool = True
+    compression_ratio_threshold: float | None = 2.4
+    """A text that zlib compresses further than this repeats itself: the next temperature is tried."""
+    logprob_threshold: float | None = -1.0
+    """So is it below this average log-probability."""
+    no_speech_threshold: float | None = 0.6
+    """Unless P(no_speech) is above this as well: then nothing was said. None switches each of the three off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,8 @@ class TranscriptionOptions:
     task: Task = "transcribe"
     language: str | None = None
     """Code as in Whisper ("de"); None detects it."""
+    condition_on_previous_text: bool = False
+    """Decode one chunk after the other, each with the text so far as its prompt, instead of side by side."""
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 
 

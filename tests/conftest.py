@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 from tests.server import Server, run_server
 
 DATA = Path(__file__).parent / "data"
@@ -22,6 +24,18 @@ DATA = Path(__file__).parent / "data"
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for converted weights, empty when the session begins."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def base_directory(cache_dir: Path) -> Path:
+    """whisper-base as transformers reads it."""
+    return resolve_model("embedded:whisper-base", revision=None, cache_dir=cache_dir, report=lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def tiny_en_directory(cache_dir: Path) -> Path:
+    """whisper-tiny.en as transformers reads it."""
+    return resolve_model("embedded:whisper-tiny.en", revision=None, cache_dir=cache_dir, report=lambda _: None)
 
 
 @pytest.fixture(scope="session")
@@ -38,10 +52,24 @@ def jfk() -> bytes:
 
 
 @pytest.fixture(scope="session")
-def long_recording(jfk: bytes) -> bytes:
+def speech(jfk: bytes) -> Waveform:
+    """Eleven seconds of English."""
+    return np.concatenate(list(decode_audio(io.BytesIO(jfk))))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Torch's threads spin while they wait for one another: ten times slower on cores that others use too."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture(scope="session")
+def long_recording(speech: Waveform) -> bytes:
     """Thirty-four seconds, more than a window: the same speech three times."""
-    waveform = np.concatenate(list(decode_audio(io.BytesIO(jfk))))
-    return make_flac(np.concatenate([waveform] * 3 + [np.zeros(SAMPLE_RATE, np.float32)]))
+    return make_flac(np.concatenate([speech] * 3 + [np.zeros(SAMPLE_RATE, np.float32)]))
 
 
 @pytest.fixture(scope="session")

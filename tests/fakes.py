@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from hf_asr_endpoint.types import (
     Health,
@@ -15,8 +16,16 @@ from hf_asr_endpoint.types import (
     Waveform,
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
 
 POLL_INTERVAL_S = 0.002
+DEADLINE_S = 30.0
+
+EOT = 50
+LANGUAGE = 51
+NO_SPEECH_PROB = 0.25
+
+Method = Literal["encode", "prefill", "decode_step"]
 
 
 class FakeTranscriber:
@@ -69,3 +78,86 @@ class FakeTranscriber:
 
     def close(self) -> None:
         self.is_closed = True
+
+
+class FakeSpeechModel:
+    """A SpeechModel whose windows say what will be heard in them: text tokens, as a tuple of ints.
+
+    It appends them to a state one by one, and then EOT, each with the log-probability -1; a detected language
+    is LANGUAGE. Like a real one it goes by slots, and it refuses what the engine must never do: prefill without
+    a window, feed a state twice, go on with one that has ended, or mix up slots.
+    calls: every call, with its slots in order. Between `hold` and `release` the next call waits; `is_held` tells.
+    """
+
+    def __init__(self, *, n_slots: int) -> None:
+        self._windows: dict[int, tuple[int, ...]] = {}
+        self._states: dict[int, DecodingState] = {}
+        self._n_slots = n_slots
+        self._failures: dict[Method, list[BaseException | None]] = {}
+        self._released = threading.Event()
+        self._released.set()
+        self.is_held = threading.Event()
+        self.calls: list[tuple[str, tuple[int, ...]]] = []
+
+    def fail(self, method: Method, error: BaseException, *, after: int = 0) -> None:
+        """Have a method raise once, after so many calls of it that do not."""
+        self._failures[method] = [*[None] * after, error]
+
+    def hold(self) -> None:
+        self.is_held.clear()
+        self._released.clear()
+
+    def release(self) -> None:
+        self._released.set()
+
+    @property
+    def slots(self) -> set[int]:
+        """Which slots have a window."""
+        return set(self._windows)
+
+    def encode(self, windows: Mapping[int, tuple[int, ...]]) -> None:
+        self._enter("encode", windows)
+        for slot, window in windows.items():
+            assert window is not None
+            self._windows[slot] = window
+            self._states.pop(slot, None)
+
+    def prefill(self, states: Mapping[int, DecodingState]) -> None:
+        self._enter("prefill", states)
+        for slot, state in states.items():
+            assert not state.sampled
+            assert not state.is_finished
+            assert self._states.get(slot) is not state, "fed twice"
+            self._states[slot] = state
+            state.no_speech_prob = NO_SPEECH_PROB
+            if state.prompt.after_language is not None:
+                state.language_token = LANGUAGE
+            self._append(slot)
+
+    def decode_step(self, states: Mapping[int, DecodingState]) -> None:
+        self._enter("decode_step", states)
+        for slot, state in states.items():
+            assert self._states[slot] is state, "another's state in this slot"
+            assert not state.is_finished
+            self._append(slot)
+
+    def free(self, slot: int) -> None:
+        self.calls.append(("free", (slot,)))
+        self._windows.pop(slot, None)
+        self._states.pop(slot, None)
+
+    def _append(self, slot: int) -> None:
+        state, window = self._states[slot], self._windows[slot]
+        n_sampled = len(state.sampled)
+        state.append(window[n_sampled] if n_sampled < len(window) else EOT, -1.0, eot=EOT)
+
+    def _enter(self, method: Method, slots: Mapping[int, object]) -> None:
+        assert slots, f"{method} of nothing"
+        assert all(0 <= slot < self._n_slots for slot in slots)
+        self.calls.append((method, tuple(sorted(slots))))
+        if not self._released.is_set():
+            self.is_held.set()
+            assert self._released.wait(DEADLINE_S)
+        failures = self._failures.get(method)
+        if failures and (error := failures.pop(0)) is not None:
+            raise error

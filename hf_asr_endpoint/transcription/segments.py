@@ -16,6 +16,10 @@ class TimedTokens:
     end: float
     tokens: tuple[int, ...]
 
+    def later(self, seconds: float) -> TimedTokens:
+        """Return the same, so much later."""
+        return TimedTokens(start=self.start + seconds, end=self.end + seconds, tokens=self.tokens)
+
 
 def build_segments(
     timed_tokens: Iterable[TimedTokens], *, duration_s: float, decode: Callable[[Sequence[int]], str]

@@ -52,7 +52,8 @@ def load_checkpoint(
 ) -> WhisperCheckpoint:
     """Load `directory` onto `device`.
 
-    device "auto": CUDA, else MPS, else the CPU. dtype "auto": float16 on CUDA and MPS, float32 on the CPU.
+    device "auto": CUDA, else MPS, else the CPU. dtype "auto": float16 on CUDA and MPS; on the CPU
+    bfloat16 where the processor computes with it, else float32.
     Raises ModelUnavailable when the device is not there or the files cannot be loaded.
     """
     transformers.utils.logging.set_verbosity_error()
@@ -111,9 +112,16 @@ def _choose_device(device: Device) -> torch.device:
 
 def _choose_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else torch.float16
+        if device.type != "cpu":
+            return torch.float16
+        return torch.bfloat16 if _computes_in_bfloat16() else torch.float32
     chosen: torch.dtype = getattr(torch, dtype)
     return chosen
+
+
+def _computes_in_bfloat16() -> bool:
+    """Return whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _complete_generation_config(

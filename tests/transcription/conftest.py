@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
 from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
-from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint, load_checkpoint
 from hf_asr_endpoint.whisper.weights.resolve import resolve_model
-from tests.conftest import DATA
 
 
 def load(reference: str, cache_dir: Path) -> WhisperCheckpoint:
     directory = resolve_model(reference, revision=None, cache_dir=cache_dir, report=lambda _: None)
-    return load_checkpoint(directory, device="cpu", model_class=LeanWhisper)
+    return load_checkpoint(directory, device="cpu", dtype="float32", model_class=LeanWhisper)
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +35,3 @@ def tiny_en(tiny_en_checkpoint: WhisperCheckpoint) -> Iterator[ReferenceTranscri
     transcriber = ReferenceTranscriber(tiny_en_checkpoint)
     yield transcriber
     transcriber.close()
-
-
-@pytest.fixture(scope="module")
-def speech() -> Waveform:
-    """Eleven seconds of English."""
-    with (DATA / "jfk.mp3").open("rb") as file:
-        return np.concatenate(list(decode_audio(file)))

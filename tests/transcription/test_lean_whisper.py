@@ -32,7 +32,7 @@ def model(cache_dir: Path) -> RecordingWhisper:
     directory = resolve_model(
         "embedded:whisper-tiny.en", revision=None, cache_dir=cache_dir, report=lambda _: None
     )
-    model = load_checkpoint(directory, device="cpu", model_class=RecordingWhisper).model
+    model = load_checkpoint(directory, device="cpu", dtype="float32", model_class=RecordingWhisper).model
     assert isinstance(model, RecordingWhisper)
     return model
 

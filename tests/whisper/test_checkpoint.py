@@ -47,9 +47,14 @@ def test_precision_is_as_asked(tiny_en_directory: Path, dtype: str) -> None:
     assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=False, n_mels=80)
 
 
-def test_processor_computes_in_float32_by_default(base_directory: Path) -> None:
+@pytest.mark.parametrize(("supported", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_processor_computes_in_bfloat16_where_it_can(
+    base_directory: Path, monkeypatch: pytest.MonkeyPatch, supported: bool, dtype: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     checkpoint = load_checkpoint(base_directory, device="cpu")
-    assert checkpoint.info == ModelInfo(device="cpu", dtype="float32", is_multilingual=True, n_mels=80)
+    assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=True, n_mels=80)
     assert not checkpoint.model.training
 
 
@@ -147,7 +152,7 @@ def test_fine_tuned_model_without_generation_config_transcribes(
     """`language` and timestamps raised errors once, and a text ended after twenty tokens, in mid-sentence."""
     directory = link_files(base_directory, tmp_path / "fine-tuned")
     (directory / "generation_config.json").unlink()
-    checkpoint = load_checkpoint(directory, device="cpu")
+    checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
     processor = WhisperProcessor.from_pretrained(directory)
     features = processor(speech, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
     tokens = checkpoint.model.generate(features, language="en", task="transcribe", return_timestamps=True)[0]

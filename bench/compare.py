@@ -1,0 +1,149 @@
+"""Speed, accuracy and memory of this project and its peers: the same weights, recordings and threads.
+
+Run by `make bench`. Each engine runs in a process of its own, one after another; this project through its
+live HTTP server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.accuracy import word_errors
+from bench.engines.registry import BASELINE, ENGINES
+from bench.recordings import Clip, duration_s, long_clip, short_clips
+from bench.report import COLUMNS, Measurement, SetResult, fastest, rows
+from bench.weights import MODELS, prepare
+from bench.worker import first_line
+
+WIDTH = 120  # characters
+BUSY_LOAD = 0.5  # runnable processes, averaged over a minute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What all engines are given."""
+
+    model: str
+    speech: Path
+    n_clips: int | None
+    n_threads: int
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    job = Job(model=arguments.model, speech=arguments.speech, n_clips=arguments.clips, n_threads=arguments.threads)
+    progress = Console(stderr=True)
+    if (load := os.getloadavg()[0]) > BUSY_LOAD:
+        progress.print(f"the machine is busy (load {load:.1f}): all figures will be too low, whisper.cpp's most")
+    measurements: dict[str, Measurement] = {}
+    for engine in arguments.engines:
+        with progress.status(f"measuring {engine}"):
+            measurements[engine] = measure(engine, job)
+    table = Table(*COLUMNS, title=_title(job), show_lines=True)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows(measurements.values(), baseline=measurements.get(BASELINE)):
+        table.add_row(*row)
+    table.caption = (
+        f"ours: {ENGINES[BASELINE].label}. Peak RSS: VmHWM of the process with the model, for this project "
+        "the server's. Batched: the batch size that was fastest on the long file."
+    )
+    Console(width=WIDTH).print(table)
+
+
+def measure(engine: str, job: Job) -> Measurement:
+    """Run an engine with each of its batch sizes, and keep the fastest."""
+    kind = ENGINES[engine]
+    try:
+        weights = prepare(job.model, kind.weights)
+    except Exception as exc:  # Whatever stands in the way of one engine must not stop the others.
+        return Measurement(label=kind.label, error=first_line(exc))
+    return fastest(
+        [
+            _measured(
+                f"{kind.label} ({batch_size})" if len(kind.batch_sizes) > 1 else kind.label,
+                run_worker(engine, job, weights=weights, batch_size=batch_size),
+                job,
+            )
+            for batch_size in kind.batch_sizes
+        ]
+    )
+
+
+def run_worker(engine: str, job: Job, *, weights: str, batch_size: int) -> dict[str, Any]:
+    """Run `bench.worker` to its end. Returns what it printed, or an error in the same form."""
+    command = [sys.executable, "-m", "bench.worker", engine, "--weights", weights, "--speech", str(job.speech)]
+    command += ["--threads", str(job.n_threads), "--batch-size", str(batch_size)]
+    if job.n_clips is not None:
+        command += ["--clips", str(job.n_clips)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(job.n_threads)}
+    # Not subprocess.run, which kills at Ctrl+C: the worker has a server to stop.
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        output, errors = process.communicate()
+    if process.returncode == 0:
+        outcome: dict[str, Any] = json.loads(output.splitlines()[-1])
+        return outcome
+    last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+    return {"error": f"exit status {process.returncode}: {last[0]}"}
+
+
+def _measured(label: str, outcome: dict[str, Any], job: Job) -> Measurement:
+    if outcome["error"] is not None:
+        return Measurement(label=label, error=outcome["error"])
+    return Measurement(
+        label=label,
+        long=_set_result([long_clip(job.speech)], outcome["long"]),
+        short=_set_result(short_clips(job.speech, limit=job.n_clips), outcome["short"]),
+        peak_rss_mib=outcome["peak_rss_mib"],
+    )
+
+
+def _set_result(clips: Sequence[Clip], heard: dict[str, Any]) -> SetResult:
+    errors = word_errors([clip.reference for clip in clips], heard["texts"])
+    audio_s = sum(duration_s(clip.path) for clip in clips)
+    return SetResult(rtfx=audio_s / heard["seconds"], wer=errors.wer)
+
+
+def _title(job: Job) -> str:
+    n_clips = len(short_clips(job.speech, limit=job.n_clips))
+    long_s = duration_s(long_clip(job.speech).path)
+    return (
+        f"{job.model}, greedy, English, {job.n_threads} threads: "
+        f"a file of {long_s / 60:.1f} min, {n_clips} clips one after another"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="whose weights (default: %(default)s)")
+    parser.add_argument(
+        "--engines", type=_engines, default=list(ENGINES), metavar="A,B,…", help=f"some of {', '.join(ENGINES)}"
+    )
+    parser.add_argument("--clips", type=int, metavar="N", help="only the first N short clips")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), metavar="N", help="of each engine (default: %(default)s)"
+    )
+    return parser
+
+
+def _engines(names: str) -> list[str]:
+    chosen = names.split(",")
+    if unknown := sorted(set(chosen) - set(ENGINES)):
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no engine; allowed: {', '.join(ENGINES)}")
+    return chosen
+
+
+if __name__ == "__main__":
+    main()

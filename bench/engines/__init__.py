@@ -1,0 +1,1 @@
+"""What is compared: one small class for each engine, all behind one protocol."""

@@ -1,0 +1,39 @@
+"""whisper.cpp, through pywhispercpp."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from bench.engines.protocol import EngineOptions
+
+
+class WhisperCpp:
+    """Greedy, float16 weights, segments as it finds them."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._model: Any = None
+
+    def load(self) -> int:
+        from pywhispercpp.model import Model
+
+        self._model = Model(
+            self._options.weights,
+            n_threads=self._options.n_threads,
+            language="en",
+            single_segment=False,
+            print_progress=False,
+            redirect_whispercpp_logs_to=None,
+        )
+        return os.getpid()
+
+    def transcribe(self, path: Path) -> str:
+        waveform, _ = soundfile.read(path, dtype="float32")  # Its own reader takes wav only, without ffmpeg.
+        return " ".join(segment.text for segment in self._model.transcribe(waveform))
+
+    def close(self) -> None:
+        self._model = None

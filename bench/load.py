@@ -1,0 +1,149 @@
+"""The server under load: many clients, a long file beside short ones, memory and time to start.
+
+Run by `make bench-load`. Without --long or --memory: the table of many clients.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.clients import Clips, drive, http_client
+from bench.engines.server import environment
+from bench.load_result import LOAD_COLUMNS, LoadResult, load_row
+from bench.long_beside_short import send_beside
+from bench.memory import long_file, startup_s
+from bench.recordings import duration_s, long_clip, short_clips, write_repeated
+from bench.report import NOTHING, ratio
+from bench.weights import MODELS, prepare
+from tests.server import run_server
+
+CLIENTS = (1, 4, 16, 64)
+LONG_S = 30 * 60.0
+MEMORY_S = (10 * 60, 5 * 3600)
+SHORT_S = 10.0  # The clip sent beside the long file is the one closest to this.
+PEER_WORKERS = (1, 2)
+CAPTION = (
+    "TTFB: time to first byte; a client's requests: fewest … most; in brackets: num_workers, the faster of 1 and 2"
+)
+WIDTH = 130  # characters
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    clients = arguments.clients or (() if arguments.long or arguments.memory else CLIENTS)
+    console = Console(width=WIDTH)
+    if clients:
+        console.print(_clients_table(arguments, clients))
+    if arguments.long:
+        console.print(_long_table(arguments))
+    if arguments.memory:
+        console.print(_memory_table(arguments))
+
+
+def _clients_table(arguments: argparse.Namespace, clients: Sequence[int]) -> Table:
+    clips = Clips.of([clip.path for clip in short_clips(arguments.speech)])
+    settings = environment(dtype=arguments.dtype, max_concurrent_requests=2 * max(clients))
+    with run_server("--model", arguments.model, env=settings) as server:
+        http_client(server.url)(clips.paths[0])  # warm-up
+        ours = [
+            drive(lambda: http_client(server.url), clips, n_clients=n_clients, seconds=arguments.seconds)
+            for n_clients in clients
+        ]
+    peers = _fastest_peers(arguments, clients) if arguments.peer else []
+    table = Table(title=f"{arguments.model}: {len(clips.paths)} short clips, {arguments.seconds:g} s and the rest")
+    for name in LOAD_COLUMNS:
+        table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
+    for i, result in enumerate(ours):
+        table.add_row(*load_row(f"this project, {arguments.dtype}", result, ours=result))
+        if peers:
+            label, peer = peers[i]
+            table.add_row(*load_row(label, peer, ours=result))
+    errors = [result.first_error for result in ours if result.first_error]
+    table.caption = "\n".join((CAPTION, *(f"first error: {error}" for error in errors[:1])))
+    return table
+
+
+def _fastest_peers(arguments: argparse.Namespace, clients: Sequence[int]) -> list[tuple[str, LoadResult]]:
+    """Return, for each number of clients, the better of faster-whisper's numbers of workers."""
+    weights = prepare(arguments.model, "ctranslate2")
+    tried = []
+    for n_workers in PEER_WORKERS:
+        command = [sys.executable, "-m", "bench.load_peer", "--weights", weights]
+        command += ["--speech", str(arguments.speech), "--seconds", str(arguments.seconds)]
+        command += ["--workers", str(n_workers), "--threads", str(arguments.threads)]
+        command += ["--clients", *map(str, clients)]
+        output = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+        results = (LoadResult(**result) for result in json.loads(output.splitlines()[-1]))
+        tried.append([(f"faster-whisper, int8 ({n_workers})", result) for result in results])
+    return [max(same, key=lambda row: row[1].audio_s_per_s) for same in zip(*tried, strict=True)]
+
+
+def _long_table(arguments: argparse.Namespace) -> Table:
+    short = min(
+        (clip.path for clip in short_clips(arguments.speech)), key=lambda path: abs(duration_s(path) - SHORT_S)
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        long = Path(directory) / "long.flac"
+        write_repeated([long_clip(arguments.speech).path], long, seconds=arguments.long)
+        with run_server("--model", arguments.model, env=environment(dtype=arguments.dtype)) as server:
+            result = send_beside(server.url, short=short, long=long)
+    table = Table("", "median latency s", "requests", title=f"a clip of {duration_s(short):.1f} s")
+    table.add_row("on the idle server", f"{result.idle_s:.2f}", "")
+    beside = f"beside a file of {arguments.long / 60:g} min ({arguments.long / result.long_s:.1f} × real time)"
+    table.add_row(beside, f"{result.beside_s:.2f}", str(result.n_beside))
+    table.add_row("ratio", ratio(result.beside_s, result.idle_s), "")
+    return table
+
+
+def _memory_table(arguments: argparse.Namespace) -> Table:
+    ready_s = startup_s(arguments.model, arguments.dtype)
+    sources = [clip.path for clip in short_clips(arguments.speech)]
+    table = Table("file", "× real time", "RSS when ready MiB", "peak RSS MiB")
+    table.title = f"a fresh server for each file; ready {ready_s:.1f} s after its start"
+    table.caption = "RSS: VmHWM of the server's process"
+    for seconds in arguments.memory:
+        result = long_file(arguments.model, arguments.dtype, sources=sources, seconds=seconds)
+        memory = (NOTHING if mib is None else f"{mib:.0f}" for mib in (result.ready_mib, result.peak_mib))
+        table.add_row(f"{seconds / 60:g} min", f"{result.audio_s / result.elapsed_s:.1f}", *memory)
+    return table
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="whose weights (default: %(default)s)")
+    parser.add_argument("--dtype", default="auto", help="of the server (default: %(default)s)")
+    parser.add_argument("--clients", type=_numbers, metavar="N,N,…", help="how many at a time (1,4,16,64)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each number (default: %(default)s)")
+    parser.add_argument("--peer", action="store_true", help="the same through faster-whisper int8, in a process")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the peer (default: %(default)s)")
+    parser.add_argument(
+        "--long", type=float, nargs="?", const=LONG_S, metavar="SECONDS", help="a short clip beside a file so long"
+    )
+    parser.add_argument(
+        "--memory",
+        type=_numbers,
+        nargs="?",
+        const=MEMORY_S,
+        metavar="SECONDS,…",
+        help="peak memory for files of 10 minutes and 5 hours, or so long; time to start",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

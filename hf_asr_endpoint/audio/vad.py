@@ -1,0 +1,178 @@
+"""Speech probabilities from silero-vad's 16 kHz network, a block of steps at a time. Knows no spans and no chunks.
+
+The package's own loop runs its TorchScript once for each step of 32 ms. Only the LSTM needs what came
+before a step, so here everything else is computed for many steps at once, to the same probabilities.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+
+N_STEP_SAMPLES = 512  # samples that one probability is for: 32 ms
+N_CONTEXT_SAMPLES = 64  # samples before a step that the network sees as well
+N_MIRRORED = 64  # samples reflected after a step
+SPECTRUM_SAMPLES = 256  # in one spectrum
+SPECTRUM_HOP = 128  # samples between spectra: four of them in a step
+N_BINS = SPECTRUM_SAMPLES // 2 + 1
+N_STATE = 128  # width of the LSTM
+
+MAX_STEPS = 8 * SAMPLE_RATE // N_STEP_SAMPLES
+"""Steps computed at once, however long the block is: 8 s take some 4 MB, and no longer than in larger parts."""
+
+Probabilities = npt.NDArray[np.float32]
+"""One speech probability for each step, shape = (n_steps,)."""
+
+
+class VoiceActivityDetector:
+    """The network's weights, loaded once. Nothing in it changes, so that threads may share it."""
+
+    def __init__(self) -> None:
+        self._network = _load_network()
+
+    def stream(self) -> VoiceActivityStream:
+        """Begin a recording."""
+        return VoiceActivityStream(self._network)
+
+
+class VoiceActivityStream:
+    """Collects one recording: `push` blocks of any length, then `finish` once.
+
+    A block should hold a second or more: a call takes a quarter of a millisecond however few steps there are.
+    """
+
+    def __init__(self, network: _Network) -> None:
+        self._network = network
+        self._waiting = np.zeros(N_CONTEXT_SAMPLES, np.float32)  # the context, then samples of a step not complete
+        self._state = (torch.zeros(1, N_STATE), torch.zeros(1, N_STATE))
+
+    def push(self, block: Waveform) -> Probabilities:
+        """Take samples, return the probabilities of the steps that are complete now (maybe none)."""
+        n_at_once = MAX_STEPS * N_STEP_SAMPLES
+        parts = [self._push(block[begin : begin + n_at_once]) for begin in range(0, len(block), n_at_once)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def finish(self) -> Probabilities:
+        """Return the probability of the last step, padded with zeros, when it was not complete."""
+        n_left = len(self._waiting) - N_CONTEXT_SAMPLES
+        return self._push(np.zeros(-n_left % N_STEP_SAMPLES, np.float32))
+
+    def _push(self, block: Waveform) -> Probabilities:
+        samples = np.concatenate([self._waiting, block])
+        n_steps = (len(samples) - N_CONTEXT_SAMPLES) // N_STEP_SAMPLES
+        n_used = n_steps * N_STEP_SAMPLES
+        self._waiting = samples[n_used:].copy()
+        if n_steps == 0:
+            return np.zeros(0, np.float32)
+        with torch.inference_mode():
+            probabilities, self._state = self._network(
+                torch.from_numpy(samples[: n_used + N_CONTEXT_SAMPLES]), self._state
+            )
+        return probabilities.numpy()
+
+
+_State = tuple[torch.Tensor, torch.Tensor]
+"""The LSTM's h and c, each (1, N_STATE)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Convolution:
+    """Kernel 3, padding 1, then a ReLU."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor
+    stride: int
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        return F.conv1d(features, self.weight, self.bias, stride=self.stride, padding=1).relu_()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Network:
+    """The layers of silero-vad's model, over many steps."""
+
+    basis: torch.Tensor
+    """Cosines and sines of the spectrum, windowed, (SPECTRUM_SAMPLES, 2 × N_BINS)."""
+    convolutions: tuple[_Convolution, ...]
+    lstm: torch.nn.LSTM
+    output_weight: torch.Tensor
+    output_bias: torch.Tensor
+
+    def __call__(self, samples: torch.Tensor, state: _State) -> tuple[torch.Tensor, _State]:
+        """Return the probabilities, (n_steps,), and the state after them.
+
+        samples: (N_CONTEXT_SAMPLES + n_steps × N_STEP_SAMPLES,)
+        """
+        features = self._spectra(samples.unfold(0, N_CONTEXT_SAMPLES + N_STEP_SAMPLES, N_STEP_SAMPLES))
+        for convolution in self.convolutions:
+            features = convolution(features)  # 4, 2, 1, 1 positions in each step
+        hidden, state = self.lstm(features[:, :, 0], state)  # (n_steps, N_STATE)
+        logits = F.linear(hidden.relu_(), self.output_weight, self.output_bias)
+        return logits.sigmoid_()[:, 0], state
+
+    def _spectra(self, steps: torch.Tensor) -> torch.Tensor:
+        """Return magnitudes, (n_steps, N_BINS, 4)."""
+        padded = F.pad(steps[:, None], (0, N_MIRRORED), mode="reflect")[:, 0]
+        frames = padded.unfold(1, SPECTRUM_SAMPLES, SPECTRUM_HOP)  # (n_steps, 4, SPECTRUM_SAMPLES)
+        # One matrix product takes half as long as the same written as a convolution.
+        parts = (frames.reshape(-1, SPECTRUM_SAMPLES) @ self.basis).view(*frames.shape[:2], -1)
+        magnitudes = parts[..., :N_BINS].square().add_(parts[..., N_BINS:].square()).sqrt_()
+        return magnitudes.transpose(1, 2)
+
+
+def _load_network() -> _Network:
+    weights = _load_weights()
+    lstm = torch.nn.LSTM(N_STATE, N_STATE, device="meta")
+    names = [name for name, _ in lstm.named_parameters()]
+    lstm.load_state_dict({name: weights[f"decoder.rnn.{name.removesuffix('_l0')}"] for name in names}, assign=True)
+    return _Network(
+        basis=weights["stft.forward_basis_buffer"][:, 0].T.contiguous(),
+        convolutions=tuple(
+            _Convolution(
+                weight=weights[f"encoder.{i}.reparam_conv.weight"],
+                bias=weights[f"encoder.{i}.reparam_conv.bias"],
+                stride=stride,
+            )
+            for i, stride in enumerate((1, 2, 2, 1))
+        ),
+        lstm=lstm.requires_grad_(False),
+        output_weight=weights["decoder.decoder.2.weight"][:, :, 0],
+        output_bias=weights["decoder.decoder.2.bias"],
+    )
+
+
+def _load_weights() -> Mapping[str, torch.Tensor]:
+    """Read the 16 kHz half of the package's TorchScript file.
+
+    Its silero_vad_16k.safetensors would be simpler to read, but comes from another training and gives
+    other probabilities: https://github.com/snakers4/silero-vad/issues/768
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # No other format that torch reads has these weights.
+        path = _find_package() / "data" / "silero_vad.jit"
+        script = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]  # It has no annotations.
+    prefix = "_model."
+    return {
+        name.removeprefix(prefix): tensor.detach()
+        for name, tensor in script.state_dict().items()
+        if name.startswith(prefix)
+    }
+
+
+def _find_package() -> Path:
+    """Return silero_vad's folder without importing it, which would set torch's threads to one."""
+    spec = importlib.util.find_spec("silero_vad")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("silero_vad is not installed; install the package silero-vad", name="silero_vad")
+    return Path(spec.origin).parent

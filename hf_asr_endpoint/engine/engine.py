@@ -1,0 +1,163 @@
+"""The engine: one thread that takes every running sequence a token further, step after step."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Sequence as Many
+
+from hf_asr_endpoint.engine.model import SpeechModel
+from hf_asr_endpoint.engine.scheduler import Scheduler
+from hf_asr_endpoint.engine.sequence import Sequence, Stage, Status
+from hf_asr_endpoint.errors import EngineError, EngineUnavailable
+
+logger = logging.getLogger(__name__)
+
+SHUTTING_DOWN = "the server is shutting down"
+
+
+class Engine:
+    """Owns the model and the scheduler; only its thread touches them.
+
+    Other threads submit sequences, cancel their requests and close the engine. Every submitted sequence
+    ends: its `on_end` is called exactly once.
+    """
+
+    def __init__(self, model: SpeechModel, *, n_slots: int, windows_per_step: int = 1) -> None:
+        """windows_per_step: how many are encoded before the running sequences get their next token."""
+        self._model = model
+        self._windows_per_step = windows_per_step
+        self._scheduler = Scheduler(n_slots=n_slots)
+        # Shared between threads, under `_changed`:
+        self._changed = threading.Condition()
+        self._submitted: deque[Sequence] = deque()
+        self._closing = False
+        self._end_of_thread: EngineUnavailable | None = None
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work. Called once."""
+        self._thread.start()
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why no more sequences are taken; None while they are."""
+        return self._end_of_thread
+
+    def submit(self, sequence: Sequence) -> None:
+        """Hand over a sequence. Raises EngineUnavailable when the thread has ended."""
+        with self._changed:
+            if self._end_of_thread is not None:
+                raise self._end_of_thread
+            self._submitted.append(sequence)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Stop; sequences under way fail with EngineUnavailable."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def step(self) -> None:
+        """Take in what was submitted, and what is running one token further."""
+        self._take_in()
+        self._drop_cancelled()
+        self._encode()
+        self._prefill()
+        self._decode()
+
+    def _run(self) -> None:
+        reason = EngineUnavailable(SHUTTING_DOWN)
+        try:
+            while self._wait_for_work():
+                self.step()
+        except BaseException as exc:  # A thread that dies silently would leave every request waiting.
+            logger.exception("the engine has stopped")
+            reason = EngineUnavailable(f"the engine has stopped: {type(exc).__name__}: {exc}")
+        finally:
+            with self._changed:
+                self._end_of_thread = reason
+                left = [*self._scheduler, *self._submitted]
+                self._submitted.clear()
+            for sequence in left:
+                sequence.end(Status.FAILED, reason)
+
+    def _wait_for_work(self) -> bool:
+        """Wait until there is something to do. False: the end."""
+        with self._changed:
+            while not (self._closing or self._submitted or len(self._scheduler)):
+                self._changed.wait()
+            return not self._closing
+
+    def _take_in(self) -> None:
+        with self._changed:
+            while self._submitted:
+                self._scheduler.submit(self._submitted.popleft())
+
+    def _drop_cancelled(self) -> None:
+        for sequence in [sequence for sequence in self._scheduler if sequence.request.is_cancelled]:
+            self._end(sequence, Status.CANCELLED)
+
+    def _encode(self) -> None:
+        """Encode a window or a few; more would make the running sequences wait for longer."""
+        waiting = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.ENCODE]
+        chosen = waiting[: self._windows_per_step]
+        while len(chosen) < self._windows_per_step and (admitted := self._scheduler.admit()) is not None:
+            chosen.append(admitted)
+        if self._succeeds(chosen, lambda: self._model.encode({_slot(s): s.attempt.window for s in chosen})):
+            for sequence in chosen:
+                sequence.stage = Stage.PREFILL
+
+    def _prefill(self) -> None:
+        new = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.PREFILL]
+        if self._succeeds(new, lambda: self._model.prefill({_slot(s): s.state for s in new})):
+            for sequence in new:
+                sequence.stage = Stage.DECODE
+                sequence.on_prefill(sequence.state)
+            self._conclude(new)
+
+    def _decode(self) -> None:
+        batch = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.DECODE]
+        if self._succeeds(batch, lambda: self._model.decode_step({_slot(s): s.state for s in batch})):
+            self._conclude(batch)
+
+    def _conclude(self, sequences: Many[Sequence]) -> None:
+        """Begin the next attempt of those that have finished one, or end them."""
+        for sequence in sequences:
+            if not sequence.state.is_finished:
+                continue
+            attempt = sequence.on_attempt(sequence.state)
+            if attempt is None:
+                self._end(sequence, Status.FINISHED)
+            else:
+                sequence.begin(attempt)
+
+    def _succeeds(self, sequences: Many[Sequence], work: Callable[[], None]) -> bool:
+        """Do what is needed for these sequences; when it goes wrong, fail them, and only them."""
+        if not sequences:
+            return False
+        try:
+            work()
+        except Exception as exc:  # torch raises anything; the engine lives on.
+            logger.exception("the model failed")
+            error = EngineError(f"the model failed: {type(exc).__name__}: {exc}")
+            error.__cause__ = exc
+            for sequence in sequences:
+                self._end(sequence, Status.FAILED, error)
+            return False
+        return True
+
+    def _end(self, sequence: Sequence, status: Status, error: Exception | None = None) -> None:
+        if sequence.slot is not None:
+            self._model.free(sequence.slot)
+        self._scheduler.remove(sequence)
+        sequence.end(status, error)
+
+
+def _slot(sequence: Sequence) -> int:
+    assert sequence.slot is not None
+    return sequence.slot

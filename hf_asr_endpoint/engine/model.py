@@ -1,0 +1,28 @@
+"""The seam between the engine and what it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
+
+
+class SpeechModel(Protocol):
+    """Encodes windows into slots and chooses tokens for them. Called by one thread; may raise anything."""
+
+    def encode(self, windows: Mapping[int, Any]) -> None:
+        """Encode windows, by slot, in place of what was there."""
+        ...
+
+    def prefill(self, states: Mapping[int, DecodingState]) -> None:
+        """Decode the prompts of new states, by slot: language, no_speech_prob and the first token of each."""
+        ...
+
+    def decode_step(self, states: Mapping[int, DecodingState]) -> None:
+        """Choose the next token of each state, by slot."""
+        ...
+
+    def free(self, slot: int) -> None:
+        """Forget what is in a slot."""
+        ...

@@ -1,0 +1,90 @@
+"""One chunk's decoding, from waiting for a slot to its end."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+
+
+class Status(enum.Enum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+class Stage(enum.Enum):
+    """What a running sequence needs next."""
+
+    ENCODE = "encode"
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One way of decoding a window.
+
+    window: what the model encodes; None decodes again what the attempt before has encoded.
+    """
+
+    window: object | None
+    prompt: DecoderPrompt
+    rules: SamplingRules
+
+
+class Request:
+    """Ties together the sequences of one request, for fairness and for cancelling."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+
+    @property
+    def is_cancelled(self) -> bool:
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Let go of all its sequences within one step. From any thread."""
+        self._cancelled.set()
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Sequence:
+    """What is to be decoded and who wants to know. Once submitted, only the engine changes it.
+
+    The callbacks are called by the engine's thread and must not block.
+    on_attempt: given an attempt's result, returns the next attempt, or None when the result will do.
+    on_end: told once, when the status is FINISHED, CANCELLED or FAILED.
+    on_prefill: told when an attempt's prompt is decoded: the language and no_speech_prob are known then.
+    """
+
+    request: Request
+    attempt: Attempt
+    on_attempt: Callable[[DecodingState], Attempt | None]
+    on_end: Callable[[Sequence], None]
+    on_prefill: Callable[[DecodingState], None] = lambda state: None
+    status: Status = Status.WAITING
+    slot: int | None = None
+    state: DecodingState = field(init=False)
+    """Of the attempt under way, or of the last one."""
+    stage: Stage = field(init=False)
+    error: Exception | None = None
+    """Why the status is FAILED."""
+
+    def __post_init__(self) -> None:
+        self.begin(self.attempt)
+
+    def begin(self, attempt: Attempt) -> None:
+        """Start over with another attempt, in the same slot."""
+        self.attempt = attempt
+        self.state = DecodingState(prompt=attempt.prompt, rules=attempt.rules)
+        self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
+
+    def end(self, status: Status, error: Exception | None = None) -> None:
+        self.status, self.error, self.slot = status, error, None
+        self.on_end(self)

@@ -1,0 +1,123 @@
+"""The Transcriber over the engine: every request in a thread of its own, all of them in one batch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from hf_asr_endpoint.audio.chunking import Chunk, split_chunks
+from hf_asr_endpoint.audio.vad import VoiceActivityDetector
+from hf_asr_endpoint.engine.engine import Engine
+from hf_asr_endpoint.engine.sequence import Request
+from hf_asr_endpoint.transcription.long_form import LongForm
+from hf_asr_endpoint.transcription.model_limits import check_language_and_task
+from hf_asr_endpoint.transcription.segments import build_segments
+from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, run_in_thread
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.types import Health, ModelInfo, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
+N_PREPARING = 1  # requests whose audio is decoded and analysed at a time, beside the engine
+UNKNOWN_LANGUAGE = "en"  # what is said of a recording in which nobody speaks
+
+
+class BatchingTranscriber:
+    """Owns the engine. n_requests: how many are worked on at a time; more wait for a thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: WhisperTokenizer,
+        info: ModelInfo,
+        *,
+        n_requests: int,
+        n_ahead: int,
+        padding_s: float,
+    ) -> None:
+        """n_ahead: a request's chunks in memory at most. padding_s: silence behind a chunk shorter than 30 s."""
+        self._engine = engine
+        self._tokenizer = tokenizer
+        self._info = info
+        self._vocabulary = Vocabulary(tokenizer, is_multilingual=info.is_multilingual)
+        self._detector = VoiceActivityDetector()
+        self._n_ahead = n_ahead
+        self._padding_s = padding_s
+        self._closed = threading.Event()
+        self._threads = ThreadPoolExecutor(n_requests, "request", initializer=_use_one_core)
+        self._preparing = threading.Semaphore(N_PREPARING)
+        engine.start()
+
+    async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
+        check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
+        request = Request()
+        stop = Stop(self._closed, on_cancel=request.cancel)
+        return await run_in_thread(self._threads, lambda: self._transcribe(waveform, options, request, stop), stop)
+
+    def health(self) -> Health:
+        if self._closed.is_set():
+            return Health(state="failed", detail=SHUTTING_DOWN)
+        if self._engine.failure is not None:
+            return Health(state="failed", detail=str(self._engine.failure))
+        return Health(state="ready", model=self._info)
+
+    def close(self) -> None:
+        self._closed.set()
+        self._engine.close()
+        self._threads.shutdown(cancel_futures=True)
+
+    def _transcribe(
+        self, waveform: Iterable[Waveform], options: TranscriptionOptions, request: Request, stop: Stop
+    ) -> Transcription:
+        stop.check()
+        counted = _Counted(waveform, stop)
+        long_form = LongForm(
+            self._engine,
+            options,
+            vocabulary=self._vocabulary,
+            n_mels=self._info.n_mels,
+            padding_s=self._padding_s,
+            n_ahead=self._n_ahead,
+            request=request,
+            stop=stop,
+        )
+        timed = long_form.run(self._in_turn(split_chunks(counted, self._detector)))
+        duration_s = counted.n_samples / SAMPLE_RATE
+        return Transcription(
+            task=options.task,
+            language=options.language or long_form.language or UNKNOWN_LANGUAGE,
+            duration_s=duration_s,
+            segments=build_segments(timed, duration_s=duration_s, decode=self._tokenizer.decode),
+        )
+
+    def _in_turn(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+        """Yield the chunks, no more than N_PREPARING requests cutting theirs at the same moment."""
+        while True:
+            with self._preparing:
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+
+
+class _Counted:
+    """A waveform that counts its samples as they pass, and ends when `stop` says so."""
+
+    def __init__(self, waveform: Iterable[Waveform], stop: Stop) -> None:
+        self._waveform = waveform
+        self._stop = stop
+        self.n_samples = 0
+
+    def __iter__(self) -> Iterator[Waveform]:
+        for block in self._waveform:
+            self._stop.check()
+            self.n_samples += len(block)
+            yield block
+
+
+def _use_one_core() -> None:
+    """Keep this thread's own work off the cores that the engine computes on, but for one."""
+    torch.set_num_threads(1)

@@ -1,0 +1,129 @@
+"""Whether a decoded window will do, and how to decode it again if not.
+
+The thresholds and their order are those of openai/whisper's `transcribe` (Radford et al. 2022, section 4.5).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hf_asr_endpoint.types import DecodingOptions
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+
+DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
+SEED = 0  # of every window's sampling, so that equal requests have equal answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One rung of the ladder. is_whole: over a window of 30 s, not one cut to the audio."""
+
+    temperature: float
+    is_whole: bool
+
+
+def ladder(temperatures: Sequence[float], *, is_cut: bool) -> tuple[Step, ...]:
+    """Return what to try in turn. is_cut: whether the first window may be shorter than 30 s.
+
+    What fails in a window that was cut to the audio is tried in the whole one before any other
+    temperature: shorter windows are not what the model was trained on.
+    """
+    whole = tuple(Step(temperature=temperature, is_whole=True) for temperature in temperatures)
+    return (Step(temperature=temperatures[0], is_whole=False), *whole) if is_cut else whole
+
+
+def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPrompt) -> SamplingRules:
+    """Return a step's rules for a window. `max_length` and `min_length` count the decoder prompt."""
+    room = MAX_TARGET_POSITIONS - prompt.length
+    most = options.max_new_tokens
+    if most is None:
+        most = DEFAULT_MAX_NEW_TOKENS if options.max_length is None else options.max_length - prompt.length
+    least = max(options.min_new_tokens or 0, (options.min_length or 0) - prompt.length)
+    return SamplingRules(
+        max_new_tokens=max(1, min(max(most, least), room)),
+        min_new_tokens=min(least, room),
+        temperature=step.temperature,
+        seed=SEED,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """A decoded window and what its thresholds look at."""
+
+    state: DecodingState
+    temperature: float
+    compression_ratio: float
+
+
+class Fallback:
+    """Climbs the ladder for one window."""
+
+    def __init__(
+        self, steps: Sequence[Step], options: DecodingOptions, *, decode: Callable[[Sequence[int]], str]
+    ) -> None:
+        """decode: token ids to text."""
+        self._steps = steps
+        self._options = options
+        self._decode = decode
+        self._attempts: list[Attempted] = []
+
+    @property
+    def step(self) -> Step:
+        """What is being tried."""
+        return self._steps[len(self._attempts)]
+
+    def next(self, state: DecodingState) -> Step | None:
+        """Take the result of a step and return the next one; None when there is nothing more to try."""
+        attempt = Attempted(
+            state=state,
+            temperature=self.step.temperature,
+            compression_ratio=compression_ratio(self._decode(state.sampled)),
+        )
+        self._attempts.append(attempt)
+        if self._will_do(attempt) or len(self._attempts) == len(self._steps):
+            return None
+        return self.step
+
+    def result(self) -> Attempted | None:
+        """Return the attempt to keep; None when nothing was said.
+
+        When none passed, that is the likeliest one of those that do not repeat themselves. When all do, at
+        every temperature, it is the recording that repeats itself.
+        """
+        last = self._attempts[-1]
+        if self._is_silence(last):
+            return None
+        if self._will_do(last):
+            return last
+        readable = [attempt for attempt in self._attempts if not self._is_repetitive(attempt)]
+        return max(readable or self._attempts, key=lambda attempt: attempt.state.avg_logprob)
+
+    def _will_do(self, attempt: Attempted) -> bool:
+        if self._is_silence(attempt):
+            return True
+        return not (self._is_repetitive(attempt) or self._is_unlikely(attempt))
+
+    def _is_repetitive(self, attempt: Attempted) -> bool:
+        threshold = self._options.compression_ratio_threshold
+        return threshold is not None and attempt.compression_ratio > threshold
+
+    def _is_unlikely(self, attempt: Attempted) -> bool:
+        threshold = self._options.logprob_threshold
+        return threshold is not None and attempt.state.avg_logprob < threshold
+
+    def _is_silence(self, attempt: Attempted) -> bool:
+        """The model doubts both that there is speech and that it is what it wrote."""
+        threshold = self._options.no_speech_threshold
+        if threshold is None or attempt.state.no_speech_prob <= threshold:
+            return False
+        return self._options.logprob_threshold is None or self._is_unlikely(attempt)
+
+
+def compression_ratio(text: str) -> float:
+    """Return UTF-8 bytes over zlib bytes."""
+    encoded = text.encode()
+    return len(encoded) / len(zlib.compress(encoded))

@@ -1,0 +1,54 @@
+"""What goes into the decoder and comes out of it, for one checkpoint's vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hf_asr_endpoint.transcription.timestamps import TimedWindow, split_at_timestamps
+from hf_asr_endpoint.types import Task
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
+MAX_PREVIOUS_TOKENS = MAX_TARGET_POSITIONS // 2 - 1  # as in openai/whisper: half of what the decoder holds
+
+
+class Vocabulary:
+    """Prompts to token ids, token ids to timed text. English-only models know neither languages nor tasks."""
+
+    def __init__(self, tokenizer: WhisperTokenizer, *, is_multilingual: bool) -> None:
+        self._tokenizer = tokenizer
+        self._is_multilingual = is_multilingual
+
+    def prompt(self, *, language_token: int | None, task: Task, previous: Sequence[int] = ()) -> DecoderPrompt:
+        """Return a prompt; without a language the model is to detect it. previous: the text so far."""
+        before: tuple[int, ...] = ()
+        if previous:
+            before = (self._tokenizer.sot_prev, *previous[-MAX_PREVIOUS_TOKENS:])
+        tokens = (*before, self._tokenizer.sot)
+        if not self._is_multilingual:
+            return DecoderPrompt(tokens=tokens, sot_index=len(before))
+        task_token = self._tokenizer.task_tokens[task]
+        if language_token is None:
+            return DecoderPrompt(tokens=tokens, sot_index=len(before), after_language=(task_token,))
+        return DecoderPrompt(tokens=(*tokens, language_token, task_token), sot_index=len(before))
+
+    def split(self, tokens: Sequence[int], *, window_s: float) -> TimedWindow:
+        """Return what was said in a window that has so many seconds of audio."""
+        return split_at_timestamps(tokens, timestamp_begin=self._tokenizer.timestamp_begin, window_s=window_s)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of the text tokens among `tokens`."""
+        return self._tokenizer.decode(tokens)
+
+    def language_token(self, language: str | None) -> int | None:
+        """Return the token of a language; None when it is to be detected, or the model has none."""
+        if language is None or not self._is_multilingual:
+            return None
+        return self._tokenizer.language_tokens[language]
+
+    def language(self, token: int | None) -> str | None:
+        """Return the language of a token, "en" for an English-only model, None when it is not known yet."""
+        if not self._is_multilingual:
+            return "en"
+        return next((code for code, known in self._tokenizer.language_tokens.items() if known == token), None)

@@ -1,0 +1,43 @@
+"""Scaled dot-product attention, computed the way that is fastest for each device and shape.
+
+Queries come scaled already: the factor is folded into their weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def attend_window(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Return every position's attention to all positions, for the encoder; all shapes = (n_heads, n, head_dim).
+
+    On the CPU in bfloat16, one head at a time: its matrix of scores stays in the cache, where that of all
+    heads does not fit. Measured for 8 heads and 1,500 positions: 11 ms, against 28 for
+    `scaled_dot_product_attention`.
+    """
+    if queries.device.type != "cpu" or queries.dtype == torch.float32:
+        return F.scaled_dot_product_attention(queries[None], keys[None], values[None], scale=1.0)[0]
+    n_heads, n_positions, _ = queries.shape
+    attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
+    scores = queries.new_empty((n_positions, n_positions))
+    for head in range(n_heads):
+        torch.mm(queries[head], keys[head].t(), out=scores)
+        torch.mm(torch.softmax(scores, dim=-1), values[head], out=attended[head])
+    return attended
+
+
+def attend_rows(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Return a few query rows' attention to a cache, for the decoder.
+
+    queries: shape = (n_batch, n_rows, head_dim), n_batch being slots × heads. keys, values:
+    (n_batch, n_positions, head_dim). mask: added to the scores, (n_batch, 1 or n_rows, n_positions).
+
+    Plain products: on the CPU `scaled_dot_product_attention` takes up to six times as long for one row.
+    """
+    if mask is None:
+        scores = torch.bmm(queries, keys.transpose(1, 2))
+    else:
+        scores = torch.baddbmm(mask, queries, keys.transpose(1, 2))
+    return torch.bmm(torch.softmax(scores, dim=-1), values)

@@ -1,0 +1,81 @@
+"""One attempt at decoding one window: what it begins with, the rules for its tokens, and how far it has come.
+
+Knows token ids only. Imports no torch, so that whoever schedules these need not either.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderPrompt:
+    """All ids fed before sampling: [sot_prev, previous text…] sot [language, task].
+
+    sot_index: where sot is; what follows it tells speech from silence, and the language.
+    after_language: None when `tokens` is complete; otherwise `tokens` ends with sot, the model detects the
+    language, and these tokens (the task's) follow the language's.
+    """
+
+    tokens: tuple[int, ...]
+    sot_index: int = 0
+    after_language: tuple[int, ...] | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens in the whole prompt, a language yet to be detected included."""
+        return len(self.tokens) + (0 if self.after_language is None else 1 + len(self.after_language))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingRules:
+    """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`."""
+
+    max_new_tokens: int
+    min_new_tokens: int = 0
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class DecodingState:
+    """Tokens so far. The model alone changes it."""
+
+    prompt: DecoderPrompt
+    rules: SamplingRules
+    language_token: int | None = None
+    """Given by the model when the prompt asks for it."""
+    no_speech_prob: float = 0.0
+    """P(no_speech) at sot."""
+    sampled: list[int] = field(default_factory=list)
+    """Tokens after the prompt, timestamps among them, without eot."""
+    sum_logprob: float = 0.0
+    """Of all sampled tokens, eot included."""
+    is_finished: bool = False
+    is_cut_off: bool = False
+    """Whether the end is only that of the rules' most tokens."""
+    random: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.rules.seed)
+
+    @property
+    def avg_logprob(self) -> float:
+        """As in openai/whisper: over the sampled tokens and eot."""
+        return self.sum_logprob / (len(self.sampled) + 1)
+
+    @property
+    def fed_prompt(self) -> tuple[int, ...]:
+        """The prompt with the detected language in it, as far as it is known."""
+        if self.prompt.after_language is None or self.language_token is None:
+            return self.prompt.tokens
+        return (*self.prompt.tokens, self.language_token, *self.prompt.after_language)
+
+    def append(self, token: int, logprob: float, *, eot: int) -> None:
+        """Take the next token; the last one is eot or the last that the rules allow."""
+        self.sum_logprob += logprob
+        if token != eot:
+            self.sampled.append(token)
+        self.is_cut_off = token != eot and len(self.sampled) >= self.rules.max_new_tokens
+        self.is_finished = token == eot or self.is_cut_off

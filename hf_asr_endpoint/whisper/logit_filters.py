@@ -1,0 +1,95 @@
+"""Which tokens may come next: masks on logits, shape = (n_slots, n_vocab), in place, all slots at once.
+
+The rules are those of openai/whisper's `decoding.py` and of transformers' Whisper logits processors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
+
+
+class LogitFilter(Protocol):
+    """One rule."""
+
+    def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        """Set what is not allowed to -inf. states: of the rows."""
+        ...
+
+
+class SuppressTokens:
+    """Tokens that never come: what is not spoken, and special tokens."""
+
+    def __init__(self, tokens: Sequence[int], device: torch.device) -> None:
+        self._tokens = torch.tensor(tokens, dtype=torch.int64, device=device)
+
+    def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        logits.index_fill_(1, self._tokens, -torch.inf)
+
+
+class SuppressAtBegin:
+    """Tokens that do not come first: a blank, and the end."""
+
+    def __init__(self, tokens: Sequence[int], device: torch.device) -> None:
+        self._tokens = torch.tensor(tokens, dtype=torch.int64, device=device)
+
+    def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        for row, state in enumerate(states):
+            if not state.sampled:
+                logits[row].index_fill_(0, self._tokens, -torch.inf)
+
+
+class MinNewTokens:
+    """No end before the least number of tokens."""
+
+    def __init__(self, eot: int) -> None:
+        self._eot = eot
+
+    def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        for row, state in enumerate(states):
+            if len(state.sampled) < state.rules.min_new_tokens:
+                logits[row, self._eot] = -torch.inf
+
+
+class TimestampRules:
+    """Timestamps come first, in pairs, never go back, and win when together they are likelier than any text."""
+
+    def __init__(
+        self, *, timestamp_begin: int, eot: int, n_vocab: int, max_initial_index: int | None, device: torch.device
+    ) -> None:
+        """max_initial_index: the latest first timestamp, in steps of 0.02 s; None allows any."""
+        self._begin = timestamp_begin
+        self._eot = eot
+        self._end = n_vocab
+        self._max_initial_end = n_vocab if max_initial_index is None else timestamp_begin + max_initial_index + 1
+        self._ids = torch.arange(timestamp_begin, n_vocab, device=device)
+
+    def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        bounds = [self._bounds(state.sampled) for state in states]
+        lowest, end = torch.tensor([b[:2] for b in bounds], device=logits.device).t()[:, :, None]
+        text, timestamps = logits[:, : self._begin], logits[:, self._begin :]
+        timestamps.masked_fill_((self._ids < lowest) | (self._ids >= end), -torch.inf)
+        for row, (*_, n_forbidden) in enumerate(bounds):
+            logits[row, :n_forbidden] = -torch.inf
+        wins = timestamps.logsumexp(dim=1) > text.amax(dim=1)
+        for row in wins.nonzero().flatten().tolist():
+            text[row] = -torch.inf
+
+    def _bounds(self, sampled: Sequence[int]) -> tuple[int, int, int]:
+        """Return the range of timestamps that may come next, and how many ids from 0 on may not."""
+        if not sampled:
+            return self._begin, self._max_initial_end, self._begin
+        last_is_timestamp = sampled[-1] >= self._begin
+        opens = last_is_timestamp and (len(sampled) < 2 or sampled[-2] >= self._begin)
+        if opens:
+            return self._end, self._end, 0  # Text has to come before the next timestamp.
+        last = next((token for token in reversed(sampled) if token >= self._begin), None)
+        if last_is_timestamp:
+            assert last is not None
+            return last, self._end, self._eot  # The next segment begins, or the end comes.
+        return (self._begin if last is None else last + 1), self._end, 0

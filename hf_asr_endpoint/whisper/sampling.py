@@ -1,0 +1,35 @@
+"""The choice of the next token from filtered logits, with its log-probability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
+
+
+def choose_tokens(logits: Tensor, states: Sequence[DecodingState]) -> list[tuple[int, float]]:
+    """Return for each row a token and its log-probability at temperature 1, as openai/whisper accounts for it.
+
+    logits: float32, shape = (n_slots, n_vocab), -inf where not allowed. A row at temperature 0 takes the
+    likeliest token; another one samples from its own source of chance, so that its tokens do not depend
+    on which other sequences run beside it.
+    """
+    logprobs = torch.log_softmax(logits, dim=1)
+    best, tokens = logprobs.max(dim=1)
+    chosen = list(zip(tokens.tolist(), best.tolist(), strict=True))
+    for row, state in enumerate(states):
+        if state.rules.temperature > 0:
+            token = _sample(logprobs[row], state)
+            chosen[row] = (token, float(logprobs[row, token]))
+    return chosen
+
+
+def _sample(logprobs: Tensor, state: DecodingState) -> int:
+    """Invert the distribution function. logprobs: shape = (n_vocab,)."""
+    probabilities = torch.softmax(logprobs.double() / state.rules.temperature, dim=0)
+    reached = torch.cumsum(probabilities, dim=0)
+    point = state.random.random() * float(reached[-1])
+    return min(int(torch.searchsorted(reached, point, right=True)), len(logprobs) - 1)

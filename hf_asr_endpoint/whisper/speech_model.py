@@ -1,0 +1,153 @@
+"""A Whisper checkpoint as the engine runs it: windows into slots, one token a step for all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint, load_checkpoint
+from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
+from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.encoder import Encoder
+from hf_asr_endpoint.whisper.kv_cache import CacheShape, KVCaches
+from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
+from hf_asr_endpoint.whisper.sampling import choose_tokens
+from hf_asr_endpoint.whisper.token_rules import TokenRules
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
+N_ROWS_OF_A_WINDOW = 1_500  # encoder positions in 30 s: what the encoder's layers are laid out for
+
+
+class WhisperSpeechModel:
+    """Owns the fused weights and the slots' caches. Used by one thread at a time.
+
+    The checkpoint's own weights are read here and not kept.
+    """
+
+    def __init__(self, checkpoint: WhisperCheckpoint, *, n_slots: int, arithmetic: Arithmetic) -> None:
+        model = checkpoint.model.model
+        config = model.config
+        self._device, self._dtype = checkpoint.model.device, checkpoint.model.dtype
+        shape = CacheShape(
+            n_slots=n_slots,
+            n_layers=config.decoder_layers,
+            n_heads=config.decoder_attention_heads,
+            head_dim=config.d_model // config.decoder_attention_heads,
+            max_tokens=config.max_target_positions,
+            max_positions=config.max_source_positions,
+        )
+        of_windows = linear_factory(arithmetic=arithmetic, n_rows=N_ROWS_OF_A_WINDOW)
+        of_steps = linear_factory(arithmetic=arithmetic, n_rows=n_slots)
+        self._caches = KVCaches(shape, device=self._device, dtype=self._dtype)
+        self._encoder = Encoder(model.encoder, of_windows)
+        self._cross = CrossProjection(model.decoder, of_windows)
+        self._decoder = Decoder(model.decoder, of_steps, self._caches)
+        self._vocabulary = of_steps(checkpoint.model.proj_out.weight, None)
+        self._batches = BatchBuilder(n_heads=shape.n_heads, device=self._device, dtype=self._dtype)
+        self._rules = TokenRules(checkpoint)
+
+    @torch.inference_mode()
+    def encode(self, windows: Mapping[int, Tensor]) -> None:
+        """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES."""
+        for slot, mel in windows.items():
+            features = self._encoder(mel.to(self._device, self._dtype))
+            self._cross.write(features, self._caches, slot)
+
+    @torch.inference_mode()
+    def prefill(self, states: Mapping[int, DecodingState]) -> None:
+        """Feed the prompts of newly begun states, by slot; detect languages; sample each one's first token."""
+        asking = {slot: state for slot, state in states.items() if state.prompt.after_language is not None}
+        for slots in _by_length(asking):
+            self._detect_languages({slot: states[slot] for slot in slots})
+        for slots in _by_length(states):
+            self._feed_prompts({slot: states[slot] for slot in slots})
+
+    @torch.inference_mode()
+    def decode_step(self, states: Mapping[int, DecodingState]) -> None:
+        """Feed each state's last token and sample its next one, by slot."""
+        slots = sorted(states)
+        features = self._decode(
+            slots,
+            tokens=[[states[slot].sampled[-1]] for slot in slots],
+            begins=[len(states[slot].fed_prompt) + len(states[slot].sampled) - 1 for slot in slots],
+        )
+        self._sample(self._logits(features[:, 0]), [states[slot] for slot in slots])
+
+    def free(self, slot: int) -> None:
+        """Forget a slot's window."""
+        self._caches.n_positions[slot] = 0
+
+    def _detect_languages(self, states: Mapping[int, DecodingState]) -> None:
+        slots = sorted(states)
+        features = self._decode(
+            slots, tokens=[states[slot].prompt.tokens for slot in slots], begins=[0] * len(slots)
+        )
+        logits = self._logits(features[:, -1])
+        for slot, language, no_speech_prob in zip(
+            slots, self._rules.languages(logits), self._rules.no_speech_probs(logits), strict=True
+        ):
+            states[slot].language_token, states[slot].no_speech_prob = language, no_speech_prob
+
+    def _feed_prompts(self, states: Mapping[int, DecodingState]) -> None:
+        """Feed what has not been fed. All prompts have equal length, and the same part of them has been fed."""
+        slots = sorted(states)
+        rows = [states[slot] for slot in slots]
+        first = rows[0]
+        n_fed = 0 if first.prompt.after_language is None else len(first.prompt.tokens)
+        features = self._decode(slots, tokens=[row.fed_prompt[n_fed:] for row in rows], begins=[n_fed] * len(rows))
+        if n_fed:
+            self._sample(self._logits(features[:, -1]), rows)
+            return
+        at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
+        after_sot, after_prompt = self._logits(torch.cat([at_sot, features[:, -1]])).chunk(2)
+        for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(after_sot), strict=True):
+            row.no_speech_prob = no_speech_prob
+        self._sample(after_prompt, rows)
+
+    def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], begins: Sequence[int]) -> Tensor:
+        return self._decoder(
+            self._batches.build(slots=slots, tokens=tokens, begins=begins, n_positions=self._caches.n_positions)
+        )
+
+    def _logits(self, features: Tensor) -> Tensor:
+        """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
+        return self._vocabulary(features).float()
+
+    def _sample(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        self._rules.filter(logits, states)
+        for state, (token, logprob) in zip(states, choose_tokens(logits, states), strict=True):
+            state.append(token, logprob, eot=self._rules.eot)
+
+
+def load_speech_model(
+    directory: Path, *, device: Device, dtype: Dtype | Literal["int8"], n_slots: int
+) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
+    """Load a transformers directory for the engine.
+
+    dtype: "int8" computes linear layers in 8-bit integers and the rest as "auto" would.
+    Raises ModelUnavailable.
+    """
+    is_int8 = dtype == "int8"
+    checkpoint = load_checkpoint(directory, device=device, dtype="auto" if dtype == "int8" else dtype)
+    if is_int8 and not (checkpoint.info.device == "cpu" and torch.cpu._is_vnni_supported()):
+        raise ModelUnavailable("dtype int8 needs a CPU with VNNI instructions; choose another --dtype")
+    model = WhisperSpeechModel(checkpoint, n_slots=n_slots, arithmetic="int8" if is_int8 else "float")
+    info = replace(checkpoint.info, dtype="int8") if is_int8 else checkpoint.info
+    return model, checkpoint.tokenizer, info
+
+
+def _by_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
+    """Return slots grouped so that one decoder pass can feed each group's prompts."""
+    groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
+    for slot, state in states.items():
+        groups[len(state.fed_prompt), state.prompt.after_language is None].append(slot)
+    return list(groups.values())

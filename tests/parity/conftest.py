@@ -1,0 +1,72 @@
+"""transformers and the engine's model over the same float32 weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
+from hf_asr_endpoint.whisper.encoder import Encoder
+from hf_asr_endpoint.whisper.layers import linear_factory
+from hf_asr_endpoint.whisper.speech_model import N_ROWS_OF_A_WINDOW, WhisperSpeechModel
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from tests.parity.decoding import N_SLOTS
+from tests.parity.oracle import Oracle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two ways of running one checkpoint."""
+
+    oracle: Oracle
+    encoder: Encoder
+    model: WhisperSpeechModel
+    tokenizer: WhisperTokenizer
+    vocabulary: Vocabulary
+    is_multilingual: bool
+
+    def prompt(self, language: str | None, *, previous: tuple[int, ...] = ()) -> DecoderPrompt:
+        """Return a prompt for transcribing; None has the language detected."""
+        token = self.vocabulary.language_token(language)
+        return self.vocabulary.prompt(language_token=token, task="transcribe", previous=previous)
+
+
+@pytest.fixture(scope="session")
+def base(base_directory: Path) -> Pair:
+    return load_pair(base_directory)
+
+
+@pytest.fixture(scope="session")
+def tiny_en(tiny_en_directory: Path) -> Pair:
+    return load_pair(tiny_en_directory)
+
+
+@pytest.fixture(params=["base", "tiny_en"])
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """A multilingual model, then an English-only one."""
+    found: Pair = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread(one_thread: None) -> None:
+    pass
+
+
+def load_pair(directory: Path) -> Pair:
+    checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
+    model = WhisperSpeechModel(checkpoint, n_slots=N_SLOTS, arithmetic="float")
+    return Pair(
+        oracle=Oracle(checkpoint),
+        encoder=Encoder(
+            checkpoint.model.model.encoder, linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW)
+        ),
+        model=model,
+        tokenizer=checkpoint.tokenizer,
+        vocabulary=Vocabulary(checkpoint.tokenizer, is_multilingual=checkpoint.is_multilingual),
+        is_multilingual=checkpoint.is_multilingual,
+    )

@@ -1,0 +1,32 @@
+"""Runs the engine's model over windows by hand, as the engine does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
+
+N_SLOTS = 16
+
+
+def greedy(prompt: DecoderPrompt, *, max_new_tokens: int | None = None) -> DecodingState:
+    """Return a new state that goes on as long as the decoder can, if no limit is given."""
+    most = MAX_TARGET_POSITIONS - prompt.length if max_new_tokens is None else max_new_tokens
+    return DecodingState(prompt=prompt, rules=SamplingRules(max_new_tokens=most))
+
+
+def decode(model: WhisperSpeechModel, states: Mapping[int, DecodingState]) -> None:
+    """Take states to their end, by slot; their windows are encoded already."""
+    model.prefill(states)
+    running = {slot: state for slot, state in states.items() if not state.is_finished}
+    while running:
+        model.decode_step(running)
+        running = {slot: state for slot, state in running.items() if not state.is_finished}
+
+
+def with_eot(state: DecodingState, *, eot: int) -> list[int]:
+    """Return the tokens as transformers gives them: eot comes with the others, unless there was no room for it."""
+    is_full = len(state.sampled) >= state.rules.max_new_tokens
+    return state.sampled if is_full else [*state.sampled, eot]

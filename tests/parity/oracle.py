@@ -1,0 +1,105 @@
+"""What transformers itself makes of a window, and when another answer is as good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
+
+from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
+
+TIE = 1e-3
+"""Logits closer than this are a tie: float32 sums taken in another order decide it either way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Greedy tokens after the prompt, eot included, and the filtered logits each was chosen from."""
+
+    tokens: list[int]
+    scores: list[Tensor]  # each (n_vocab,)
+
+    def difference(self, other: Sequence[int]) -> float | None:
+        """Return by how much transformers prefers its own token where the other tokens first differ.
+
+        None: they do not differ.
+        """
+        for scores, own, token in zip(self.scores, self.tokens, other, strict=False):
+            if own != token:
+                return float(scores[own] - scores[token])
+        return None if len(self.tokens) == len(other) else torch.inf
+
+
+class Oracle:
+    """transformers' own functions over a checkpoint, for one window at a time."""
+
+    def __init__(self, checkpoint: WhisperCheckpoint) -> None:
+        self._checkpoint = checkpoint
+        self._model = checkpoint.model
+
+    @torch.inference_mode()
+    def encode(self, window: Tensor) -> Tensor:
+        """Return the encoder's features, shape = (n_positions, d_model)."""
+        features: Tensor = self._model.model.encoder(window[None]).last_hidden_state[0]
+        return features
+
+    @torch.inference_mode()
+    def encode_cut(self, window: Tensor) -> Tensor:
+        """Return the features of less than 30 s, which transformers' encoder has all parts for but refuses."""
+        encoder = self._model.model.encoder
+        x = torch.nn.functional.gelu(encoder.conv1(window[None]))
+        x = torch.nn.functional.gelu(encoder.conv2(x)).transpose(1, 2)
+        x = x + encoder.embed_positions.weight[: x.shape[1]]
+        for layer in encoder.layers:
+            x = layer(x, None)
+        features: Tensor = encoder.layer_norm(x)[0]
+        return features
+
+    @torch.inference_mode()
+    def generate(self, features: Tensor, *, language: str, previous: Sequence[int] = ()) -> Answer:
+        """Decode greedily with timestamps, to the end of the text or of what the decoder holds.
+
+        previous: the text so far, without sot_prev.
+        """
+        spoken: dict[str, Any] = {}
+        if self._checkpoint.is_multilingual:
+            spoken |= {"language": language, "task": "transcribe"}
+        if previous:
+            spoken["prompt_ids"] = torch.tensor([self._checkpoint.tokenizer.sot_prev, *previous])
+        output = self._model.generate(
+            encoder_outputs=BaseModelOutput(features[None]),
+            return_timestamps=True,
+            num_beams=1,
+            temperature=0.0,
+            force_unique_generate_call=True,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **spoken,
+        )
+        n_generated = len(output.scores)
+        return Answer(
+            tokens=output.sequences[0, -n_generated:].tolist(), scores=[scores[0] for scores in output.scores]
+        )
+
+    @torch.inference_mode()
+    def language(self, features: Tensor) -> str:
+        """Return the language's code."""
+        if not self._checkpoint.is_multilingual:
+            return "en"
+        output = BaseModelOutput(features[None])
+        detected = self._model.detect_language(encoder_outputs=output).item()
+        codes = {token: code for code, token in self._checkpoint.tokenizer.language_tokens.items()}
+        return codes[int(detected)]
+
+    @torch.inference_mode()
+    def no_speech_prob(self, features: Tensor, prompt: DecoderPrompt) -> float:
+        """Return P(no_speech) at sot, as transformers' WhisperNoSpeechDetection does."""
+        logits = self._model(
+            encoder_outputs=BaseModelOutput(features[None]), decoder_input_ids=torch.tensor([prompt.tokens])
+        ).logits[0, prompt.sot_index]
+        return float(logits.float().softmax(dim=0)[self._checkpoint.tokenizer.no_timestamps - 1])

@@ -1,0 +1,76 @@
+"""Which recordings the engine and transformers are compared on."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.transcription.window import ChunkSpectrogram
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import WINDOW_S
+from tests.conftest import DATA
+
+N_MELS = 80
+
+SHARED = Path(__file__).parents[3] / "shared" / "speech"
+"""A collection of recordings that may lie beside the checkout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """At most 30 s of speech. language: as the collection says, which the model may hear differently."""
+
+    path: Path
+    language: str
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    def waveform(self) -> Waveform:
+        with self.path.open("rb") as file:
+            return np.concatenate(list(decode_audio(file)))
+
+
+LOCAL = [
+    Recording(path=DATA / "jfk.mp3", language="en"),
+    Recording(path=DATA / "1688-142285-0003.flac", language="en"),
+    Recording(path=DATA / "2414-128291-0009.flac", language="en"),
+    Recording(path=DATA / "fleurs-de-005.ogg", language="de"),
+]
+"""Lengths from 2 to 20 seconds, in the order of the file's name."""
+
+
+def few_recordings() -> list[Recording]:
+    """Return what every run of the tests compares."""
+    return LOCAL + [
+        Recording(path=path, language="en")
+        for path in sorted((SHARED / "librispeech_test_other").glob("*.flac"))[::9]
+    ]
+
+
+def all_recordings() -> list[Recording]:
+    """Return the few and every recording of the collection that is short enough and has words in it."""
+    manifest = SHARED / "manifest.jsonl"
+    rows = [json.loads(line) for line in manifest.read_text().splitlines()] if manifest.exists() else []
+    return LOCAL + [
+        Recording(path=SHARED / row["path"], language=row["language"])
+        for row in rows
+        if row.get("text") and row.get("seconds", math.inf) <= WINDOW_S
+    ]
+
+
+def whole_window(waveform: Waveform) -> torch.Tensor:
+    """Return 30 s of mel frames, shape = (n_mels, n_frames)."""
+    return ChunkSpectrogram(waveform, n_mels=N_MELS, padding_s=WINDOW_S).window(0.0, is_whole=True)
+
+
+def cut_window(waveform: Waveform, *, padding_s: float = 4.0) -> torch.Tensor:
+    """Return the mel frames of the audio and a few seconds more."""
+    return ChunkSpectrogram(waveform, n_mels=N_MELS, padding_s=padding_s).window(0.0, is_whole=False)

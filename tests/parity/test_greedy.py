@@ -1,0 +1,53 @@
+"""Greedy answers are transformers', token for token, whatever else is decoded beside them.
+
+A few recordings are compared in every run. All short ones of the collection beside the checkout take about
+half an hour, and print figures:
+
+    python -m pytest tests/parity/test_greedy.py -m parity_full -s
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.parity.comparison import compare
+from tests.parity.conftest import Pair
+from tests.parity.decoding import decode, greedy, with_eot
+from tests.parity.oracle import TIE
+from tests.parity.recordings import LOCAL, Recording, all_recordings, few_recordings, whole_window
+
+pytestmark = pytest.mark.parity
+
+
+def understood(pair: Pair, recordings: list[Recording]) -> list[Recording]:
+    return [recording for recording in recordings if pair.is_multilingual or recording.language == "en"]
+
+
+def test_a_few_recordings_alone_and_in_a_batch(tiny_en: Pair) -> None:
+    figures = compare(tiny_en, understood(tiny_en, few_recordings()))
+    assert not figures.wrong, figures
+
+
+def test_a_few_recordings_in_languages_to_be_detected(base: Pair) -> None:
+    figures = compare(base, LOCAL)
+    assert not figures.wrong, figures
+
+
+@pytest.mark.parity_full
+def test_all_recordings_alone_and_in_a_batch(pair: Pair) -> None:
+    figures = compare(pair, understood(pair, all_recordings()))
+    print(f"\n{figures}")
+    assert not figures.wrong, figures
+
+
+@pytest.mark.parametrize("n_previous", [1, 20, 223])
+def test_answers_after_previous_text(tiny_en: Pair, n_previous: int) -> None:
+    window = whole_window(LOCAL[1].waveform())
+    previous = tuple(400 + 3 * n for n in range(n_previous))
+    answer = tiny_en.oracle.generate(tiny_en.oracle.encode(window), language="en", previous=previous)
+    state = greedy(tiny_en.prompt("en", previous=previous))
+    tiny_en.model.encode({4: window})
+    decode(tiny_en.model, {4: state})
+    tiny_en.model.free(4)
+    difference = answer.difference(with_eot(state, eot=tiny_en.tokenizer.eot))
+    assert difference is None or abs(difference) < TIE

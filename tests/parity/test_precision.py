@@ -1,0 +1,63 @@
+"""Arithmetic with fewer bits hears the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+
+from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from tests.parity.decoding import decode, greedy
+from tests.parity.recordings import cut_window
+
+pytestmark = pytest.mark.parity
+
+SPOKEN = "ask not what your country can do for you ask what you can do for your country"
+
+
+def has_int8() -> bool:
+    return bool(torch.cpu._is_vnni_supported())
+
+
+def has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "is_supported"),
+    [
+        pytest.param("float32", lambda: True, id="float32"),
+        pytest.param("bfloat16", has_bfloat16, id="bfloat16"),
+        pytest.param("int8", has_int8, id="int8"),
+    ],
+)
+def test_words_in_every_precision(
+    tiny_en_directory: Path,
+    speech: Waveform,
+    dtype: Literal["float32", "bfloat16", "int8"],
+    is_supported: Callable[[], bool],
+) -> None:
+    if not is_supported():
+        pytest.skip(f"this processor does not compute in {dtype}")
+    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype=dtype, n_slots=3)
+    assert info.dtype == dtype
+    prompt = Vocabulary(tokenizer, is_multilingual=False).prompt(language_token=None, task="transcribe")
+    states = {slot: greedy(prompt, max_new_tokens=60) for slot in (0, 2)}
+    model.encode({slot: cut_window(speech) for slot in states})
+    decode(model, states)
+    for state in states.values():
+        assert SPOKEN in tokenizer.decode(state.sampled).lower().replace(",", "")
+        assert state.avg_logprob > -0.5
+    assert states[0].sampled == states[2].sampled
+
+
+@pytest.mark.skipif(has_int8(), reason="this processor computes in int8")
+def test_int8_needs_its_instructions(tiny_en_directory: Path) -> None:
+    with pytest.raises(ModelUnavailable, match="VNNI"):
+        load_speech_model(tiny_en_directory, device="cpu", dtype="int8", n_slots=1)

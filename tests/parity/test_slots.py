@@ -1,0 +1,140 @@
+"""What a slot gives does not depend on where it is, what was in it before, or what is decoded beside it."""
+
+from __future__ import annotations
+
+import pytest
+from torch import Tensor
+
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
+from tests.parity.conftest import Pair
+from tests.parity.decoding import N_SLOTS, decode, greedy
+from tests.parity.oracle import TIE
+from tests.parity.recordings import cut_window
+
+pytestmark = pytest.mark.parity
+
+Work = tuple[Tensor, DecoderPrompt]
+
+MOST_TOKENS = 24  # A window cut in the middle of a word may repeat it for as long as it is allowed to.
+
+
+@pytest.fixture(scope="module")
+def work(tiny_en: Pair, speech: Waveform) -> list[Work]:
+    """Sixteen windows of as many lengths, with prompts of five lengths."""
+    text = tuple(range(300, 420))
+    windows = [cut_window(speech[: (n + 4) * SAMPLE_RATE // 3]) for n in range(N_SLOTS)]
+    lengths = [0, 3, 40, 120, 7]
+    return [
+        (window, tiny_en.prompt("en", previous=text[: lengths[n % len(lengths)]]))
+        for n, window in enumerate(windows)
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(tiny_en: Pair, work: list[Work]) -> list[DecodingState]:
+    """What each gives by itself in the first slot."""
+    return [decode_in(tiny_en, [0], [one])[0] for one in work]
+
+
+def begin(prompt: DecoderPrompt) -> DecodingState:
+    return greedy(prompt, max_new_tokens=MOST_TOKENS)
+
+
+def assert_alike(states: list[DecodingState], expected: list[DecodingState]) -> None:
+    for state, other in zip(states, expected, strict=True):
+        assert state.sampled == other.sampled
+        assert state.sum_logprob == pytest.approx(other.sum_logprob, abs=TIE)
+        assert state.no_speech_prob == pytest.approx(other.no_speech_prob, abs=1e-5)
+
+
+def decode_in(pair: Pair, slots: list[int], work: list[Work]) -> list[DecodingState]:
+    states = {slot: begin(prompt) for slot, (_, prompt) in zip(slots, work, strict=True)}
+    pair.model.encode({slot: window for slot, (window, _) in zip(slots, work, strict=True)})
+    decode(pair.model, states)
+    for slot in slots:
+        pair.model.free(slot)
+    return [states[slot] for slot in slots]
+
+
+def test_the_work_differs(alone: list[DecodingState]) -> None:
+    assert len({tuple(state.sampled) for state in alone}) >= 12
+    assert len({state.prompt.length for state in alone}) == 5
+
+
+def test_sixteen_together_give_what_each_gives_alone(
+    tiny_en: Pair, work: list[Work], alone: list[DecodingState]
+) -> None:
+    assert_alike(decode_in(tiny_en, list(range(N_SLOTS)), work), alone)
+
+
+@pytest.mark.parametrize(
+    "slots",
+    [
+        pytest.param([3, 7, 8], id="a gap and two neighbours"),
+        pytest.param([0, 15], id="the ends"),
+        pytest.param([15, 4, 5, 0], id="in another order than their rows"),
+        pytest.param([2, 4, 6, 8, 10], id="no neighbours"),
+    ],
+)
+def test_any_slots_give_what_each_gives_alone(
+    tiny_en: Pair, work: list[Work], alone: list[DecodingState], slots: list[int]
+) -> None:
+    chosen = [3 * n % N_SLOTS for n in range(len(slots))]
+    assert_alike(decode_in(tiny_en, slots, [work[n] for n in chosen]), [alone[n] for n in chosen])
+
+
+def test_a_slot_used_again_after_longer_windows_and_texts(
+    tiny_en: Pair, work: list[Work], alone: list[DecodingState]
+) -> None:
+    slots = [6, 7, 8]
+    decode_in(tiny_en, slots, [work[13], work[15], work[14]])
+    again = [work[0], work[5], work[1]]
+    assert_alike(decode_in(tiny_en, slots, again), [alone[0], alone[5], alone[1]])
+
+
+def test_sequences_that_join_and_leave_at_every_step(
+    tiny_en: Pair, work: list[Work], alone: list[DecodingState]
+) -> None:
+    """The batch is another one at every step: slots 1, 2, 4, 5 … begin one step after one another."""
+    waiting = {slot: work[slot] for slot in range(N_SLOTS) if slot % 3}
+    states: dict[int, DecodingState] = {}
+    while waiting or not all(state.is_finished for state in states.values()):
+        if waiting:
+            slot = min(waiting)
+            window, prompt = waiting.pop(slot)
+            states[slot] = begin(prompt)
+            tiny_en.model.encode({slot: window})
+            tiny_en.model.prefill({slot: states[slot]})
+        running = {slot: state for slot, state in states.items() if not state.is_finished}
+        if running:
+            tiny_en.model.decode_step(running)
+    for slot in states:
+        tiny_en.model.free(slot)
+    assert_alike(list(states.values()), [alone[slot] for slot in states])
+
+
+def test_a_slot_can_pause_while_others_go_on(tiny_en: Pair, work: list[Work], alone: list[DecodingState]) -> None:
+    states = {slot: begin(work[slot][1]) for slot in (0, 1, 2)}
+    tiny_en.model.encode({slot: work[slot][0] for slot in states})
+    tiny_en.model.prefill(states)
+    for _ in range(5):
+        tiny_en.model.decode_step({slot: states[slot] for slot in (0, 2)})
+    while running := {slot: state for slot, state in states.items() if not state.is_finished}:
+        tiny_en.model.decode_step(running)
+    for slot in states:
+        tiny_en.model.free(slot)
+    assert_alike([states[slot] for slot in (0, 1, 2)], alone[:3])
+
+
+def test_a_second_attempt_needs_no_second_encoding(
+    tiny_en: Pair, work: list[Work], alone: list[DecodingState]
+) -> None:
+    window, prompt = work[4]
+    tiny_en.model.encode({5: window})
+    states = [begin(prompt) for _ in range(2)]
+    for state in states:
+        decode(tiny_en.model, {5: state})
+    tiny_en.model.free(5)
+    assert_alike(states, [alone[4]] * 2)

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from hf_asr_endpoint.transcription.fallback import (
+    DEFAULT_MAX_NEW_TOKENS,
+    Fallback,
+    Step,
+    compression_ratio,
+    ladder,
+    sampling_rules,
+)
+from hf_asr_endpoint.types import DecodingOptions
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+
+OPTIONS = DecodingOptions(temperatures=(0.0, 0.4, 0.8))
+LOOP = [1] * 200  # its text compresses more than 2.4 times
+
+
+def decode(tokens: Sequence[int]) -> str:
+    return " ".join(f"word{token}" for token in tokens)
+
+
+def result(*tokens: int, avg_logprob: float = -0.3, no_speech_prob: float = 0.1) -> DecodingState:
+    state = DecodingState(prompt=DecoderPrompt(tokens=(1,)), rules=SamplingRules(max_new_tokens=300))
+    state.sampled = list(tokens) or [4, 5, 6]
+    state.sum_logprob = avg_logprob * (len(state.sampled) + 1)
+    state.no_speech_prob = no_speech_prob
+    return state
+
+
+def climb(*results: DecodingState, options: DecodingOptions = OPTIONS, is_cut: bool = False) -> Fallback:
+    """Take all the results, and check that one more is asked for after each but the last."""
+    steps = ladder(options.temperatures, is_cut=is_cut)
+    fallback = Fallback(steps, options, decode=decode)
+    for n, state in enumerate(results):
+        assert fallback.step == steps[n]
+        following = fallback.next(state)
+        is_last = n == len(results) - 1
+        assert following == (None if is_last else steps[n + 1])
+    return fallback
+
+
+GOOD = result()
+UNLIKELY = result(avg_logprob=-1.4)
+REPETITIVE = result(*LOOP)
+SILENT = result(avg_logprob=-1.4, no_speech_prob=0.9)
+
+
+def kept(fallback: Fallback) -> DecodingState | None:
+    attempted = fallback.result()
+    return None if attempted is None else attempted.state
+
+
+def test_the_ladder_of_a_whole_window_is_its_temperatures() -> None:
+    assert ladder((0.0, 0.5), is_cut=False) == (
+        Step(temperature=0.0, is_whole=True),
+        Step(temperature=0.5, is_whole=True),
+    )
+
+
+def test_what_fails_in_a_cut_window_is_tried_in_the_whole_one_before_it_is_warmer() -> None:
+    assert ladder((0.0, 0.5), is_cut=True) == (
+        Step(temperature=0.0, is_whole=False),
+        Step(temperature=0.0, is_whole=True),
+        Step(temperature=0.5, is_whole=True),
+    )
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_good_first_attempt_will_do(is_cut: bool) -> None:
+    attempted = climb(GOOD, is_cut=is_cut).result()
+    assert attempted is not None
+    assert (attempted.state, attempted.temperature) == (GOOD, 0.0)
+
+
+@pytest.mark.parametrize("bad", [UNLIKELY, REPETITIVE], ids=["unlikely", "repetitive"])
+def test_a_bad_attempt_is_tried_again_warmer(bad: DecodingState) -> None:
+    attempted = climb(bad, bad, GOOD).result()
+    assert attempted is not None
+    assert (attempted.state, attempted.temperature) == (GOOD, 0.8)
+
+
+def test_a_later_attempt_that_passes_is_kept_although_an_earlier_one_was_likelier() -> None:
+    assert kept(climb(result(*LOOP, avg_logprob=-0.01), GOOD)) is GOOD
+
+
+@pytest.mark.parametrize(
+    ("state", "passes"),
+    [
+        pytest.param(result(avg_logprob=-1.0), True, id="logprob at the threshold"),
+        pytest.param(result(avg_logprob=-1.001), False, id="logprob under it"),
+        pytest.param(result(avg_logprob=-1.001, no_speech_prob=0.6), False, id="silence at its threshold"),
+        pytest.param(result(avg_logprob=-1.001, no_speech_prob=0.601), True, id="silence above it"),
+        pytest.param(result(avg_logprob=-0.999, no_speech_prob=0.99), True, id="sure of its words"),
+        pytest.param(result(*LOOP, no_speech_prob=0.99), False, id="a loop it is sure of"),
+    ],
+)
+def test_thresholds(state: DecodingState, passes: bool) -> None:
+    fallback = Fallback(ladder(OPTIONS.temperatures, is_cut=False), OPTIONS, decode=decode)
+    assert (fallback.next(state) is None) == passes
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        pytest.param({"logprob_threshold": None}, UNLIKELY, id="logprob"),
+        pytest.param({"logprob_threshold": -2.0}, UNLIKELY, id="another logprob"),
+        pytest.param({"compression_ratio_threshold": None}, REPETITIVE, id="compression"),
+        pytest.param({"compression_ratio_threshold": 500.0}, REPETITIVE, id="another compression"),
+    ],
+)
+def test_thresholds_are_the_callers(changes: dict[str, float | None], state: DecodingState) -> None:
+    assert kept(climb(state, options=replace(OPTIONS, **changes))) is state
+
+
+def test_silence_beats_fallback_and_has_no_text() -> None:
+    assert kept(climb(SILENT)) is None
+
+
+def test_silence_beats_repetition() -> None:
+    assert kept(climb(result(*LOOP, avg_logprob=-1.4, no_speech_prob=0.9))) is None
+
+
+def test_silence_may_be_found_at_a_later_attempt() -> None:
+    assert kept(climb(REPETITIVE, SILENT)) is None
+
+
+def test_speech_is_kept_whatever_its_silence_when_that_threshold_is_off() -> None:
+    options = replace(OPTIONS, no_speech_threshold=None)
+    assert kept(climb(SILENT, GOOD, options=options)) is GOOD
+
+
+def test_without_a_logprob_threshold_silence_is_told_by_its_probability_alone() -> None:
+    options = replace(OPTIONS, logprob_threshold=None)
+    assert kept(climb(result(no_speech_prob=0.9), options=options)) is None
+
+
+def test_when_nothing_passes_the_likeliest_readable_attempt_is_kept() -> None:
+    middle = result(avg_logprob=-1.2)
+    worse = result(avg_logprob=-1.3)
+    assert kept(climb(worse, middle, UNLIKELY)) is middle
+    assert kept(climb(REPETITIVE, worse, UNLIKELY)) is worse
+
+
+def test_a_recording_that_repeats_itself_at_every_temperature_keeps_its_likeliest_text() -> None:
+    likelier = result(*LOOP, avg_logprob=-0.1)
+    assert kept(climb(REPETITIVE, likelier, REPETITIVE)) is likelier
+
+
+def test_one_temperature_leaves_no_choice() -> None:
+    options = replace(OPTIONS, temperatures=(0.0,))
+    assert kept(climb(UNLIKELY, options=options)) is UNLIKELY
+    assert kept(climb(REPETITIVE, options=options)) is REPETITIVE
+
+
+def test_compression_ratio_is_that_of_whisper() -> None:
+    assert compression_ratio("ab " * 100) > 10
+    assert compression_ratio("I have none, I said happily.") < 1
+    assert compression_ratio("") == 0.0
+    assert compression_ratio("ü") == 2 / 10  # Bytes, not characters.
+
+
+@pytest.mark.parametrize(
+    ("options", "n_prompt", "most", "least"),
+    [
+        pytest.param(DecodingOptions(), 3, DEFAULT_MAX_NEW_TOKENS, 0, id="defaults"),
+        pytest.param(DecodingOptions(), 400, 48, 0, id="as much as there is room for"),
+        pytest.param(DecodingOptions(max_new_tokens=9), 3, 9, 0, id="max_new_tokens"),
+        pytest.param(DecodingOptions(max_new_tokens=10_000), 3, 445, 0, id="more than there is room for"),
+        pytest.param(DecodingOptions(max_length=20), 3, 17, 0, id="max_length counts the prompt"),
+        pytest.param(DecodingOptions(max_length=20, max_new_tokens=9), 3, 9, 0, id="max_new_tokens wins"),
+        pytest.param(DecodingOptions(max_length=3), 3, 1, 0, id="a token at least"),
+        pytest.param(DecodingOptions(min_new_tokens=5), 3, DEFAULT_MAX_NEW_TOKENS, 5, id="min_new_tokens"),
+        pytest.param(
+            DecodingOptions(min_length=8), 3, DEFAULT_MAX_NEW_TOKENS, 5, id="min_length counts the prompt"
+        ),
+        pytest.param(
+            DecodingOptions(min_length=8, min_new_tokens=7), 3, DEFAULT_MAX_NEW_TOKENS, 7, id="the higher"
+        ),
+        pytest.param(DecodingOptions(min_new_tokens=400), 3, 400, 400, id="more than the default"),
+        pytest.param(DecodingOptions(min_new_tokens=999), 3, 445, 445, id="least has no room"),
+    ],
+)
+def test_numbers_of_tokens(options: DecodingOptions, n_prompt: int, most: int, least: int) -> None:
+    prompt = DecoderPrompt(tokens=tuple(range(n_prompt)))
+    rules = sampling_rules(options, Step(temperature=0.4, is_whole=True), prompt=prompt)
+    assert (rules.max_new_tokens, max(rules.min_new_tokens, 0)) == (most, least)
+    assert rules.temperature == 0.4
+    assert prompt.length + rules.max_new_tokens <= MAX_TARGET_POSITIONS or most == 1

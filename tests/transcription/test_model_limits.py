@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.transcription.model_limits import check_language_and_task
+from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base_directory: Path) -> WhisperTokenizer:
+    return WhisperTokenizer.from_directory(base_directory)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_multilingual"),
+    [
+        pytest.param(TranscriptionOptions(), True, id="nothing asked"),
+        pytest.param(TranscriptionOptions(language="de", task="translate"), True, id="all of it"),
+        pytest.param(TranscriptionOptions(), False, id="nothing asked of an English-only model"),
+        pytest.param(TranscriptionOptions(language="en"), False, id="English"),
+    ],
+)
+def test_what_a_model_can_follow_is_let_through(
+    tokenizer: WhisperTokenizer, options: TranscriptionOptions, is_multilingual: bool
+) -> None:
+    check_language_and_task(tokenizer, options, is_multilingual=is_multilingual)
+
+
+@pytest.mark.parametrize(
+    ("options", "is_multilingual", "message"),
+    [
+        pytest.param(
+            TranscriptionOptions(task="translate"),
+            False,
+            "task is 'translate', but the model is English-only; allowed: 'transcribe'",
+            id="task",
+        ),
+        pytest.param(
+            TranscriptionOptions(language="de"),
+            False,
+            "language is 'de', but the model is English-only; allowed: 'en'",
+            id="language",
+        ),
+        pytest.param(
+            TranscriptionOptions(language="yue"),
+            True,
+            "language is 'yue', which the model was not trained on; allowed: af, am, ar, ",
+            id="a language of later models",
+        ),
+    ],
+)
+def test_what_it_cannot_follow_is_refused_by_name(
+    tokenizer: WhisperTokenizer, options: TranscriptionOptions, is_multilingual: bool, message: str
+) -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        check_language_and_task(tokenizer, options, is_multilingual=is_multilingual)
+    assert str(caught.value).startswith(message)

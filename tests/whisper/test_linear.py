@@ -1,0 +1,157 @@
+"""Every kind of linear layer gives what float64 gives, as near as its arithmetic can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hf_asr_endpoint.whisper.layers import linear_factory
+from hf_asr_endpoint.whisper.linear import Int8Linear, Linear, PackedLinear, PlainLinear
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+N_IN, N_OUT = 96, 80
+
+needs_bfloat16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not compute in bfloat16"
+)
+needs_int8 = pytest.mark.skipif(
+    not torch.cpu._is_vnni_supported(), reason="this processor does not compute in int8"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """tolerance: the largest error, of products whose deviation is about 1."""
+
+    make: Callable[[Tensor, Tensor | None], Linear]
+    dtype: torch.dtype
+    tolerance: float
+
+
+def make_int8(dtype: torch.dtype) -> Callable[[Tensor, Tensor | None], Linear]:
+    return lambda weight, bias: Int8Linear(weight, bias, n_rows=16, out_dtype=dtype)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(Kind(make=PlainLinear, dtype=torch.float32, tolerance=1e-5), id="plain float32"),
+        pytest.param(Kind(make=PlainLinear, dtype=torch.bfloat16, tolerance=0.05), id="plain bfloat16"),
+        pytest.param(
+            Kind(
+                make=lambda weight, bias: PackedLinear(weight, bias, n_rows=16),
+                dtype=torch.bfloat16,
+                tolerance=0.05,
+            ),
+            id="packed bfloat16",
+            marks=needs_bfloat16,
+        ),
+        pytest.param(
+            Kind(make=make_int8(torch.float32), dtype=torch.float32, tolerance=0.06),
+            id="int8 float32",
+            marks=needs_int8,
+        ),
+        pytest.param(
+            Kind(make=make_int8(torch.bfloat16), dtype=torch.bfloat16, tolerance=0.08),
+            id="int8 bfloat16",
+            marks=needs_int8,
+        ),
+    ]
+)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+@pytest.fixture
+def weight() -> Tensor:
+    """Rows of very different size, as trained ones are; products with normal rows deviate by about 1."""
+    torch.manual_seed(1)
+    return torch.randn(N_OUT, N_IN) / N_IN**0.5 * torch.linspace(0.01, 1.5, N_OUT)[:, None]
+
+
+@pytest.fixture
+def bias() -> Tensor:
+    torch.manual_seed(2)
+    return torch.randn(N_OUT)
+
+
+def rows(n: int) -> Tensor:
+    torch.manual_seed(n)
+    return torch.randn(n, N_IN)
+
+
+def assert_near(result: Tensor, expected: Tensor, kind: Kind) -> None:
+    assert result.dtype == kind.dtype
+    torch.testing.assert_close(result.double(), expected, atol=kind.tolerance, rtol=kind.tolerance)
+
+
+@pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 16, 17, 40])
+def test_product_activation_and_sum(kind: Kind, weight: Tensor, bias: Tensor, n_rows: int, has_bias: bool) -> None:
+    linear = kind.make(weight.to(kind.dtype), bias.to(kind.dtype) if has_bias else None)
+    x = rows(n_rows).to(kind.dtype)
+    residual = torch.randn(n_rows, N_OUT).to(kind.dtype)
+    expected = x.double() @ weight.to(kind.dtype).double().T
+    if has_bias:
+        expected = expected + bias.to(kind.dtype).double()
+    assert_near(linear(x), expected, kind)
+    assert_near(linear.gelu(x), F.gelu(expected), kind)
+    before = residual.clone()
+    assert_near(linear.add(x, residual), expected + before.double(), kind)
+
+
+def test_what_is_given_is_left_as_it_was(kind: Kind, weight: Tensor, bias: Tensor) -> None:
+    given = [tensor.to(kind.dtype) for tensor in (weight, bias, rows(5), torch.randn(5, N_OUT))]
+    copies = [tensor.clone() for tensor in given]
+    linear = kind.make(given[0], given[1])
+    linear(given[2])
+    linear.gelu(given[2])
+    linear.add(given[2], given[3])
+    for tensor, copy in zip(given[:3], copies, strict=False):
+        torch.testing.assert_close(tensor, copy, atol=0, rtol=0)
+
+
+def test_rows_that_are_views_give_the_same(kind: Kind, weight: Tensor, bias: Tensor) -> None:
+    """The decoder hands on slices of larger tensors."""
+    linear = kind.make(weight.to(kind.dtype), bias.to(kind.dtype))
+    x = torch.randn(6, 3, N_IN).to(kind.dtype)[:, 1]
+    assert not x.is_contiguous()
+    torch.testing.assert_close(linear(x), linear(x.contiguous()), atol=0, rtol=0)
+
+
+@needs_int8
+@pytest.mark.parametrize("n_beside", [1, 15, 39])
+def test_int8_rows_do_not_depend_on_their_neighbours(weight: Tensor, bias: Tensor, n_beside: int) -> None:
+    """One loud row would take the others' precision if they shared a scale."""
+    linear = Int8Linear(weight, bias, n_rows=16, out_dtype=torch.float32)
+    x = rows(1)
+    beside = torch.cat([x, 1_000 * rows(n_beside)])
+    torch.testing.assert_close(linear(beside)[:1], linear(x), atol=1e-6, rtol=1e-6)
+
+
+@needs_int8
+def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor) -> None:
+    weight[3] = 0
+    linear = Int8Linear(weight, bias, n_rows=16, out_dtype=torch.float32)
+    torch.testing.assert_close(linear(torch.zeros(2, N_IN)), bias.expand(2, -1))
+    assert linear(rows(2))[0, 3] == pytest.approx(float(bias[3]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "arithmetic", "expected"),
+    [
+        pytest.param(torch.float32, "float", PlainLinear, id="float32"),
+        pytest.param(torch.float16, "float", PlainLinear, id="float16"),
+        pytest.param(torch.bfloat16, "float", PackedLinear, id="bfloat16", marks=needs_bfloat16),
+        pytest.param(torch.bfloat16, "int8", Int8Linear, id="int8", marks=needs_int8),
+    ],
+)
+def test_the_kind_suits_the_weights(dtype: torch.dtype, arithmetic: str, expected: type, weight: Tensor) -> None:
+    make = linear_factory(arithmetic=arithmetic, n_rows=16)
+    assert isinstance(make(weight.to(dtype), None), expected)
