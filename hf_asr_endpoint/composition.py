@@ -14,6 +14,7 @@ from hf_asr_endpoint.whisper.weights.catalogue import model_names
 
 logger = logging.getLogger(__name__)
 
+SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel parts of a step
 CHUNKS_AHEAD = 2  # for each slot, how many of a recording's chunks are in memory, running or waiting
 
 
@@ -66,12 +67,14 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
 
 
 def _share_the_cores() -> None:
-    """Let torch's threads sleep while they wait for one another. To be called before torch is imported.
+    """Let torch's threads wait for one another only briefly before they sleep. Called before torch is imported.
 
-    By default they spin, and whoever else wants a core (audio being decoded, another process) makes each
-    step up to twenty times slower: the one that is waited for is not running, since another one spins.
+    By default they spin for milliseconds, and whoever else wants a core (audio being decoded, another
+    process) makes each step many times slower: the one that is waited for cannot run, since another spins.
+    Sleeping at once (OMP_WAIT_POLICY=PASSIVE) doubles a step of a single sequence, for waking takes time.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))
 
 
 def _load_reference(settings: Settings, directory: Path) -> Transcriber:

@@ -51,11 +51,11 @@ class Settings(BaseSettings):
         16, ge=1, le=1024, description="Pieces of audio, of up to 30 seconds each, that are decoded at a time."
     )
     encoder_padding_s: float = Field(
-        6.0,
+        4.0,
         ge=1,
         le=30,
-        description="Silence behind audio shorter than 30 seconds, in seconds. Less is faster and, under about 4, "
-        "less accurate; 30 always gives the model the whole window that it was trained on.",
+        description="Least silence behind audio shorter than 30 seconds, in seconds. Less is faster "
+        "and, under about 4, less accurate; 30 always gives the model the whole window that it was trained on.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` lets other machines in.")
     port: int = Field(

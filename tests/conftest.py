@@ -14,6 +14,7 @@ import torch
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper import cores
 from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 from tests.server import Server, run_server
 
@@ -62,7 +63,9 @@ def one_thread() -> Iterator[None]:
     """Torch's threads spin while they wait for one another: ten times slower on cores that others use too."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cores, "N_CORES", 1)
+        yield
     torch.set_num_threads(n_threads)
 
 

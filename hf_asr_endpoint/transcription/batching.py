@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import torch
-
 from hf_asr_endpoint.audio.chunking import Chunk, split_chunks
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.engine.engine import Engine
@@ -19,6 +17,7 @@ from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, run_in_th
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Health, ModelInfo, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.cores import use_one_core
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 N_PREPARING = 1  # requests whose audio is decoded and analysed at a time, beside the engine
@@ -47,7 +46,7 @@ class BatchingTranscriber:
         self._n_ahead = n_ahead
         self._padding_s = padding_s
         self._closed = threading.Event()
-        self._threads = ThreadPoolExecutor(n_requests, "request", initializer=_use_one_core)
+        self._threads = ThreadPoolExecutor(n_requests, "request", initializer=use_one_core)
         self._preparing = threading.Semaphore(N_PREPARING)
         engine.start()
 
@@ -116,8 +115,3 @@ class _Counted:
             self._stop.check()
             self.n_samples += len(block)
             yield block
-
-
-def _use_one_core() -> None:
-    """Keep this thread's own work off the cores that the engine computes on, but for one."""
-    torch.set_num_threads(1)

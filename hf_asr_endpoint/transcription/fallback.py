@@ -13,6 +13,7 @@ from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
 
+MOST_FOR_SKIPPED = 3  # attempts in which to look for skipped speech: it may have been no speech after all
 DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
 SEED = 0  # of every window's sampling, so that equal requests have equal answers
 
@@ -57,18 +58,25 @@ class Attempted:
     state: DecodingState
     temperature: float
     compression_ratio: float
+    skips_speech: bool
 
 
 class Fallback:
     """Climbs the ladder for one window."""
 
     def __init__(
-        self, steps: Sequence[Step], options: DecodingOptions, *, decode: Callable[[Sequence[int]], str]
+        self,
+        steps: Sequence[Step],
+        options: DecodingOptions,
+        *,
+        decode: Callable[[Sequence[int]], str],
+        skips_speech: Callable[[Sequence[int]], bool] = lambda tokens: False,
     ) -> None:
-        """decode: token ids to text."""
+        """decode: token ids to text. skips_speech: whether speech was heard for which the tokens have no text."""
         self._steps = steps
         self._options = options
         self._decode = decode
+        self._skips_speech = skips_speech
         self._attempts: list[Attempted] = []
 
     @property
@@ -82,9 +90,12 @@ class Fallback:
             state=state,
             temperature=self.step.temperature,
             compression_ratio=compression_ratio(self._decode(state.sampled)),
+            skips_speech=self._skips_speech(state.sampled),
         )
         self._attempts.append(attempt)
-        if self._will_do(attempt) or len(self._attempts) == len(self._steps):
+        if len(self._attempts) == len(self._steps):
+            return None
+        if self._will_do(attempt) and not (attempt.skips_speech and len(self._attempts) < MOST_FOR_SKIPPED):
             return None
         return self.step
 
@@ -94,13 +105,16 @@ class Fallback:
         When none passed, that is the likeliest one of those that do not repeat themselves. When all do, at
         every temperature, it is the recording that repeats itself.
         """
-        last = self._attempts[-1]
-        if self._is_silence(last):
+        if self._is_silence(self._attempts[-1]):
             return None
-        if self._will_do(last):
-            return last
-        readable = [attempt for attempt in self._attempts if not self._is_repetitive(attempt)]
-        return max(readable or self._attempts, key=lambda attempt: attempt.state.avg_logprob)
+        for wanted in (
+            [attempt for attempt in self._attempts if self._will_do(attempt) and not attempt.skips_speech],
+            [attempt for attempt in self._attempts if self._will_do(attempt)],
+            [attempt for attempt in self._attempts if not self._is_repetitive(attempt)],
+        ):
+            if wanted:
+                return max(wanted, key=lambda attempt: attempt.state.avg_logprob)
+        return max(self._attempts, key=lambda attempt: attempt.state.avg_logprob)
 
     def _will_do(self, attempt: Attempted) -> bool:
         if self._is_silence(attempt):

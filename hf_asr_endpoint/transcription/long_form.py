@@ -7,6 +7,7 @@ the last timestamp (the seek of openai/whisper's `transcribe`, inside a chunk).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
@@ -25,6 +26,8 @@ from hf_asr_endpoint.whisper.decoding_state import DecodingState
 
 MIN_LEFT_S = 1.0  # seconds of speech behind the last timestamp that are worth another window
 MIN_PROGRESS_S = 0.5  # seconds that a window must have taken the decoding further
+MIN_SKIPPED_S = 5.0  # seconds of speech in a segment, from which on too little text is suspicious
+MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text in a second of speech: half of what most speech has
 MAX_TEMPERATURE_OF_PROMPT = 0.5  # what was sampled above this would mislead the next window (openai/whisper)
 
 
@@ -42,9 +45,9 @@ class _Piece:
     def duration_s(self) -> float:
         return len(self.chunk.waveform) / SAMPLE_RATE
 
-    def speech_behind_s(self, time_s: float) -> float:
-        """Return how many seconds of speech lie behind a time in the chunk."""
-        return sum(max(0.0, span.end_s - max(span.start_s, time_s)) for span in self.chunk.speech)
+    def speech_s(self, start_s: float, end_s: float) -> float:
+        """Return how many seconds of speech lie between two times in the chunk."""
+        return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self.chunk.speech)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +124,12 @@ class LongForm:
         """Have a window decoded, from `piece.begin_s` on."""
         decoding = self._options.decoding
         steps = ladder(decoding.temperatures, is_cut=piece.spectrogram.n_frames(piece.begin_s) < N_FRAMES)
-        fallback = Fallback(steps, decoding, decode=self._vocabulary.decode)
+        fallback = Fallback(
+            steps,
+            decoding,
+            decode=self._vocabulary.decode,
+            skips_speech=lambda tokens: self._skips_speech(piece, tokens),
+        )
         previous = tuple(self._previous)
 
         def attempt(step: Step, before: Step | None) -> Attempt:
@@ -169,7 +177,7 @@ class LongForm:
         window = self._vocabulary.split(attempted.state.sampled, window_s=left_s)
         segments = list(window.segments)
         seek_s = piece.begin_s + window.end_s
-        goes_on = window.end_s >= MIN_PROGRESS_S and piece.speech_behind_s(seek_s) >= MIN_LEFT_S
+        goes_on = window.end_s >= MIN_PROGRESS_S and piece.speech_s(seek_s, piece.duration_s) >= MIN_LEFT_S
         if window.unfinished is not None and not (goes_on and attempted.state.is_cut_off):
             # The chunk ends in silence, so its last words are whole, though no timestamp closes them.
             segments.append(window.unfinished)
@@ -178,6 +186,16 @@ class LongForm:
         self._remember(attempted, segments)
         piece.begin_s = seek_s
         return goes_on
+
+    def _skips_speech(self, piece: _Piece, tokens: Many[int]) -> bool:
+        """Say whether the model went on to a later time without the words: the contrary of a loop."""
+        window = self._vocabulary.split(tokens, window_s=piece.duration_s - piece.begin_s)
+        for timed in window.segments:
+            speech_s = piece.speech_s(piece.begin_s + timed.start, piece.begin_s + timed.end)
+            n_bytes = len(self._vocabulary.decode(timed.tokens).encode())
+            if speech_s >= MIN_SKIPPED_S and n_bytes < MIN_BYTES_PER_S * speech_s:
+                return True
+        return False
 
     def _remember(self, attempted: Attempted, segments: Iterable[TimedTokens]) -> None:
         if not self._options.condition_on_previous_text:

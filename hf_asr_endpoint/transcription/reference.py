@@ -24,6 +24,7 @@ from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, run_in_th
 from hf_asr_endpoint.types import Health, Task, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
+from hf_asr_endpoint.whisper.cores import use_all_cores
 
 N_FEATURE_THREADS = 2  # recordings being decoded and analysed beside the one being transcribed
 MIN_DURATION_S = 0.1  # shorter than any word: not decoded at all
@@ -37,7 +38,7 @@ class ReferenceTranscriber:
         self._checkpoint = checkpoint
         self._closed = threading.Event()
         self._feature_threads = ThreadPoolExecutor(N_FEATURE_THREADS, "features")
-        self._generate_thread = ThreadPoolExecutor(1, "generate")
+        self._generate_thread = ThreadPoolExecutor(1, "generate", initializer=use_all_cores)
 
     async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
         checkpoint = self._checkpoint

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hf_asr_endpoint.whisper.kv_cache import KVCaches
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """How far attention reaches into a cache.
+FAR_APART = 1 << 20  # more than there are slots: rows of different lengths are no neighbours
 
-    mask: added to the scores, shape = (n_slots × n_heads, n_tokens, length); None where all may be seen.
-    """
-
-    length: int
-    mask: Tensor | None
+Rows = slice | list[int]
+"""Rows of a batch: a range where they follow one another, which is a view and costs nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """Neighbouring slots: rows of the batch, rows of the caches, and what they see of either cache."""
+    """Rows of the batch whose rows in a cache are neighbours.
 
-    rows: slice
-    slots: slice
-    own: Span
-    cross: Span
+    cached: their rows in the cache. length: how far the cache reaches. mask: added to the scores, shape =
+    (n_rows × n_heads, n_tokens, length); None where all may be seen.
+    """
+
+    rows: Rows
+    cached: slice
+    length: int
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,74 +35,73 @@ class DecoderBatch:
     """Tokens to feed, in the order of their slots.
 
     tokens, positions: int64, shape = (n_sequences, n_tokens). slots: int64, shape = (n_sequences, 1).
+    own, cross: what of either cache the rows see.
     """
 
     tokens: Tensor
     positions: Tensor
     slots: Tensor
-    runs: tuple[Run, ...]
+    own: tuple[Run, ...]
+    cross: tuple[Run, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchBuilder:
-    """Makes batches for a model's caches."""
+    """Makes batches over a model's caches."""
 
-    n_heads: int
-    device: torch.device
-    dtype: torch.dtype
+    def __init__(self, caches: KVCaches, *, device: torch.device, dtype: torch.dtype) -> None:
+        self._caches = caches
+        self._device, self._dtype = device, dtype
 
     def build(
-        self,
-        *,
-        slots: Sequence[int],
-        tokens: Sequence[Sequence[int]],
-        begins: Sequence[int],
-        n_positions: Sequence[int],
+        self, *, slots: Sequence[int], tokens: Sequence[Sequence[int]], begins: Sequence[int]
     ) -> DecoderBatch:
         """Return the batch that feeds equally many tokens to each slot.
 
-        slots: ascending. begins: how many tokens each slot has been fed. n_positions: how many encoder
-        positions each slot of the caches has, listed by slot.
+        slots: ascending. begins: how many tokens each slot has been fed.
         """
-        first = torch.tensor(begins, device=self.device)[:, None]
-        positions = first + torch.arange(len(tokens[0]), device=self.device)
-        runs = []
-        for rows in _neighbours(slots):
-            in_run = slice(slots[rows.start], slots[rows.stop - 1] + 1)
-            own = self._own_span(positions[rows], ends=[begin + len(tokens[0]) for begin in begins[rows]])
-            runs.append(Run(rows=rows, slots=in_run, own=own, cross=self._cross_span(n_positions[in_run])))
+        n_tokens = len(tokens[0])
+        first = torch.tensor(begins, device=self._device)[:, None]
+        positions = first + torch.arange(n_tokens, device=self._device)
         return DecoderBatch(
-            tokens=torch.tensor(tokens, device=self.device),
+            tokens=torch.tensor(tokens, device=self._device),
             positions=positions,
-            slots=torch.tensor(slots, device=self.device)[:, None],
-            runs=tuple(runs),
+            slots=torch.tensor(slots, device=self._device)[:, None],
+            own=tuple(self._own_runs(slots, positions, room=self._caches.reach(max(begins) + n_tokens))),
+            cross=tuple(self._cross_runs(slots)),
         )
 
-    def _own_span(self, positions: Tensor, *, ends: Sequence[int]) -> Span:
-        """Each token sees itself and all before it. ends: how many tokens each slot will have been fed."""
-        length = max(ends)
-        if positions.shape[1] == 1 and min(ends) == length:
-            return Span(length=length, mask=None)
-        is_later = torch.arange(length, device=self.device) > positions[:, :, None]
-        return Span(length=length, mask=self._mask(is_later))
+    def _own_runs(self, slots: Sequence[int], positions: Tensor, *, room: int) -> Iterator[Run]:
+        """Each token sees itself and all before it. room: tokens that the cache reaches to."""
+        mask = self._mask(torch.arange(room, device=self._device) > positions[:, :, None])
+        n_heads = self._caches.shape.n_heads
+        for begin, end in _neighbours(slots):
+            in_cache = slice(slots[begin], slots[begin] + end - begin)
+            hidden = mask[begin * n_heads : end * n_heads]
+            yield Run(rows=slice(begin, end), cached=in_cache, length=room, mask=hidden)
 
-    def _cross_span(self, n_positions: Sequence[int]) -> Span:
-        length = max(n_positions)
-        if min(n_positions) == length:
-            return Span(length=length, mask=None)
-        ends = torch.tensor(n_positions, device=self.device)[:, None, None]
-        return Span(length=length, mask=self._mask(torch.arange(length, device=self.device) >= ends))
+    def _cross_runs(self, slots: Sequence[int]) -> Iterator[Run]:
+        placed = sorted((self._caches.cross_rows[slot], row) for row, slot in enumerate(slots))
+        keys = [place.length * FAR_APART + place.row for place, _ in placed]
+        for begin, end in _neighbours(keys):
+            rows = [row for _, row in placed[begin:end]]
+            in_order = rows == list(range(rows[0], rows[-1] + 1))
+            place = placed[begin][0]
+            yield Run(
+                rows=slice(rows[0], rows[-1] + 1) if in_order else rows,
+                cached=slice(place.row, place.row + end - begin),
+                length=place.length,
+            )
 
     def _mask(self, is_hidden: Tensor) -> Tensor:
-        """is_hidden: shape = (n_slots, n_tokens or 1, length)."""
-        mask = torch.zeros(is_hidden.shape, device=self.device, dtype=self.dtype)
-        return mask.masked_fill_(is_hidden, -torch.inf).repeat_interleave(self.n_heads, dim=0)
+        """is_hidden: shape = (n_sequences, n_tokens, length)."""
+        mask = torch.zeros(is_hidden.shape, device=self._device, dtype=self._dtype)
+        return mask.masked_fill_(is_hidden, -torch.inf).repeat_interleave(self._caches.shape.n_heads, dim=0)
 
 
-def _neighbours(slots: Sequence[int]) -> Iterator[slice]:
-    """Yield the ranges of rows whose slots follow one another without a gap."""
+def _neighbours(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the ranges, begin and end, in which numbers follow one another without a gap."""
     begin = 0
-    for row in range(1, len(slots) + 1):
-        if row == len(slots) or slots[row] != slots[row - 1] + 1:
-            yield slice(begin, row)
-            begin = row
+    for index in range(1, len(numbers) + 1):
+        if index == len(numbers) or numbers[index] != numbers[index - 1] + 1:
+            yield begin, index
+            begin = index

@@ -1,4 +1,8 @@
-"""Static caches of attention keys and values, with a row for each slot."""
+"""Caches of attention keys and values, with a row for each slot.
+
+Every piece that attention reads is contiguous: torch's batched products on the CPU copy what is not, which
+took longer than the products themselves.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+GROWTH = 64  # tokens by which the self-attention caches grow
+N_LENGTHS = 5  # cross-attention comes in so many lengths, from a third of the window to all of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,37 +28,77 @@ class CacheShape:
     max_tokens: int
     max_positions: int
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Return the encoder positions that a window may have: 500, 750 … 1,500 of Whisper's 1,500."""
+        return tuple(self.max_positions * (part + 1) // (N_LENGTHS + 1) for part in range(1, N_LENGTHS + 1))
+
+    def length_for(self, n_positions: int) -> int:
+        """Return the least length that holds so many encoder positions."""
+        return next(length for length in self.lengths if length >= n_positions)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CrossRow:
+    """Where a slot's cross-attention is: in the caches of its length, in which row."""
+
+    length: int
+    row: int
+
 
 class KVCaches:
-    """`self_kv` grows with each token; `cross_kv` is written once for a sequence, from its encoded window.
+    """`self_kv` grows with the tokens; `cross_kv` is written once for a sequence, from its encoded window.
 
-    The memory is reserved, not touched: what no sequence has reached costs nothing on the CPU. It reads as
+    On the CPU memory is reserved, not touched: what no sequence has reached costs nothing. It reads as
     zeros, because a mask hides what lies behind a sequence's end by multiplying it with 0, and 0 × NaN is NaN.
     """
 
     def __init__(self, shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> None:
-        def reserve(n_rows: int) -> list[Tensor]:
-            size = (2, shape.n_slots, shape.n_heads, n_rows, shape.head_dim)
-            return [_zeros(size, device=device, dtype=dtype) for _ in range(shape.n_layers)]
-
         self.shape = shape
-        self.self_kv = reserve(shape.max_tokens)
-        """For each layer keys and values, shape = (2, n_slots, n_heads, max_tokens, head_dim)."""
-        self.cross_kv = reserve(shape.max_positions)
-        """For each layer keys and values, shape = (2, n_slots, n_heads, max_positions, head_dim)."""
-        self.n_positions = [0] * shape.n_slots
-        """How many encoder positions each slot's cross-attention has."""
+        self._device, self._dtype = device, dtype
+        self.self_kv = [self._zeros(GROWTH) for _ in range(shape.n_layers)]
+        """For each layer keys and values, shape = (2, n_slots, n_heads, n_tokens, head_dim)."""
+        self.cross_kv = [{length: self._zeros(length) for length in shape.lengths} for _ in range(shape.n_layers)]
+        """For each layer and length keys and values, shape = (2, n_slots, n_heads, length, head_dim)."""
+        self.cross_rows: dict[int, CrossRow] = {}
+        """Where each slot's cross-attention is."""
 
-    def write_cross(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
-        """Store a layer's cross-attention, shape = (n_positions, 2 × n_heads × head_dim): keys, then values."""
-        n_positions = len(keys_and_values)
-        heads = keys_and_values.view(n_positions, 2, self.shape.n_heads, self.shape.head_dim)
-        self.cross_kv[layer][:, slot, :, :n_positions].copy_(heads.permute(1, 2, 0, 3))
-        self.n_positions[slot] = n_positions
+    def place(self, slot: int, n_positions: int) -> CrossRow:
+        """Find room for a slot's cross-attention, low rows first, so that those in use lie together."""
+        self.cross_rows.pop(slot, None)
+        length = self.shape.length_for(n_positions)
+        taken = {place.row for place in self.cross_rows.values() if place.length == length}
+        place = CrossRow(length, next(row for row in range(self.shape.n_slots) if row not in taken))
+        self.cross_rows[slot] = place
+        return place
 
+    def write_cross(self, place: CrossRow, layer: int, keys_and_values: Tensor) -> None:
+        """Store a layer's cross-attention, shape = (place.length, 2 × n_heads × head_dim): keys, then values."""
+        heads = keys_and_values.view(place.length, 2, self.shape.n_heads, self.shape.head_dim)
+        self.cross_kv[layer][place.length][:, place.row].copy_(heads.permute(1, 2, 0, 3))
 
-def _zeros(size: tuple[int, ...], *, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return zeros; on the CPU in pages that take no memory until they are written, as torch's own do at once."""
-    if device.type != "cpu":
-        return torch.zeros(size, device=device, dtype=dtype)
-    return torch.frombuffer(mmap.mmap(-1, math.prod(size) * dtype.itemsize), dtype=dtype).view(size)
+    def free(self, slot: int) -> None:
+        self.cross_rows.pop(slot, None)
+
+    def reach(self, n_tokens: int) -> int:
+        """Make room for so many tokens in each slot; return for how many there is room."""
+        room = self.self_kv[0].shape[3]
+        if n_tokens > room:
+            grown = min(-(-n_tokens // GROWTH) * GROWTH, self.shape.max_tokens)
+            for layer, before in enumerate(self.self_kv):
+                after = self._zeros(grown)
+                after[:, :, :, :room] = before
+                self.self_kv[layer] = after
+            return grown
+        if not self.cross_rows and room > GROWTH:
+            self.self_kv = [self._zeros(GROWTH) for _ in self.self_kv]
+            return GROWTH
+        return room
+
+    def _zeros(self, n_rows: int) -> Tensor:
+        """Return zeros; on the CPU in pages that take no memory until they are written, unlike torch's own."""
+        size = (2, self.shape.n_slots, self.shape.n_heads, n_rows, self.shape.head_dim)
+        if self._device.type != "cpu":
+            return torch.zeros(size, device=self._device, dtype=self._dtype)
+        n_bytes = math.prod(size) * self._dtype.itemsize
+        return torch.frombuffer(mmap.mmap(-1, n_bytes), dtype=self._dtype).view(size)

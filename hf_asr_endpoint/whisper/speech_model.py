@@ -14,6 +14,7 @@ from torch import Tensor
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint, load_checkpoint
+from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
 from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
@@ -52,15 +53,20 @@ class WhisperSpeechModel:
         self._cross = CrossProjection(model.decoder, of_windows)
         self._decoder = Decoder(model.decoder, of_steps, self._caches)
         self._vocabulary = of_steps(checkpoint.model.proj_out.weight, None)
-        self._batches = BatchBuilder(n_heads=shape.n_heads, device=self._device, dtype=self._dtype)
+        self._batches = BatchBuilder(self._caches, device=self._device, dtype=self._dtype)
         self._rules = TokenRules(checkpoint)
 
     @torch.inference_mode()
     def encode(self, windows: Mapping[int, Tensor]) -> None:
-        """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES."""
+        """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES.
+
+        One of fewer frames ends in silence, of which more is added up to the next length in the caches.
+        """
+        use_all_cores()
         for slot, mel in windows.items():
-            features = self._encoder(mel.to(self._device, self._dtype))
-            self._cross.write(features, self._caches, slot)
+            place = self._caches.place(slot, -(-mel.shape[1] // 2))
+            features = self._encoder(_lengthen(mel, 2 * place.length).to(self._device, self._dtype))
+            self._cross.write(features, self._caches, place)
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
@@ -74,6 +80,7 @@ class WhisperSpeechModel:
     @torch.inference_mode()
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
         """Feed each state's last token and sample its next one, by slot."""
+        use_all_cores()
         slots = sorted(states)
         features = self._decode(
             slots,
@@ -84,7 +91,7 @@ class WhisperSpeechModel:
 
     def free(self, slot: int) -> None:
         """Forget a slot's window."""
-        self._caches.n_positions[slot] = 0
+        self._caches.free(slot)
 
     def _detect_languages(self, states: Mapping[int, DecodingState]) -> None:
         slots = sorted(states)
@@ -114,9 +121,7 @@ class WhisperSpeechModel:
         self._sample(after_prompt, rows)
 
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], begins: Sequence[int]) -> Tensor:
-        return self._decoder(
-            self._batches.build(slots=slots, tokens=tokens, begins=begins, n_positions=self._caches.n_positions)
-        )
+        return self._decoder(self._batches.build(slots=slots, tokens=tokens, begins=begins))
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
@@ -128,6 +133,11 @@ class WhisperSpeechModel:
             state.append(token, logprob, eot=self._rules.eot)
 
 
+def _lengthen(mel: Tensor, n_frames: int) -> Tensor:
+    """Repeat the last frame."""
+    return torch.cat([mel, mel[:, -1:].expand(-1, n_frames - mel.shape[1])], dim=1)
+
+
 def load_speech_model(
     directory: Path, *, device: Device, dtype: Dtype | Literal["int8"], n_slots: int
 ) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
@@ -136,6 +146,7 @@ def load_speech_model(
     dtype: "int8" computes linear layers in 8-bit integers and the rest as "auto" would.
     Raises ModelUnavailable.
     """
+    use_one_core()
     is_int8 = dtype == "int8"
     checkpoint = load_checkpoint(directory, device=device, dtype="auto" if dtype == "int8" else dtype)
     if is_int8 and not (checkpoint.info.device == "cpu" and torch.cpu._is_vnni_supported()):

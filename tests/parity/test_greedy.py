@@ -29,7 +29,7 @@ def test_a_few_recordings_alone_and_in_a_batch(tiny_en: Pair) -> None:
 
 
 def test_a_few_recordings_in_languages_to_be_detected(base: Pair) -> None:
-    figures = compare(base, LOCAL)
+    figures = compare(base, [LOCAL[0], LOCAL[2], LOCAL[3]])
     assert not figures.wrong, figures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from torch import Tensor
 
@@ -22,9 +23,10 @@ MOST_TOKENS = 24  # A window cut in the middle of a word may repeat it for as lo
 
 @pytest.fixture(scope="module")
 def work(tiny_en: Pair, speech: Waveform) -> list[Work]:
-    """Sixteen windows of as many lengths, with prompts of five lengths."""
+    """Sixteen windows from 6 to 21 seconds, with prompts of five lengths."""
     text = tuple(range(300, 420))
-    windows = [cut_window(speech[: (n + 4) * SAMPLE_RATE // 3]) for n in range(N_SLOTS)]
+    twice = np.concatenate([speech, speech])
+    windows = [cut_window(twice[: (n + 2) * SAMPLE_RATE]) for n in range(N_SLOTS)]
     lengths = [0, 3, 40, 120, 7]
     return [
         (window, tiny_en.prompt("en", previous=text[: lengths[n % len(lengths)]]))

@@ -7,6 +7,7 @@ import pytest
 
 from hf_asr_endpoint.transcription.fallback import (
     DEFAULT_MAX_NEW_TOKENS,
+    MOST_FOR_SKIPPED,
     Fallback,
     Step,
     compression_ratio,
@@ -156,6 +157,32 @@ def test_one_temperature_leaves_no_choice() -> None:
     options = replace(OPTIONS, temperatures=(0.0,))
     assert kept(climb(UNLIKELY, options=options)) is UNLIKELY
     assert kept(climb(REPETITIVE, options=options)) is REPETITIVE
+
+
+def climb_past_skipped(*results: DecodingState) -> Fallback:
+    """Take results of which those with token 99 have skipped speech."""
+    steps = ladder((0.0, 0.2, 0.4, 0.6), is_cut=False)
+    fallback = Fallback(steps, OPTIONS, decode=decode, skips_speech=lambda tokens: 99 in tokens)
+    for n, state in enumerate(results):
+        assert (fallback.next(state) is None) == (n == len(results) - 1)
+    return fallback
+
+
+SKIPPING = result(4, 99, avg_logprob=-0.1)
+
+
+def test_skipped_speech_is_looked_for_and_beats_a_likelier_text_without_it() -> None:
+    assert kept(climb_past_skipped(SKIPPING, GOOD)) is GOOD
+
+
+def test_skipped_speech_is_not_looked_for_for_ever() -> None:
+    likelier = result(4, 99, avg_logprob=-0.05)
+    assert kept(climb_past_skipped(SKIPPING, likelier, SKIPPING)) is likelier
+    assert MOST_FOR_SKIPPED == 3
+
+
+def test_a_text_that_skips_speech_is_kept_rather_than_a_bad_one() -> None:
+    assert kept(climb_past_skipped(SKIPPING, UNLIKELY, REPETITIVE, UNLIKELY)) is SKIPPING
 
 
 def test_compression_ratio_is_that_of_whisper() -> None:

@@ -15,6 +15,7 @@ from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio
+from hf_asr_endpoint.transcription.fallback import MOST_FOR_SKIPPED
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.segments import TimedTokens
 from hf_asr_endpoint.transcription.threads import Stop
@@ -28,6 +29,7 @@ from tests.fakes import FakeSpeechModel
 N_SLOTS = 8
 PADDING_S = 6.0
 BEGIN = 50_364  # <|0.00|> of multilingual models
+WHOLE = ((0.0, 10.0),)  # speech in all of ten seconds
 ENGLISH = TranscriptionOptions(language="en")
 ONE_AFTER_THE_OTHER = TranscriptionOptions(language="en", condition_on_previous_text=True)
 
@@ -130,8 +132,8 @@ def scene(tokenizer: WhisperTokenizer) -> Iterator[Scene]:
 def chunk(
     seconds: float, *, offset_s: float = 0.0, speech: tuple[tuple[float, float], ...] | None = None
 ) -> Chunk:
-    """Return a chunk in which somebody speaks all the time, or at the times given."""
-    spans = ((0.0, seconds),) if speech is None else speech
+    """Return a chunk in which somebody speaks for the first few seconds, or at the times given."""
+    spans = ((0.0, min(seconds, 4.0)),) if speech is None else speech
     return Chunk(
         waveform=np.zeros(round(seconds * SAMPLE_RATE), np.float32),
         offset_s=offset_s,
@@ -182,21 +184,21 @@ def test_windows_are_cut_to_the_audio_and_its_padding(scene: Scene) -> None:
 
 def test_speech_behind_the_last_timestamp_gets_a_window_of_its_own(scene: Scene) -> None:
     script = Heard((at(0), 7, at(3), at(3), 8, at(6))), Heard((at(0.5), 9, at(4)))
-    result = scene.run([chunk(10, offset_s=50)], *script)
+    result = scene.run([chunk(10, offset_s=50, speech=WHOLE)], *script)
     assert told(result) == [(50, 53, (7,)), (53, 56, (8,)), (56.5, 60, (9,))]
     assert scene.model.frames == [1_600, 1_000]
 
 
 def test_a_second_window_may_be_followed_by_a_third(scene: Scene) -> None:
     script = [Heard((at(0), 7 + n, at(3))) for n in range(3)]
-    result = scene.run([chunk(9.5)], *script)
+    result = scene.run([chunk(10, speech=((0.0, 9.5),))], *script)
     assert told(result) == [(0, 3, (7,)), (3, 6, (8,)), (6, 9, (9,))]
 
 
 @pytest.mark.parametrize(
     ("speech", "tokens"),
     [
-        pytest.param(((0, 6.9),), (at(0), 7, at(6)), id="hardly any speech behind"),
+        pytest.param(((0, 6.9),), (at(0), 7, at(3), at(3), 8, at(6)), id="hardly any speech behind"),
         pytest.param(((0, 3), (7.4, 7.9), (8.2, 8.6)), (at(0), 7, at(6)), id="scraps of speech behind"),
         pytest.param(((0, 10),), (at(0), 7, at(0.4)), id="hardly any progress"),
         pytest.param(((0, 10),), (at(0), 7, 8), id="no end"),
@@ -220,9 +222,9 @@ def test_words_without_an_end_last_until_the_chunk_does(scene: Scene) -> None:
 
 def test_what_the_limit_of_tokens_cut_off_is_heard_again(scene: Scene) -> None:
     options = TranscriptionOptions(language="en", decoding=DecodingOptions(max_new_tokens=5))
-    script = Heard((at(0), 7, at(4), at(4), 8, 9, at(9))), Heard((at(0), 8, 9, at(5.5)))
-    result = scene.run([chunk(10)], *script, options=options)
-    assert told(result) == [(0, 4, (7,)), (4, 9.5, (8, 9))]
+    script = Heard((at(0), 7, at(4), at(4), 8, 9, at(8))), Heard((at(0), 8, 9, at(4.5)))
+    result = scene.run([chunk(10, speech=((0.0, 8.5),))], *script, options=options)
+    assert told(result) == [(0, 4, (7,)), (4, 8.5, (8, 9))]
 
 
 def test_a_window_that_fails_is_tried_whole_then_warmer(scene: Scene) -> None:
@@ -238,6 +240,18 @@ def test_a_chunk_of_a_whole_window_is_not_tried_twice_cold(scene: Scene) -> None
     scene.run([chunk(30)], unlikely, good)
     assert [state.rules.temperature for state in scene.model.states] == [0.0, 0.2]
     assert scene.model.frames == [3_000]
+
+
+def test_a_long_segment_with_hardly_any_text_is_tried_again(scene: Scene) -> None:
+    """The model sometimes goes on to a later time without the words, and is sure of itself."""
+    script = Heard((at(0), 7, at(10))), Heard((at(0), *words(20), at(10)), avg_logprob=-0.5)
+    result = scene.run([chunk(10, speech=WHOLE)], *script)
+    assert told(result) == [(0, 10, words(20))]
+    assert scene.model.frames == [1_600, 3_000]
+
+
+def test_what_is_no_speech_after_all_is_not_looked_for_for_long(scene: Scene) -> None:
+    scene.run([chunk(10, speech=WHOLE)], *[Heard((at(0), 7, at(10)))] * MOST_FOR_SKIPPED)
 
 
 def test_silence_has_no_text_and_nothing_is_looked_for_behind_it(scene: Scene) -> None:
@@ -300,18 +314,18 @@ def test_no_more_chunks_than_allowed_are_in_memory(scene: Scene) -> None:
 
 
 def test_previous_text_is_the_prompt_of_the_next_window(scene: Scene, tokenizer: WhisperTokenizer) -> None:
-    script = Heard((at(0), 7, at(4))), Heard((at(0), 8, at(6))), Heard((at(0), 9, at(10)))
-    scene.run([chunk(10), chunk(10)], *script, options=ONE_AFTER_THE_OTHER)
+    script = Heard((at(0), 7, at(4))), Heard((at(0), 8, at(4.5))), Heard((at(0), 9, at(10)))
+    scene.run([chunk(10, speech=((0.0, 8.5),)), chunk(10)], *script, options=ONE_AFTER_THE_OTHER)
     bare = (tokenizer.sot, tokenizer.language_tokens["en"], tokenizer.task_tokens["transcribe"])
     first, second, third = (state.prompt for state in scene.model.states)
     assert (first.tokens, first.sot_index) == (bare, 0)
     assert (second.tokens, second.sot_index) == ((tokenizer.sot_prev, at(0), 7, at(4), *bare), 4)
-    assert third.tokens == (tokenizer.sot_prev, at(0), 7, at(4), at(0), 8, at(6), *bare)
+    assert third.tokens == (tokenizer.sot_prev, at(0), 7, at(4), at(0), 8, at(4.5), *bare)
 
 
 def test_previous_text_is_left_out_unless_asked_for(scene: Scene) -> None:
-    script = [Heard((at(0), 7, at(5)))] * 2
-    scene.run([chunk(10)], *script)
+    script = [Heard((at(0), 7, at(4.5)))] * 2
+    scene.run([chunk(10, speech=((0.0, 9.0),))], *script)
     assert [state.prompt.sot_index for state in scene.model.states] == [0, 0]
 
 
