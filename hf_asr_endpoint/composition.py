@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import os
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from hf_asr_endpoint.whisper.weights.catalogue import model_names
 logger = logging.getLogger(__name__)
 
 SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel parts of a step
-CHUNKS_AHEAD = 2  # for each slot, how many of a recording's chunks are in memory, running or waiting
+CHUNKS_AHEAD = 4  # of a recording, waiting beside those in the slots
 
 
 def served_names(settings: Settings) -> tuple[str, ...]:
@@ -54,15 +56,18 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     model, tokenizer, info = load_speech_model(
         directory, device=settings.device, dtype=settings.dtype, n_slots=settings.slots
     )
-    logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
     batching = BatchingTranscriber(
         Engine(model, n_slots=settings.slots),
         tokenizer,
         info,
         n_requests=settings.max_concurrent_requests,
-        n_ahead=CHUNKS_AHEAD * settings.slots,
+        n_ahead=settings.slots + CHUNKS_AHEAD,
         padding_s=settings.encoder_padding_s,
     )
+    report("the engine to warm up")
+    batching.warm_up(n_slots=settings.slots)
+    _give_memory_back()
+    logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
     return RoutingTranscriber(batching, load_reference=lambda: _load_reference(settings, directory))
 
 
@@ -75,6 +80,12 @@ def _share_the_cores() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))
+
+
+def _give_memory_back() -> None:
+    """Return to the system what loading needed for a while; glibc would keep it."""
+    with contextlib.suppress(AttributeError, OSError):  # Another C library.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _load_reference(settings: Settings, directory: Path) -> Transcriber:

@@ -15,6 +15,7 @@ from hf_asr_endpoint.transcription.model_limits import check_language_and_task
 from hf_asr_endpoint.transcription.segments import build_segments
 from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, run_in_thread
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.transcription.warm_up import warm_up
 from hf_asr_endpoint.types import Health, ModelInfo, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.cores import use_one_core
@@ -49,6 +50,10 @@ class BatchingTranscriber:
         self._threads = ThreadPoolExecutor(n_requests, "request", initializer=use_one_core)
         self._preparing = threading.Semaphore(N_PREPARING)
         engine.start()
+
+    def warm_up(self, *, n_slots: int) -> None:
+        """Have done with what the first requests would wait for. Raises EngineError."""
+        warm_up(self._engine, self._vocabulary, n_slots=n_slots, n_mels=self._info.n_mels)
 
     async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
         check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)

@@ -11,7 +11,7 @@ from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from hf_asr_endpoint.audio.chunking import Chunk
+from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineUnavailable
@@ -36,18 +36,16 @@ class _Piece:
     """A chunk on its way. begin_s: where in it the window under way begins."""
 
     index: int
-    chunk: Chunk
+    offset_s: float
+    duration_s: float
+    speech: tuple[SpeechSpan, ...]
     spectrogram: ChunkSpectrogram
     begin_s: float = 0.0
     timed: list[TimedTokens] = field(default_factory=list)
 
-    @property
-    def duration_s(self) -> float:
-        return len(self.chunk.waveform) / SAMPLE_RATE
-
     def speech_s(self, start_s: float, end_s: float) -> float:
         """Return how many seconds of speech lie between two times in the chunk."""
-        return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self.chunk.speech)
+        return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self.speech)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +116,15 @@ class LongForm:
     def _begin(self, index: int, chunk: Chunk) -> None:
         self._stop.check()
         spectrogram = ChunkSpectrogram(chunk.waveform, n_mels=self._n_mels, padding_s=self._padding_s)
-        self._submit(_Piece(index=index, chunk=chunk, spectrogram=spectrogram))
+        self._submit(
+            _Piece(
+                index=index,
+                offset_s=chunk.offset_s,
+                duration_s=len(chunk.waveform) / SAMPLE_RATE,
+                speech=chunk.speech,
+                spectrogram=spectrogram,
+            )
+        )
 
     def _submit(self, piece: _Piece) -> None:
         """Have a window decoded, from `piece.begin_s` on."""
@@ -182,7 +188,7 @@ class LongForm:
             # The chunk ends in silence, so its last words are whole, though no timestamp closes them.
             segments.append(window.unfinished)
             goes_on = False
-        piece.timed += [timed.later(piece.chunk.offset_s + piece.begin_s) for timed in segments]
+        piece.timed += [timed.later(piece.offset_s + piece.begin_s) for timed in segments]
         self._remember(attempted, segments)
         piece.begin_s = seek_s
         return goes_on

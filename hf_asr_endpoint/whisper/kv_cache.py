@@ -56,10 +56,14 @@ class KVCaches:
     def __init__(self, shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> None:
         self.shape = shape
         self._device, self._dtype = device, dtype
-        self.self_kv = [self._zeros(GROWTH) for _ in range(shape.n_layers)]
+        self.self_kv = [self._zeros(shape.n_slots, GROWTH) for _ in range(shape.n_layers)]
         """For each layer keys and values, shape = (2, n_slots, n_heads, n_tokens, head_dim)."""
-        self.cross_kv = [{length: self._zeros(length) for length in shape.lengths} for _ in range(shape.n_layers)]
-        """For each layer and length keys and values, shape = (2, n_slots, n_heads, length, head_dim)."""
+        memory = [self._zeros(1, self._n_positions) for _ in range(shape.n_layers)]
+        self.cross_kv = [{length: self._rows_of(flat, length) for length in shape.lengths} for flat in memory]
+        """For each layer and length keys and values, shape = (2, n_rows, n_heads, length, head_dim).
+
+        The rows of all lengths are views of one memory, in which they are given places that do not overlap.
+        """
         self.cross_rows: dict[int, CrossRow] = {}
         """Where each slot's cross-attention is."""
 
@@ -67,8 +71,12 @@ class KVCaches:
         """Find room for a slot's cross-attention, low rows first, so that those in use lie together."""
         self.cross_rows.pop(slot, None)
         length = self.shape.length_for(n_positions)
-        taken = {place.row for place in self.cross_rows.values() if place.length == length}
-        place = CrossRow(length, next(row for row in range(self.shape.n_slots) if row not in taken))
+        taken = [(other.row * other.length, (other.row + 1) * other.length) for other in self.cross_rows.values()]
+        place = next(
+            CrossRow(length, row)
+            for row in range(self._n_positions // length)
+            if all(end <= row * length or begin >= (row + 1) * length for begin, end in taken)
+        )
         self.cross_rows[slot] = place
         return place
 
@@ -78,7 +86,10 @@ class KVCaches:
         self.cross_kv[layer][place.length][:, place.row].copy_(heads.permute(1, 2, 0, 3))
 
     def free(self, slot: int) -> None:
+        """Forget a slot; when it was the last one, give back what long texts took."""
         self.cross_rows.pop(slot, None)
+        if not self.cross_rows and self.self_kv[0].shape[3] > GROWTH:
+            self.self_kv = [self._zeros(self.shape.n_slots, GROWTH) for _ in self.self_kv]
 
     def reach(self, n_tokens: int) -> int:
         """Make room for so many tokens in each slot; return for how many there is room."""
@@ -86,18 +97,25 @@ class KVCaches:
         if n_tokens > room:
             grown = min(-(-n_tokens // GROWTH) * GROWTH, self.shape.max_tokens)
             for layer, before in enumerate(self.self_kv):
-                after = self._zeros(grown)
+                after = self._zeros(self.shape.n_slots, grown)
                 after[:, :, :, :room] = before
                 self.self_kv[layer] = after
             return grown
-        if not self.cross_rows and room > GROWTH:
-            self.self_kv = [self._zeros(GROWTH) for _ in self.self_kv]
-            return GROWTH
         return room
 
-    def _zeros(self, n_rows: int) -> Tensor:
+    @property
+    def _n_positions(self) -> int:
+        """Return how many positions the memory has for each head: a row can be in the way of two others."""
+        return 2 * self.shape.n_slots * self.shape.max_positions
+
+    def _rows_of(self, flat: Tensor, length: int) -> Tensor:
+        shape = self.shape
+        size = (self._n_positions // length, shape.n_heads, length, shape.head_dim)
+        return flat.view(2, -1)[:, : math.prod(size)].view(2, *size)
+
+    def _zeros(self, n_slots: int, n_rows: int) -> Tensor:
         """Return zeros; on the CPU in pages that take no memory until they are written, unlike torch's own."""
-        size = (2, self.shape.n_slots, self.shape.n_heads, n_rows, self.shape.head_dim)
+        size = (2, n_slots, self.shape.n_heads, n_rows, self.shape.head_dim)
         if self._device.type != "cpu":
             return torch.zeros(size, device=self._device, dtype=self._dtype)
         n_bytes = math.prod(size) * self._dtype.itemsize

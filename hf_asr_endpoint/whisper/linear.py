@@ -1,7 +1,7 @@
 """Linear layers as inference wants them: with the activation or the residual folded in, one class per arithmetic.
 
-Which one is fastest was measured (bench/README.md): on the CPU, oneDNN's weights reordered once are up to
-four times as fast as `torch.nn.functional.linear` in bfloat16, which reorders them at every call.
+Measured on the CPU in bfloat16, 16 rows by Whisper's vocabulary: 3.7 ms for `torch.nn.functional.linear`, which
+reorders the weight at every call, 1.6 ms for a weight reordered once, 0.6 ms for 8-bit integers.
 """
 
 from __future__ import annotations

@@ -1,112 +1,102 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder, DecoderBatch, Span
-from hf_asr_endpoint.whisper.kv_cache import CacheShape, KVCaches
+from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder, DecoderBatch, Rows, Run
+from hf_asr_endpoint.whisper.kv_cache import GROWTH, CacheShape, KVCaches
 
 N_HEADS = 2
-N_POSITIONS = [0, 5, 7, 7, 0, 9, 0, 4]
+SHAPE = CacheShape(n_slots=8, n_layers=1, n_heads=N_HEADS, head_dim=4, max_tokens=150, max_positions=30)
 
 
-def build(*, slots: list[int], tokens: list[list[int]], begins: list[int]) -> DecoderBatch:
-    builder = BatchBuilder(n_heads=N_HEADS, device=torch.device("cpu"), dtype=torch.float32)
-    return builder.build(slots=slots, tokens=tokens, begins=begins, n_positions=N_POSITIONS)
+@pytest.fixture
+def caches() -> KVCaches:
+    return KVCaches(SHAPE, device=torch.device("cpu"), dtype=torch.float32)
 
 
-def seen(span: Span, *, n_slots: int, n_tokens: int) -> list[list[int]]:
-    """Return how many places each slot's tokens see, and check that they are the first ones, for every head."""
-    if span.mask is None:
-        return [[span.length] * n_tokens] * n_slots
-    assert span.mask.shape[0] == n_slots * N_HEADS
-    mask = span.mask.view(n_slots, N_HEADS, -1, span.length).expand(n_slots, N_HEADS, n_tokens, span.length)
-    assert ((mask == 0) | (mask == -torch.inf)).all()
-    counts: Tensor = (mask == 0).sum(dim=-1)
-    for slot in range(n_slots):
-        for token in range(n_tokens):
-            assert (counts[slot, :, token] == counts[slot, 0, token]).all()
-            assert (mask[slot, :, token, : counts[slot, 0, token]] == 0).all()
-    return counts[:, 0].tolist()
+def build(caches: KVCaches, *, slots: dict[int, int], tokens: list[list[int]], begins: list[int]) -> DecoderBatch:
+    """slots: the encoder positions of each, placed in this order; the batch takes them in ascending order."""
+    for slot, n_positions in slots.items():
+        caches.place(slot, n_positions)
+    builder = BatchBuilder(caches, device=torch.device("cpu"), dtype=torch.float32)
+    return builder.build(slots=sorted(slots), tokens=tokens, begins=begins)
 
 
-def test_one_token_of_one_slot_sees_all_before_it() -> None:
-    batch = build(slots=[2], tokens=[[40]], begins=[3])
-    (run,) = batch.runs
-    assert (run.rows, run.slots) == (slice(0, 1), slice(2, 3))
-    assert (run.own, run.cross) == (Span(length=4, mask=None), Span(length=7, mask=None))
+def rows_of(rows: Rows) -> list[int]:
+    return list(range(100)[rows]) if isinstance(rows, slice) else rows
+
+
+def seen(run: Run, *, n_tokens: int) -> list[list[int]]:
+    """Return how many places each row's tokens see, and check that they are the first ones, for every head."""
+    n_rows = len(rows_of(run.rows))
+    assert run.mask is not None
+    assert run.mask.shape == (n_rows * N_HEADS, n_tokens, run.length)
+    assert ((run.mask == 0) | (run.mask == -torch.inf)).all()
+    mask = run.mask.view(n_rows, N_HEADS, n_tokens, run.length)
+    counts = (mask == 0).sum(dim=-1)  # (n_rows, n_heads, n_tokens)
+    expected = torch.arange(run.length) < counts[..., None]
+    assert torch.equal(mask == 0, expected)
+    assert (counts == counts[:, :1]).all()
+    result: list[list[int]] = counts[:, 0].tolist()
+    return result
+
+
+def test_one_token_of_one_slot_sees_all_before_it(caches: KVCaches) -> None:
+    batch = build(caches, slots={2: 10}, tokens=[[40]], begins=[3])
+    (own,) = batch.own
+    assert (own.rows, own.cached, own.length) == (slice(0, 1), slice(2, 3), GROWTH)
+    assert seen(own, n_tokens=1) == [[4]]
+    assert batch.cross == (Run(rows=slice(0, 1), cached=slice(0, 1), length=10),)
     assert (batch.tokens.tolist(), batch.positions.tolist(), batch.slots.tolist()) == ([[40]], [[3]], [[2]])
 
 
-def test_neighbours_of_different_length_see_only_their_own() -> None:
-    batch = build(slots=[1, 2, 3], tokens=[[40], [41], [42]], begins=[3, 0, 6])
-    (run,) = batch.runs
-    assert (run.rows, run.slots) == (slice(0, 3), slice(1, 4))
-    assert seen(run.own, n_slots=3, n_tokens=1) == [[4], [1], [7]]
-    assert seen(run.cross, n_slots=3, n_tokens=1) == [[5], [7], [7]]
+def test_neighbours_see_only_their_own_texts(caches: KVCaches) -> None:
+    batch = build(caches, slots={1: 10, 2: 10, 3: 10}, tokens=[[40], [41], [42]], begins=[3, 0, 6])
+    (own,) = batch.own
+    assert (own.rows, own.cached) == (slice(0, 3), slice(1, 4))
+    assert seen(own, n_tokens=1) == [[4], [1], [7]]
     assert batch.positions.tolist() == [[3], [0], [6]]
+    assert batch.tokens.tolist() == [[40], [41], [42]]
 
 
-def test_slots_apart_are_runs_of_their_own() -> None:
-    batch = build(slots=[1, 2, 5, 7], tokens=[[40]] * 4, begins=[3, 3, 1, 2])
-    assert [(run.rows, run.slots) for run in batch.runs] == [
+def test_slots_apart_are_runs_of_their_own(caches: KVCaches) -> None:
+    batch = build(caches, slots={1: 10, 2: 10, 5: 10, 7: 10}, tokens=[[40]] * 4, begins=[3, 4, 1, 2])
+    assert [(run.rows, run.cached) for run in batch.own] == [
         (slice(0, 2), slice(1, 3)),
         (slice(2, 3), slice(5, 6)),
         (slice(3, 4), slice(7, 8)),
     ]
-    assert [run.own.length for run in batch.runs] == [4, 2, 3]
-    assert [run.cross.length for run in batch.runs] == [7, 9, 4]
-    assert seen(batch.runs[0].cross, n_slots=2, n_tokens=1) == [[5], [7]]
-    assert [run.own.mask for run in batch.runs] == [None] * 3
+    assert [seen(run, n_tokens=1) for run in batch.own] == [[[4], [5]], [[2]], [[3]]]
+    assert batch.cross == (Run(rows=slice(0, 4), cached=slice(0, 4), length=10),)
 
 
-@pytest.mark.parametrize("begin", [0, 2])
-def test_a_prompts_tokens_see_themselves_and_those_before(begin: int) -> None:
-    batch = build(slots=[2, 3], tokens=[[40, 41, 42], [43, 44, 45]], begins=[begin, begin])
-    (run,) = batch.runs
-    assert seen(run.own, n_slots=2, n_tokens=3) == [[begin + 1, begin + 2, begin + 3]] * 2
-    assert run.cross == Span(length=7, mask=None)
+@pytest.mark.parametrize("begin", [0, 2, GROWTH - 2])
+def test_a_prompts_tokens_see_themselves_and_those_before(caches: KVCaches, begin: int) -> None:
+    batch = build(caches, slots={2: 10, 3: 10}, tokens=[[40, 41, 42], [43, 44, 45]], begins=[begin, begin])
+    (own,) = batch.own
+    assert own.length == (GROWTH if begin + 3 <= GROWTH else 2 * GROWTH)
+    assert seen(own, n_tokens=3) == [[begin + 1, begin + 2, begin + 3]] * 2
     assert batch.positions.tolist() == [[begin, begin + 1, begin + 2]] * 2
 
 
-def make_caches(*, dtype: torch.dtype = torch.float32) -> KVCaches:
-    shape = CacheShape(n_slots=3, n_layers=2, n_heads=N_HEADS, head_dim=4, max_tokens=6, max_positions=10)
-    return KVCaches(shape, device=torch.device("cpu"), dtype=dtype)
+def test_windows_of_one_length_are_read_together_in_the_order_of_their_rows(caches: KVCaches) -> None:
+    """Slots 6, 0, 4 and 1 were encoded in this order; 6 and 4 are long."""
+    batch = build(caches, slots={6: 30, 0: 10, 4: 30, 1: 10}, tokens=[[40]] * 4, begins=[0] * 4)
+    assert [(rows_of(run.rows), run.cached, run.length, run.mask) for run in batch.cross] == [
+        ([0, 1], slice(0, 2), 10, None),
+        ([3, 2], slice(0, 2), 30, None),
+    ]
 
 
-@pytest.fixture
-def _unwritten_is_nan() -> Iterator[None]:
-    """Have torch fill memory that nobody has written with NaN, as it does on request."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.empty(1).isnan()
-    yield
-    torch.use_deterministic_algorithms(False)
-
-
-@pytest.mark.usefixtures("_unwritten_is_nan")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_caches_begin_as_zeros(dtype: torch.dtype) -> None:
-    """They were whatever memory held: NaN behind a mask made NaN of all that the mask let through."""
-    caches = make_caches(dtype=dtype)
-    assert [tuple(cache.shape) for cache in caches.self_kv] == [(2, 3, N_HEADS, 6, 4)] * 2
-    assert [tuple(cache.shape) for cache in caches.cross_kv] == [(2, 3, N_HEADS, 10, 4)] * 2
-    for cache in (*caches.self_kv, *caches.cross_kv):
-        assert cache.dtype == dtype
-        assert not cache.any()
-
-
-def test_cross_attention_is_written_to_its_slot_and_layer_alone() -> None:
-    caches = make_caches()
-    projected = torch.arange(7 * 2 * N_HEADS * 4, dtype=torch.float32).view(7, -1) + 1
-    caches.write_cross(1, 0, projected)
-    assert caches.n_positions == [0, 7, 0]
-    keys, values = caches.cross_kv[0]
-    for head in range(N_HEADS):
-        torch.testing.assert_close(keys[1, head, :7], projected[:, head * 4 : head * 4 + 4])
-        torch.testing.assert_close(values[1, head, :7], projected[:, (N_HEADS + head) * 4 :][:, :4])
-    assert not keys[1, :, 7:].any()
-    assert not caches.cross_kv[0][:, [0, 2]].any()
-    assert not caches.cross_kv[1].any()
+def test_a_row_between_that_is_not_in_the_batch_parts_a_run(caches: KVCaches) -> None:
+    for slot in (0, 1, 2):
+        caches.place(slot, 10)
+    caches.place(5, 15)
+    builder = BatchBuilder(caches, device=torch.device("cpu"), dtype=torch.float32)
+    batch = builder.build(slots=[0, 2, 5], tokens=[[40]] * 3, begins=[0] * 3)
+    assert [(rows_of(run.rows), run.cached, run.length) for run in batch.cross] == [
+        ([0], slice(0, 1), 10),
+        ([1], slice(2, 3), 10),
+        ([2], slice(0, 1), 15),
+    ]

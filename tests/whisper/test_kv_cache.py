@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from hf_asr_endpoint.whisper.kv_cache import GROWTH, CacheShape, CrossRow, KVCaches
+
+N_HEADS = 2
+SHAPE = CacheShape(n_slots=3, n_layers=2, n_heads=N_HEADS, head_dim=4, max_tokens=150, max_positions=30)
+
+
+def make_caches(*, dtype: torch.dtype = torch.float32) -> KVCaches:
+    return KVCaches(SHAPE, device=torch.device("cpu"), dtype=dtype)
+
+
+@pytest.fixture
+def _unwritten_is_nan() -> Iterator[None]:
+    """Have torch fill memory that nobody has written with NaN, as it does on request."""
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(1).isnan()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("_unwritten_is_nan")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_caches_are_zeros_until_they_are_written(dtype: torch.dtype) -> None:
+    """They were whatever memory held: NaN behind a mask made NaN of all that the mask let through."""
+    caches = make_caches(dtype=dtype)
+    caches.reach(GROWTH + 1)
+    assert [tuple(cache.shape) for cache in caches.self_kv] == [(2, 3, N_HEADS, 2 * GROWTH, 4)] * 2
+    for layer in caches.cross_kv:
+        assert {length: tuple(cache.shape) for length, cache in layer.items()} == {
+            length: (2, 3, N_HEADS, length, 4) for length in SHAPE.lengths
+        }
+    for cache in (*caches.self_kv, *(cache for layer in caches.cross_kv for cache in layer.values())):
+        assert cache.dtype == dtype
+        assert not cache.any()
+
+
+def test_windows_have_few_lengths_up_to_all_positions() -> None:
+    assert SHAPE.lengths == (10, 15, 20, 25, 30)
+    assert [SHAPE.length_for(n) for n in (1, 10, 11, 29, 30)] == [10, 10, 15, 30, 30]
+
+
+def test_slots_lie_together_by_length() -> None:
+    caches = make_caches()
+    assert caches.place(2, 8) == CrossRow(10, 0)
+    assert caches.place(0, 10) == CrossRow(10, 1)
+    assert caches.place(1, 12) == CrossRow(15, 0)
+    caches.free(2)
+    assert caches.place(2, 3) == CrossRow(10, 0)
+    assert caches.cross_rows == {0: CrossRow(10, 1), 1: CrossRow(15, 0), 2: CrossRow(10, 0)}
+
+
+def test_a_slot_that_gets_another_window_leaves_its_row() -> None:
+    caches = make_caches()
+    caches.place(0, 10)
+    assert caches.place(0, 30) == CrossRow(30, 0)
+    assert caches.place(1, 10) == CrossRow(10, 0)
+    assert caches.place(0, 10) == CrossRow(10, 1)
+
+
+def test_every_slot_finds_a_row_of_every_length() -> None:
+    caches = make_caches()
+    for length in (30, 10):
+        rows = {caches.place(slot, length).row for slot in range(3)}
+        assert rows == {0, 1, 2}
+
+
+def test_freeing_a_slot_that_is_free_does_nothing() -> None:
+    caches = make_caches()
+    caches.place(1, 10)
+    caches.free(0)
+    assert caches.cross_rows == {1: CrossRow(10, 0)}
+
+
+def test_cross_attention_is_written_to_its_row_and_layer_alone() -> None:
+    caches = make_caches()
+    caches.place(0, 10)
+    place = caches.place(2, 10)
+    projected = torch.arange(10 * 2 * N_HEADS * 4, dtype=torch.float32).view(10, -1) + 1
+    caches.write_cross(place, 0, projected)
+    keys, values = caches.cross_kv[0][10]
+    for head in range(N_HEADS):
+        torch.testing.assert_close(keys[1, head], projected[:, head * 4 : head * 4 + 4])
+        torch.testing.assert_close(values[1, head], projected[:, (N_HEADS + head) * 4 :][:, :4])
+    assert not caches.cross_kv[0][10][:, [0, 2]].any()
+    assert not caches.cross_kv[1][10].any()
+
+
+def test_self_attention_grows_with_the_longest_text_and_keeps_what_is_there() -> None:
+    caches = make_caches()
+    caches.place(1, 10)
+    assert caches.reach(1) == GROWTH
+    written = torch.randn(2, N_HEADS, GROWTH, 4)
+    for cache in caches.self_kv:
+        cache[:, 1] = written
+    assert caches.reach(GROWTH) == GROWTH
+    assert caches.reach(GROWTH + 1) == 2 * GROWTH
+    assert caches.reach(5) == 2 * GROWTH
+    assert caches.reach(2 * GROWTH + 1) == SHAPE.max_tokens
+    for cache in caches.self_kv:
+        torch.testing.assert_close(cache[:, 1, :, :GROWTH], written)
+        assert not cache[:, 1, :, GROWTH:].any()
+        assert not cache[:, [0, 2]].any()
+
+
+def test_what_long_texts_took_is_given_back_when_nobody_decodes() -> None:
+    """It was looked for only while somebody decoded, so it never was."""
+    caches = make_caches()
+    for slot in (0, 1):
+        caches.place(slot, 10)
+    caches.reach(GROWTH + 1)
+    caches.free(0)
+    assert caches.self_kv[0].shape[3] == 2 * GROWTH
+    caches.free(1)
+    assert [cache.shape[3] for cache in caches.self_kv] == [GROWTH] * 2
+    assert caches.reach(1) == GROWTH
