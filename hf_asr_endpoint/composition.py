@@ -17,6 +17,7 @@ from hf_asr_endpoint.whisper.weights.catalogue import model_names
 logger = logging.getLogger(__name__)
 
 SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel parts of a step
+M_ARENA_MAX = -8  # glibc's malloc.h
 CHUNKS_AHEAD = 4  # of a recording, waiting beside those in the slots
 
 
@@ -41,7 +42,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     report: told before each slow step what is being waited for. Raises ModelUnavailable.
     """
     report("torch and transformers to be imported")
-    _share_the_cores()
+    _prepare_process()
     # Imported here, because it takes seconds in which the server should already answer GET /health.
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
@@ -71,13 +72,15 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     return RoutingTranscriber(batching, load_reference=lambda: _load_reference(settings, directory))
 
 
-def _share_the_cores() -> None:
-    """Let torch's threads wait for one another only briefly before they sleep. Called before torch is imported.
+def _prepare_process() -> None:
+    """Prepare the process for torch, before it is imported: its threads wait only briefly before they sleep.
 
     By default they spin for milliseconds, and whoever else wants a core (audio being decoded, another
     process) makes each step many times slower: the one that is waited for cannot run, since another spins.
     Sleeping at once (OMP_WAIT_POLICY=PASSIVE) doubles a step of a single sequence, for waking takes time.
     """
+    with contextlib.suppress(AttributeError, OSError):  # Another C library than glibc.
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)  # Each further heap for threads keeps tens of MB for itself.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))
 

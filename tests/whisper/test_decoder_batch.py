@@ -81,10 +81,10 @@ def test_a_prompts_tokens_see_themselves_and_those_before(caches: KVCaches, begi
 
 
 def test_windows_of_one_length_are_read_together_in_the_order_of_their_rows(caches: KVCaches) -> None:
-    """Slots 6, 0, 4 and 1 were encoded in this order; 6 and 4 are long."""
-    batch = build(caches, slots={6: 30, 0: 10, 4: 30, 1: 10}, tokens=[[40]] * 4, begins=[0] * 4)
+    """Slots 6, 4, 0 and 1 were encoded in this order; 6 and 4 are long."""
+    batch = build(caches, slots={6: 30, 4: 30, 0: 10, 1: 10}, tokens=[[40]] * 4, begins=[0] * 4)
     assert [(rows_of(run.rows), run.cached, run.length, run.mask) for run in batch.cross] == [
-        ([0, 1], slice(0, 2), 10, None),
+        ([0, 1], slice(6, 8), 10, None),
         ([3, 2], slice(0, 2), 30, None),
     ]
 
@@ -98,5 +98,5 @@ def test_a_row_between_that_is_not_in_the_batch_parts_a_run(caches: KVCaches) ->
     assert [(rows_of(run.rows), run.cached, run.length) for run in batch.cross] == [
         ([0], slice(0, 1), 10),
         ([1], slice(2, 3), 10),
-        ([2], slice(0, 1), 15),
+        ([2], slice(2, 3), 15),
     ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -33,7 +34,7 @@ def test_caches_are_zeros_until_they_are_written(dtype: torch.dtype) -> None:
     assert [tuple(cache.shape) for cache in caches.self_kv] == [(2, 3, N_HEADS, 2 * GROWTH, 4)] * 2
     for layer in caches.cross_kv:
         assert {length: tuple(cache.shape) for length, cache in layer.items()} == {
-            length: (2, 3, N_HEADS, length, 4) for length in SHAPE.lengths
+            length: (2, 180 // length, N_HEADS, length, 4) for length in SHAPE.lengths
         }
     for cache in (*caches.self_kv, *(cache for layer in caches.cross_kv for cache in layer.values())):
         assert cache.dtype == dtype
@@ -49,18 +50,18 @@ def test_slots_lie_together_by_length() -> None:
     caches = make_caches()
     assert caches.place(2, 8) == CrossRow(10, 0)
     assert caches.place(0, 10) == CrossRow(10, 1)
-    assert caches.place(1, 12) == CrossRow(15, 0)
+    assert caches.place(1, 12) == CrossRow(15, 2)
     caches.free(2)
     assert caches.place(2, 3) == CrossRow(10, 0)
-    assert caches.cross_rows == {0: CrossRow(10, 1), 1: CrossRow(15, 0), 2: CrossRow(10, 0)}
+    assert caches.cross_rows == {0: CrossRow(10, 1), 1: CrossRow(15, 2), 2: CrossRow(10, 0)}
 
 
 def test_a_slot_that_gets_another_window_leaves_its_row() -> None:
     caches = make_caches()
     caches.place(0, 10)
     assert caches.place(0, 30) == CrossRow(30, 0)
-    assert caches.place(1, 10) == CrossRow(10, 0)
-    assert caches.place(0, 10) == CrossRow(10, 1)
+    assert caches.place(1, 10) == CrossRow(10, 3)
+    assert caches.place(0, 10) == CrossRow(10, 0)
 
 
 def test_every_slot_finds_a_row_of_every_length() -> None:
@@ -68,6 +69,22 @@ def test_every_slot_finds_a_row_of_every_length() -> None:
     for length in (30, 10):
         rows = {caches.place(slot, length).row for slot in range(3)}
         assert rows == {0, 1, 2}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_windows_of_different_lengths_never_share_memory(seed: int) -> None:
+    chance = random.Random(seed)
+    caches = make_caches()
+    for _ in range(200):
+        slot = chance.randrange(3)
+        if chance.random() < 0.3:
+            caches.free(slot)
+            continue
+        place = caches.place(slot, chance.randint(1, 30))
+        mark = chance.random()
+        caches.cross_kv[1][place.length][:, place.row] = mark
+        others = [other for taken, other in caches.cross_rows.items() if taken != slot]
+        assert not any((caches.cross_kv[1][other.length][:, other.row] == mark).any() for other in others)
 
 
 def test_freeing_a_slot_that_is_free_does_nothing() -> None:
