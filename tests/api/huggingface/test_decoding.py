@@ -28,7 +28,7 @@ def decide(**parameters: Any) -> DecodingOptions:
         pytest.param({"do_sample": False}, (0.0,), DEFAULT_NUM_BEAMS, 1.0, id="never sample"),
         pytest.param({"num_beams": 4, "temperature": 0.2}, (0.0,), 4, 0.2, id="temperature ranks beams"),
         pytest.param({"num_beams": 4, "temperature": 0.0}, (0.0,), 4, 1.0, id="beams without fallback"),
-        pytest.param({"do_sample": False, "temperature": 0.5}, (0.0,), DEFAULT_NUM_BEAMS, 0.5, id="not sampled"),
+        pytest.param({"do_sample": False, "temperature": 0.5, "num_beams": 2}, (0.0,), 2, 0.5, id="not sampled"),
         pytest.param(
             {"do_sample": False, "temperature": 1.0, "num_beams": 1, "top_k": 0, "top_p": 1.0, "typical_p": 1.0},
             (0.0,),

@@ -165,7 +165,8 @@ def test_a_query_string_carries_the_same_keys_on_one_level() -> None:
 
 @pytest.mark.parametrize(("text", "value"), [("never", "never"), ("true", True), ("false", False)])
 def test_a_query_string_has_all_values_of_early_stopping(text: str, value: object) -> None:
-    assert parse_query([("early_stopping", text)]).options.decoding.early_stopping == value
+    items = [("early_stopping", text), ("num_beams", "2")]
+    assert parse_query(items).options.decoding.early_stopping == value
 
 
 @pytest.mark.parametrize(
