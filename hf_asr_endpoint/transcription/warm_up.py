@@ -22,23 +22,22 @@ def warm_up(engine: Engine, vocabulary: Vocabulary, *, n_slots: int, n_mels: int
     The sequences end one after another, so that every size of batch comes up.
     """
     ended: SimpleQueue[Sequence] = SimpleQueue()
+    sequences = []
     for index in range(n_slots):
-        padding_s = WINDOW_S * index / N_LENGTHS if index < N_LENGTHS else 1.0
+        padding_s = WINDOW_S * (index + 1) / N_LENGTHS if index < N_LENGTHS else 1.0
         silence = ChunkSpectrogram(np.zeros(SAMPLE_RATE, np.float32), n_mels=n_mels, padding_s=padding_s)
         prompt = vocabulary.prompt(language_token=None, task="transcribe")
         n_tokens = 2 * n_slots - index  # Each begins a step later than the one before, and is to end earlier.
-        engine.submit(
-            Sequence(
-                request=Request(),
-                attempt=Attempt(
-                    window=silence.window(0.0, is_whole=False),
-                    prompt=prompt,
-                    rules=SamplingRules(max_new_tokens=n_tokens, min_new_tokens=n_tokens),
-                ),
-                on_attempt=lambda state: None,
-                on_end=ended.put,
-            )
+        attempt = Attempt(
+            window=silence.window(0.0, is_whole=False),
+            prompt=prompt,
+            rules=SamplingRules(max_new_tokens=n_tokens, min_new_tokens=n_tokens),
         )
+        sequences.append(
+            Sequence(request=Request(), attempt=attempt, on_attempt=lambda state: None, on_end=ended.put)
+        )
+    for sequence in sequences:  # Only now, so that none has ended before the last one has begun.
+        engine.submit(sequence)
     for _ in range(n_slots):
         if (error := ended.get().error) is not None:
             raise error

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from hf_asr_endpoint.engine.engine import Engine
+from hf_asr_endpoint.engine.sequence import Sequence
+from hf_asr_endpoint.errors import EngineError
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.transcription.warm_up import warm_up
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
+N_SLOTS = 6
+
+
+class CountingModel:
+    """A SpeechModel that always hears the same token, and remembers the sizes of what it was given."""
+
+    def __init__(self) -> None:
+        self.frames: list[int] = []
+        self.batches: set[int] = set()
+        self.busy: set[int] = set()
+        self.failure: Exception | None = None
+
+    def encode(self, windows: Mapping[int, torch.Tensor]) -> None:
+        self.frames += [window.shape[1] for window in windows.values()]
+        self.busy |= windows.keys()
+
+    def prefill(self, states: Mapping[int, DecodingState]) -> None:
+        for state in states.values():
+            state.append(7, -1.0, eot=0)
+
+    def decode_step(self, states: Mapping[int, DecodingState]) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.batches.add(len(states))
+        for state in states.values():
+            state.append(7, -1.0, eot=0)
+
+    def free(self, slot: int) -> None:
+        self.busy.discard(slot)
+
+
+@pytest.fixture
+def model() -> CountingModel:
+    return CountingModel()
+
+
+class LateEngine(Engine):
+    """Begins when all has been submitted, so that no step depends on when its thread gets a core."""
+
+    n_submitted = 0
+
+    def submit(self, sequence: Sequence) -> None:
+        super().submit(sequence)
+        self.n_submitted += 1
+        if self.n_submitted == N_SLOTS:
+            self.start()
+
+
+@pytest.fixture
+def engine(model: CountingModel) -> Iterator[Engine]:
+    engine = LateEngine(model, n_slots=N_SLOTS)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def vocabulary(base_directory: Path) -> Vocabulary:
+    return Vocabulary(WhisperTokenizer.from_directory(base_directory), is_multilingual=True)
+
+
+def test_every_size_of_batch_and_windows_from_short_to_whole_come_up(
+    engine: Engine, model: CountingModel, vocabulary: Vocabulary
+) -> None:
+    """The longest window was left out."""
+    warm_up(engine, vocabulary, n_slots=N_SLOTS, n_mels=80)
+    assert model.batches == set(range(1, N_SLOTS + 1))
+    assert sorted(model.frames) == [200, 700, 1_300, 1_900, 2_500, 3_000]
+    assert model.busy == set()
+
+
+def test_what_the_engine_raises_is_raised(engine: Engine, model: CountingModel, vocabulary: Vocabulary) -> None:
+    model.failure = ValueError("odd")
+    with pytest.raises(EngineError, match="the model failed: ValueError: odd"):
+        warm_up(engine, vocabulary, n_slots=N_SLOTS, n_mels=80)
