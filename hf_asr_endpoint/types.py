@@ -51,12 +51,26 @@ class DecodingOptions:
     min_length: int | None = None
     min_new_tokens: int | None = None
     use_cache: bool = True
+    seed: int = 0
+    """Sampling begins from it, in every window, so that equal requests have equal answers."""
     compression_ratio_threshold: float | None = 2.4
     """A text that zlib compresses further than this repeats itself: the next temperature is tried."""
     logprob_threshold: float | None = -1.0
     """So is it below this average log-probability."""
     no_speech_threshold: float | None = 0.6
     """Unless P(no_speech) is above this as well: then nothing was said. None switches each of the three off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceActivityOptions:
+    """What counts as speech. Names and meanings are silero-vad's."""
+
+    threshold: float = 0.5
+    """Speech begins at this probability."""
+    min_silence_s: float = 0.1
+    """A shorter silence does not end speech."""
+    speech_pad_s: float = 0.2
+    """Kept around speech, where no other chunk has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +82,50 @@ class TranscriptionOptions:
     """Code as in Whisper ("de"); None detects it."""
     condition_on_previous_text: bool = False
     """Decode one chunk after the other, each with the text so far as its prompt, instead of side by side."""
+    prompt: str | None = None
+    """Text that is taken to have been said before: names and spelling to follow. Before every chunk; before
+    the first one only where each chunk is conditioned on the text so far."""
+    hotwords: str | None = None
+    """Words to expect, before every chunk in either case."""
+    word_timestamps: bool = False
+    """Whether segments have words."""
+    token_logprobs: bool = False
+    """Whether segments have their tokens' log-probabilities."""
+    voice_activity: VoiceActivityOptions = field(default_factory=VoiceActivityOptions)
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A word with its times, which lie in its segment's and never go back. probability: 0 to 1."""
+
+    word: str
+    """As decoded: with the space before it, and punctuation attached."""
+    start: float
+    end: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLogprob:
+    """A text token and its log-probability. token: its bytes, which need not be whole characters."""
+
+    token: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedWindow:
+    """What is known of the window that a segment was decoded in; all its segments share it.
+
+    start: in seconds from the beginning of the file. The other names and meanings are openai/whisper's.
+    """
+
+    start: float
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +137,12 @@ class Segment:
     text: str
     """As decoded: usually begins with a space, so that joined texts read well."""
     tokens: tuple[int, ...]
+    """Timestamp tokens included."""
+    window: DecodedWindow
+    words: tuple[Word, ...] = ()
+    """When asked for. Joined, they are the text."""
+    token_logprobs: tuple[TokenLogprob, ...] = ()
+    """When asked for: of the text tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

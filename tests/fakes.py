@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Literal
 
 from hf_asr_endpoint.types import (
+    DecodedWindow,
     Health,
     ModelInfo,
     Segment,
     Transcription,
     TranscriptionOptions,
     Waveform,
+    Word,
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
@@ -28,18 +30,35 @@ NO_SPEECH_PROB = 0.25
 Method = Literal["encode", "prefill", "decode_step"]
 
 
+def make_segment(
+    text: str, *, start: float = 0.0, end: float, words: Sequence[Word] = (), tokens: Sequence[int] = ()
+) -> Segment:
+    """Return a segment of a window about which nothing is remarkable."""
+    window = DecodedWindow(
+        start=start, temperature=0.0, avg_logprob=-0.25, compression_ratio=1.25, no_speech_prob=0.125
+    )
+    return Segment(start=start, end=end, text=text, tokens=tuple(tokens), window=window, words=tuple(words))
+
+
 class FakeTranscriber:
     """A Transcriber that hears the number of samples: its text is " 16000 samples".
 
     It remembers the options it was given. Between `hold` and `release` its work does not end.
-    failure: raised instead of returning.
+    failure: raised instead of yielding anything. segments: what it hears instead.
     """
 
-    def __init__(self, *, health: Health | None = None, failure: Exception | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        health: Health | None = None,
+        failure: Exception | None = None,
+        segments: Sequence[Segment] = (),
+    ) -> None:
         self._health = health or Health(
             state="ready", model=ModelInfo(device="cpu", dtype="float32", is_multilingual=True, n_mels=80)
         )
         self._failure = failure
+        self._segments = segments
         self._released = threading.Event()
         self._released.set()
         self.options: list[TranscriptionOptions] = []
@@ -53,14 +72,16 @@ class FakeTranscriber:
     def release(self) -> None:
         self._released.set()
 
-    async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
+    async def stream(
+        self, waveform: Iterable[Waveform], options: TranscriptionOptions
+    ) -> AsyncGenerator[Segment | Transcription]:
         self.options.append(options)
         n_samples = await asyncio.to_thread(lambda: sum(len(block) for block in waveform))
         self.n_running += 1
         try:
             while not self._released.is_set():
                 await asyncio.sleep(POLL_INTERVAL_S)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
             self.n_cancelled += 1
             raise
         finally:
@@ -68,9 +89,11 @@ class FakeTranscriber:
         if self._failure:
             raise self._failure
         duration_s = n_samples / SAMPLE_RATE
-        segment = Segment(start=0.0, end=duration_s, text=f" {n_samples} samples", tokens=())
-        return Transcription(
-            task=options.task, language=options.language or "en", duration_s=duration_s, segments=(segment,)
+        segments = self._segments or (make_segment(f" {n_samples} samples", end=duration_s),)
+        for segment in segments:
+            yield segment
+        yield Transcription(
+            task=options.task, language=options.language or "en", duration_s=duration_s, segments=tuple(segments)
         )
 
     def health(self) -> Health:

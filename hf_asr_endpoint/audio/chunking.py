@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from hf_asr_endpoint.audio.chunk_plan import ChunkPlanner, PlannedChunk, RecentProbabilities
 from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector, VoiceActivityStream
-from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE, WINDOW_S
 
 BLOCK_SAMPLES = 4 * SAMPLE_RATE
@@ -28,17 +28,12 @@ class ChunkingOptions:
     `speech_pad_s` of more than half of it.
     """
 
-    threshold: float = 0.5
-    """Speech begins at this probability."""
+    voice_activity: VoiceActivityOptions = field(default_factory=VoiceActivityOptions)
     neg_threshold: float | None = None
     """Speech ends below this probability; None is 0.15 under `threshold`, as in silero-vad."""
     short_threshold: float = 0.8
     """Speech shorter than `min_speech_s` counts if its probability reaches this."""
     min_speech_s: float = 0.25
-    min_silence_s: float = 0.1
-    """A shorter silence does not end speech."""
-    speech_pad_s: float = 0.2
-    """Kept around speech, where no other chunk has it."""
     max_gap_s: float = 3.0
     """A longer silence always ends a chunk."""
     max_chunk_s: float = WINDOW_S
@@ -46,8 +41,10 @@ class ChunkingOptions:
     def __post_init__(self) -> None:
         if not MIN_CHUNK_S <= self.max_chunk_s <= WINDOW_S:
             raise ValueError(f"max_chunk_s is {self.max_chunk_s:g}; allowed: {MIN_CHUNK_S:g} to {WINDOW_S}")
-        if not 0 <= self.speech_pad_s <= self.max_chunk_s / 2:
-            raise ValueError(f"speech_pad_s is {self.speech_pad_s:g}; allowed: 0 to {self.max_chunk_s / 2:g}")
+        if not 0 <= self.voice_activity.speech_pad_s <= self.max_chunk_s / 2:
+            raise ValueError(
+                f"speech_pad_s is {self.voice_activity.speech_pad_s:g}; allowed: 0 to {self.max_chunk_s / 2:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +88,14 @@ class _Splitter:
     """One recording on its way: probabilities to spans to plan to samples."""
 
     def __init__(self, stream: VoiceActivityStream, options: ChunkingOptions) -> None:
-        neg_threshold = options.neg_threshold
+        voice_activity, neg_threshold = options.voice_activity, options.neg_threshold
         self._stream = stream
         self._finder = SpanFinder(
-            threshold=options.threshold,
-            neg_threshold=max(options.threshold - 0.15, 0.01) if neg_threshold is None else neg_threshold,
+            threshold=voice_activity.threshold,
+            neg_threshold=max(voice_activity.threshold - 0.15, 0.01) if neg_threshold is None else neg_threshold,
             short_threshold=options.short_threshold,
             min_speech=_n_samples(options.min_speech_s),
-            min_silence=_n_samples(options.min_silence_s),
+            min_silence=_n_samples(voice_activity.min_silence_s),
         )
         self._max_chunk = _n_samples(options.max_chunk_s)
         self._probabilities = RecentProbabilities()
@@ -106,7 +103,7 @@ class _Splitter:
             self._probabilities,
             max_chunk=self._max_chunk,
             max_gap=_n_samples(options.max_gap_s),
-            speech_pad=_n_samples(options.speech_pad_s),
+            speech_pad=_n_samples(voice_activity.speech_pad_s),
         )
         self._samples = _RecentSamples()
         self._planned: list[PlannedChunk] = []

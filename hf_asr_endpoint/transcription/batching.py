@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 
-from hf_asr_endpoint.audio.chunking import Chunk, split_chunks
+from hf_asr_endpoint.audio.chunking import Chunk, ChunkingOptions, split_chunks
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_limits import check_language_and_task
-from hf_asr_endpoint.transcription.segments import build_segments
-from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, run_in_thread
+from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, iterate_in_thread
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
-from hf_asr_endpoint.types import Health, ModelInfo, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import (
+    Health,
+    ModelInfo,
+    Segment,
+    Transcription,
+    TranscriptionOptions,
+    Waveform,
+)
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.cores import use_one_core
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
@@ -55,11 +62,16 @@ class BatchingTranscriber:
         """Have done with what the first requests would wait for. Raises EngineError."""
         warm_up(self._engine, self._vocabulary, n_slots=n_slots, n_mels=self._info.n_mels)
 
-    async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
+    async def stream(
+        self, waveform: Iterable[Waveform], options: TranscriptionOptions
+    ) -> AsyncGenerator[Segment | Transcription]:
         check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
         request = Request()
         stop = Stop(self._closed, on_cancel=request.cancel)
-        return await run_in_thread(self._threads, lambda: self._transcribe(waveform, options, request, stop), stop)
+        work = iterate_in_thread(self._threads, lambda: self._transcribe(waveform, options, request, stop), stop)
+        async with aclosing(work) as events:
+            async for event in events:
+                yield event
 
     def health(self) -> Health:
         if self._closed.is_set():
@@ -75,7 +87,7 @@ class BatchingTranscriber:
 
     def _transcribe(
         self, waveform: Iterable[Waveform], options: TranscriptionOptions, request: Request, stop: Stop
-    ) -> Transcription:
+    ) -> Iterator[Segment | Transcription]:
         stop.check()
         counted = _Counted(waveform, stop)
         long_form = LongForm(
@@ -88,13 +100,16 @@ class BatchingTranscriber:
             request=request,
             stop=stop,
         )
-        timed = long_form.run(self._in_turn(split_chunks(counted, self._detector)))
-        duration_s = counted.n_samples / SAMPLE_RATE
-        return Transcription(
+        chunking = ChunkingOptions(voice_activity=options.voice_activity)
+        segments = []
+        for segment in long_form.run(self._in_turn(split_chunks(counted, self._detector, options=chunking))):
+            segments.append(segment)
+            yield segment
+        yield Transcription(
             task=options.task,
             language=options.language or long_form.language or UNKNOWN_LANGUAGE,
-            duration_s=duration_s,
-            segments=build_segments(timed, duration_s=duration_s, decode=self._tokenizer.decode),
+            duration_s=counted.n_samples / SAMPLE_RATE,
+            segments=tuple(segments),
         )
 
     def _in_turn(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Future
+from contextlib import aclosing
 
 from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Health, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import Health, Segment, Transcription, TranscriptionOptions, Waveform
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +37,18 @@ class DeferredTranscriber:
         """Begin to load. Called once."""
         threading.Thread(target=self._run, name="load", daemon=True).start()
 
-    async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
+    async def stream(
+        self, waveform: Iterable[Waveform], options: TranscriptionOptions
+    ) -> AsyncGenerator[Segment | Transcription]:
         try:
             transcriber = await asyncio.wrap_future(self._loaded)
         except EngineUnavailable:
             raise
         except Exception as exc:  # Whatever ended the loading, a bug included: the request must end too.
             raise EngineUnavailable(f"the model is not available: {exc}") from exc
-        return await transcriber.transcribe(waveform, options)
+        async with aclosing(transcriber.stream(waveform, options)) as events:
+            async for event in events:
+                yield event
 
     def health(self) -> Health:
         if not self._loaded.done():

@@ -15,7 +15,6 @@ from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState,
 
 MOST_FOR_SKIPPED = 3  # attempts in which to look for skipped speech: it may have been no speech after all
 DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
-SEED = 0  # of every window's sampling, so that equal requests have equal answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,7 @@ def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPromp
         max_new_tokens=max(1, min(max(most, least), room)),
         min_new_tokens=min(least, room),
         temperature=step.temperature,
-        seed=SEED,
+        seed=options.seed,
     )
 
 

@@ -7,7 +7,7 @@ one beginning where the last timestamp says) with temperature fallback.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +17,26 @@ import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from hf_asr_endpoint.audio.mel import LogMelSpectrogram
+from hf_asr_endpoint.transcription.fallback import compression_ratio
 from hf_asr_endpoint.transcription.generate_arguments import generate_arguments
 from hf_asr_endpoint.transcription.model_limits import check_language_and_task
-from hf_asr_endpoint.transcription.segments import TimedTokens, build_segments
+from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, run_in_thread
-from hf_asr_endpoint.types import Health, Task, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import (
+    DecodedWindow,
+    Health,
+    Segment,
+    Task,
+    Transcription,
+    TranscriptionOptions,
+    Waveform,
+)
 from hf_asr_endpoint.units import N_FRAMES, N_SAMPLES, SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
 from hf_asr_endpoint.whisper.cores import use_all_cores
 
 N_FEATURE_THREADS = 2  # recordings being decoded and analysed beside the one being transcribed
 MIN_DURATION_S = 0.1  # shorter than any word: not decoded at all
-SEED = 0  # of every request's sampling, so that equal requests have equal answers
 
 
 class ReferenceTranscriber:
@@ -40,16 +48,21 @@ class ReferenceTranscriber:
         self._feature_threads = ThreadPoolExecutor(N_FEATURE_THREADS, "features")
         self._generate_thread = ThreadPoolExecutor(1, "generate", initializer=use_all_cores)
 
-    async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
+    async def stream(
+        self, waveform: Iterable[Waveform], options: TranscriptionOptions
+    ) -> AsyncGenerator[Segment | Transcription]:
         checkpoint = self._checkpoint
         check_language_and_task(checkpoint.tokenizer, options, is_multilingual=checkpoint.is_multilingual)
         stop = Stop(self._closed)
         recording = await run_in_thread(
             self._feature_threads, lambda: _analyse(waveform, n_mels=self._checkpoint.n_mels, stop=stop), stop
         )
-        return await run_in_thread(
+        transcription = await run_in_thread(
             self._generate_thread, lambda: _transcribe(self._checkpoint, recording, options, stop=stop), stop
         )
+        for segment in transcription.segments:
+            yield segment
+        yield transcription
 
     def health(self) -> Health:
         if self._closed.is_set():
@@ -102,7 +115,7 @@ def _transcribe(
     language = options.language or _detect_language(checkpoint, features)
     timed_tokens: list[TimedTokens] = []
     if recording.duration_s >= MIN_DURATION_S:
-        torch.manual_seed(SEED)
+        torch.manual_seed(options.decoding.seed)
         timed_tokens = _generate(
             checkpoint, features, language=language, task=options.task, options=options, stop=stop
         )
@@ -110,8 +123,35 @@ def _transcribe(
         task=options.task,
         language=language,
         duration_s=recording.duration_s,
-        segments=build_segments(timed_tokens, duration_s=recording.duration_s, decode=checkpoint.tokenizer.decode),
+        segments=_segments(
+            timed_tokens, options, duration_s=recording.duration_s, decode=checkpoint.tokenizer.decode
+        ),
     )
+
+
+def _segments(
+    timed_tokens: Iterable[TimedTokens],
+    options: TranscriptionOptions,
+    *,
+    duration_s: float,
+    decode: Callable[[Sequence[int]], str],
+) -> tuple[Segment, ...]:
+    """Return segments that know little of their windows, of which `generate` does not tell."""
+    builder = SegmentBuilder(begin_s=0.0, end_s=duration_s, decode=decode)
+    built = (
+        builder.build(
+            timed,
+            DecodedWindow(
+                start=timed.start,
+                temperature=options.decoding.temperatures[0],
+                avg_logprob=0.0,
+                compression_ratio=compression_ratio(decode(timed.tokens)),
+                no_speech_prob=0.0,
+            ),
+        )
+        for timed in timed_tokens
+    )
+    return tuple(segment for segment in built if segment is not None)
 
 
 def _detect_language(checkpoint: WhisperCheckpoint, features: torch.Tensor) -> str:

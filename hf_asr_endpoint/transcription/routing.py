@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import DecodingOptions, Health, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import DecodingOptions, Health, Segment, Transcription, TranscriptionOptions, Waveform
 
 
 class RoutingTranscriber:
@@ -20,22 +22,43 @@ class RoutingTranscriber:
         self._load_reference = load_reference
         self._reference: Transcriber | None = None
         self._loading = asyncio.Lock()
+        self._lock = threading.Lock()  # Loading ends in one thread, closing begins in another.
+        self._is_closed = False
 
-    async def transcribe(self, waveform: Iterable[Waveform], options: TranscriptionOptions) -> Transcription:
-        if engine_can(options.decoding):
-            return await self._engine.transcribe(waveform, options)
-        async with self._loading:
-            if self._reference is None:
-                self._reference = await asyncio.to_thread(self._load_reference)
-        return await self._reference.transcribe(waveform, options)
+    async def stream(
+        self, waveform: Iterable[Waveform], options: TranscriptionOptions
+    ) -> AsyncGenerator[Segment | Transcription]:
+        transcriber = self._engine if engine_can(options.decoding) else await self._loaded_reference()
+        async with aclosing(transcriber.stream(waveform, options)) as events:
+            async for event in events:
+                yield event
 
     def health(self) -> Health:
         return self._engine.health()
 
     def close(self) -> None:
         self._engine.close()
-        if self._reference is not None:
-            self._reference.close()
+        with self._lock:
+            self._is_closed = True
+            reference = self._reference
+        if reference is not None:
+            reference.close()
+
+    async def _loaded_reference(self) -> Transcriber:
+        async with self._loading:
+            if self._reference is None:
+                await asyncio.to_thread(self._load)
+        assert self._reference is not None
+        return self._reference
+
+    def _load(self) -> None:
+        """Load the reference; when the server is closed meanwhile, it is too."""
+        reference = self._load_reference()
+        with self._lock:
+            self._reference = reference
+            is_closed = self._is_closed
+        if is_closed:
+            reference.close()
 
 
 def engine_can(options: DecodingOptions) -> bool:

@@ -2,41 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from hf_asr_endpoint.types import Segment
+from hf_asr_endpoint.types import DecodedWindow, Segment, TokenLogprob, Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedTokens:
-    """What the decoder says was spoken from `start` to `end`, in seconds from the file's beginning."""
+    """What the decoder says was spoken from `start` to `end`.
+
+    first: where in its window's sampled tokens the first one of `tokens` is.
+    """
 
     start: float
     end: float
     tokens: tuple[int, ...]
+    first: int = 0
 
     def later(self, seconds: float) -> TimedTokens:
         """Return the same, so much later."""
-        return TimedTokens(start=self.start + seconds, end=self.end + seconds, tokens=self.tokens)
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
 
 
-def build_segments(
-    timed_tokens: Iterable[TimedTokens], *, duration_s: float, decode: Callable[[Sequence[int]], str]
-) -> tuple[Segment, ...]:
-    """Return segments with 0 <= start <= end <= duration_s, none of which begins before another's end.
+class SegmentBuilder:
+    """Makes segments of one stretch of audio, in order: begin <= start <= end, none before another's end.
 
-    Whisper may give times that go back, or that lie in the padding behind the audio. Segments without
-    text are left out, and so is what begins where the audio has ended: it was heard in the padding.
+    Whisper may give times that go back, or that lie in the padding behind the audio.
     """
-    segments: list[Segment] = []
-    earliest = 0.0
-    for timed in timed_tokens:
-        text = decode(timed.tokens)
-        if not text.strip() or timed.start >= duration_s:
-            continue
-        start = min(max(round(timed.start, 2), earliest), duration_s)
-        end = min(max(round(timed.end, 2), start), duration_s)
-        segments.append(Segment(start=start, end=end, text=text, tokens=timed.tokens))
-        earliest = end
-    return tuple(segments)
+
+    def __init__(self, *, begin_s: float, end_s: float, decode: Callable[[Sequence[int]], str]) -> None:
+        """begin_s, end_s: of the stretch, in seconds from the beginning of the file."""
+        # Rounded down both, so that one stretch's end is never behind the next one's beginning.
+        self._earliest, self._latest = _hundredths(begin_s), _hundredths(end_s)
+        self._decode = decode
+
+    def build(
+        self,
+        timed: TimedTokens,
+        window: DecodedWindow,
+        *,
+        words: Sequence[Word] = (),
+        token_logprobs: Sequence[TokenLogprob] = (),
+    ) -> Segment | None:
+        """Return the segment; None when it has no text, or begins where the audio has ended."""
+        text = self._decode(timed.tokens)
+        start = max(round(timed.start, 2), self._earliest)
+        if not text.strip() or timed.start >= self._latest or start > self._latest:
+            return None
+        end = min(max(round(timed.end, 2), start), self._latest)
+        self._earliest = end
+        return Segment(
+            start=start,
+            end=end,
+            text=text,
+            tokens=timed.tokens,
+            window=window,
+            words=tuple(words),
+            token_logprobs=tuple(token_logprobs),
+        )
+
+
+def _hundredths(seconds: float) -> float:
+    """Round down, but not for what is only the error of a binary fraction."""
+    return math.floor(seconds * 100 + 1e-6) / 100

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import Executor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable
 
@@ -57,13 +57,41 @@ async def run_in_thread(executor: Executor, work: Callable[[], T], stop: Stop) -
             raise EngineUnavailable(SHUTTING_DOWN) from None  # The shutdown threw it out of the queue.
         stop.cancel()
         future.cancel()
-        while not awaitable.done():  # Whoever cancels again waits for the thread all the same.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([awaitable])
-        if not awaitable.cancelled():
-            awaitable.exception()  # Looked at, so that asyncio does not log it.
+        await _end(awaitable)
         raise
     except AsrError:
         raise
     except Exception as exc:  # transformers and torch raise anything; one request fails, not the engine.
         raise EngineError(f"the model failed: {type(exc).__name__}: {exc}") from exc
+
+
+async def _end(awaitable: asyncio.Future[Any]) -> None:
+    """Wait for the end, however it ends; whoever is cancelled again meanwhile waits all the same."""
+    while not awaitable.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([awaitable])
+    if not awaitable.cancelled():
+        awaitable.exception()  # Looked at, so that asyncio does not log it.
+
+
+async def iterate_in_thread(executor: Executor, work: Callable[[], Iterable[T]], stop: Stop) -> AsyncGenerator[T]:
+    """Yield what `work` yields in a thread, as it comes. The thread does not wait for whoever takes it.
+
+    Closing the generator stops the thread, as cancelling does, and waits for its end.
+    """
+    loop = asyncio.get_running_loop()
+    items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()  # None: the end
+
+    def run() -> None:
+        for item in work():
+            loop.call_soon_threadsafe(items.put_nowait, (item,))
+
+    running = asyncio.create_task(run_in_thread(executor, run, stop))
+    running.add_done_callback(lambda _: items.put_nowait(None))
+    try:
+        while (item := await items.get()) is not None:
+            yield item[0]
+        await running
+    finally:
+        running.cancel()
+        await _end(running)

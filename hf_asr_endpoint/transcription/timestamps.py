@@ -34,7 +34,7 @@ def split_at_timestamps(tokens: Sequence[int], *, timestamp_begin: int, window_s
     start_s, begin = 0.0, 0
 
     def piece(end: int, end_s: float) -> TimedTokens:
-        return TimedTokens(start=start_s, end=max(end_s, start_s), tokens=tuple(tokens[begin:end]))
+        return TimedTokens(start=start_s, end=max(end_s, start_s), tokens=tuple(tokens[begin:end]), first=begin)
 
     has_text = False
     for index, token in enumerate(tokens):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hf_asr_endpoint.transcription.timestamps import TimedWindow, split_at_timestamps
-from hf_asr_endpoint.types import Task
+from hf_asr_endpoint.types import Task, TokenLogprob
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
@@ -20,11 +20,23 @@ class Vocabulary:
         self._tokenizer = tokenizer
         self._is_multilingual = is_multilingual
 
-    def prompt(self, *, language_token: int | None, task: Task, previous: Sequence[int] = ()) -> DecoderPrompt:
-        """Return a prompt; without a language the model is to detect it. previous: the text so far."""
+    def prompt(
+        self,
+        *,
+        language_token: int | None,
+        task: Task,
+        hotwords: Sequence[int] = (),
+        previous: Sequence[int] = (),
+    ) -> DecoderPrompt:
+        """Return a prompt; without a language the model is to detect it. previous: the text so far.
+
+        Of what does not fit, hotwords lose their end and the text so far its beginning.
+        """
         before: tuple[int, ...] = ()
-        if previous:
-            before = (self._tokenizer.sot_prev, *previous[-MAX_PREVIOUS_TOKENS:])
+        if hotwords or previous:
+            kept = tuple(hotwords[:MAX_PREVIOUS_TOKENS])
+            room = MAX_PREVIOUS_TOKENS - len(kept)
+            before = (self._tokenizer.sot_prev, *kept, *previous[max(len(previous) - room, 0) :])
         tokens = (*before, self._tokenizer.sot)
         if not self._is_multilingual:
             return DecoderPrompt(tokens=tokens, sot_index=len(before))
@@ -40,6 +52,18 @@ class Vocabulary:
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of the text tokens among `tokens`."""
         return self._tokenizer.decode(tokens)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return a text's tokens as a prompt has them: beginning with a space, as decoded text does."""
+        return tuple(self._tokenizer.encode(f" {text.strip()}")) if text.strip() else ()
+
+    def token_logprobs(self, tokens: Sequence[int], logprobs: Sequence[float]) -> tuple[TokenLogprob, ...]:
+        """Return the text tokens' bytes with their log-probabilities."""
+        return tuple(
+            TokenLogprob(token=self._tokenizer.token_bytes(token), logprob=logprob)
+            for token, logprob in zip(tokens, logprobs, strict=True)
+            if token < self._tokenizer.eot
+        )
 
     def language_token(self, language: str | None) -> int | None:
         """Return the token of a language; None when it is to be detected, or the model has none."""

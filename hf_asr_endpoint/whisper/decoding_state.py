@@ -50,8 +50,8 @@ class DecodingState:
     """P(no_speech) at sot."""
     sampled: list[int] = field(default_factory=list)
     """Tokens after the prompt, timestamps among them, without eot."""
-    sum_logprob: float = 0.0
-    """Of all sampled tokens, eot included."""
+    logprobs: list[float] = field(default_factory=list)
+    """Of the sampled tokens, and of eot when it has come."""
     is_finished: bool = False
     is_cut_off: bool = False
     """Whether the end is only that of the rules' most tokens."""
@@ -59,6 +59,10 @@ class DecodingState:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.rules.seed)
+
+    @property
+    def sum_logprob(self) -> float:
+        return sum(self.logprobs)
 
     @property
     def avg_logprob(self) -> float:
@@ -74,7 +78,7 @@ class DecodingState:
 
     def append(self, token: int, logprob: float, *, eot: int) -> None:
         """Take the next token; the last one is eot or the last that the rules allow."""
-        self.sum_logprob += logprob
+        self.logprobs.append(logprob)
         if token != eot:
             self.sampled.append(token)
         self.is_cut_off = token != eot and len(self.sampled) >= self.rules.max_new_tokens

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from hf_asr_endpoint.types import TASKS, Task
@@ -26,6 +27,7 @@ class WhisperTokenizer:
         self.no_timestamps = self._id("<|notimestamps|>")
         self.timestamp_begin = self.no_timestamps + 1
         self.task_tokens: dict[Task, int] = {task: self._id(f"<|{task}|>") for task in TASKS}
+        self._bytes = {character: byte for byte, character in bytes_to_unicode().items()}
         self.language_tokens: dict[str, int] = self._language_tokens()
 
     @classmethod
@@ -39,6 +41,18 @@ class WhisperTokenizer:
             [token for token in tokens if token < self.eot], skip_special_tokens=False
         )
         return text
+
+    def encode(self, text: str) -> list[int]:
+        """Return the text tokens of plain text; what reads like a special token is left out."""
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        return [token for token in encoding.ids if token < self.eot]
+
+    def token_bytes(self, token: int) -> bytes:
+        """Return the bytes of a text token, which need not be whole characters."""
+        content = self._backend.id_to_token(token)
+        if content is None:
+            raise KeyError(token)
+        return bytes(self._bytes[character] for character in content)
 
     def _id(self, content: str) -> int:
         token = self._backend.token_to_id(content)

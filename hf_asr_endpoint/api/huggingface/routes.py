@@ -19,7 +19,7 @@ from hf_asr_endpoint.api.huggingface.render import render_error, render_transcri
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.audio.source import read_waveform
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest, UnknownModel, UnsupportedAudio
-from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 
 PATHS = (
     "/",
@@ -60,7 +60,7 @@ class HuggingFaceDialect:
                 parsed = await asyncio.to_thread(self._parse, request, body)
                 waveform = read_waveform(parsed.audio, max_duration_s=self._limits.max_audio_s)
                 transcription = await cancel_on_disconnect(
-                    request.receive, self._transcriber.transcribe(waveform, parsed.parameters.options)
+                    request.receive, transcribe(self._transcriber, waveform, parsed.parameters.options)
                 )
         request.state.audio_s = transcription.duration_s
         return JSONResponse(

@@ -1,0 +1,144 @@
+"""One chunk through the engine: a window, and further ones while speech is left behind its last timestamp.
+
+That is the seek of openai/whisper's `transcribe`, inside a chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Many
+
+from hf_asr_endpoint.audio.chunking import Chunk
+from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
+from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder, sampling_rules
+from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.transcription.window import ChunkSpectrogram
+from hf_asr_endpoint.types import DecodedWindow, Segment, TranscriptionOptions
+from hf_asr_endpoint.units import N_FRAMES, SAMPLE_RATE
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
+
+MIN_LEFT_S = 1.0  # seconds of speech behind the last timestamp that are worth another window
+MIN_PROGRESS_S = 0.5  # seconds that a window must have taken the decoding further
+MIN_SKIPPED_S = 5.0  # seconds of speech in a segment, from which on too little text is suspicious
+MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text in a second of speech: half of what most speech has
+
+MakePrompt = Callable[[int | None], DecoderPrompt]
+"""Makes a window's prompt, given the language that an attempt before has detected."""
+
+
+class ChunkDecoding:
+    """What has become of one chunk. `window` and `take` take turns until it `is_done`."""
+
+    def __init__(
+        self,
+        chunk: Chunk,
+        spectrogram: ChunkSpectrogram,
+        options: TranscriptionOptions,
+        *,
+        vocabulary: Vocabulary,
+    ) -> None:
+        self._speech = chunk.speech
+        self._offset_s = chunk.offset_s
+        self._duration_s = len(chunk.waveform) / SAMPLE_RATE
+        self._spectrogram = spectrogram
+        self._options = options
+        self._vocabulary = vocabulary
+        self._segments = SegmentBuilder(
+            begin_s=chunk.offset_s, end_s=chunk.offset_s + self._duration_s, decode=vocabulary.decode
+        )
+        self._begin_s = 0.0  # where in the chunk the window under way begins
+        self._fallback: Fallback | None = None  # of that window
+        self.is_done = False
+
+    def window(
+        self,
+        *,
+        request: Request,
+        make_prompt: MakePrompt,
+        on_prefill: Callable[[DecodingState], None],
+        on_end: Callable[[Sequence], None],
+    ) -> Sequence:
+        """Return the next window's decoding, to be submitted to the engine."""
+        decoding = self._options.decoding
+        fallback = self._fallback = Fallback(
+            ladder(decoding.temperatures, is_cut=self._spectrogram.n_frames(self._begin_s) < N_FRAMES),
+            decoding,
+            decode=self._vocabulary.decode,
+            skips_speech=self._skips_speech,
+        )
+
+        def attempt(step: Step, before: Step | None, language_token: int | None) -> Attempt:
+            is_encoded = before is not None and before.is_whole == step.is_whole
+            window = None if is_encoded else self._spectrogram.window(self._begin_s, is_whole=step.is_whole)
+            prompt = make_prompt(language_token)
+            return Attempt(window=window, prompt=prompt, rules=sampling_rules(decoding, step, prompt=prompt))
+
+        def on_attempt(state: DecodingState) -> Attempt | None:
+            before = fallback.step
+            step = fallback.next(state)
+            return None if step is None else attempt(step, before, state.language_token)
+
+        return Sequence(
+            request=request,
+            attempt=attempt(fallback.step, None, None),
+            on_attempt=on_attempt,
+            on_prefill=on_prefill,
+            on_end=on_end,
+        )
+
+    def take(self) -> list[Segment]:
+        """Return the segments of the window that has been decoded; go on behind them if there is speech left."""
+        assert self._fallback is not None
+        attempted = self._fallback.result()
+        if attempted is None:
+            self.is_done = True
+            return []
+        pieces, seek_s = self._advance(attempted)
+        window = DecodedWindow(
+            start=self._offset_s + self._begin_s,
+            temperature=attempted.temperature,
+            avg_logprob=attempted.state.avg_logprob,
+            compression_ratio=attempted.compression_ratio,
+            no_speech_prob=attempted.state.no_speech_prob,
+        )
+        built = [self._build(timed, window, attempted.state) for timed in pieces]
+        self._begin_s = seek_s
+        return [segment for segment in built if segment is not None]
+
+    def _advance(self, attempted: Attempted) -> tuple[list[TimedTokens], float]:
+        """Return the window's pieces of text and where in the chunk the next window begins, if there is one."""
+        left_s = self._duration_s - self._begin_s
+        split = self._vocabulary.split(attempted.state.sampled, window_s=left_s)
+        pieces = list(split.segments)
+        seek_s = self._begin_s + split.end_s
+        goes_on = split.end_s >= MIN_PROGRESS_S and self._speech_s(seek_s, self._duration_s) >= MIN_LEFT_S
+        if split.unfinished is not None and not (goes_on and attempted.state.is_cut_off):
+            # The chunk ends in silence, so its last words are whole, though no timestamp closes them.
+            pieces.append(split.unfinished)
+            goes_on = False
+        self.is_done = not goes_on
+        return pieces, seek_s
+
+    def _build(self, timed: TimedTokens, window: DecodedWindow, state: DecodingState) -> Segment | None:
+        logprobs = state.logprobs[timed.first : timed.first + len(timed.tokens)]
+        wants_logprobs = self._options.token_logprobs
+        return self._segments.build(
+            timed.later(window.start),
+            window,
+            token_logprobs=self._vocabulary.token_logprobs(timed.tokens, logprobs) if wants_logprobs else (),
+        )
+
+    def _skips_speech(self, tokens: Many[int]) -> bool:
+        """Say whether the model went on to a later time without the words: the contrary of a loop."""
+        split = self._vocabulary.split(tokens, window_s=self._duration_s - self._begin_s)
+        for timed in split.segments:
+            speech_s = self._speech_s(self._begin_s + timed.start, self._begin_s + timed.end)
+            n_bytes = len(self._vocabulary.decode(timed.tokens).encode())
+            if speech_s >= MIN_SKIPPED_S and n_bytes < MIN_BYTES_PER_S * speech_s:
+                return True
+        return False
+
+    def _speech_s(self, start_s: float, end_s: float) -> float:
+        """Return how many seconds of speech lie between two times in the chunk."""
+        return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self._speech)
