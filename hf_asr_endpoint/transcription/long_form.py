@@ -73,7 +73,7 @@ class LongForm:
         try:
             for index, chunk in enumerate(chunks):
                 self._begin(index, chunk)
-                while len(self._running) >= self._most_running():
+                while len(self._running) >= self._most_running() or not self._events.empty():
                     yield from self._advance()
             while self._running:
                 yield from self._advance()

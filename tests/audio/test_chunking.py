@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from hf_asr_endpoint.audio.chunking import BLOCK_SAMPLES, Chunk, ChunkingOptions, split_chunks
 from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder
 from hf_asr_endpoint.audio.vad import N_STEP_SAMPLES, VoiceActivityDetector
-from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import N_SAMPLES, SAMPLE_RATE
 from tests.audio.tones import DATA, decode
 
@@ -265,7 +266,10 @@ def test_chunks_do_not_depend_on_the_blocks(seed: int, mean_s: float, block_size
     "options",
     [
         pytest.param(DEFAULTS, id="defaults"),
-        pytest.param(ChunkingOptions(max_gap_s=0.1, speech_pad_s=1.0), id="gaps shorter than pads"),
+        pytest.param(
+            ChunkingOptions(max_gap_s=0.1, voice_activity=VoiceActivityOptions(speech_pad_s=1.0)),
+            id="gaps shorter than pads",
+        ),
         pytest.param(ChunkingOptions(max_gap_s=100.0, max_chunk_s=5.0), id="gaps longer than chunks"),
     ],
 )
@@ -354,11 +358,19 @@ def test_no_more_than_a_minute_is_held(level: list[float]) -> None:
     [
         pytest.param({"max_chunk_s": 30.1}, "max_chunk_s is 30.1; allowed: 1 to 30", id="beyond the window"),
         pytest.param({"max_chunk_s": 0.5}, "max_chunk_s is 0.5; allowed: 1 to 30", id="too short"),
-        pytest.param({"speech_pad_s": 16.0}, "speech_pad_s is 16; allowed: 0 to 15", id="mostly pad"),
-        pytest.param({"speech_pad_s": -0.1}, "speech_pad_s is -0.1; allowed: 0 to 15", id="negative pad"),
+        pytest.param(
+            {"voice_activity": VoiceActivityOptions(speech_pad_s=16.0)},
+            "speech_pad_s is 16; allowed: 0 to 15",
+            id="mostly pad",
+        ),
+        pytest.param(
+            {"voice_activity": VoiceActivityOptions(speech_pad_s=-0.1)},
+            "speech_pad_s is -0.1; allowed: 0 to 15",
+            id="negative pad",
+        ),
     ],
 )
-def test_options_that_cannot_work_are_refused(options: dict[str, float], message: str) -> None:
+def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ChunkingOptions(**options)
 
@@ -366,8 +378,14 @@ def test_options_that_cannot_work_are_refused(options: dict[str, float], message
 def test_a_lower_threshold_takes_more_for_speech() -> None:
     waveform = make_waveform((20, 0), (5, 0.45), (20, 0))
     assert split(waveform) == []
-    assert split(waveform, options=ChunkingOptions(threshold=0.4)) != []
-    assert split(waveform, options=ChunkingOptions(threshold=0.4, neg_threshold=0.39)) != []
+    assert split(waveform, options=ChunkingOptions(voice_activity=VoiceActivityOptions(threshold=0.4))) != []
+    assert (
+        split(
+            waveform,
+            options=ChunkingOptions(voice_activity=VoiceActivityOptions(threshold=0.4), neg_threshold=0.39),
+        )
+        != []
+    )
 
 
 def test_a_higher_negative_threshold_ends_speech_sooner() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from hf_asr_endpoint.errors import EngineUnavailable, ModelUnavailable
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
-from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 from hf_asr_endpoint.types import TranscriptionOptions
 from tests.fakes import FakeTranscriber
 
@@ -64,9 +64,9 @@ def deferred(loading: Loading) -> DeferredTranscriber:
     return transcriber
 
 
-async def transcribe(transcriber: Transcriber) -> str:
+async def hear(transcriber: Transcriber) -> str:
     async with asyncio.timeout(DEADLINE_S):
-        return (await transcriber.transcribe(WAVEFORM, TranscriptionOptions())).text
+        return (await transcribe(transcriber, WAVEFORM, TranscriptionOptions())).text
 
 
 def test_health_names_the_step_and_becomes_the_loaded_ones(
@@ -76,7 +76,7 @@ def test_health_names_the_step_and_becomes_the_loaded_ones(
     loading.report("weights to be converted")
     assert deferred.health().detail == "weights to be converted"
     loading.end(FakeTranscriber())
-    assert asyncio.run(transcribe(deferred)) == "800 samples"
+    assert asyncio.run(hear(deferred)) == "800 samples"
     assert deferred.health().state == "ready"
 
 
@@ -84,7 +84,7 @@ def test_requests_wait_for_loading_and_one_that_leaves_takes_no_other_with_it(
     loading: Loading, deferred: DeferredTranscriber
 ) -> None:
     async def scenario() -> str:
-        leaving, staying = asyncio.create_task(transcribe(deferred)), asyncio.create_task(transcribe(deferred))
+        leaving, staying = asyncio.create_task(hear(deferred)), asyncio.create_task(hear(deferred))
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.wait([leaving])
@@ -99,7 +99,7 @@ def test_a_failure_is_told_once_and_shown_to_all(loading: Loading, deferred: Def
     loading.end(ModelUnavailable("no such model"))
     for _ in range(2):
         with pytest.raises(EngineUnavailable, match="no such model"):
-            asyncio.run(transcribe(deferred))
+            asyncio.run(hear(deferred))
     assert loading.has_failed.wait(DEADLINE_S)
     assert [str(failure) for failure in loading.failures] == ["no such model"]
     assert (deferred.health().state, deferred.health().detail) == ("failed", "no such model")
@@ -117,7 +117,7 @@ def test_closing_while_loading_ends_waiting_requests_and_closes_what_comes_later
             self.was_closed.set()
 
     async def scenario() -> None:
-        waiting = asyncio.create_task(transcribe(deferred))
+        waiting = asyncio.create_task(hear(deferred))
         await asyncio.sleep(0)
         deferred.close()
         with pytest.raises(EngineUnavailable, match="shutting down"):
@@ -133,6 +133,6 @@ def test_closing_while_loading_ends_waiting_requests_and_closes_what_comes_later
 def test_closing_closes_the_loaded_one(loading: Loading, deferred: DeferredTranscriber) -> None:
     fake = FakeTranscriber()
     loading.end(fake)
-    asyncio.run(transcribe(deferred))
+    asyncio.run(hear(deferred))
     deferred.close()
     assert fake.is_closed

@@ -29,7 +29,7 @@ def decode(tokens: Sequence[int]) -> str:
 def result(*tokens: int, avg_logprob: float = -0.3, no_speech_prob: float = 0.1) -> DecodingState:
     state = DecodingState(prompt=DecoderPrompt(tokens=(1,)), rules=SamplingRules(max_new_tokens=300))
     state.sampled = list(tokens) or [4, 5, 6]
-    state.sum_logprob = avg_logprob * (len(state.sampled) + 1)
+    state.logprobs = [avg_logprob] * (len(state.sampled) + 1)
     state.no_speech_prob = no_speech_prob
     return state
 

@@ -17,10 +17,9 @@ from hf_asr_endpoint.engine.sequence import Request
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio
 from hf_asr_endpoint.transcription.fallback import MOST_FOR_SKIPPED
 from hf_asr_endpoint.transcription.long_form import LongForm
-from hf_asr_endpoint.transcription.segments import TimedTokens
 from hf_asr_endpoint.transcription.threads import Stop
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import DecodingOptions, Segment, TranscriptionOptions
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
@@ -74,7 +73,7 @@ class ScriptedModel:
             self.inner.prefill({slot: state})
             state.no_speech_prob = heard.no_speech_prob
             # The fake gives each of the tokens and eot -1.
-            state.sum_logprob += (heard.avg_logprob + 1) * (len(heard.tokens) + 1)
+            state.logprobs[0] += (heard.avg_logprob + 1) * (len(heard.tokens) + 1)
             if state.prompt.after_language is not None:
                 state.language_token = self.language_token
 
@@ -112,11 +111,9 @@ class Scene:
             stop=self.stop,
         )
 
-    def run(
-        self, chunks: list[Chunk], *script: Heard, options: TranscriptionOptions = ENGLISH
-    ) -> list[TimedTokens]:
+    def run(self, chunks: list[Chunk], *script: Heard, options: TranscriptionOptions = ENGLISH) -> list[Segment]:
         self.model.script = list(script)
-        result = self.long_form(options).run(iter(chunks))
+        result = list(self.long_form(options).run(iter(chunks)))
         assert self.model.script == [], "not all was asked for"
         return result
 
@@ -146,7 +143,7 @@ def words(n: int) -> tuple[int, ...]:
     return tuple(range(1_000, 1_000 + 7 * n, 7))
 
 
-def told(result: list[TimedTokens]) -> list[tuple[float, float, tuple[int, ...]]]:
+def told(result: list[Segment]) -> list[tuple[float, float, tuple[int, ...]]]:
     """Return start, end and text tokens."""
     return [
         (round(timed.start, 3), round(timed.end, 3), tuple(token for token in timed.tokens if token < BEGIN))
@@ -286,7 +283,7 @@ def test_the_language_is_detected_in_the_first_chunk_while_the_others_wait(
     scene.model.script = [Heard((at(0), 7, at(10)))] * 4
     long_form = scene.long_form(TranscriptionOptions())
     assert long_form.language is None
-    assert len(long_form.run(chunks())) == 4
+    assert len(list(long_form.run(chunks()))) == 4
     assert long_form.language == "de"
     assert taken_at_first_prompt == [1]
     first, *others = scene.model.states
@@ -310,7 +307,7 @@ def test_no_more_chunks_than_allowed_are_in_memory(scene: Scene) -> None:
 
     scene.model.on_prefill = look
     scene.model.script = [Heard((at(0), 7, at(1)))] * 20
-    assert len(scene.long_form(ENGLISH, n_ahead=3).run(chunks())) == 20
+    assert len(list(scene.long_form(ENGLISH, n_ahead=3).run(chunks()))) == 20
 
 
 def test_previous_text_is_the_prompt_of_the_next_window(scene: Scene, tokenizer: WhisperTokenizer) -> None:
@@ -354,7 +351,7 @@ def test_what_the_audio_raises_is_raised_and_the_rest_is_let_go(scene: Scene) ->
 
     scene.model.script = [Heard((at(0), *words(200)))]
     with pytest.raises(InvalidAudio, match="cut off"):
-        scene.long_form(ENGLISH).run(broken())
+        list(scene.long_form(ENGLISH).run(broken()))
     assert scene.request.is_cancelled
 
 
@@ -362,18 +359,18 @@ def test_a_model_error_ends_the_request(scene: Scene) -> None:
     scene.model.inner.fail("decode_step", ValueError("odd"))
     scene.model.script = [Heard((at(0), 7, at(10)))] * 3
     with pytest.raises(EngineError, match="the model failed: ValueError: odd"):
-        scene.long_form(ENGLISH).run([chunk(10)] * 3)
+        list(scene.long_form(ENGLISH).run([chunk(10)] * 3))
     assert scene.request.is_cancelled
 
 
 def test_a_closed_engine_is_told(scene: Scene) -> None:
     scene.engine.close()
     with pytest.raises(EngineUnavailable, match="shutting down"):
-        scene.long_form(ENGLISH).run([chunk(10)])
+        list(scene.long_form(ENGLISH).run([chunk(10)]))
 
 
 def test_a_request_that_is_stopped_leaves(scene: Scene) -> None:
     scene.model.on_prefill = scene.stop.cancel
     scene.model.script = [Heard((at(0), 7, at(10)))]
     with pytest.raises(EngineUnavailable, match="request was cancelled"):
-        scene.long_form(ENGLISH).run([chunk(10)])
+        list(scene.long_form(ENGLISH).run([chunk(10)]))

@@ -14,6 +14,7 @@ import pytest
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio, InvalidParameter
 from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
+from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.types import DecodingOptions, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
@@ -24,11 +25,11 @@ GREEDY = DecodingOptions(temperatures=(0.0,), num_beams=1)
 SPOKEN = "ask not what your country can do for you"
 
 
-def transcribe(
+def hear(
     transcriber: ReferenceTranscriber, waveform: Iterable[Waveform], options: TranscriptionOptions | None = None
 ) -> Transcription:
     options = options or TranscriptionOptions(decoding=GREEDY)
-    return asyncio.run(asyncio.wait_for(transcriber.transcribe(waveform, options), DEADLINE_S))
+    return asyncio.run(asyncio.wait_for(transcribe(transcriber, waveform, options), DEADLINE_S))
 
 
 def plain(text: str) -> str:
@@ -36,7 +37,7 @@ def plain(text: str) -> str:
 
 
 def test_text_times_and_language(base: ReferenceTranscriber, speech: Waveform) -> None:
-    result = transcribe(base, [speech])
+    result = hear(base, [speech])
     assert SPOKEN in plain(result.text)
     assert result.language == "en"
     assert result.duration_s == pytest.approx(11.0, abs=0.05)
@@ -45,15 +46,15 @@ def test_text_times_and_language(base: ReferenceTranscriber, speech: Waveform) -
 
 
 def test_blocks_of_any_size_give_the_same(base: ReferenceTranscriber, speech: Waveform) -> None:
-    whole = transcribe(base, [speech])
-    assert transcribe(base, (speech[i : i + 3_001] for i in range(0, len(speech), 3_001))) == whole
+    whole = hear(base, [speech])
+    assert hear(base, (speech[i : i + 3_001] for i in range(0, len(speech), 3_001))) == whole
 
 
 def test_speech_past_the_window_is_transcribed_whole_with_times_that_go_on(
     tiny_en: ReferenceTranscriber, speech: Waveform
 ) -> None:
     pause = np.zeros(SAMPLE_RATE, np.float32)
-    result = transcribe(tiny_en, [speech, pause] * 4)
+    result = hear(tiny_en, [speech, pause] * 4)
     assert plain(result.text).count(SPOKEN) == 4
     starts = [segment.start for segment in result.segments]
     assert starts == sorted(starts)
@@ -63,9 +64,9 @@ def test_speech_past_the_window_is_transcribed_whole_with_times_that_go_on(
 
 def test_a_language_given_is_used_and_not_remembered(base: ReferenceTranscriber, speech: Waveform) -> None:
     """Languages stuck between calls of `generate` (transformers issue 27629)."""
-    german = transcribe(base, [speech], TranscriptionOptions(language="de", decoding=GREEDY))
+    german = hear(base, [speech], TranscriptionOptions(language="de", decoding=GREEDY))
     assert german.language == "de"
-    english = transcribe(base, [speech])
+    english = hear(base, [speech])
     assert english.language == "en"
     assert german.text != english.text
 
@@ -73,21 +74,21 @@ def test_a_language_given_is_used_and_not_remembered(base: ReferenceTranscriber,
 def test_translation_is_english(base: ReferenceTranscriber) -> None:
     with (DATA / "fleurs-es-002.ogg").open("rb") as file:
         waveform = list(decode_audio(file))
-    result = transcribe(base, waveform, TranscriptionOptions(task="translate", decoding=GREEDY))
+    result = hear(base, waveform, TranscriptionOptions(task="translate", decoding=GREEDY))
     assert (result.language, result.task) == ("es", "translate")
     assert {"the", "people"} <= set(plain(result.text).split())
 
 
 @pytest.mark.parametrize("n_samples", [1, 159, 1_599], ids=["a sample", "less than a frame", "under 0.1 s"])
 def test_a_scrap_of_sound_has_no_text(tiny_en: ReferenceTranscriber, n_samples: int) -> None:
-    result = transcribe(tiny_en, [np.full(n_samples, 0.1, np.float32)])
+    result = hear(tiny_en, [np.full(n_samples, 0.1, np.float32)])
     assert result.segments == ()
     assert result.duration_s == n_samples / SAMPLE_RATE
 
 
 def test_what_the_model_cannot_follow_is_refused(tiny_en: ReferenceTranscriber) -> None:
     with pytest.raises(InvalidParameter, match="English-only"):
-        transcribe(tiny_en, [], TranscriptionOptions(language="de"))
+        hear(tiny_en, [], TranscriptionOptions(language="de"))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_what_the_model_cannot_follow_is_refused(tiny_en: ReferenceTranscriber) 
 def test_ways_to_decode_that_end_in_the_same_words(
     tiny_en: ReferenceTranscriber, speech: Waveform, decoding: DecodingOptions
 ) -> None:
-    assert SPOKEN in plain(transcribe(tiny_en, [speech], TranscriptionOptions(decoding=decoding)).text)
+    assert SPOKEN in plain(hear(tiny_en, [speech], TranscriptionOptions(decoding=decoding)).text)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,8 @@ def test_ways_to_decode_that_end_in_the_same_words(
 def test_options_that_change_the_result(
     tiny_en: ReferenceTranscriber, speech: Waveform, decoding: DecodingOptions
 ) -> None:
-    changed = transcribe(tiny_en, [speech], TranscriptionOptions(decoding=decoding))
-    assert changed.text != transcribe(tiny_en, [speech]).text
+    changed = hear(tiny_en, [speech], TranscriptionOptions(decoding=decoding))
+    assert changed.text != hear(tiny_en, [speech]).text
 
 
 @pytest.mark.parametrize(
@@ -138,15 +139,15 @@ def test_options_that_change_the_result(
 def test_a_limit_of_tokens_holds(
     tiny_en: ReferenceTranscriber, speech: Waveform, decoding: DecodingOptions
 ) -> None:
-    result = transcribe(tiny_en, [speech], TranscriptionOptions(decoding=decoding))
+    result = hear(tiny_en, [speech], TranscriptionOptions(decoding=decoding))
     assert 0 < sum(len(segment.tokens) for segment in result.segments) <= 6
 
 
 def test_sampling_gives_equal_answers_to_equal_requests(tiny_en: ReferenceTranscriber, speech: Waveform) -> None:
     options = TranscriptionOptions(decoding=DecodingOptions(temperatures=(1.0,), num_beams=1))
-    first = transcribe(tiny_en, [speech], options)
-    transcribe(tiny_en, [speech[:SAMPLE_RATE]], options)
-    assert transcribe(tiny_en, [speech], options) == first
+    first = hear(tiny_en, [speech], options)
+    hear(tiny_en, [speech[:SAMPLE_RATE]], options)
+    assert hear(tiny_en, [speech], options) == first
 
 
 def test_many_at_once_have_the_answers_they_have_alone(tiny_en: ReferenceTranscriber, speech: Waveform) -> None:
@@ -154,9 +155,9 @@ def test_many_at_once_have_the_answers_they_have_alone(tiny_en: ReferenceTranscr
 
     async def together() -> list[Transcription]:
         options = TranscriptionOptions(decoding=GREEDY)
-        return await asyncio.gather(*(tiny_en.transcribe([piece], options) for piece in pieces))
+        return await asyncio.gather(*(transcribe(tiny_en, [piece], options) for piece in pieces))
 
-    assert asyncio.run(together()) == [transcribe(tiny_en, [piece]) for piece in pieces]
+    assert asyncio.run(together()) == [hear(tiny_en, [piece]) for piece in pieces]
 
 
 def test_what_the_waveform_raises_is_raised(tiny_en: ReferenceTranscriber) -> None:
@@ -165,7 +166,7 @@ def test_what_the_waveform_raises_is_raised(tiny_en: ReferenceTranscriber) -> No
         raise InvalidAudio("cut off")
 
     with pytest.raises(InvalidAudio, match="cut off"):
-        transcribe(tiny_en, broken())
+        hear(tiny_en, broken())
 
 
 def test_a_failure_of_the_model_is_an_engine_error_and_the_next_request_works(
@@ -173,8 +174,8 @@ def test_a_failure_of_the_model_is_an_engine_error_and_the_next_request_works(
 ) -> None:
     impossible = TranscriptionOptions(decoding=DecodingOptions(max_new_tokens=100_000))
     with pytest.raises(EngineError, match="the model failed: ValueError"):
-        transcribe(tiny_en, [speech], impossible)
-    assert SPOKEN in plain(transcribe(tiny_en, [speech]).text)
+        hear(tiny_en, [speech], impossible)
+    assert SPOKEN in plain(hear(tiny_en, [speech]).text)
 
 
 def test_cancelling_stops_the_work_and_the_next_request_is_served(
@@ -187,9 +188,9 @@ def test_cancelling_stops_the_work_and_the_next_request_is_served(
     async def scenario() -> Transcription:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
         long = asyncio.create_task(
-            tiny_en.transcribe([speech] * 55, TranscriptionOptions(decoding=DecodingOptions(min_new_tokens=400)))
+            transcribe(tiny_en, [speech] * 55, TranscriptionOptions(decoding=DecodingOptions(min_new_tokens=400)))
         )
-        begun = asyncio.create_task(tiny_en.transcribe([speech[:100]], TranscriptionOptions()))
+        begun = asyncio.create_task(transcribe(tiny_en, [speech[:100]], TranscriptionOptions()))
         await asyncio.wait([begun], timeout=1.0)  # By now the long one is being decoded.
         long.cancel()
         await asyncio.wait([long])
@@ -197,7 +198,7 @@ def test_cancelling_stops_the_work_and_the_next_request_is_served(
         del long
         gc.collect()  # asyncio complains of an exception that nobody looked at when it is thrown away.
         await begun
-        return await tiny_en.transcribe([speech], TranscriptionOptions(decoding=GREEDY))
+        return await transcribe(tiny_en, [speech], TranscriptionOptions(decoding=GREEDY))
 
     assert SPOKEN in plain(asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S)).text)
     gc.collect()
@@ -216,7 +217,7 @@ def test_nothing_reads_the_waveform_once_the_call_has_ended(tiny_en: ReferenceTr
             yield np.zeros(160, np.float32)
 
     async def scenario() -> tuple[int, int]:
-        task = asyncio.create_task(tiny_en.transcribe(endless(), TranscriptionOptions()))
+        task = asyncio.create_task(transcribe(tiny_en, endless(), TranscriptionOptions()))
         await asyncio.to_thread(is_reading.wait, DEADLINE_S)
         task.cancel()
         await asyncio.wait([task])
@@ -235,7 +236,7 @@ def test_closing_ends_running_and_waiting_requests(
 
     async def scenario() -> list[Transcription | BaseException]:
         tasks = [
-            asyncio.create_task(transcriber.transcribe([speech] * 20, TranscriptionOptions())) for _ in range(5)
+            asyncio.create_task(transcribe(transcriber, [speech] * 20, TranscriptionOptions())) for _ in range(5)
         ]
         await asyncio.wait(tasks, timeout=0.5)
         await asyncio.to_thread(transcriber.close)
@@ -245,7 +246,7 @@ def test_closing_ends_running_and_waiting_requests(
     assert [type(result) for result in results] == [EngineUnavailable] * 5
     assert transcriber.health().state == "failed"
     with pytest.raises(EngineUnavailable):
-        transcribe(transcriber, [speech])
+        hear(transcriber, [speech])
 
 
 def test_health_tells_of_the_model(tiny_en: ReferenceTranscriber) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_asr_endpoint.transcription.routing import RoutingTranscriber, engine_can
-from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 from hf_asr_endpoint.types import DecodingOptions, Health, TranscriptionOptions
 from tests.fakes import FakeTranscriber
 
@@ -65,7 +65,7 @@ def test_what_the_engine_can(options: DecodingOptions, expected: bool) -> None:
 def test_the_engine_serves_and_the_reference_is_never_loaded(
     routing: RoutingTranscriber, engine: FakeTranscriber, reference: Reference
 ) -> None:
-    assert asyncio.run(routing.transcribe(WAVEFORM, PLAIN)).text == "800 samples"
+    assert asyncio.run(transcribe(routing, WAVEFORM, PLAIN)).text == "800 samples"
     assert engine.options == [PLAIN]
     assert reference.threads == []
 
@@ -74,7 +74,7 @@ def test_the_reference_is_loaded_once_and_not_in_the_event_loop(
     routing: RoutingTranscriber, engine: FakeTranscriber, reference: Reference
 ) -> None:
     async def scenario() -> None:
-        await asyncio.gather(*(routing.transcribe(WAVEFORM, BEAMS) for _ in range(3)))
+        await asyncio.gather(*(transcribe(routing, WAVEFORM, BEAMS) for _ in range(3)))
 
     asyncio.run(scenario())
     assert reference.transcriber.options == [BEAMS] * 3
@@ -94,9 +94,9 @@ def test_a_reference_that_cannot_be_loaded_fails_its_request_and_is_tried_again(
 
     routing = RoutingTranscriber(engine, load_reference=load)
     with pytest.raises(MemoryError):
-        asyncio.run(routing.transcribe(WAVEFORM, BEAMS))
-    assert asyncio.run(routing.transcribe(WAVEFORM, PLAIN)).text == "800 samples"
-    assert asyncio.run(routing.transcribe(WAVEFORM, BEAMS)).text == "800 samples"
+        asyncio.run(transcribe(routing, WAVEFORM, BEAMS))
+    assert asyncio.run(transcribe(routing, WAVEFORM, PLAIN)).text == "800 samples"
+    assert asyncio.run(transcribe(routing, WAVEFORM, BEAMS)).text == "800 samples"
 
 
 def test_health_is_the_engines(reference: Reference) -> None:
@@ -109,7 +109,28 @@ def test_health_is_the_engines(reference: Reference) -> None:
 def test_closing_closes_what_is_there(
     routing: RoutingTranscriber, engine: FakeTranscriber, reference: Reference, options: TranscriptionOptions
 ) -> None:
-    asyncio.run(routing.transcribe(WAVEFORM, options))
+    asyncio.run(transcribe(routing, WAVEFORM, options))
     routing.close()
     assert engine.is_closed
     assert reference.transcriber.is_closed is (options is BEAMS)
+
+
+def test_a_reference_loaded_while_closing_is_closed_too(engine: FakeTranscriber) -> None:
+    reference = Reference()
+    is_loading, may_load = threading.Event(), threading.Event()
+
+    def load() -> Transcriber:
+        is_loading.set()
+        assert may_load.wait(10)
+        return reference.load()
+
+    async def scenario() -> None:
+        routing = RoutingTranscriber(engine, load_reference=load)
+        request = asyncio.create_task(transcribe(routing, WAVEFORM, BEAMS))
+        await asyncio.to_thread(is_loading.wait, 10)
+        routing.close()
+        may_load.set()
+        await request
+
+    asyncio.run(scenario())
+    assert reference.transcriber.is_closed

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from hf_asr_endpoint.transcription.segments import TimedTokens, build_segments
+from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
+from hf_asr_endpoint.types import DecodedWindow, Segment
 
 WORDS = {1: " one", 2: " two", 3: " three", 9: " "}
 
@@ -13,11 +14,18 @@ def decode(tokens: Sequence[int]) -> str:
     return "".join(WORDS[token] for token in tokens)
 
 
-def times(*spans: tuple[float, float], duration_s: float = 10.0) -> list[tuple[float, float]]:
+WINDOW = DecodedWindow(start=0.0, temperature=0.0, avg_logprob=-0.3, compression_ratio=1.0, no_speech_prob=0.1)
+
+
+def build(*timed_tokens: TimedTokens, begin_s: float = 0.0, end_s: float = 10.0) -> list[Segment]:
+    builder = SegmentBuilder(begin_s=begin_s, end_s=end_s, decode=decode)
+    built = [builder.build(timed, WINDOW) for timed in timed_tokens]
+    return [segment for segment in built if segment is not None]
+
+
+def times(*spans: tuple[float, float], begin_s: float = 0.0, end_s: float = 10.0) -> list[tuple[float, float]]:
     timed = [TimedTokens(start=start, end=end, tokens=(1,)) for start, end in spans]
-    return [
-        (segment.start, segment.end) for segment in build_segments(timed, duration_s=duration_s, decode=decode)
-    ]
+    return [(segment.start, segment.end) for segment in build(*timed, begin_s=begin_s, end_s=end_s)]
 
 
 @pytest.mark.parametrize(
@@ -42,14 +50,22 @@ def test_times_are_inside_the_audio_and_never_go_back(
 
 
 def test_rounding_does_not_leave_the_audio() -> None:
-    assert times((0.0, 2.0), duration_s=1.9961) == [(0.0, 1.9961)]
+    assert times((0.0, 2.0), end_s=1.9961) == [(0.0, 1.99)]
+
+
+def test_one_stretch_of_audio_begins_where_the_other_ends() -> None:
+    """Whatever rounding does, neither's times lie in the other."""
+    for seconds in (0.30499, 0.305, 2.675, 7.005, 8.1):
+        ((_, end),) = times((0.0, 20.0), end_s=seconds)
+        ((start, _),) = times((seconds, 20.0), begin_s=seconds, end_s=20.0)
+        assert end <= seconds + 1e-9
+        assert end <= start
 
 
 def test_segments_without_text_are_left_out() -> None:
-    timed = [
+    (segment,) = build(
         TimedTokens(start=0, end=1, tokens=()),
         TimedTokens(start=1, end=2, tokens=(9,)),
         TimedTokens(start=2, end=3, tokens=(2, 3)),
-    ]
-    (segment,) = build_segments(timed, duration_s=5.0, decode=decode)
+    )
     assert (segment.text, segment.tokens) == (" two three", (2, 3))

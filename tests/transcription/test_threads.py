@@ -4,11 +4,12 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 
 import pytest
 
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio
-from hf_asr_endpoint.transcription.threads import Stop, run_in_thread
+from hf_asr_endpoint.transcription.threads import Stop, iterate_in_thread, run_in_thread
 
 DEADLINE_S = 10.0
 
@@ -157,3 +158,43 @@ def test_a_stopped_request_is_not_begun(executor: ThreadPoolExecutor, closed: th
     with pytest.raises(EngineUnavailable, match="shutting down"):
         asyncio.run(run_in_thread(executor, work, Stop(closed)))
     assert not work.has_begun.is_set()
+
+
+def test_what_is_yielded_in_a_thread_comes_in_order(executor: ThreadPoolExecutor, stop: Stop) -> None:
+    async def scenario() -> list[int]:
+        return [number async for number in iterate_in_thread(executor, lambda: iter(range(100)), stop)]
+
+    assert asyncio.run(scenario()) == list(range(100))
+
+
+def test_what_goes_wrong_comes_after_what_was_yielded(executor: ThreadPoolExecutor, stop: Stop) -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise InvalidAudio("no sound")
+
+    async def scenario() -> None:
+        numbers = iterate_in_thread(executor, broken, stop)
+        assert await anext(numbers) == 1
+        with pytest.raises(InvalidAudio, match="no sound"):
+            await anext(numbers)
+
+    asyncio.run(scenario())
+
+
+def test_closing_the_iteration_waits_for_the_thread(executor: ThreadPoolExecutor, stop: Stop) -> None:
+    has_ended = threading.Event()
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                stop.check()
+                yield 1
+        finally:
+            has_ended.set()
+
+    async def scenario() -> None:
+        async with aclosing(iterate_in_thread(executor, endless, stop)) as numbers:
+            assert await anext(numbers) == 1
+        assert has_ended.is_set()
+
+    asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))

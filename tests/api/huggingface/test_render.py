@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from hf_asr_endpoint.api.huggingface.render import MAX_HEADER_CHARACTERS, render_error, render_transcription
-from hf_asr_endpoint.types import Segment, Transcription
+from hf_asr_endpoint.types import Transcription
+from tests.fakes import make_segment
 
 TRANSCRIPTION = Transcription(
     task="transcribe",
     language="en",
     duration_s=4.0,
     segments=(
-        Segment(start=0.0, end=1.5, text=" One two.", tokens=(1, 2)),
-        Segment(start=1.5, end=3.25, text=" Three.", tokens=(3,)),
+        make_segment(" One two.", start=0.0, end=1.5),
+        make_segment(" Three.", start=1.5, end=3.25),
     ),
 )
 
