@@ -130,7 +130,12 @@ class Engine:
         for sequence in sequences:
             if not sequence.state.is_finished:
                 continue
-            attempt = sequence.on_attempt(sequence.state)
+            try:
+                attempt = sequence.on_attempt(sequence.state)
+            except Exception as exc:  # A caller's fault is its own: the others go on.
+                logger.exception("an attempt could not be judged")
+                self._end(sequence, Status.FAILED, EngineError(f"the result could not be judged: {exc!r}"))
+                continue
             if attempt is None:
                 self._end(sequence, Status.FINISHED)
             else:

@@ -106,18 +106,21 @@ class Fallback:
         """
         if self._is_silence(self._attempts[-1]):
             return None
+        spoken = [attempt for attempt in self._attempts if not self._is_silence(attempt)]
+        passed = [attempt for attempt in spoken if self._passes(attempt)]
         for wanted in (
-            [attempt for attempt in self._attempts if self._will_do(attempt) and not attempt.skips_speech],
-            [attempt for attempt in self._attempts if self._will_do(attempt)],
-            [attempt for attempt in self._attempts if not self._is_repetitive(attempt)],
+            [attempt for attempt in passed if not attempt.skips_speech],
+            passed,
+            [attempt for attempt in spoken if not self._is_repetitive(attempt)],
         ):
             if wanted:
                 return max(wanted, key=lambda attempt: attempt.state.avg_logprob)
-        return max(self._attempts, key=lambda attempt: attempt.state.avg_logprob)
+        return max(spoken, key=lambda attempt: attempt.state.avg_logprob)
 
     def _will_do(self, attempt: Attempted) -> bool:
-        if self._is_silence(attempt):
-            return True
+        return self._is_silence(attempt) or self._passes(attempt)
+
+    def _passes(self, attempt: Attempted) -> bool:
         return not (self._is_repetitive(attempt) or self._is_unlikely(attempt))
 
     def _is_repetitive(self, attempt: Attempted) -> bool:

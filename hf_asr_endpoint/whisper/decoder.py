@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from transformers.models.whisper.modeling_whisper import WhisperDecoder, WhisperDecoderLayer
 
 from hf_asr_endpoint.whisper.attention import attend_rows
-from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch, Rows
-from hf_asr_endpoint.whisper.kv_cache import CrossRow, KVCaches
+from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch, Run
+from hf_asr_endpoint.whisper.kv_cache import CrossKV, CrossRow, KVCaches
 from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
 
 
@@ -49,7 +49,7 @@ class CrossProjection:
         self._linears = [make_linear(*stack((attention.k_proj, attention.v_proj))) for attention in attentions]
 
     def write(self, features: Tensor, caches: KVCaches, place: CrossRow) -> None:
-        """Cache them. features: shape = (place.length, d_model)."""
+        """Cache them. features: shape = (n_positions, d_model)."""
         for layer, linear in enumerate(self._linears):
             caches.write_cross(place, layer, linear(features))
 
@@ -72,29 +72,32 @@ class _DecoderLayer:
         self._cross_norm = LayerNorm(module.encoder_attn_layer_norm)
         self._feed_forward_norm = LayerNorm(module.final_layer_norm)
 
-    def __call__(self, x: Tensor, batch: DecoderBatch, self_kv: Tensor, cross_kv: Mapping[int, Tensor]) -> Tensor:
+    def __call__(self, x: Tensor, batch: DecoderBatch, self_kv: Tensor, cross_kv: Mapping[int, CrossKV]) -> Tensor:
         heads = self._qkv(self._self_norm(x)).view(*batch.tokens.shape, 3, self._n_heads, -1)
         self_kv[:, batch.slots, :, batch.positions] = heads[:, :, 1:]
-        own = [(run.rows, self_kv[:, run.cached], run.mask) for run in batch.own]
+        own = [(run, self_kv[0, run.cached], self_kv[1, run.cached]) for run in batch.own]
         x = self._out.add(_attend(heads[:, :, 0], own), x)
         queries = self._cross_q(self._cross_norm(x)).view(*batch.tokens.shape, self._n_heads, -1)
-        cross = [(run.rows, cross_kv[run.length][:, run.cached], run.mask) for run in batch.cross]
+        cross = [
+            (run, cross_kv[run.length].keys[run.cached], cross_kv[run.length].values[run.cached].transpose(2, 3))
+            for run in batch.cross
+        ]
         x = self._cross_out.add(_attend(queries, cross), x)
         return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
 
 
-def _attend(queries: Tensor, runs: Sequence[tuple[Rows, Tensor, Tensor | None]]) -> Tensor:
+def _attend(queries: Tensor, runs: Sequence[tuple[Run, Tensor, Tensor]]) -> Tensor:
     """Return what the rows attend to, shape = (n_sequences × n_tokens, d_model).
 
-    queries: (n_sequences, n_tokens, n_heads, head_dim). runs: rows of the batch, with the caches' rows for
-    them, shape = (2, n_rows, n_heads, length, head_dim). Neighbours in the caches are computed together;
-    picking single ones would copy them.
+    queries: (n_sequences, n_tokens, n_heads, head_dim). runs: each with the caches' keys and values for its
+    rows, shape = (n_rows, n_heads, length, head_dim). Neighbours in the caches are computed together; picking
+    single ones would copy them.
     """
     n_sequences, n_tokens, n_heads, head_dim = queries.shape
     by_head = queries.transpose(1, 2)  # (n_sequences, n_heads, n_tokens, head_dim)
     attended = torch.empty_like(by_head, memory_format=torch.contiguous_format)
-    for rows, kv, mask in runs:
-        keys, values = kv.flatten(1, 2)
-        found = attend_rows(by_head[rows].reshape(-1, n_tokens, head_dim), keys, values, mask)
-        attended[rows] = found.view(-1, n_heads, n_tokens, head_dim)
+    for run, keys, values in runs:
+        rows = by_head[run.rows].reshape(-1, n_tokens, head_dim)
+        found = attend_rows(rows, keys.flatten(0, 1), values.flatten(0, 1), run.mask)
+        attended[run.rows] = found.view(-1, n_heads, n_tokens, head_dim)
     return attended.transpose(1, 2).reshape(n_sequences * n_tokens, n_heads * head_dim)

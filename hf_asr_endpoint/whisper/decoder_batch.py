@@ -21,13 +21,13 @@ class Run:
     """Rows of the batch whose rows in a cache are neighbours.
 
     cached: their rows in the cache. length: how far the cache reaches. mask: added to the scores, shape =
-    (n_rows × n_heads, n_tokens, length); None where all may be seen.
+    (n_rows × n_heads, 1 or n_tokens, length).
     """
 
     rows: Rows
     cached: slice
     length: int
-    mask: Tensor | None = None
+    mask: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +86,14 @@ class BatchBuilder:
             rows = [row for _, row in placed[begin:end]]
             in_order = rows == list(range(rows[0], rows[-1] + 1))
             place = placed[begin][0]
+            in_cache = slice(place.row, place.row + end - begin)
+            n_heads = self._caches.shape.n_heads
+            mask = self._caches.cross_masks[place.length]
             yield Run(
                 rows=slice(rows[0], rows[-1] + 1) if in_order else rows,
-                cached=slice(place.row, place.row + end - begin),
+                cached=in_cache,
                 length=place.length,
+                mask=mask[in_cache.start * n_heads : in_cache.stop * n_heads],
             )
 
     def _mask(self, is_hidden: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 N_ROWS_OF_A_WINDOW = 1_500  # encoder positions in 30 s: what the encoder's layers are laid out for
 
+LENGTH_STEP = 50  # encoder positions, a second: for each new length kernels are made, which takes 10 ms
+
 
 class WhisperSpeechModel:
     """Owns the fused weights and the slots' caches. Used by one thread at a time.
@@ -60,13 +62,13 @@ class WhisperSpeechModel:
     def encode(self, windows: Mapping[int, Tensor]) -> None:
         """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES.
 
-        One of fewer frames ends in silence, of which more is added up to the next length in the caches.
+        One of fewer frames ends in silence, of which more is added up to a multiple of LENGTH_STEP positions.
         """
         use_all_cores()
         for slot, mel in windows.items():
-            place = self._caches.place(slot, -(-mel.shape[1] // 2))
-            features = self._encoder(_lengthen(mel, 2 * place.length).to(self._device, self._dtype))
-            self._cross.write(features, self._caches, place)
+            n_positions = LENGTH_STEP * -(-mel.shape[1] // (2 * LENGTH_STEP))
+            features = self._encoder(_lengthen(mel, 2 * n_positions).to(self._device, self._dtype))
+            self._cross.write(features, self._caches, self._caches.place(slot, n_positions))
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
@@ -89,6 +91,7 @@ class WhisperSpeechModel:
         )
         self._sample(self._logits(features[:, 0]), [states[slot] for slot in slots])
 
+    @torch.inference_mode()
     def free(self, slot: int) -> None:
         """Forget a slot's window."""
         self._caches.free(slot)

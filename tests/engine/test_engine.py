@@ -487,5 +487,8 @@ def test_a_bug_of_one_caller_still_ends_all_others(engine: Engine, caplog: pytes
         for caller in callers:
             caller.wait()
     assert all(len(caller.ends) == 1 for caller in callers)
+    assert [caller.ends for caller in callers if caller is not callers[1]] == [[Status.FINISHED]] * 5
     assert callers[1].ends == [Status.FAILED]
+    assert "could not be judged: IndexError" in str(callers[1].sequence.error)
+    assert engine.failure is None or "shutting down" in str(engine.failure)
     assert EOT not in callers[1].sequence.state.sampled

@@ -185,6 +185,13 @@ def test_a_text_that_skips_speech_is_kept_rather_than_a_bad_one() -> None:
     assert kept(climb_past_skipped(SKIPPING, UNLIKELY, REPETITIVE, UNLIKELY)) is SKIPPING
 
 
+def test_what_was_judged_silence_is_never_the_text() -> None:
+    """It skipped speech, so that more was tried, which failed: the likeliest of all was the one without speech."""
+    silent = result(4, 99, avg_logprob=-1.2, no_speech_prob=0.9)
+    worse = result(5, 6, avg_logprob=-1.5)
+    assert kept(climb_past_skipped(silent, worse, worse, worse)) is worse
+
+
 def test_compression_ratio_is_that_of_whisper() -> None:
     assert compression_ratio("ab " * 100) > 10
     assert compression_ratio("I have none, I said happily.") < 1

@@ -30,7 +30,6 @@ def rows_of(rows: Rows) -> list[int]:
 def seen(run: Run, *, n_tokens: int) -> list[list[int]]:
     """Return how many places each row's tokens see, and check that they are the first ones, for every head."""
     n_rows = len(rows_of(run.rows))
-    assert run.mask is not None
     assert run.mask.shape == (n_rows * N_HEADS, n_tokens, run.length)
     assert ((run.mask == 0) | (run.mask == -torch.inf)).all()
     mask = run.mask.view(n_rows, N_HEADS, n_tokens, run.length)
@@ -47,7 +46,9 @@ def test_one_token_of_one_slot_sees_all_before_it(caches: KVCaches) -> None:
     (own,) = batch.own
     assert (own.rows, own.cached, own.length) == (slice(0, 1), slice(2, 3), GROWTH)
     assert seen(own, n_tokens=1) == [[4]]
-    assert batch.cross == (Run(rows=slice(0, 1), cached=slice(0, 1), length=10),)
+    (cross,) = batch.cross
+    assert (cross.rows, cross.cached, cross.length) == (slice(0, 1), slice(0, 1), 10)
+    assert seen(cross, n_tokens=1) == [[10]]
     assert (batch.tokens.tolist(), batch.positions.tolist(), batch.slots.tolist()) == ([[40]], [[3]], [[2]])
 
 
@@ -68,7 +69,7 @@ def test_slots_apart_are_runs_of_their_own(caches: KVCaches) -> None:
         (slice(3, 4), slice(7, 8)),
     ]
     assert [seen(run, n_tokens=1) for run in batch.own] == [[[4], [5]], [[2]], [[3]]]
-    assert batch.cross == (Run(rows=slice(0, 4), cached=slice(0, 4), length=10),)
+    assert [(run.rows, run.cached, run.length) for run in batch.cross] == [(slice(0, 4), slice(0, 4), 10)]
 
 
 @pytest.mark.parametrize("begin", [0, 2, GROWTH - 2])
@@ -81,12 +82,13 @@ def test_a_prompts_tokens_see_themselves_and_those_before(caches: KVCaches, begi
 
 
 def test_windows_of_one_length_are_read_together_in_the_order_of_their_rows(caches: KVCaches) -> None:
-    """Slots 6, 4, 0 and 1 were encoded in this order; 6 and 4 are long."""
-    batch = build(caches, slots={6: 30, 4: 30, 0: 10, 1: 10}, tokens=[[40]] * 4, begins=[0] * 4)
-    assert [(rows_of(run.rows), run.cached, run.length, run.mask) for run in batch.cross] == [
-        ([0, 1], slice(6, 8), 10, None),
-        ([3, 2], slice(0, 2), 30, None),
+    """Slots 6, 4, 0 and 1 were encoded in this order; 6 and 4 are long, 4 and 1 a little shorter."""
+    batch = build(caches, slots={6: 30, 4: 28, 0: 10, 1: 7}, tokens=[[40]] * 4, begins=[0] * 4)
+    assert [(rows_of(run.rows), run.cached, run.length) for run in batch.cross] == [
+        ([0, 1], slice(6, 8), 10),
+        ([3, 2], slice(0, 2), 30),
     ]
+    assert [seen(run, n_tokens=1) for run in batch.cross] == [[[10], [7]], [[30], [28]]]
 
 
 def test_a_row_between_that_is_not_in_the_batch_parts_a_run(caches: KVCaches) -> None:

@@ -33,10 +33,12 @@ def test_caches_are_zeros_until_they_are_written(dtype: torch.dtype) -> None:
     caches.reach(GROWTH + 1)
     assert [tuple(cache.shape) for cache in caches.self_kv] == [(2, 3, N_HEADS, 2 * GROWTH, 4)] * 2
     for layer in caches.cross_kv:
-        assert {length: tuple(cache.shape) for length, cache in layer.items()} == {
-            length: (2, 180 // length, N_HEADS, length, 4) for length in SHAPE.lengths
-        }
-    for cache in (*caches.self_kv, *(cache for layer in caches.cross_kv for cache in layer.values())):
+        for length, rows in layer.items():
+            assert rows.keys.shape == (180 // length, N_HEADS, length, 4)
+            assert rows.values.shape == (180 // length, N_HEADS, 4, length)
+    every_length = [rows for layer in caches.cross_kv for rows in layer.values()]
+    cross = [tensor for rows in every_length for tensor in (rows.keys, rows.values)]
+    for cache in (*caches.self_kv, *cross):
         assert cache.dtype == dtype
         assert not cache.any()
 
@@ -71,6 +73,11 @@ def test_every_slot_finds_a_row_of_every_length() -> None:
         assert rows == {0, 1, 2}
 
 
+def row_of(caches: KVCaches, place: CrossRow) -> tuple[torch.Tensor, torch.Tensor]:
+    cached = caches.cross_kv[1][place.length]
+    return cached.keys[place.row], cached.values[place.row]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_windows_of_different_lengths_never_share_memory(seed: int) -> None:
     chance = random.Random(seed)
@@ -82,9 +89,10 @@ def test_windows_of_different_lengths_never_share_memory(seed: int) -> None:
             continue
         place = caches.place(slot, chance.randint(1, 30))
         mark = chance.random()
-        caches.cross_kv[1][place.length][:, place.row] = mark
+        for tensor in row_of(caches, place):
+            tensor[:] = mark
         others = [other for taken, other in caches.cross_rows.items() if taken != slot]
-        assert not any((caches.cross_kv[1][other.length][:, other.row] == mark).any() for other in others)
+        assert not any((tensor == mark).any() for other in others for tensor in row_of(caches, other))
 
 
 def test_freeing_a_slot_that_is_free_does_nothing() -> None:
@@ -100,12 +108,36 @@ def test_cross_attention_is_written_to_its_row_and_layer_alone() -> None:
     place = caches.place(2, 10)
     projected = torch.arange(10 * 2 * N_HEADS * 4, dtype=torch.float32).view(10, -1) + 1
     caches.write_cross(place, 0, projected)
-    keys, values = caches.cross_kv[0][10]
+    cached, other = caches.cross_kv[0][10], caches.cross_kv[1][10]
     for head in range(N_HEADS):
-        torch.testing.assert_close(keys[1, head], projected[:, head * 4 : head * 4 + 4])
-        torch.testing.assert_close(values[1, head], projected[:, (N_HEADS + head) * 4 :][:, :4])
-    assert not caches.cross_kv[0][10][:, [0, 2]].any()
-    assert not caches.cross_kv[1][10].any()
+        torch.testing.assert_close(cached.keys[1, head], projected[:, head * 4 : head * 4 + 4])
+        torch.testing.assert_close(cached.values[1, head], projected[:, (N_HEADS + head) * 4 :][:, :4].t())
+    for tensor in (cached.keys[[0, 2]], cached.values[[0, 2]], other.keys, other.values):
+        assert not tensor.any()
+
+
+def test_nothing_of_a_rows_last_owner_is_left() -> None:
+    """An infinity behind a mask made NaN of the next window."""
+    caches = make_caches()
+    caches.write_cross(caches.place(0, 15), 0, torch.full((15, 2 * N_HEADS * 4), torch.inf))
+    caches.self_kv[0][:, 0] = torch.nan
+    caches.place(1, 10)
+    caches.free(0)
+    place = caches.place(0, 12)
+    caches.write_cross(place, 0, torch.ones(12, 2 * N_HEADS * 4))
+    cached = caches.cross_kv[0][place.length]
+    assert cached.keys[place.row].isfinite().all()
+    assert cached.values[place.row].isfinite().all()
+    assert not caches.self_kv[0][:, 0].any()
+
+
+def test_a_row_is_seen_as_far_as_its_window_reaches() -> None:
+    caches = make_caches()
+    for n_positions in (12, 15, 11):  # Each in place of the one before.
+        place = caches.place(1, n_positions)
+        mask = caches.cross_masks[15].view(-1, N_HEADS, 15)[place.row]
+        assert (mask == 0).sum(dim=1).tolist() == [n_positions] * N_HEADS
+        assert (mask[:, n_positions:] == -torch.inf).all()
 
 
 def test_self_attention_grows_with_the_longest_text_and_keeps_what_is_there() -> None:
