@@ -30,6 +30,7 @@ def request_limits(settings: Settings) -> RequestLimits:
     """Return what a request may ask of the server."""
     return RequestLimits(
         max_audio_bytes=int(settings.max_audio_bytes),
+        openai_max_audio_bytes=int(min(settings.openai_max_audio_bytes, settings.max_audio_bytes)),
         max_audio_s=settings.max_audio_s,
         max_concurrent_requests=settings.max_concurrent_requests,
         upload_idle_timeout_s=settings.upload_idle_timeout_s,

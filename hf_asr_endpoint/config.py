@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     max_audio_bytes: ByteSize = Field(
         ByteSize(100 * 2**20), gt=0, description="Largest audio file of a request, such as `100MiB`."
     )
+    openai_max_audio_bytes: ByteSize = Field(
+        ByteSize(25 * 2**20),
+        gt=0,
+        description="Largest audio file on OpenAI's paths, where clients know OpenAI's limit; "
+        "`max_audio_bytes` holds there as well.",
+    )
     max_audio_s: float = Field(6 * 3600.0, gt=0, description="Longest audio of a request, in seconds.")
     max_concurrent_requests: int = Field(
         64, ge=1, description="Requests under way at a time, waiting ones included; one more gets status 429."

@@ -5,7 +5,8 @@ AsrError
 │   ├── InvalidParameter         a parameter has a value that is not allowed
 │   │   ├── UnknownParameter     there is no such parameter
 │   │   ├── MissingParameter     a parameter that is needed is absent
-│   │   └── UnsupportedParameter a parameter, or a value of it, that others offer and this server does not
+│   │   ├── UnsupportedParameter a parameter that others with this API offer and this server does not
+│   │   └── UnsupportedValue     likewise a value, alone or beside another parameter
 │   ├── UnknownModel             the request names a model that is not served here
 │   ├── BodyTooLarge             more bytes than the limit
 │   └── UploadTimeout            the client stopped sending
@@ -51,7 +52,11 @@ class MissingParameter(InvalidParameter):
 
 
 class UnsupportedParameter(InvalidParameter):
-    """A parameter, or a value of it, that others with this API offer and this server does not."""
+    """A parameter that others with this API offer and this server does not."""
+
+
+class UnsupportedValue(InvalidParameter):
+    """A value that others with this API offer and this server does not, or not beside another parameter."""
 
 
 class UnknownModel(InvalidRequest):

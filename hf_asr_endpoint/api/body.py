@@ -28,6 +28,8 @@ class RequestLimits:
     """What a request may ask of the server."""
 
     max_audio_bytes: int
+    openai_max_audio_bytes: int
+    """On OpenAI's paths; not more than `max_audio_bytes`."""
     max_audio_s: float
     max_concurrent_requests: int
     upload_idle_timeout_s: float

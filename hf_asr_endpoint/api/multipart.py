@@ -54,12 +54,14 @@ class Part:
         content = self.file.read()
         self.file.seek(0)
         try:
-            return content.decode(self.charset or "utf-8")
-        except (UnicodeDecodeError, LookupError) as exc:
+            text = content.decode(self.charset or "utf-8")
+            text.encode()  # Some charsets can spell half a surrogate pair, which is no text.
+        except (UnicodeError, LookupError) as exc:
             raise InvalidParameter(
                 f"{self.name} is not text ({exc}); allowed: UTF-8, or the charset that the part's type names",
                 parameter=self.name,
             ) from exc
+        return text
 
 
 class Form:

@@ -48,6 +48,7 @@ def make_limits(**changes: float) -> RequestLimits:
     """Return limits small enough for tests, some of them changed."""
     values = {
         "max_audio_bytes": 300_000,
+        "openai_max_audio_bytes": 200_000,
         "max_audio_s": 30.0,
         "max_concurrent_requests": 4,
         "upload_idle_timeout_s": 5.0,
