@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.whisper.weights.catalogue import model_names
 
@@ -35,6 +36,11 @@ def request_limits(settings: Settings) -> RequestLimits:
         max_concurrent_requests=settings.max_concurrent_requests,
         upload_idle_timeout_s=settings.upload_idle_timeout_s,
     )
+
+
+def cue_limits(settings: Settings) -> CueLimits:
+    """Return how much one cue of a subtitle shows."""
+    return CueLimits(max_s=settings.subtitle_max_s, max_characters=settings.subtitle_max_characters)
 
 
 def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Transcriber:

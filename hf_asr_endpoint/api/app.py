@@ -20,13 +20,17 @@ from hf_asr_endpoint.api.middleware import RequestLogMiddleware
 from hf_asr_endpoint.api.openai.errors import plain_error_response
 from hf_asr_endpoint.api.openai.routes import OWN_PATHS, OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
+from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 
-def create_app(transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits) -> Starlette:
+def create_app(
+    transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits, cue_limits: CueLimits
+) -> Starlette:
     """Return the application. It owns the transcriber: its shutdown closes it.
 
     model_names: the names clients may use for the model; the first one is shown.
+    cue_limits: how much one cue of a subtitle shows.
     """
 
     @asynccontextmanager
@@ -36,7 +40,9 @@ def create_app(transcriber: Transcriber, *, model_names: tuple[str, ...], limits
 
     admission = Admission(limits.max_concurrent_requests)
     huggingface = HuggingFaceDialect(transcriber, model_names=model_names, limits=limits, admission=admission)
-    openai = OpenAIDialect(transcriber, model_names=model_names, limits=limits, admission=admission)
+    openai = OpenAIDialect(
+        transcriber, model_names=model_names, limits=limits, cue_limits=cue_limits, admission=admission
+    )
     operations = Operations(transcriber, model_names=model_names, limits=limits)
     return Starlette(
         routes=[*operations.routes(), *openai.routes(), *huggingface.routes()],

@@ -29,6 +29,9 @@ from hf_asr_endpoint.types import (
 MODEL_ALIAS = "whisper-1"
 """What OpenAI calls Whisper, and what many clients have fixed in them."""
 
+SUBTITLE_FORMATS = ("srt", "vtt")
+"""They are cut at the words' times."""
+
 TRANSCRIPTION_PARAMETERS = ("file", "model", *Parameters.model_fields)
 
 
@@ -95,7 +98,8 @@ def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
         language=None if parameters.language is None else parse_language(parameters.language),
         prompt=parameters.prompt,
         hotwords=parameters.hotwords or ", ".join(parameters.keywords) or None,
-        word_timestamps="word" in parameters.timestamp_granularities,
+        word_timestamps="word" in parameters.timestamp_granularities
+        or parameters.response_format in SUBTITLE_FORMATS,
         token_logprobs=bool(parameters.include),
         voice_activity=_voice_activity(parameters.chunking_strategy),
         decoding=DecodingOptions(

@@ -22,6 +22,8 @@ from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_nam
 from hf_asr_endpoint.api.openai.render import render_json, render_verbose_json
 from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, MissingParameter, UnknownParameter, UnsupportedValue
+from hf_asr_endpoint.subtitles.cues import CueLimits, make_cues
+from hf_asr_endpoint.subtitles.formats import render_srt, render_vtt
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 from hf_asr_endpoint.types import Task, Transcription
 
@@ -43,12 +45,14 @@ class OpenAIDialect:
         *,
         model_names: tuple[str, ...],
         limits: RequestLimits,
+        cue_limits: CueLimits,
         admission: Admission,
     ) -> None:
         self._transcriber = transcriber
         self._model_names = model_names
         self._limits = replace(limits, max_audio_bytes=limits.openai_max_audio_bytes + FORM_OVERHEAD_BYTES)
         self._form_limits = FormLimits(max_file_bytes=limits.openai_max_audio_bytes)
+        self._cue_limits = cue_limits
         self._admission = admission
         self._created = int(time.time())
 
@@ -100,7 +104,7 @@ class OpenAIDialect:
                 request.receive, transcribe(self._transcriber, waveform, parameters.options)
             )
         request.state.audio_s = transcription.duration_s
-        return _render(transcription, parameters)
+        return _render(transcription, parameters, self._cue_limits)
 
     async def _read_form(self, request: Request) -> Form:
         body = await read_body(request, self._limits)
@@ -152,12 +156,18 @@ def _text(part: Part) -> str:
     return part.text()
 
 
-def _render(transcription: Transcription, parameters: ParsedParameters) -> Response:
+def _render(transcription: Transcription, parameters: ParsedParameters, cue_limits: CueLimits) -> Response:
     match parameters.response_format:
         case "json":
             return JSONResponse(render_json(transcription, shows_logprobs=parameters.shows_logprobs))
         case "text":
             return PlainTextResponse(transcription.text + "\n")
+        case "srt":
+            cues = make_cues(transcription.segments, cue_limits)
+            return Response(render_srt(cues), media_type="application/x-subrip; charset=utf-8")
+        case "vtt":
+            cues = make_cues(transcription.segments, cue_limits)
+            return Response(render_vtt(cues), media_type="text/vtt; charset=utf-8")
         case "verbose_json":
             return JSONResponse(
                 render_verbose_json(

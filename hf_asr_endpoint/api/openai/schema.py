@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-ResponseFormat = Literal["json", "text", "verbose_json"]
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]
 
 MIN_TEMPERATURE = 0.001  # Below it float16 logits overflow.
@@ -54,7 +54,7 @@ class Parameters(_Model):
 
     language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
     prompt: str | None = Field(None, description="a text")
-    response_format: ResponseFormat = Field("json", description="json, text or verbose_json")
+    response_format: ResponseFormat = Field("json", description="json, text, srt, verbose_json or vtt")
     temperature: Annotated[float, AfterValidator(_check_temperature)] = Field(
         0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
     )

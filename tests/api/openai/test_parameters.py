@@ -80,6 +80,11 @@ def test_granularities(granularities: str, segments: bool, words: bool) -> None:
     assert parsed.options.word_timestamps is words
 
 
+@pytest.mark.parametrize("response_format", ["srt", "vtt"])
+def test_subtitles_are_cut_at_the_words_times(response_format: str) -> None:
+    assert parse(("response_format", response_format)).options.word_timestamps
+
+
 def test_logprobs() -> None:
     parsed = parse(("include[]", "logprobs"))
     assert parsed.shows_logprobs

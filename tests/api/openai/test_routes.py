@@ -72,6 +72,21 @@ def test_text_is_plain_text_in_utf_8(serve: Serve, wav: bytes) -> None:
     assert answer.content == "Grüße.\n".encode()
 
 
+@pytest.mark.parametrize(
+    ("response_format", "media_type", "body"),
+    [
+        ("srt", "application/x-subrip", "1\n00:00:00,000 --> 00:00:01,500\nGrüße & Küsse.\n\n"),
+        ("vtt", "text/vtt", "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nGrüße &amp; Küsse.\n\n"),
+    ],
+)
+@pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS])
+def test_subtitles(serve: Serve, wav: bytes, path: str, response_format: str, media_type: str, body: str) -> None:
+    url = serve(FakeTranscriber(segments=[make_segment(" Grüße & Küsse.", end=1.5)]))
+    answer = post(url, wav, path, response_format=response_format)
+    assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
+    assert answer.content == body.encode()
+
+
 def test_verbose_json(url: str, wav: bytes) -> None:
     body = post(url, wav, response_format="verbose_json", language="German").json()
     check_schema(body, "CreateTranscriptionResponseVerboseJson")
