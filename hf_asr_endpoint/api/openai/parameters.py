@@ -41,6 +41,7 @@ class ParsedParameters:
 
     options: TranscriptionOptions
     response_format: ResponseFormat
+    is_stream: bool
     shows_segments: bool
     shows_words: bool
     shows_logprobs: bool
@@ -76,6 +77,7 @@ def parse_parameters(
     return ParsedParameters(
         options=_options(parameters, task=task),
         response_format=parameters.response_format,
+        is_stream=parameters.stream,
         shows_segments=not parameters.timestamp_granularities or "segment" in parameters.timestamp_granularities,
         shows_words="word" in parameters.timestamp_granularities,
         shows_logprobs=bool(parameters.include),
@@ -135,6 +137,12 @@ def _check_company(parameters: Parameters) -> None:
     if parameters.include and response_format != "json":
         raise UnsupportedValue(
             f"response_format is {response_format}, which has no place for logprobs; allowed with them: json",
+            parameter="response_format",
+        )
+    if parameters.stream and response_format in SUBTITLE_FORMATS:
+        raise UnsupportedValue(
+            f"response_format is {response_format}, which is never streamed; "
+            "allowed with stream: json, text, verbose_json",
             parameter="response_format",
         )
     if parameters.hotwords and parameters.keywords:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -20,12 +20,14 @@ from hf_asr_endpoint.api.openai.errors import error_response
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_names, check_model, parse_parameters
 from hf_asr_endpoint.api.openai.render import render_json, render_verbose_json
+from hf_asr_endpoint.api.openai.stream import write_events
+from hf_asr_endpoint.api.sse import EventStream
 from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, MissingParameter, UnknownParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.cues import CueLimits, make_cues
 from hf_asr_endpoint.subtitles.formats import render_srt, render_vtt
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
-from hf_asr_endpoint.types import Task, Transcription
+from hf_asr_endpoint.types import Segment, Task, Transcription, Waveform
 
 PREFIXES = ("/v1", "/v1/openai")
 OWN_PATHS = ("/v1/audio", "/v1/models", "/v1/openai")
@@ -95,16 +97,36 @@ class OpenAIDialect:
     async def _create(self, request: Request, task: Task) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
         _check_no_query(request)
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             held.enter_context(self._admission.permit())
             form = held.enter_context(await self._read_form(request))
             parameters, audio = _parse(form, task=task, model_names=self._model_names)
             waveform = read_waveform(audio, max_duration_s=self._limits.max_audio_s)
+            if parameters.is_stream:
+                return await self._stream(request, waveform, parameters, held)
             transcription = await cancel_on_disconnect(
                 request.receive, transcribe(self._transcriber, waveform, parameters.options)
             )
         request.state.audio_s = transcription.duration_s
         return _render(transcription, parameters, self._cue_limits)
+
+    async def _stream(
+        self, request: Request, waveform: Iterable[Waveform], parameters: ParsedParameters, held: AsyncExitStack
+    ) -> Response:
+        """Answer when the first event is there: what fails before has its status. The answer takes over `held`."""
+        events = await held.enter_async_context(aclosing(self._transcriber.stream(waveform, parameters.options)))
+        first = await cancel_on_disconnect(request.receive, _next(events))
+
+        async def all_events() -> AsyncIterator[Segment | Transcription]:
+            event: Segment | Transcription | None = first
+            while event is not None:
+                if isinstance(event, Transcription):
+                    request.state.audio_s = event.duration_s
+                yield event
+                event = await anext(events, None)
+
+        documents = write_events(all_events(), parameters, max_audio_bytes=self._form_limits.max_file_bytes)
+        return EventStream(documents, held=held.pop_all())
 
     async def _read_form(self, request: Request) -> Form:
         body = await read_body(request, self._limits)
@@ -128,6 +150,10 @@ class OpenAIDialect:
 
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+async def _next(events: AsyncGenerator[Segment | Transcription]) -> Segment | Transcription:
+    return await anext(events)
 
 
 def _check_no_query(request: Request) -> None:

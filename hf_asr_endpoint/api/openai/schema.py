@@ -60,6 +60,7 @@ class Parameters(_Model):
     )
     seed: int = Field(0, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}")
     timestamp_granularities: tuple[Granularity, ...] = Field((), description="word, segment or both")
+    stream: bool = Field(False, description="true or false")
     include: tuple[Literal["logprobs"], ...] = Field((), description="logprobs")
     chunking_strategy: Literal["auto"] | ServerVad = Field(
         "auto",

@@ -24,6 +24,7 @@ def test_the_defaults() -> None:
     assert parsed == ParsedParameters(
         options=TranscriptionOptions(),
         response_format="json",
+        is_stream=False,
         shows_segments=True,
         shows_words=False,
         shows_logprobs=False,
@@ -85,6 +86,11 @@ def test_subtitles_are_cut_at_the_words_times(response_format: str) -> None:
     assert parse(("response_format", response_format)).options.word_timestamps
 
 
+@pytest.mark.parametrize(("text", "is_stream"), [("true", True), ("false", False), ("True", True)])
+def test_stream(text: str, is_stream: bool) -> None:
+    assert parse(("stream", text)).is_stream is is_stream
+
+
 def test_logprobs() -> None:
     parsed = parse(("include[]", "logprobs"))
     assert parsed.shows_logprobs
@@ -116,6 +122,7 @@ def test_voice_activity() -> None:
         ("seed", "1.5"),
         ("timestamp_granularities", "syllable"),
         ("include", "words"),
+        ("stream", "slowly"),
         ("chunking_strategy", "vad"),
         ("chunking_strategy", '{"type": "auto"}'),
         ("chunking_strategy", '{"threshold": 0.5}'),
@@ -136,6 +143,8 @@ def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> 
         ([("timestamp_granularities", "word")], "response_format is json, which has no place for timestamp_gran"),
         ([("include", "logprobs"), ("response_format", "text")], "is text, which has no place for logprobs"),
         ([("include", "logprobs"), ("response_format", "verbose_json")], "no place for logprobs"),
+        ([("stream", "true"), ("response_format", "srt")], "is srt, which is never streamed"),
+        ([("stream", "true"), ("response_format", "vtt")], "is vtt, which is never streamed"),
         ([("response_format", "diarized_json")], "'diarized_json' is not supported here: speakers"),
     ],
 )
@@ -150,7 +159,9 @@ def test_hotwords_beside_keywords_are_refused() -> None:
         parse(("hotwords", "a"), ("keywords", "b"))
 
 
-@pytest.mark.parametrize("name", ["timestamp_granularities[]", "include[]", "chunking_strategy", "hotwords"])
+@pytest.mark.parametrize(
+    "name", ["timestamp_granularities[]", "include", "stream", "chunking_strategy", "hotwords"]
+)
 def test_translations_have_fewer_parameters(name: str) -> None:
     with pytest.raises(UnknownParameter, match="allowed: file, model, prompt, response_format, temperature"):
         parse((name, "x"), task="translate")
