@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.composition import load_transcriber, request_limits, served_names
+from hf_asr_endpoint.composition import cue_limits, load_transcriber, request_limits, served_names
 from hf_asr_endpoint.config import Settings, default_of, flag_of, unknown_variables, variable_of
 from hf_asr_endpoint.errors import AsrError, ModelUnavailable
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
@@ -62,7 +62,9 @@ def serve(settings: Settings) -> int:
         server.should_exit = True
 
     transcriber = DeferredTranscriber(lambda report: load_transcriber(settings, report), on_failure=stop)
-    app = create_app(transcriber, model_names=names, limits=request_limits(settings))
+    app = create_app(
+        transcriber, model_names=names, limits=request_limits(settings), cue_limits=cue_limits(settings)
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.whisper.weights.catalogue import model_names
 
@@ -30,10 +31,16 @@ def request_limits(settings: Settings) -> RequestLimits:
     """Return what a request may ask of the server."""
     return RequestLimits(
         max_audio_bytes=int(settings.max_audio_bytes),
+        openai_max_audio_bytes=int(min(settings.openai_max_audio_bytes, settings.max_audio_bytes)),
         max_audio_s=settings.max_audio_s,
         max_concurrent_requests=settings.max_concurrent_requests,
         upload_idle_timeout_s=settings.upload_idle_timeout_s,
     )
+
+
+def cue_limits(settings: Settings) -> CueLimits:
+    """Return how much one cue of a subtitle shows."""
+    return CueLimits(max_s=settings.subtitle_max_s, max_characters=settings.subtitle_max_characters)
 
 
 def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Transcriber:

@@ -67,7 +67,19 @@ class Settings(BaseSettings):
     max_audio_bytes: ByteSize = Field(
         ByteSize(100 * 2**20), gt=0, description="Largest audio file of a request, such as `100MiB`."
     )
+    openai_max_audio_bytes: ByteSize = Field(
+        ByteSize(25 * 2**20),
+        gt=0,
+        description="Largest audio file on OpenAI's paths, where clients know OpenAI's limit; "
+        "`max_audio_bytes` holds there as well.",
+    )
     max_audio_s: float = Field(6 * 3600.0, gt=0, description="Longest audio of a request, in seconds.")
+    subtitle_max_s: float = Field(
+        7.0, ge=1, description="Longest time that a subtitle shows one cue, in seconds; longer segments are cut."
+    )
+    subtitle_max_characters: int = Field(
+        84, ge=20, description="Most characters in one cue of a subtitle; from half of them on, it has two lines."
+    )
     max_concurrent_requests: int = Field(
         64, ge=1, description="Requests under way at a time, waiting ones included; one more gets status 429."
     )

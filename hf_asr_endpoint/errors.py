@@ -3,6 +3,10 @@
 AsrError
 ├── InvalidRequest               the request cannot be understood
 │   ├── InvalidParameter         a parameter has a value that is not allowed
+│   │   ├── UnknownParameter     there is no such parameter
+│   │   ├── MissingParameter     a parameter that is needed is absent
+│   │   ├── UnsupportedParameter a parameter that others with this API offer and this server does not
+│   │   └── UnsupportedValue     likewise a value, alone or beside another parameter
 │   ├── UnknownModel             the request names a model that is not served here
 │   ├── BodyTooLarge             more bytes than the limit
 │   └── UploadTimeout            the client stopped sending
@@ -29,7 +33,30 @@ class InvalidRequest(AsrError):
 
 
 class InvalidParameter(InvalidRequest):
-    """A parameter has a value that is not allowed, is unknown, or contradicts another one."""
+    """A parameter has a value that is not allowed, is unknown, or contradicts another one.
+
+    `parameter`: its name, for dialects whose errors have a place for it.
+    """
+
+    def __init__(self, message: str, *, parameter: str | None = None) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
+class UnknownParameter(InvalidParameter):
+    """There is no such parameter."""
+
+
+class MissingParameter(InvalidParameter):
+    """A parameter that is needed is absent."""
+
+
+class UnsupportedParameter(InvalidParameter):
+    """A parameter that others with this API offer and this server does not."""
+
+
+class UnsupportedValue(InvalidParameter):
+    """A value that others with this API offer and this server does not, or not beside another parameter."""
 
 
 class UnknownModel(InvalidRequest):
@@ -37,7 +64,14 @@ class UnknownModel(InvalidRequest):
 
 
 class BodyTooLarge(InvalidRequest):
-    """The request body exceeds its limit."""
+    """The request body exceeds its limit.
+
+    `n_bytes`: how many it has, as far as it was read or declared.
+    """
+
+    def __init__(self, message: str, *, n_bytes: int) -> None:
+        super().__init__(message)
+        self.n_bytes = n_bytes
 
 
 class UploadTimeout(InvalidRequest):

@@ -59,5 +59,6 @@ def parse_language(text: str) -> str:
     hint = f"; close to it: {', '.join(close)}" if close else ""
     raise InvalidParameter(
         f"language is {text!r}; allowed: one of Whisper's {len(LANGUAGE_NAMES)} languages "
-        f'by code ("de") or English name ("german"){hint}'
+        f'by code ("de") or English name ("german"){hint}',
+        parameter="language",
     )

@@ -44,7 +44,8 @@ class FakeTranscriber:
     """A Transcriber that hears the number of samples: its text is " 16000 samples".
 
     It remembers the options it was given. Between `hold` and `release` its work does not end.
-    failure: raised instead of yielding anything. segments: what it hears instead.
+    failure: raised instead of yielding anything. segments: what it hears instead. late_failure: raised
+    behind them, instead of the transcription.
     """
 
     def __init__(
@@ -53,12 +54,15 @@ class FakeTranscriber:
         health: Health | None = None,
         failure: Exception | None = None,
         segments: Sequence[Segment] = (),
+        late_failure: Exception | None = None,
     ) -> None:
         self._health = health or Health(
             state="ready", model=ModelInfo(device="cpu", dtype="float32", is_multilingual=True, n_mels=80)
         )
         self._failure = failure
         self._segments = segments
+        self._late_failure = late_failure
+        self._n_passing = 0
         self._released = threading.Event()
         self._released.set()
         self.options: list[TranscriptionOptions] = []
@@ -66,7 +70,9 @@ class FakeTranscriber:
         self.n_cancelled = 0
         self.is_closed = False
 
-    def hold(self) -> None:
+    def hold(self, *, after: int = 0) -> None:
+        """after: how many segments are yielded before."""
+        self._n_passing = after
         self._released.clear()
 
     def release(self) -> None:
@@ -77,24 +83,30 @@ class FakeTranscriber:
     ) -> AsyncGenerator[Segment | Transcription]:
         self.options.append(options)
         n_samples = await asyncio.to_thread(lambda: sum(len(block) for block in waveform))
+        duration_s = n_samples / SAMPLE_RATE
+        segments = self._segments or (make_segment(f" {n_samples} samples", end=duration_s),)
         self.n_running += 1
         try:
-            while not self._released.is_set():
-                await asyncio.sleep(POLL_INTERVAL_S)
+            for index, segment in enumerate(segments):
+                await self._pass(index)
+                if self._failure:
+                    raise self._failure
+                yield segment
+            await self._pass(len(segments))
         except (asyncio.CancelledError, GeneratorExit):
             self.n_cancelled += 1
             raise
         finally:
             self.n_running -= 1
-        if self._failure:
-            raise self._failure
-        duration_s = n_samples / SAMPLE_RATE
-        segments = self._segments or (make_segment(f" {n_samples} samples", end=duration_s),)
-        for segment in segments:
-            yield segment
+        if self._late_failure:
+            raise self._late_failure
         yield Transcription(
             task=options.task, language=options.language or "en", duration_s=duration_s, segments=tuple(segments)
         )
+
+    async def _pass(self, n_yielded: int) -> None:
+        while n_yielded >= self._n_passing and not self._released.is_set():
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     def health(self) -> Health:
         return self._health

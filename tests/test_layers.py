@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("units", "errors"),
     ("types", "languages", "config"),
-    ("audio", "whisper"),
+    ("audio", "whisper", "subtitles"),
     ("engine",),
     ("transcription",),
     ("jobs",),

@@ -11,19 +11,26 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
 from hf_asr_endpoint.api.middleware import RequestLogMiddleware
+from hf_asr_endpoint.api.openai.errors import plain_error_response
+from hf_asr_endpoint.api.openai.routes import OWN_PATHS, OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
+from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 
-def create_app(transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits) -> Starlette:
+def create_app(
+    transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits, cue_limits: CueLimits
+) -> Starlette:
     """Return the application. It owns the transcriber: its shutdown closes it.
 
     model_names: the names clients may use for the model; the first one is shown.
+    cue_limits: how much one cue of a subtitle shows.
     """
 
     @asynccontextmanager
@@ -31,16 +38,15 @@ def create_app(transcriber: Transcriber, *, model_names: tuple[str, ...], limits
         yield
         await asyncio.to_thread(transcriber.close)
 
-    huggingface = HuggingFaceDialect(
-        transcriber,
-        model_names=model_names,
-        limits=limits,
-        admission=Admission(limits.max_concurrent_requests),
+    admission = Admission(limits.max_concurrent_requests)
+    huggingface = HuggingFaceDialect(transcriber, model_names=model_names, limits=limits, admission=admission)
+    openai = OpenAIDialect(
+        transcriber, model_names=model_names, limits=limits, cue_limits=cue_limits, admission=admission
     )
     operations = Operations(transcriber, model_names=model_names, limits=limits)
     return Starlette(
-        routes=[*operations.routes(), *huggingface.routes()],
-        middleware=[Middleware(RequestLogMiddleware, failure=_failure(), interruption=_interruption())],
+        routes=[*operations.routes(), *openai.routes(), *huggingface.routes()],
+        middleware=[Middleware(RequestLogMiddleware, failure=_failure, interruption=_interruption)],
         exception_handlers={HTTPException: _unroutable},
         lifespan=lifespan,
     )
@@ -52,14 +58,19 @@ async def _unroutable(request: Request, exc: Exception) -> Response:
     message = f"{request.method} {request.url.path}: {exc.detail}"
     if exc.headers and "Allow" in exc.headers:
         message += f"; allowed: {exc.headers['Allow']}"
-    return error_response(message, exc.status_code, dict(exc.headers or {}))
+    return _error(request.url.path, message, exc.status_code, dict(exc.headers or {}))
 
 
-def _failure() -> Response:
-    return error_response(
-        "the server failed; its log says more under the request id", 500, {"x-should-retry": "false"}
-    )
+async def _failure(scope: Scope, receive: Receive, send: Send) -> None:
+    message = "the server failed; its log says more under the request id"
+    await _error(scope["path"], message, 500, {"x-should-retry": "false"})(scope, receive, send)
 
 
-def _interruption() -> Response:
-    return error_response("the server is shutting down", 503)
+async def _interruption(scope: Scope, receive: Receive, send: Send) -> None:
+    await _error(scope["path"], "the server is shutting down", 503, {})(scope, receive, send)
+
+
+def _error(path: str, message: str, status: int, headers: dict[str, str]) -> Response:
+    """Return an error in the form of the dialect that a path belongs to."""
+    is_openai = any(path == own or path.startswith(f"{own}/") for own in OWN_PATHS)
+    return (plain_error_response if is_openai else error_response)(message, status, headers)

@@ -28,6 +28,8 @@ class RequestLimits:
     """What a request may ask of the server."""
 
     max_audio_bytes: int
+    openai_max_audio_bytes: int
+    """On OpenAI's paths; not more than `max_audio_bytes`."""
     max_audio_s: float
     max_concurrent_requests: int
     upload_idle_timeout_s: float
@@ -88,7 +90,7 @@ async def _receive(request: Request, limits: RequestLimits, file: BinaryIO) -> b
         else:
             file.write(part)
     if not n_bytes:
-        raise InvalidRequest("the body is empty; allowed: encoded audio, or JSON with base64 audio in 'inputs'")
+        raise InvalidRequest("the body is empty; allowed: one that holds audio")
     return is_json
 
 
@@ -102,5 +104,6 @@ def _check_length(n_bytes: int, *, is_json: bool, limits: RequestLimits) -> None
     if n_bytes > (json_limit if is_json else limits.max_audio_bytes):
         raise BodyTooLarge(
             f"the body has {n_bytes} bytes or more; "
-            f"allowed: {limits.max_audio_bytes} bytes, or {json_limit} bytes of JSON with base64"
+            f"allowed: {limits.max_audio_bytes} bytes, or {json_limit} bytes of JSON with base64",
+            n_bytes=n_bytes,
         )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from hf_asr_endpoint.errors import (
     AsrError,
     AudioTooLong,
@@ -32,9 +35,13 @@ _STATUS: dict[type[AsrError], int] = {
 }
 
 
-def status_of(error: AsrError) -> int:
-    """Return the HTTP status of an error: its own class's, or the nearest base's."""
-    return next((_STATUS[base] for base in type(error).__mro__ if base in _STATUS), 500)
+def status_of(error: AsrError, *, own: Mapping[type[AsrError], int] = MappingProxyType({})) -> int:
+    """Return the HTTP status of an error: its own class's, or the nearest base's.
+
+    own: where a dialect differs from the table.
+    """
+    table = {**_STATUS, **own}
+    return next((table[base] for base in type(error).__mro__ if base in table), 500)
 
 
 def headers_of(error: AsrError) -> dict[str, str]:

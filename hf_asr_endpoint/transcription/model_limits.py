@@ -14,14 +14,17 @@ def check_language_and_task(
     if not is_multilingual:
         if options.task != "transcribe":
             raise InvalidParameter(
-                f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'"
+                f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'",
+                parameter="task",
             )
         if options.language not in (None, "en"):
             raise InvalidParameter(
-                f"language is {options.language!r}, but the model is English-only; allowed: 'en'"
+                f"language is {options.language!r}, but the model is English-only; allowed: 'en'",
+                parameter="language",
             )
     elif options.language is not None and options.language not in tokenizer.language_tokens:
         raise InvalidParameter(
             f"language is {options.language!r}, which the model was not trained on; "
-            f"allowed: {', '.join(sorted(tokenizer.language_tokens))}"
+            f"allowed: {', '.join(sorted(tokenizer.language_tokens))}",
+            parameter="language",
         )

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from tests.fakes import FakeTranscriber
 
@@ -48,6 +49,7 @@ def make_limits(**changes: float) -> RequestLimits:
     """Return limits small enough for tests, some of them changed."""
     values = {
         "max_audio_bytes": 300_000,
+        "openai_max_audio_bytes": 200_000,
         "max_audio_s": 30.0,
         "max_concurrent_requests": 4,
         "upload_idle_timeout_s": 5.0,
@@ -60,7 +62,9 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(transcriber: Transcriber, **limits: float) -> str:
-            app = create_app(transcriber, model_names=MODEL_NAMES, limits=make_limits(**limits))
+            app = create_app(
+                transcriber, model_names=MODEL_NAMES, limits=make_limits(**limits), cue_limits=CueLimits()
+            )
             return stack.enter_context(serve_app(app))
 
         yield start

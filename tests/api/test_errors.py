@@ -4,12 +4,17 @@ import pytest
 
 from hf_asr_endpoint import errors
 from hf_asr_endpoint.api.errors import headers_of, status_of
-from hf_asr_endpoint.errors import AsrError, Overloaded
+from hf_asr_endpoint.api.openai.errors import STATUS
+from hf_asr_endpoint.errors import AsrError, BodyTooLarge, Overloaded
 
 STATUSES = {
     "AsrError": 500,
     "InvalidRequest": 400,
     "InvalidParameter": 422,
+    "UnknownParameter": 422,
+    "MissingParameter": 422,
+    "UnsupportedParameter": 422,
+    "UnsupportedValue": 422,
     "UnknownModel": 404,
     "BodyTooLarge": 413,
     "UploadTimeout": 408,
@@ -23,9 +28,14 @@ STATUSES = {
 }
 
 
+OPENAI_STATUSES = dict.fromkeys((name for name in STATUSES if STATUSES[name] in (415, 422)), 400)
+
+
 def make_error(name: str) -> AsrError:
     kind: type[AsrError] = getattr(errors, name)
-    return Overloaded("full", retry_after_s=3) if kind is Overloaded else kind("wrong")
+    if kind is Overloaded:
+        return Overloaded("full", retry_after_s=3)
+    return BodyTooLarge("large", n_bytes=9) if kind is BodyTooLarge else kind("wrong")
 
 
 def test_every_error_of_the_tree_is_listed() -> None:
@@ -38,6 +48,11 @@ def test_every_error_of_the_tree_is_listed() -> None:
 @pytest.mark.parametrize(("name", "status"), STATUSES.items())
 def test_each_error_has_its_status(name: str, status: int) -> None:
     assert status_of(make_error(name)) == status
+
+
+@pytest.mark.parametrize(("name", "status"), {**STATUSES, **OPENAI_STATUSES}.items())
+def test_openai_has_its_own_status_for_some(name: str, status: int) -> None:
+    assert status_of(make_error(name), own=STATUS) == status
 
 
 def test_overload_says_when_to_try_again() -> None:

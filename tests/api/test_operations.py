@@ -4,6 +4,7 @@ import requests
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.types import Health
 from tests.api.conftest import MODEL_NAMES, Serve, make_limits, serve_app
 from tests.fakes import FakeTranscriber
@@ -43,6 +44,6 @@ def test_info_has_no_model_while_loading(serve: Serve) -> None:
 
 def test_shutting_down_closes_the_transcriber() -> None:
     fake = FakeTranscriber()
-    with serve_app(create_app(fake, model_names=MODEL_NAMES, limits=make_limits())):
+    with serve_app(create_app(fake, model_names=MODEL_NAMES, limits=make_limits(), cue_limits=CueLimits())):
         assert not fake.is_closed
     assert fake.is_closed

@@ -76,7 +76,9 @@ def _encoded(audio: bytes, *, max_audio_bytes: int, pcm: PcmFormat | None = None
     if not audio:
         raise InvalidRequest(f"inputs is empty; allowed: {ALLOWED}")
     if len(audio) > max_audio_bytes:
-        raise BodyTooLarge(f"inputs holds {len(audio)} bytes of audio; allowed: {max_audio_bytes} bytes")
+        raise BodyTooLarge(
+            f"inputs holds {len(audio)} bytes of audio; allowed: {max_audio_bytes} bytes", n_bytes=len(audio)
+        )
     return EncodedAudio(file=io.BytesIO(audio), pcm=pcm)
 
 

@@ -1,0 +1,89 @@
+"""A form's texts to parameters: lists and objects in any of the ways in which clients write them into forms."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from hf_asr_endpoint.api.openai.schema import UNSUPPORTED
+from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedParameter
+
+LISTS = ("timestamp_granularities", "include", "keywords")
+COMMA_LISTS = ("timestamp_granularities", "include")
+OBJECTS = ("chunking_strategy",)
+
+_NAME = re.compile(r"([^\[\]]+)(?:\[([^\[\]]*)\])?")
+
+
+def collect_fields(texts: Iterable[tuple[str, str]], *, allowed: Collection[str]) -> dict[str, Any]:
+    """Return each parameter's value: a text, a list of texts, or an object. An empty text means an absent one.
+
+    Lists may be written as `name[]`, `name[0]` or `name`, repeated, as JSON, or with commas where no comma can
+    be part of an item; objects as JSON or as `name[key]`.
+    allowed: names without brackets. Raises UnknownParameter and InvalidParameter, for names given twice too.
+    """
+    values: dict[str, Any] = {}
+    for spelled, text in texts:
+        name, key = _split_name(spelled, allowed=allowed)
+        if not text.strip():
+            continue
+        if name in LISTS:
+            values.setdefault(name, []).extend(_items(name, text))
+        elif key is not None:
+            nested = values.setdefault(name, {})
+            if not isinstance(nested, dict) or key in nested:
+                raise _twice(name)
+            nested[key] = text
+        elif name in values:
+            raise _twice(name)
+        else:
+            values[name] = _parse_json(name, text) if name in OBJECTS and text.lstrip()[0] == "{" else text
+    return values
+
+
+def _split_name(spelled: str, *, allowed: Collection[str]) -> tuple[str, str | None]:
+    """Return the parameter's name, and the key inside it if it is an object's."""
+    match = _NAME.fullmatch(spelled)
+    name, key = match.groups() if match else (spelled, None)
+    if name in UNSUPPORTED:
+        raise UnsupportedParameter(
+            f"{name} is not supported here: {UNSUPPORTED[name]}; allowed: {', '.join(allowed)}", parameter=name
+        )
+    is_item = key is not None and name in LISTS and (key == "" or key.isdecimal())
+    is_key = key is not None and name in OBJECTS and key != ""
+    if name not in allowed or not (key is None or is_item or is_key):
+        close = difflib.get_close_matches(name, allowed, n=1)
+        hint = f"did you mean {close[0]!r}? " if close and close[0] != spelled else ""
+        raise UnknownParameter(
+            f"there is no parameter {spelled[:100]!r}; {hint}allowed: {', '.join(allowed)}",
+            parameter=spelled[:100],
+        )
+    return name, key if is_key else None
+
+
+def _items(name: str, text: str) -> list[Any]:
+    # A keyword may itself begin with a bracket, an item of the others cannot.
+    if text.lstrip().startswith("[" if name in COMMA_LISTS else '["'):
+        items = _parse_json(name, text)
+        assert isinstance(items, list)
+        return items
+    if name not in COMMA_LISTS:
+        return [text]
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _parse_json(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise InvalidParameter(
+            f"{name} is {text[:80]!r}, which begins like JSON but is not valid ({exc}); allowed: valid JSON",
+            parameter=name,
+        ) from exc
+
+
+def _twice(name: str) -> InvalidParameter:
+    return InvalidParameter(f"{name} is given twice; allowed: once", parameter=name)

@@ -1,0 +1,71 @@
+"""The form's fields with their types and ranges; each field's description is what is allowed there.
+
+Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. `seed` and
+`hotwords`, and `language` for translations, are extensions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+Granularity = Literal["word", "segment"]
+
+MIN_TEMPERATURE = 0.001  # Below it float16 logits overflow.
+MAX_SEED = 2**63 - 1
+MAX_PREFIX_PADDING_MS, MAX_SILENCE_MS = 15_000, 60_000
+
+TRANSLATION_PARAMETERS = ("file", "model", "prompt", "response_format", "temperature", "seed", "language")
+"""What a translation may have."""
+
+UNSUPPORTED = {
+    "known_speaker_names": "speakers are not told apart",
+    "known_speaker_references": "speakers are not told apart",
+    "languages": "one language can be given, as `language`, or is detected",
+}
+"""OpenAI's other parameters, and why they are refused."""
+
+UNSUPPORTED_FORMATS = {"diarized_json": "speakers are not told apart"}
+
+
+def _check_temperature(value: float) -> float:
+    if 0 < value < MIN_TEMPERATURE:
+        raise ValueError
+    return value
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ServerVad(_Model):
+    """`chunking_strategy` as an object; OpenAI's defaults."""
+
+    type: Literal["server_vad"]
+    prefix_padding_ms: int = Field(300, ge=0, le=MAX_PREFIX_PADDING_MS)
+    silence_duration_ms: int = Field(200, ge=0, le=MAX_SILENCE_MS)
+    threshold: float = Field(0.5, ge=0, le=1)
+
+
+class Parameters(_Model):
+    """All fields but `file` and `model`."""
+
+    language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
+    prompt: str | None = Field(None, description="a text")
+    response_format: ResponseFormat = Field("json", description="json, text, srt, verbose_json or vtt")
+    temperature: Annotated[float, AfterValidator(_check_temperature)] = Field(
+        0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
+    )
+    seed: int = Field(0, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}")
+    timestamp_granularities: tuple[Granularity, ...] = Field((), description="word, segment or both")
+    stream: bool = Field(False, description="true or false")
+    include: tuple[Literal["logprobs"], ...] = Field((), description="logprobs")
+    chunking_strategy: Literal["auto"] | ServerVad = Field(
+        "auto",
+        description='auto, or {"type": "server_vad"} with prefix_padding_ms (a whole number from 0 to '
+        f"{MAX_PREFIX_PADDING_MS}), silence_duration_ms (0 to {MAX_SILENCE_MS}) and threshold (0 to 1)",
+    )
+    hotwords: str | None = Field(None, description="a text")
+    keywords: tuple[str, ...] = Field((), description="texts")

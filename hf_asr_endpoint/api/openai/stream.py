@@ -1,0 +1,107 @@
+"""A transcription to OpenAI's events, as its segments come.
+
+`transcript.text.delta` for each segment, with `transcript.text.segment` behind it where segments are shown, and
+at the end `transcript.text.done`; or `{"error": …}` when the work fails on the way.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from hf_asr_endpoint.api.openai.errors import error_body, make_body
+from hf_asr_endpoint.api.openai.parameters import ParsedParameters
+from hf_asr_endpoint.api.openai.render import render_logprobs, render_words
+from hf_asr_endpoint.errors import AsrError
+from hf_asr_endpoint.types import Segment, Transcription
+from hf_asr_endpoint.units import TIME_PRECISION_S
+
+logger = logging.getLogger(__name__)
+
+
+class EventWriter:
+    """Makes one transcription's events. Its deltas, joined, are exactly the text of the last event."""
+
+    def __init__(self, parameters: ParsedParameters) -> None:
+        self._parameters = parameters
+        self._n_segments = 0
+        self._has_begun = False
+        self._held_back = ""  # space that belongs to the text only if more of it follows
+
+    def write(self, event: Segment | Transcription) -> Iterator[dict[str, Any]]:
+        """Yield what a segment, or at last the transcription, adds."""
+        if isinstance(event, Transcription):
+            yield self._done(event)
+            return
+        yield self._delta(event)
+        if self._parameters.response_format == "verbose_json":
+            yield self._segment(event)
+        self._n_segments += 1
+
+    def _delta(self, segment: Segment) -> dict[str, Any]:
+        text = self._held_back + segment.text
+        if not self._has_begun:
+            text = text.lstrip()
+        delta = text.rstrip()
+        self._held_back = text[len(delta) :]
+        self._has_begun = self._has_begun or bool(delta)
+        return {"type": "transcript.text.delta", "delta": delta, **self._logprobs(segment)}
+
+    def _segment(self, segment: Segment) -> dict[str, Any]:
+        """The schema demands a speaker; there is none to name. `words`, when asked for, are an extension."""
+        words = {"words": render_words(segment.words)} if self._parameters.shows_words else {}
+        return {
+            "type": "transcript.text.segment",
+            "id": f"seg_{self._n_segments}",
+            "start": segment.start,
+            "end": segment.end,
+            "text": segment.text,
+            "speaker": "",
+            **words,
+        }
+
+    def _done(self, transcription: Transcription) -> dict[str, Any]:
+        return {
+            "type": "transcript.text.done",
+            "text": transcription.text,
+            **self._logprobs(*transcription.segments),
+            "usage": token_usage(transcription),
+        }
+
+    def _logprobs(self, *segments: Segment) -> dict[str, Any]:
+        return {"logprobs": render_logprobs(segments)} if self._parameters.shows_logprobs else {}
+
+
+def token_usage(transcription: Transcription) -> dict[str, Any]:
+    """Return usage counted in tokens, as the last event has it.
+
+    Input: the encoder's positions that hold audio, 50 a second; a prompt is not counted. Output: the tokens of
+    all segments, timestamps included.
+    """
+    n_input = math.ceil(transcription.duration_s / TIME_PRECISION_S)
+    n_output = sum(len(segment.tokens) for segment in transcription.segments)
+    return {
+        "type": "tokens",
+        "input_tokens": n_input,
+        "input_token_details": {"text_tokens": 0, "audio_tokens": n_input},
+        "output_tokens": n_output,
+        "total_tokens": n_input + n_output,
+    }
+
+
+async def write_events(
+    events: AsyncIterator[Segment | Transcription], parameters: ParsedParameters, *, max_audio_bytes: int
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield the events of what a Transcriber yields. A failure is the last of them: a status has been sent."""
+    writer = EventWriter(parameters)
+    try:
+        async for event in events:
+            for document in writer.write(event):
+                yield document
+    except AsrError as exc:
+        yield error_body(exc, max_audio_bytes=max_audio_bytes)
+    except Exception:  # A bug: logged whole here, and the client is told without its details.
+        logger.exception("a stream failed")
+        yield make_body("the server failed; its log says more", kind="server_error")

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import pytest
+
+from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
+from hf_asr_endpoint.errors import (
+    InvalidParameter,
+    MissingParameter,
+    UnknownModel,
+    UnknownParameter,
+    UnsupportedValue,
+)
+from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, Task, TranscriptionOptions, VoiceActivityOptions
+
+NAMES = ("openai/whisper-base", "whisper-base")
+
+
+def parse(*texts: tuple[str, str], task: Task = "transcribe") -> ParsedParameters:
+    return parse_parameters([("model", "whisper-1"), *texts], task=task, model_names=NAMES)
+
+
+def test_the_defaults() -> None:
+    parsed = parse()
+    assert parsed == ParsedParameters(
+        options=TranscriptionOptions(),
+        response_format="json",
+        is_stream=False,
+        shows_segments=True,
+        shows_words=False,
+        shows_logprobs=False,
+    )
+    assert parse(task="translate").options == TranscriptionOptions(task="translate")
+
+
+@pytest.mark.parametrize("name", ["whisper-1", "openai/whisper-base", "whisper-base"])
+def test_each_name_of_the_model(name: str) -> None:
+    assert parse_parameters([("model", name)], task="transcribe", model_names=NAMES)
+
+
+@pytest.mark.parametrize("name", ["whisper-2", "openai/whisper-large-v3", "openai/whisper-1", "WHISPER-1"])
+def test_another_model_is_refused_naming_those_served(name: str) -> None:
+    with pytest.raises(UnknownModel, match="allowed: openai/whisper-base, whisper-base, whisper-1"):
+        parse_parameters([("model", name)], task="transcribe", model_names=NAMES)
+
+
+def test_a_missing_model_is_refused() -> None:
+    with pytest.raises(MissingParameter, match="model is missing") as refused:
+        parse_parameters([("model", "")], task="transcribe", model_names=NAMES)
+    assert refused.value.parameter == "model"
+
+
+@pytest.mark.parametrize("language", ["de", "German", "german", "DE"])
+def test_a_language_by_code_or_name(language: str) -> None:
+    assert parse(("language", language)).options.language == "de"
+    assert parse(("language", language), task="translate").options.language == "de"
+
+
+@pytest.mark.parametrize(
+    ("text", "temperatures"),
+    [("0", FALLBACK_TEMPERATURES), ("0.0", FALLBACK_TEMPERATURES), ("0.3", (0.3,)), ("1", (1.0,))],
+)
+def test_a_temperature_of_zero_is_the_ladder_and_another_stands_alone(
+    text: str, temperatures: tuple[float, ...]
+) -> None:
+    assert parse(("temperature", text)).options.decoding.temperatures == temperatures
+
+
+def test_prompt_seed_and_hotwords_reach_the_options() -> None:
+    options = parse(("prompt", "Dr. Müller"), ("seed", "7"), ("hotwords", "Kyiv, Lviv")).options
+    assert (options.prompt, options.decoding.seed, options.hotwords) == ("Dr. Müller", 7, "Kyiv, Lviv")
+    assert parse(("keywords[]", "Kyiv"), ("keywords[]", "Lviv")).options.hotwords == "Kyiv, Lviv"
+
+
+@pytest.mark.parametrize(
+    ("granularities", "segments", "words"),
+    [("segment", True, False), ("word", False, True), ("word,segment", True, True)],
+)
+def test_granularities(granularities: str, segments: bool, words: bool) -> None:
+    parsed = parse(("timestamp_granularities[]", granularities), ("response_format", "verbose_json"))
+    assert (parsed.shows_segments, parsed.shows_words) == (segments, words)
+    assert parsed.options.word_timestamps is words
+
+
+@pytest.mark.parametrize("response_format", ["srt", "vtt"])
+def test_subtitles_are_cut_at_the_words_times(response_format: str) -> None:
+    assert parse(("response_format", response_format)).options.word_timestamps
+
+
+@pytest.mark.parametrize(("text", "is_stream"), [("true", True), ("false", False), ("True", True)])
+def test_stream(text: str, is_stream: bool) -> None:
+    assert parse(("stream", text)).is_stream is is_stream
+
+
+def test_logprobs() -> None:
+    parsed = parse(("include[]", "logprobs"))
+    assert parsed.shows_logprobs
+    assert parsed.options.token_logprobs
+
+
+def test_voice_activity() -> None:
+    assert parse(("chunking_strategy", "auto")).options.voice_activity == VoiceActivityOptions()
+    assert parse(("chunking_strategy[type]", "server_vad")).options.voice_activity == VoiceActivityOptions(
+        threshold=0.5, min_silence_s=0.2, speech_pad_s=0.3
+    )
+    strategy = '{"type": "server_vad", "prefix_padding_ms": 100, "silence_duration_ms": 700, "threshold": 0.25}'
+    assert parse(("chunking_strategy", strategy)).options.voice_activity == VoiceActivityOptions(
+        threshold=0.25, min_silence_s=0.7, speech_pad_s=0.1
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("language", "klingon"),
+        ("response_format", "xml"),
+        ("temperature", "-0.1"),
+        ("temperature", "1.1"),
+        ("temperature", "0.0001"),
+        ("temperature", "nan"),
+        ("temperature", "hot"),
+        ("seed", "-1"),
+        ("seed", "1.5"),
+        ("timestamp_granularities", "syllable"),
+        ("include", "words"),
+        ("stream", "slowly"),
+        ("chunking_strategy", "vad"),
+        ("chunking_strategy", '{"type": "auto"}'),
+        ("chunking_strategy", '{"threshold": 0.5}'),
+        ("chunking_strategy", '{"type": "server_vad", "threshold": 2}'),
+        ("chunking_strategy", '{"type": "server_vad", "prefix_padding_ms": -1}'),
+        ("chunking_strategy", '{"type": "server_vad", "silence": 1}'),
+    ],
+)
+def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"^{name} is .*allowed: ") as refused:
+        parse((name, text))
+    assert refused.value.parameter == name
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([("timestamp_granularities", "word")], "response_format is json, which has no place for timestamp_gran"),
+        ([("include", "logprobs"), ("response_format", "text")], "is text, which has no place for logprobs"),
+        ([("include", "logprobs"), ("response_format", "verbose_json")], "no place for logprobs"),
+        ([("stream", "true"), ("response_format", "srt")], "is srt, which is never streamed"),
+        ([("stream", "true"), ("response_format", "vtt")], "is vtt, which is never streamed"),
+        ([("response_format", "diarized_json")], "'diarized_json' is not supported here: speakers"),
+    ],
+)
+def test_formats_that_do_not_go_with_the_rest_are_refused(texts: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(UnsupportedValue, match=message) as refused:
+        parse(*texts)
+    assert refused.value.parameter == "response_format"
+
+
+def test_hotwords_beside_keywords_are_refused() -> None:
+    with pytest.raises(InvalidParameter, match="mean the same"):
+        parse(("hotwords", "a"), ("keywords", "b"))
+
+
+@pytest.mark.parametrize(
+    "name", ["timestamp_granularities[]", "include", "stream", "chunking_strategy", "hotwords"]
+)
+def test_translations_have_fewer_parameters(name: str) -> None:
+    with pytest.raises(UnknownParameter, match="allowed: file, model, prompt, response_format, temperature"):
+        parse((name, "x"), task="translate")

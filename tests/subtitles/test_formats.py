@@ -1,0 +1,77 @@
+"""Subtitle files as the packages `srt` and `webvtt-py` read them."""
+
+from __future__ import annotations
+
+import html
+import io
+from datetime import timedelta
+
+import pytest
+import srt
+import webvtt
+
+from hf_asr_endpoint.subtitles.cues import Cue
+from hf_asr_endpoint.subtitles.formats import render_srt, render_vtt
+
+CUES = [
+    Cue(start=0.0, end=5.8, text="How are you?"),
+    Cue(start=5.8, end=6.0004, text="Two lines,\nGrüße & <i>音</i>"),
+    Cue(start=59.9996, end=60.0, text="12"),
+    Cue(start=3_661.25, end=3_725.5, text="A --> B"),
+    Cue(start=100 * 3600 + 1.001, end=123 * 3600.0, text="NOTE late"),
+]
+
+
+def test_srt() -> None:
+    assert render_srt(CUES[:2]) == (
+        "1\n00:00:00,000 --> 00:00:05,800\nHow are you?\n\n"
+        "2\n00:00:05,800 --> 00:00:06,000\nTwo lines,\nGrüße & <i>音</i>\n\n"
+    )
+
+
+def test_vtt_is_laid_out_as_whisper_1s() -> None:
+    assert render_vtt(CUES[:1]) == "WEBVTT\n\n00:00:00.000 --> 00:00:05.800\nHow are you?\n\n"
+
+
+def test_vtt_escapes() -> None:
+    assert "Grüße &amp; &lt;i&gt;音&lt;/i&gt;\n" in render_vtt(CUES)
+    assert "A --&gt; B\n" in render_vtt(CUES)
+
+
+@pytest.mark.parametrize("text", ["-->", "a --> b", "---->", "-- ->>"])
+def test_no_arrow_is_left_in_the_text(text: str) -> None:
+    cue = Cue(start=0.0, end=1.0, text=text)
+    assert render_srt([cue]).count("-->") == 1
+    assert render_vtt([cue]).count("-->") == 1
+
+
+def test_a_transcription_without_text() -> None:
+    assert render_srt([]) == ""
+    assert render_vtt([]) == "WEBVTT\n\n"
+
+
+def test_a_cue_without_length_is_shown_for_a_millisecond() -> None:
+    assert "00:00:01,000 --> 00:00:01,001" in render_srt([Cue(start=1.0, end=1.0, text="a")])
+
+
+def test_srt_is_read_back_alike() -> None:
+    read = list(srt.parse(render_srt(CUES), ignore_errors=False))
+    assert [cue.index for cue in read] == [1, 2, 3, 4, 5]
+    assert [cue.content for cue in read] == [cue.text.replace("-->", "->") for cue in CUES]
+    assert read[4].start == timedelta(hours=100, milliseconds=1_001)
+    for cue, back in zip(CUES, read, strict=True):
+        assert abs(back.start.total_seconds() - cue.start) <= 0.001
+        assert abs(back.end.total_seconds() - cue.end) <= 0.0015
+
+
+def test_vtt_is_read_back_alike() -> None:
+    read = webvtt.from_buffer(io.StringIO(render_vtt(CUES)))
+    assert [html.unescape(cue.raw_text) for cue in read] == [cue.text for cue in CUES]
+    for cue, back in zip(CUES, read, strict=True):
+        assert abs(_seconds(back.start) - cue.start) <= 0.001
+        assert abs(_seconds(back.end) - cue.end) <= 0.0015
+
+
+def _seconds(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
