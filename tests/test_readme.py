@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
+from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
 from hf_asr_endpoint.config import settings_table
 from tests.server import Server
 
@@ -60,7 +61,9 @@ def test_the_settings_are_those_of_the_code() -> None:
     assert table == settings_table()
 
 
-@pytest.mark.parametrize("key", [*Parameters.model_fields, *GenerationParameters.model_fields])
+@pytest.mark.parametrize(
+    "key", [*Parameters.model_fields, *GenerationParameters.model_fields, *TRANSCRIPTION_PARAMETERS]
+)
 def test_each_parameter_has_a_row(key: str) -> None:
     rows = [line for line in README.splitlines() if line.startswith("|")]
     assert any(f"`{key}`" in row.split("|")[1] for row in rows)
