@@ -54,6 +54,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
     from hf_asr_endpoint.transcription.routing import RoutingTranscriber
+    from hf_asr_endpoint.whisper.heap import trim_heap
     from hf_asr_endpoint.whisper.speech_model import load_speech_model
     from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 
@@ -74,7 +75,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     )
     report("the engine to warm up")
     batching.warm_up(n_slots=settings.slots)
-    _give_memory_back()
+    trim_heap()  # What loading needed for a while.
     logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
     return RoutingTranscriber(batching, load_reference=lambda: _load_reference(settings, directory))
 
@@ -90,12 +91,6 @@ def _prepare_process() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)  # Each further heap for threads keeps tens of MB for itself.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))
-
-
-def _give_memory_back() -> None:
-    """Return to the system what loading needed for a while; glibc would keep it."""
-    with contextlib.suppress(AttributeError, OSError):  # Another C library.
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _load_reference(settings: Settings, directory: Path) -> Transcriber:

@@ -19,6 +19,7 @@ from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
 from hf_asr_endpoint.whisper.encoder import Encoder
+from hf_asr_endpoint.whisper.heap import trim_heap
 from hf_asr_endpoint.whisper.kv_cache import CacheShape, KVCaches
 from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
 from hf_asr_endpoint.whisper.sampling import choose_tokens
@@ -27,6 +28,7 @@ from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 N_ROWS_OF_A_WINDOW = 1_500  # encoder positions in 30 s: what the encoder's layers are laid out for
 
+WINDOWS_BETWEEN_TRIMS = 8  # of the heap, and only when no slot is taken: minutes of audio, or many clips
 LENGTH_STEP = 50  # encoder positions, a second: for each new length kernels are made, which takes 10 ms
 
 
@@ -57,6 +59,7 @@ class WhisperSpeechModel:
         self._vocabulary = of_steps(checkpoint.model.proj_out.weight, None)
         self._batches = BatchBuilder(self._caches, device=self._device, dtype=self._dtype)
         self._rules = TokenRules(checkpoint)
+        self._n_windows = 0  # encoded since the heap was last trimmed
 
     @torch.inference_mode()
     def encode(self, windows: Mapping[int, Tensor]) -> None:
@@ -69,6 +72,7 @@ class WhisperSpeechModel:
             n_positions = LENGTH_STEP * -(-mel.shape[1] // (2 * LENGTH_STEP))
             features = self._encoder(_lengthen(mel, 2 * n_positions).to(self._device, self._dtype))
             self._cross.write(features, self._caches, self._caches.place(slot, n_positions))
+        self._n_windows += len(windows)
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
@@ -95,6 +99,9 @@ class WhisperSpeechModel:
     def free(self, slot: int) -> None:
         """Forget a slot's window."""
         self._caches.free(slot)
+        if not self._caches.cross_rows and self._n_windows >= WINDOWS_BETWEEN_TRIMS:
+            self._n_windows = 0
+            trim_heap()
 
     def _detect_languages(self, states: Mapping[int, DecodingState]) -> None:
         slots = sorted(states)
