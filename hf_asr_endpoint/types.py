@@ -39,6 +39,10 @@ class DecodingOptions:
     beam_temperature: float = 1.0
     """Divides the logits that beam search ranks by; sampling has `temperatures` instead."""
     early_stopping: bool | Literal["never"] = False
+    length_penalty: float = 1.0
+    """Finished beams are ranked by their log-probability over their length to this power."""
+    patience: float = 1.0
+    """The search looks for num_beams times so many finished beams, one at least; as in openai/whisper."""
     top_k: int | None = None
     top_p: float | None = None
     typical_p: float | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
+from hf_asr_endpoint.whisper.beam_search import BeamRules
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
 
 MOST_FOR_SKIPPED = 3  # attempts in which to look for skipped speech: it may have been no speech after all
@@ -47,6 +48,22 @@ def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPromp
         min_new_tokens=min(least, room),
         temperature=step.temperature,
         seed=options.seed,
+        beams=_beam_rules(options) if step.temperature == 0 and options.num_beams > 1 else None,
+    )
+
+
+def n_slots(options: DecodingOptions) -> int:
+    """Return how many slots a window needs: for beams, if it is ever decoded with them."""
+    return options.num_beams if 0.0 in options.temperatures else 1
+
+
+def _beam_rules(options: DecodingOptions) -> BeamRules:
+    return BeamRules(
+        num_beams=options.num_beams,
+        length_penalty=options.length_penalty,
+        early_stopping=options.early_stopping,
+        patience=options.patience,
+        temperature=options.beam_temperature,
     )
 
 

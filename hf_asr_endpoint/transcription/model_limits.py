@@ -1,9 +1,9 @@
-"""What a model can follow of the options."""
+"""What a model, in an engine of so many slots, can follow of the options."""
 
 from __future__ import annotations
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 
@@ -24,4 +24,13 @@ def check_language_and_task(
         raise InvalidParameter(
             f"language is {options.language!r}, which the model was not trained on; "
             f"allowed: {', '.join(sorted(tokenizer.language_tokens))}"
+        )
+
+
+def check_beams(options: DecodingOptions, *, n_slots: int) -> None:
+    """Raise InvalidParameter for more beams than there are slots to decode them in."""
+    if 0.0 in options.temperatures and options.num_beams > n_slots:
+        raise InvalidParameter(
+            f"num_beams is {options.num_beams}, but this server decodes {n_slots} at a time (its --slots); "
+            f"allowed: up to {n_slots}"
         )

@@ -88,13 +88,13 @@ def _attend(queries: Tensor, runs: Sequence[tuple[Rows, Tensor, Tensor | None]])
 
     queries: (n_sequences, n_tokens, n_heads, head_dim). runs: rows of the batch, with the caches' rows for
     them, shape = (2, n_rows, n_heads, length, head_dim). Neighbours in the caches are computed together;
-    picking single ones would copy them.
+    picking single ones would copy them. Beams that share a row are queries to the same keys.
     """
     n_sequences, n_tokens, n_heads, head_dim = queries.shape
-    by_head = queries.transpose(1, 2)  # (n_sequences, n_heads, n_tokens, head_dim)
-    attended = torch.empty_like(by_head, memory_format=torch.contiguous_format)
+    attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
     for rows, kv, mask in runs:
         keys, values = kv.flatten(1, 2)
-        found = attend_rows(by_head[rows].reshape(-1, n_tokens, head_dim), keys, values, mask)
-        attended[rows] = found.view(-1, n_heads, n_tokens, head_dim)
-    return attended.transpose(1, 2).reshape(n_sequences * n_tokens, n_heads * head_dim)
+        asked = queries[rows].reshape(kv.shape[1], -1, n_heads, head_dim).transpose(1, 2)
+        found = attend_rows(asked.reshape(-1, asked.shape[2], head_dim), keys, values, mask)
+        attended[rows] = found.view(asked.shape).transpose(1, 2).reshape(-1, n_tokens, n_heads, head_dim)
+    return attended.view(n_sequences * n_tokens, n_heads * head_dim)

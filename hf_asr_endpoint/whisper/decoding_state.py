@@ -6,7 +6,10 @@ Knows token ids only. Imports no torch, so that whoever schedules these need not
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from hf_asr_endpoint.whisper.beam_search import BeamRules, BeamSearch, Hypothesis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,17 +33,21 @@ class DecoderPrompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingRules:
-    """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`."""
+    """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`.
+
+    beams: search with them, at temperature 0.
+    """
 
     max_new_tokens: int
     min_new_tokens: int = 0
     temperature: float = 0.0
     seed: int = 0
+    beams: BeamRules | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class DecodingState:
-    """Tokens so far. The model alone changes it."""
+    """Tokens so far, in one slot. The model alone changes it."""
 
     prompt: DecoderPrompt
     rules: SamplingRules
@@ -55,6 +62,8 @@ class DecodingState:
     is_finished: bool = False
     is_cut_off: bool = False
     """Whether the end is only that of the rules' most tokens."""
+    search: BeamSearch | None = None
+    """The one that this is a beam of; it knows the beams in the order of their slots."""
     random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,3 +92,26 @@ class DecodingState:
             self.sampled.append(token)
         self.is_cut_off = token != eot and len(self.sampled) >= self.rules.max_new_tokens
         self.is_finished = token == eot or self.is_cut_off
+
+    def follow(self, beam: Hypothesis) -> None:
+        """Become a beam as it now is."""
+        self.sampled, self.logprobs = list(beam.tokens), list(beam.logprobs)
+
+    def conclude(self, best: Hypothesis) -> None:
+        """Take the search's result, as each of its beams does."""
+        self.follow(best)
+        self.is_finished = True
+        self.is_cut_off = len(self.logprobs) == len(self.sampled)  # There is no eot among them.
+
+
+def begin_rows(prompt: DecoderPrompt, rules: SamplingRules) -> list[DecodingState]:
+    """Return the states of a new attempt, each to be decoded in a slot of its own: beams, or a single one."""
+    if rules.beams is None:
+        return [DecodingState(prompt=prompt, rules=rules)]
+    search = BeamSearch(rules.beams, max_new_tokens=rules.max_new_tokens)
+    return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(rules.beams.num_beams)]
+
+
+def best_row(rows: Sequence[DecodingState]) -> DecodingState:
+    """Return the result of an attempt: of a search each row has it."""
+    return max(rows, key=lambda row: row.avg_logprob)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -49,6 +50,8 @@ class CrossRow:
 class KVCaches:
     """`self_kv` grows with the tokens; `cross_kv` is written once for a sequence, from its encoded window.
 
+    The slots of one sequence share their row of `cross_kv`.
+
     On the CPU memory is reserved, not touched: what no sequence has reached costs nothing. It reads as
     zeros, because a mask hides what lies behind a sequence's end by multiplying it with 0, and 0 × NaN is NaN.
     """
@@ -68,8 +71,12 @@ class KVCaches:
         """Where each slot's cross-attention is."""
 
     def place(self, slot: int, n_positions: int) -> CrossRow:
-        """Find room for a slot's cross-attention, low rows first, so that those in use lie together."""
-        self.cross_rows.pop(slot, None)
+        """Find room for a slot's cross-attention, low rows first, so that those in use lie together.
+
+        Slots that shared the one it had lose it.
+        """
+        before = self.cross_rows.get(slot)
+        self.cross_rows = {other: place for other, place in self.cross_rows.items() if place != before}
         length = self.shape.length_for(n_positions)
         taken = [(other.row * other.length, (other.row + 1) * other.length) for other in self.cross_rows.values()]
         place = next(
@@ -80,10 +87,23 @@ class KVCaches:
         self.cross_rows[slot] = place
         return place
 
+    def share(self, slot: int, others: Iterable[int]) -> None:
+        """Have other slots see the cross-attention of a slot."""
+        self.cross_rows |= dict.fromkeys(others, self.cross_rows[slot])
+
     def write_cross(self, place: CrossRow, layer: int, keys_and_values: Tensor) -> None:
         """Store a layer's cross-attention, shape = (place.length, 2 × n_heads × head_dim): keys, then values."""
         heads = keys_and_values.view(place.length, 2, self.shape.n_heads, self.shape.head_dim)
         self.cross_kv[layer][place.length][:, place.row].copy_(heads.permute(1, 2, 0, 3))
+
+    def copy_tokens(self, sources: Mapping[int, int], *, n_tokens: int) -> None:
+        """Have slots hold what other slots hold of self-attention, up to so many tokens.
+
+        sources: by the slots that are written to. They may change places.
+        """
+        to, origin = list(sources), list(sources.values())
+        for cache in self.self_kv:
+            cache[:, to, :, :n_tokens] = cache[:, origin, :, :n_tokens]
 
     def free(self, slot: int) -> None:
         """Forget a slot; when it was the last one, give back what long texts took."""

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.transcription.model_limits import check_language_and_task
-from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.transcription.model_limits import check_beams, check_language_and_task
+from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 
@@ -59,3 +59,13 @@ def test_what_it_cannot_follow_is_refused_by_name(
     with pytest.raises(InvalidParameter) as caught:
         check_language_and_task(tokenizer, options, is_multilingual=is_multilingual)
     assert str(caught.value).startswith(message)
+
+
+def test_as_many_beams_as_slots_are_let_through() -> None:
+    check_beams(DecodingOptions(num_beams=8), n_slots=8)
+    check_beams(DecodingOptions(num_beams=9, temperatures=(0.4,)), n_slots=8)
+
+
+def test_more_beams_than_slots_are_refused_with_both_numbers() -> None:
+    with pytest.raises(InvalidParameter, match=r"num_beams is 9, but .* 8 at a time .*; allowed: up to 8"):
+        check_beams(DecodingOptions(num_beams=9), n_slots=8)

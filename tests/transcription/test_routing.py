@@ -13,7 +13,7 @@ from tests.fakes import FakeTranscriber
 
 WAVEFORM = [np.zeros(800, np.float32)]
 PLAIN = TranscriptionOptions()
-BEAMS = TranscriptionOptions(decoding=DecodingOptions(num_beams=2))
+BEAMS = TranscriptionOptions(decoding=DecodingOptions(top_k=2))
 
 
 class Reference:
@@ -49,7 +49,7 @@ def routing(engine: FakeTranscriber, reference: Reference) -> RoutingTranscriber
         pytest.param(DecodingOptions(), True, id="defaults"),
         pytest.param(DecodingOptions(temperatures=(0.7,)), True, id="sampling"),
         pytest.param(DecodingOptions(max_new_tokens=3, min_length=2, logprob_threshold=None), True, id="limits"),
-        pytest.param(DecodingOptions(num_beams=2), False, id="num_beams"),
+        pytest.param(DecodingOptions(num_beams=2), True, id="num_beams"),
         pytest.param(DecodingOptions(use_cache=False), False, id="use_cache"),
         pytest.param(DecodingOptions(top_k=5), False, id="top_k"),
         pytest.param(DecodingOptions(top_p=0.5), False, id="top_p"),
