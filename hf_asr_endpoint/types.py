@@ -43,6 +43,8 @@ class DecodingOptions:
     """Finished beams are ranked by their log-probability over their length to this power."""
     patience: float = 1.0
     """The search looks for num_beams times so many finished beams, one at least; as in openai/whisper."""
+    best_of: int = 1
+    """Samples of each window at a temperature above 0; the one of the highest average log-probability is kept."""
     top_k: int | None = None
     top_p: float | None = None
     typical_p: float | None = None

@@ -27,10 +27,12 @@ def check_language_and_task(
         )
 
 
-def check_beams(options: DecodingOptions, *, n_slots: int) -> None:
-    """Raise InvalidParameter for more beams than there are slots to decode them in."""
-    if 0.0 in options.temperatures and options.num_beams > n_slots:
-        raise InvalidParameter(
-            f"num_beams is {options.num_beams}, but this server decodes {n_slots} at a time (its --slots); "
-            f"allowed: up to {n_slots}"
-        )
+def check_width(options: DecodingOptions, *, n_slots: int) -> None:
+    """Raise InvalidParameter for more beams or samples than there are slots to decode them in."""
+    used = {"num_beams": 0.0 in options.temperatures, "best_of": any(t > 0 for t in options.temperatures)}
+    for name, is_used in used.items():
+        if is_used and getattr(options, name) > n_slots:
+            raise InvalidParameter(
+                f"{name} is {getattr(options, name)}, but this server decodes {n_slots} at a time (its --slots); "
+                f"allowed: up to {n_slots}"
+            )

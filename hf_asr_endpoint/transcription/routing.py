@@ -62,6 +62,5 @@ class RoutingTranscriber:
 
 
 def engine_can(options: DecodingOptions) -> bool:
-    """Return whether the engine decodes so: sampling without filters."""
-    filters = (options.top_k, options.top_p, options.typical_p, options.epsilon_cutoff, options.eta_cutoff)
-    return options.use_cache and all(value is None for value in filters)
+    """Return whether the engine decodes so."""
+    return options.use_cache

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hf_asr_endpoint.whisper.beam_search import BeamRules, BeamSearch, Hypothesis
 
@@ -32,16 +32,32 @@ class DecoderPrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingFilters:
+    """Which tokens may be sampled. Names, meanings and order are transformers'; None is off."""
+
+    top_k: int | None = None
+    top_p: float | None = None
+    typical_p: float | None = None
+    epsilon_cutoff: float | None = None
+    eta_cutoff: float | None = None
+
+
+NO_FILTERS = SamplingFilters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingRules:
     """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`.
 
-    beams: search with them, at temperature 0.
+    n_samples: texts to choose from, at a temperature above 0. beams: search with them, at temperature 0.
     """
 
     max_new_tokens: int
     min_new_tokens: int = 0
     temperature: float = 0.0
     seed: int = 0
+    filters: SamplingFilters = NO_FILTERS
+    n_samples: int = 1
     beams: BeamRules | None = None
 
 
@@ -105,9 +121,14 @@ class DecodingState:
 
 
 def begin_rows(prompt: DecoderPrompt, rules: SamplingRules) -> list[DecodingState]:
-    """Return the states of a new attempt, each to be decoded in a slot of its own: beams, or a single one."""
+    """Return the states of a new attempt, each to be decoded in a slot of its own: beams, samples, or one alone.
+
+    The first sample is what it would be alone.
+    """
     if rules.beams is None:
-        return [DecodingState(prompt=prompt, rules=rules)]
+        seeds = random.Random(rules.seed)
+        others = [replace(rules, seed=seeds.getrandbits(64)) for _ in range(1, rules.n_samples)]
+        return [DecodingState(prompt=prompt, rules=own) for own in (rules, *others)]
     search = BeamSearch(rules.beams, max_new_tokens=rules.max_new_tokens)
     return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(rules.beams.num_beams)]
 

@@ -1,4 +1,4 @@
-"""Requests with beams through the Transcriber seam, on real weights."""
+"""Requests with beams or samples to choose from through the Transcriber seam, on real weights."""
 
 from __future__ import annotations
 
@@ -71,3 +71,22 @@ def test_more_beams_than_slots_are_refused_before_the_recording_is_read(transcri
     options = TranscriptionOptions(decoding=DecodingOptions(num_beams=N_SLOTS + 1))
     with pytest.raises(InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}, .* {N_SLOTS} at a time"):
         ask(transcriber, (waveform(), options))
+
+
+def test_the_best_of_samples_is_the_same_alone_and_beside_others(
+    transcriber: BatchingTranscriber, speech: Waveform
+) -> None:
+    def options(best_of: int, seed: int) -> TranscriptionOptions:
+        return TranscriptionOptions(
+            decoding=DecodingOptions(temperatures=(1.0,), best_of=best_of, seed=seed, top_k=50)
+        )
+
+    seeds = (1, 2, 3)
+    work = [([speech], options(best_of, seed)) for best_of in (1, 4) for seed in seeds]
+    alone = [ask(transcriber, one)[0] for one in work]
+    together = ask(transcriber, *work, ([speech], BEAMS), ([speech], GREEDY))
+    assert [result.text for result in together[: len(work)]] == [result.text for result in alone]
+    assert len({result.text for result in alone}) >= 3
+    best = [result.segments[0].window.avg_logprob for result in alone]
+    assert all(of_four >= of_one for of_one, of_four in zip(best[:3], best[3:], strict=True))
+    assert best[:3] != best[3:]

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.transcription.model_limits import check_beams, check_language_and_task
+from hf_asr_endpoint.transcription.model_limits import check_language_and_task, check_width
 from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
@@ -61,11 +62,13 @@ def test_what_it_cannot_follow_is_refused_by_name(
     assert str(caught.value).startswith(message)
 
 
-def test_as_many_beams_as_slots_are_let_through() -> None:
-    check_beams(DecodingOptions(num_beams=8), n_slots=8)
-    check_beams(DecodingOptions(num_beams=9, temperatures=(0.4,)), n_slots=8)
+def test_as_many_beams_and_samples_as_slots_are_let_through() -> None:
+    check_width(DecodingOptions(num_beams=8, best_of=8), n_slots=8)
+    check_width(DecodingOptions(num_beams=9, temperatures=(0.4,)), n_slots=8)
+    check_width(DecodingOptions(best_of=9, temperatures=(0.0,)), n_slots=8)
 
 
-def test_more_beams_than_slots_are_refused_with_both_numbers() -> None:
-    with pytest.raises(InvalidParameter, match=r"num_beams is 9, but .* 8 at a time .*; allowed: up to 8"):
-        check_beams(DecodingOptions(num_beams=9), n_slots=8)
+@pytest.mark.parametrize("name", ["num_beams", "best_of"])
+def test_more_beams_or_samples_than_slots_are_refused_with_both_numbers(name: str) -> None:
+    with pytest.raises(InvalidParameter, match=rf"{name} is 9, but .* 8 at a time .*; allowed: up to 8"):
+        check_width(replace(DecodingOptions(), **{name: 9}), n_slots=8)

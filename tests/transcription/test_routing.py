@@ -13,7 +13,7 @@ from tests.fakes import FakeTranscriber
 
 WAVEFORM = [np.zeros(800, np.float32)]
 PLAIN = TranscriptionOptions()
-BEAMS = TranscriptionOptions(decoding=DecodingOptions(top_k=2))
+BEAMS = TranscriptionOptions(decoding=DecodingOptions(use_cache=False))
 
 
 class Reference:
@@ -51,11 +51,11 @@ def routing(engine: FakeTranscriber, reference: Reference) -> RoutingTranscriber
         pytest.param(DecodingOptions(max_new_tokens=3, min_length=2, logprob_threshold=None), True, id="limits"),
         pytest.param(DecodingOptions(num_beams=2), True, id="num_beams"),
         pytest.param(DecodingOptions(use_cache=False), False, id="use_cache"),
-        pytest.param(DecodingOptions(top_k=5), False, id="top_k"),
-        pytest.param(DecodingOptions(top_p=0.5), False, id="top_p"),
-        pytest.param(DecodingOptions(typical_p=0.5), False, id="typical_p"),
-        pytest.param(DecodingOptions(epsilon_cutoff=0.1), False, id="epsilon_cutoff"),
-        pytest.param(DecodingOptions(eta_cutoff=0.1), False, id="eta_cutoff"),
+        pytest.param(DecodingOptions(top_k=5), True, id="top_k"),
+        pytest.param(DecodingOptions(top_p=0.5), True, id="top_p"),
+        pytest.param(DecodingOptions(typical_p=0.5), True, id="typical_p"),
+        pytest.param(DecodingOptions(epsilon_cutoff=0.1), True, id="epsilon_cutoff"),
+        pytest.param(DecodingOptions(eta_cutoff=0.1), True, id="eta_cutoff"),
     ],
 )
 def test_what_the_engine_can(options: DecodingOptions, expected: bool) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hf_asr_endpoint.transcription.fallback import Step, n_slots, sampling_rules
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.whisper.beam_search import BeamRules
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingRules
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingFilters, SamplingRules
 
 
 def rules_at(temperature: float, options: DecodingOptions) -> SamplingRules:
@@ -34,3 +34,16 @@ def test_beams_need_slots_where_they_are_ever_searched_with() -> None:
     assert n_slots(options) == 3
     assert n_slots(replace(options, temperatures=(0.4,))) == 1
     assert n_slots(replace(options, num_beams=1)) == 1
+
+
+def test_samples_are_chosen_from_above_temperature_0_only() -> None:
+    options = DecodingOptions(best_of=4)
+    assert [rules_at(temperature, options).n_samples for temperature in (0.0, 0.2)] == [1, 4]
+    assert n_slots(options) == 4
+    assert n_slots(replace(options, num_beams=7)) == 7
+    assert n_slots(replace(options, temperatures=(0.0,))) == 1
+
+
+def test_filters_are_handed_on() -> None:
+    filters = {"top_k": 5, "top_p": 0.5, "typical_p": 0.6, "epsilon_cutoff": 0.1, "eta_cutoff": 0.2}
+    assert rules_at(0.2, replace(DecodingOptions(), **filters)).filters == SamplingFilters(**filters)
