@@ -7,7 +7,6 @@ import ctypes
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.config import Settings
@@ -46,7 +45,6 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     # Imported here, because it takes seconds in which the server should already answer GET /health.
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-    from hf_asr_endpoint.transcription.routing import RoutingTranscriber
     from hf_asr_endpoint.whisper.speech_model import load_speech_model
     from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 
@@ -69,7 +67,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     batching.warm_up(n_slots=settings.slots)
     _give_memory_back()
     logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
-    return RoutingTranscriber(batching, load_reference=lambda: _load_reference(settings, directory))
+    return batching
 
 
 def _prepare_process() -> None:
@@ -89,14 +87,3 @@ def _give_memory_back() -> None:
     """Return to the system what loading needed for a while; glibc would keep it."""
     with contextlib.suppress(AttributeError, OSError):  # Another C library.
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _load_reference(settings: Settings, directory: Path) -> Transcriber:
-    from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
-    from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
-    from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
-
-    dtype = "float32" if settings.dtype == "auto" or settings.dtype == "int8" else settings.dtype
-    return ReferenceTranscriber(
-        load_checkpoint(directory, device=settings.device, dtype=dtype, model_class=LeanWhisper)
-    )

@@ -56,7 +56,8 @@ class DecodingOptions:
     """Tokens in a window, decoder prompt left out; wins over `max_length`."""
     min_length: int | None = None
     min_new_tokens: int | None = None
-    use_cache: bool = True
+    suppress_tokens: tuple[int, ...] | None = None
+    """Tokens that never come; None: those that the model's generation config lists."""
     seed: int = 0
     """Sampling begins from it, in every window, so that equal requests have equal answers."""
     compression_ratio_threshold: float | None = 2.4

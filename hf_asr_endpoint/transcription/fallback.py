@@ -51,6 +51,7 @@ def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPromp
         filters=_filters(options),
         n_samples=options.best_of if step.temperature > 0 else 1,
         beams=_beam_rules(options) if step.temperature == 0 and options.num_beams > 1 else None,
+        suppressed_tokens=options.suppress_tokens,
     )
 
 

@@ -36,3 +36,13 @@ def check_width(options: DecodingOptions, *, n_slots: int) -> None:
                 f"{name} is {getattr(options, name)}, but this server decodes {n_slots} at a time (its --slots); "
                 f"allowed: up to {n_slots}"
             )
+
+
+def check_suppressed_tokens(tokenizer: WhisperTokenizer, options: DecodingOptions) -> None:
+    """Raise InvalidParameter for what is no token, and for timestamps, by which text is cut into segments."""
+    for token in options.suppress_tokens or ():
+        if not 0 <= token < tokenizer.timestamp_begin:
+            raise InvalidParameter(
+                f"suppress_tokens has {token}; allowed: ids from 0 to {tokenizer.timestamp_begin - 1}, "
+                "which are all tokens but timestamps"
+            )

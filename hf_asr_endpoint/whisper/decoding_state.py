@@ -50,6 +50,7 @@ class SamplingRules:
     """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`.
 
     n_samples: texts to choose from, at a temperature above 0. beams: search with them, at temperature 0.
+    suppressed_tokens: in place of the checkpoint's own list, where it is not None.
     """
 
     max_new_tokens: int
@@ -59,6 +60,7 @@ class SamplingRules:
     filters: SamplingFilters = NO_FILTERS
     n_samples: int = 1
     beams: BeamRules | None = None
+    suppressed_tokens: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)

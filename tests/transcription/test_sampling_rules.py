@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from hf_asr_endpoint.transcription.fallback import Step, n_slots, sampling_rules
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.whisper.beam_search import BeamRules
@@ -47,3 +49,9 @@ def test_samples_are_chosen_from_above_temperature_0_only() -> None:
 def test_filters_are_handed_on() -> None:
     filters = {"top_k": 5, "top_p": 0.5, "typical_p": 0.6, "epsilon_cutoff": 0.1, "eta_cutoff": 0.2}
     assert rules_at(0.2, replace(DecodingOptions(), **filters)).filters == SamplingFilters(**filters)
+
+
+@pytest.mark.parametrize("tokens", [None, (), (5, 6)])
+def test_suppressed_tokens_are_handed_on(tokens: tuple[int, ...] | None) -> None:
+    options = DecodingOptions(suppress_tokens=tokens)
+    assert [rules_at(temperature, options).suppressed_tokens for temperature in (0.0, 0.2)] == [tokens] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 N_SLOTS = 8
 TOLERANCE = 1e-4
+N_TEXT_TOKENS = 50_256  # of an English-only vocabulary
 GREEDY = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,)))
 BEAMS = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,), num_beams=5))
 
@@ -90,3 +92,56 @@ def test_the_best_of_samples_is_the_same_alone_and_beside_others(
     best = [result.segments[0].window.avg_logprob for result in alone]
     assert all(of_four >= of_one for of_one, of_four in zip(best[:3], best[3:], strict=True))
     assert best[:3] != best[3:]
+
+
+SPOKEN = "ask not what your country can do for you"
+
+
+def plain(transcription: Transcription) -> str:
+    return transcription.text.lower().replace(",", "").replace(".", "")
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2), id="beams"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, early_stopping="never"), id="never early"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, patience=2.0), id="patience"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, beam_temperature=0.5), id="temperature"),
+        pytest.param(DecodingOptions(num_beams=N_SLOTS, best_of=N_SLOTS), id="all slots"),
+        pytest.param(DecodingOptions(temperatures=(0.8,), top_k=1), id="top_k 1 is greedy"),
+        pytest.param(DecodingOptions(temperatures=(0.8,), top_p=1e-6), id="top_p 0 is greedy"),
+        pytest.param(DecodingOptions(temperatures=(0.01,)), id="cold sampling"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), suppress_tokens=()), id="nothing suppressed"),
+    ],
+)
+def test_ways_to_decode_that_end_in_the_same_words(
+    transcriber: BatchingTranscriber, speech: Waveform, decoding: DecodingOptions
+) -> None:
+    (result,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
+    assert SPOKEN in plain(result)
+
+
+def test_a_high_temperature_changes_the_words(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+    decoding = DecodingOptions(temperatures=(3.0,), logprob_threshold=None, compression_ratio_threshold=None)
+    (result,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
+    assert SPOKEN not in plain(result)
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_suppressed_tokens_never_come(transcriber: BatchingTranscriber, speech: Waveform, num_beams: int) -> None:
+    """The words may still be spelt with other tokens."""
+    usual = DecodingOptions(temperatures=(0.0,), num_beams=num_beams)
+    (before,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=usual)))
+    spoken = {token for segment in before.segments for token in segment.tokens if token < N_TEXT_TOKENS}
+    suppressed = tuple(sorted(spoken))[::3]
+    options = replace(usual, suppress_tokens=suppressed)
+    (after,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=options)))
+    assert after.segments
+    assert not set(suppressed) & {token for segment in after.segments for token in segment.tokens}
+
+
+def test_tokens_that_cannot_be_suppressed_are_refused(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+    options = TranscriptionOptions(decoding=DecodingOptions(suppress_tokens=(99_999,)))
+    with pytest.raises(InvalidParameter, match="suppress_tokens has 99999"):
+        ask(transcriber, ([speech], options))
