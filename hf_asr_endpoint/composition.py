@@ -7,7 +7,6 @@ import ctypes
 import logging
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.config import Settings
@@ -53,7 +52,6 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     # Imported here, because it takes seconds in which the server should already answer GET /health.
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-    from hf_asr_endpoint.transcription.routing import RoutingTranscriber
     from hf_asr_endpoint.whisper.heap import trim_heap
     from hf_asr_endpoint.whisper.speech_model import load_speech_model
     from hf_asr_endpoint.whisper.weights.resolve import resolve_model
@@ -77,7 +75,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     batching.warm_up(n_slots=settings.slots)
     trim_heap()  # What loading needed for a while.
     logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
-    return RoutingTranscriber(batching, load_reference=lambda: _load_reference(settings, directory))
+    return batching
 
 
 def _prepare_process() -> None:
@@ -91,14 +89,3 @@ def _prepare_process() -> None:
         ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)  # Each further heap for threads keeps tens of MB for itself.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))
-
-
-def _load_reference(settings: Settings, directory: Path) -> Transcriber:
-    from hf_asr_endpoint.transcription.lean_whisper import LeanWhisper
-    from hf_asr_endpoint.transcription.reference import ReferenceTranscriber
-    from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
-
-    dtype = "float32" if settings.dtype == "auto" or settings.dtype == "int8" else settings.dtype
-    return ReferenceTranscriber(
-        load_checkpoint(directory, device=settings.device, dtype=dtype, model_class=LeanWhisper)
-    )

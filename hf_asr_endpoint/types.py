@@ -39,6 +39,12 @@ class DecodingOptions:
     beam_temperature: float = 1.0
     """Divides the logits that beam search ranks by; sampling has `temperatures` instead."""
     early_stopping: bool | Literal["never"] = False
+    length_penalty: float = 1.0
+    """Finished beams are ranked by their log-probability over their length to this power."""
+    patience: float = 1.0
+    """The search looks for num_beams times so many finished beams, one at least; as in openai/whisper."""
+    best_of: int = 1
+    """Samples of each window at a temperature above 0; the one of the highest average log-probability is kept."""
     top_k: int | None = None
     top_p: float | None = None
     typical_p: float | None = None
@@ -50,7 +56,8 @@ class DecodingOptions:
     """Tokens in a window, decoder prompt left out; wins over `max_length`."""
     min_length: int | None = None
     min_new_tokens: int | None = None
-    use_cache: bool = True
+    suppress_tokens: tuple[int, ...] | None = None
+    """Tokens that never come; None: those that the model's generation config lists."""
     seed: int = 0
     """Sampling begins from it, in every window, so that equal requests have equal answers."""
     compression_ratio_threshold: float | None = 2.4

@@ -12,6 +12,7 @@ from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.scheduler import Scheduler
 from hf_asr_endpoint.engine.sequence import Sequence, Stage, Status
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,11 @@ class Engine:
         self._end_of_thread: EngineUnavailable | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
+    @property
+    def n_slots(self) -> int:
+        """The most slots that a sequence may need."""
+        return self._scheduler.n_slots
+
     def start(self) -> None:
         """Begin to work. Called once."""
         self._thread.start()
@@ -47,7 +53,8 @@ class Engine:
         return self._end_of_thread
 
     def submit(self, sequence: Sequence) -> None:
-        """Hand over a sequence. Raises EngineUnavailable when the thread has ended."""
+        """Hand over a sequence of at most n_slots. Raises EngineUnavailable when the thread has ended."""
+        assert sequence.n_slots <= self.n_slots
         with self._changed:
             if self._end_of_thread is not None:
                 raise self._end_of_thread
@@ -108,13 +115,14 @@ class Engine:
         chosen = waiting[: self._windows_per_step]
         while len(chosen) < self._windows_per_step and (admitted := self._scheduler.admit()) is not None:
             chosen.append(admitted)
-        if self._succeeds(chosen, lambda: self._model.encode({_slot(s): s.attempt.window for s in chosen})):
+        windows = {slot: sequence.attempt.window for sequence in chosen for slot in sequence.slots}
+        if self._succeeds(chosen, lambda: self._model.encode(windows)):
             for sequence in chosen:
                 sequence.stage = Stage.PREFILL
 
     def _prefill(self) -> None:
         new = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.PREFILL]
-        if self._succeeds(new, lambda: self._model.prefill({_slot(s): s.state for s in new})):
+        if self._succeeds(new, lambda: self._model.prefill(_rows(new))):
             for sequence in new:
                 sequence.stage = Stage.DECODE
                 sequence.on_prefill(sequence.state)
@@ -122,13 +130,13 @@ class Engine:
 
     def _decode(self) -> None:
         batch = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.DECODE]
-        if self._succeeds(batch, lambda: self._model.decode_step({_slot(s): s.state for s in batch})):
+        if self._succeeds(batch, lambda: self._model.decode_step(_rows(batch))):
             self._conclude(batch)
 
     def _conclude(self, sequences: Many[Sequence]) -> None:
         """Begin the next attempt of those that have finished one, or end them."""
         for sequence in sequences:
-            if not sequence.state.is_finished:
+            if not all(row.is_finished for row in sequence.rows):
                 continue
             try:
                 attempt = sequence.on_attempt(sequence.state)
@@ -157,12 +165,12 @@ class Engine:
         return True
 
     def _end(self, sequence: Sequence, status: Status, error: Exception | None = None) -> None:
-        if sequence.slot is not None:
-            self._model.free(sequence.slot)
+        for slot in sequence.slots:
+            self._model.free(slot)
         self._scheduler.remove(sequence)
         sequence.end(status, error)
 
 
-def _slot(sequence: Sequence) -> int:
-    assert sequence.slot is not None
-    return sequence.slot
+def _rows(sequences: Many[Sequence]) -> dict[int, DecodingState]:
+    """Return what the model is to take further, by slot."""
+    return {slot: row for sequence in sequences for slot, row in sequence.running_rows.items()}

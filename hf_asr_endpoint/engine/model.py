@@ -12,11 +12,14 @@ class SpeechModel(Protocol):
     """Encodes windows into slots and chooses tokens for them. Called by one thread; may raise anything."""
 
     def encode(self, windows: Mapping[int, Any]) -> None:
-        """Encode windows, by slot, in place of what was there."""
+        """Encode windows, by slot, in place of what was there. Slots that are given the same one share it."""
         ...
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Decode the prompts of new states, by slot: language, no_speech_prob and the first token of each."""
+        """Decode the prompts of new states, by slot: language, no_speech_prob and the first token of each.
+
+        States that share a window have the same prompt. Those of a search come together, in all calls.
+        """
         ...
 
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:

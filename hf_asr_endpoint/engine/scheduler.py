@@ -1,8 +1,11 @@
-"""Who gets a slot and who advances. Pure: no threads, no clock, no model.
+"""Who gets slots and who advances. Pure: no threads, no clock, no model.
 
 Fairness is by request: a long file is many sequences, a short clip is one, and whoever waits with the
 fewest running goes first. While a short request is there, long ones keep a trickle, so that a step is
 quick and a clip is not slowed down by a file's other sequences.
+
+A sequence of several beams gets all its slots at once. When it is its turn and too few are free, nobody
+else is admitted until they are.
 """
 
 from __future__ import annotations
@@ -22,10 +25,11 @@ class Scheduler:
     """Sequences waiting by request, and sequences running by slot."""
 
     def __init__(self, *, n_slots: int) -> None:
+        self.n_slots = n_slots
         self._most_per_request = n_slots - max(1, n_slots // RESERVED_SHARE) if n_slots > 1 else 1
         self._free = list(range(n_slots))  # A heap: low slots first keeps the running ones together.
         self._waiting: dict[Request, deque[Sequence]] = {}  # In the order in which requests were last served.
-        self._running: dict[int, Sequence] = {}
+        self._running: dict[int, Sequence] = {}  # By their first slots.
 
     def __len__(self) -> int:
         return len(self._running) + sum(len(queue) for queue in self._waiting.values())
@@ -40,21 +44,23 @@ class Scheduler:
         self._waiting.setdefault(sequence.request, deque()).append(sequence)
 
     def admit(self) -> Sequence | None:
-        """Give the next waiting sequence a slot; None when nobody may have one now."""
+        """Give the next waiting sequence its slots; None when nobody may have any now."""
         counts = self._n_running()
-        candidates = [
-            request for request in self._waiting if counts[request] < self._most_running(request, counts)
-        ]
+        taken = self._n_taken()
+        candidates = [request for request in self._waiting if self._may_run_another(request, counts, taken)]
         if not self._free or not candidates:
             return None
-        request = min(candidates, key=lambda candidate: counts[candidate])  # The first among equals.
-        sequence = self._waiting[request].popleft()
+        request = min(candidates, key=lambda candidate: taken[candidate])  # The first among equals.
+        sequence = self._waiting[request][0]
+        if sequence.n_slots > len(self._free):
+            return None
+        self._waiting[request].popleft()
         queue = self._waiting.pop(request)
         if queue:
             self._waiting[request] = queue  # At the end: the others are served before it comes again.
-        sequence.slot = heapq.heappop(self._free)
+        sequence.slots = tuple(heapq.heappop(self._free) for _ in range(sequence.n_slots))
         sequence.status = Status.RUNNING
-        self._running[sequence.slot] = sequence
+        self._running[sequence.slots[0]] = sequence
         return sequence
 
     def batch(self) -> list[Sequence]:
@@ -70,9 +76,10 @@ class Scheduler:
 
     def remove(self, sequence: Sequence) -> None:
         """Take out a sequence, wherever it is."""
-        if sequence.slot is not None:
-            del self._running[sequence.slot]
-            heapq.heappush(self._free, sequence.slot)
+        if sequence.slots:
+            del self._running[sequence.slots[0]]
+            for slot in sequence.slots:
+                heapq.heappush(self._free, slot)
             return
         queue = self._waiting[sequence.request]
         queue.remove(sequence)
@@ -81,6 +88,23 @@ class Scheduler:
 
     def _n_running(self) -> Counter[Request]:
         return Counter(sequence.request for sequence in self._running.values())
+
+    def _n_taken(self) -> Counter[Request]:
+        """Return how many slots the requests have."""
+        taken: Counter[Request] = Counter()
+        for sequence in self._running.values():
+            taken[sequence.request] += sequence.n_slots
+        return taken
+
+    def _may_run_another(self, request: Request, counts: Counter[Request], taken: Counter[Request]) -> bool:
+        """Say whether a waiting request's next sequence may run, if there are slots for it.
+
+        counts, taken: running sequences and slots by request.
+        """
+        if not counts[request]:
+            return True
+        n_slots = taken[request] + self._waiting[request][0].n_slots
+        return counts[request] < self._most_running(request, counts) and n_slots <= self._most_per_request
 
     def _most_running(self, request: Request, counts: Counter[Request]) -> int:
         """Return how many sequences of a request may run now. counts: running ones by request."""

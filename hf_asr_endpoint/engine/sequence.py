@@ -7,7 +7,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding_state import (
+    DecoderPrompt,
+    DecodingState,
+    SamplingRules,
+    begin_rows,
+    best_row,
+)
 
 
 class Status(enum.Enum):
@@ -57,6 +63,7 @@ class Request:
 class Sequence:
     """What is to be decoded and who wants to know. Once submitted, only the engine changes it.
 
+    n_slots: how many it needs, for beams as many as there are in any of its attempts.
     The callbacks are called by the engine's thread and must not block.
     on_attempt: given an attempt's result, returns the next attempt, or None when the result will do.
     on_end: told once, when the status is FINISHED, CANCELLED or FAILED.
@@ -68,10 +75,12 @@ class Sequence:
     on_attempt: Callable[[DecodingState], Attempt | None]
     on_end: Callable[[Sequence], None]
     on_prefill: Callable[[DecodingState], None] = lambda state: None
+    n_slots: int = 1
     status: Status = Status.WAITING
-    slot: int | None = None
-    state: DecodingState = field(init=False)
-    """Of the attempt under way, or of the last one."""
+    slots: tuple[int, ...] = ()
+    """While it is running, in ascending order."""
+    rows: list[DecodingState] = field(init=False)
+    """Of the attempt under way, or of the last one: in its first slot, its second …"""
     stage: Stage = field(init=False)
     error: Exception | None = None
     """Why the status is FAILED."""
@@ -79,12 +88,28 @@ class Sequence:
     def __post_init__(self) -> None:
         self.begin(self.attempt)
 
+    @property
+    def slot(self) -> int | None:
+        """The first of its slots."""
+        return self.slots[0] if self.slots else None
+
+    @property
+    def state(self) -> DecodingState:
+        """The attempt's result, as far as it is known."""
+        return self.rows[0] if len(self.rows) == 1 else best_row(self.rows)
+
+    @property
+    def running_rows(self) -> dict[int, DecodingState]:
+        """What is not finished, by slot."""
+        return {slot: row for slot, row in zip(self.slots, self.rows, strict=False) if not row.is_finished}
+
     def begin(self, attempt: Attempt) -> None:
-        """Start over with another attempt, in the same slot."""
+        """Start over with another attempt, in the same slots."""
         self.attempt = attempt
-        self.state = DecodingState(prompt=attempt.prompt, rules=attempt.rules)
+        self.rows = begin_rows(attempt.prompt, attempt.rules)
+        assert len(self.rows) <= self.n_slots
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
 
     def end(self, status: Status, error: Exception | None = None) -> None:
-        self.status, self.error, self.slot = status, error, None
+        self.status, self.error, self.slots = status, error, ()
         self.on_end(self)

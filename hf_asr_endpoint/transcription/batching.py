@@ -12,7 +12,11 @@ from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
 from hf_asr_endpoint.transcription.long_form import LongForm
-from hf_asr_endpoint.transcription.model_limits import check_language_and_task
+from hf_asr_endpoint.transcription.model_limits import (
+    check_language_and_task,
+    check_suppressed_tokens,
+    check_width,
+)
 from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, iterate_in_thread
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
@@ -66,6 +70,8 @@ class BatchingTranscriber:
         self, waveform: Iterable[Waveform], options: TranscriptionOptions
     ) -> AsyncGenerator[Segment | Transcription]:
         check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
+        check_width(options.decoding, n_slots=self._engine.n_slots)
+        check_suppressed_tokens(self._tokenizer, options.decoding)
         request = Request()
         stop = Stop(self._closed, on_cancel=request.cancel)
         work = iterate_in_thread(self._threads, lambda: self._transcribe(waveform, options, request, stop), stop)

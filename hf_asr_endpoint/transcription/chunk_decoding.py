@@ -10,7 +10,7 @@ from collections.abc import Sequence as Many
 
 from hf_asr_endpoint.audio.chunking import Chunk
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
-from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder, sampling_rules
+from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder, n_slots, sampling_rules
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
@@ -85,6 +85,7 @@ class ChunkDecoding:
             on_attempt=on_attempt,
             on_prefill=on_prefill,
             on_end=on_end,
+            n_slots=n_slots(decoding),
         )
 
     def take(self) -> list[Segment]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.beam_search import BeamRules
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingFilters, SamplingRules
 
 MOST_FOR_SKIPPED = 3  # attempts in which to look for skipped speech: it may have been no speech after all
 DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
@@ -47,6 +48,38 @@ def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPromp
         min_new_tokens=min(least, room),
         temperature=step.temperature,
         seed=options.seed,
+        filters=_filters(options),
+        n_samples=options.best_of if step.temperature > 0 else 1,
+        beams=_beam_rules(options) if step.temperature == 0 and options.num_beams > 1 else None,
+        suppressed_tokens=options.suppress_tokens,
+    )
+
+
+def n_slots(options: DecodingOptions) -> int:
+    """Return how many slots a window needs: for beams or samples, where it may be decoded with them."""
+    return max(
+        options.num_beams if 0.0 in options.temperatures else 1,
+        options.best_of if any(temperature > 0 for temperature in options.temperatures) else 1,
+    )
+
+
+def _filters(options: DecodingOptions) -> SamplingFilters:
+    return SamplingFilters(
+        top_k=options.top_k,
+        top_p=options.top_p,
+        typical_p=options.typical_p,
+        epsilon_cutoff=options.epsilon_cutoff,
+        eta_cutoff=options.eta_cutoff,
+    )
+
+
+def _beam_rules(options: DecodingOptions) -> BeamRules:
+    return BeamRules(
+        num_beams=options.num_beams,
+        length_penalty=options.length_penalty,
+        early_stopping=options.early_stopping,
+        patience=options.patience,
+        temperature=options.beam_temperature,
     )
 
 

@@ -1,9 +1,9 @@
-"""What a model can follow of the options."""
+"""What a model, in an engine of so many slots, can follow of the options."""
 
 from __future__ import annotations
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 
@@ -28,3 +28,24 @@ def check_language_and_task(
             f"allowed: {', '.join(sorted(tokenizer.language_tokens))}",
             parameter="language",
         )
+
+
+def check_width(options: DecodingOptions, *, n_slots: int) -> None:
+    """Raise InvalidParameter for more beams or samples than there are slots to decode them in."""
+    used = {"num_beams": 0.0 in options.temperatures, "best_of": any(t > 0 for t in options.temperatures)}
+    for name, is_used in used.items():
+        if is_used and getattr(options, name) > n_slots:
+            raise InvalidParameter(
+                f"{name} is {getattr(options, name)}, but this server decodes {n_slots} at a time (its --slots); "
+                f"allowed: up to {n_slots}"
+            )
+
+
+def check_suppressed_tokens(tokenizer: WhisperTokenizer, options: DecodingOptions) -> None:
+    """Raise InvalidParameter for what is no token, and for timestamps, by which text is cut into segments."""
+    for token in options.suppress_tokens or ():
+        if not 0 <= token < tokenizer.timestamp_begin:
+            raise InvalidParameter(
+                f"suppress_tokens has {token}; allowed: ids from 0 to {tokenizer.timestamp_begin - 1}, "
+                "which are all tokens but timestamps"
+            )

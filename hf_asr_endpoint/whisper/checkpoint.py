@@ -48,7 +48,6 @@ def load_checkpoint(
     *,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    model_class: type[WhisperForConditionalGeneration] = WhisperForConditionalGeneration,
 ) -> WhisperCheckpoint:
     """Load `directory` onto `device`.
 
@@ -60,7 +59,7 @@ def load_checkpoint(
     transformers.utils.logging.disable_progress_bar()
     torch_device = _choose_device(device)
     try:
-        model = _load_model(model_class, directory, device=torch_device, dtype=_choose_dtype(dtype, torch_device))
+        model = _load_model(directory, device=torch_device, dtype=_choose_dtype(dtype, torch_device))
         tokenizer = WhisperTokenizer.from_directory(directory)
         _check_tokenizer(tokenizer, model)
     except Exception as exc:  # A damaged file fails in any of five libraries, each with errors of its own.
@@ -74,13 +73,12 @@ def load_checkpoint(
 
 
 def _load_model(
-    model_class: type[WhisperForConditionalGeneration],
     directory: Path,
     *,
     device: torch.device,
     dtype: torch.dtype,
 ) -> WhisperForConditionalGeneration:
-    pair: Any = model_class.from_pretrained(
+    pair: Any = WhisperForConditionalGeneration.from_pretrained(
         directory, dtype=dtype, device_map=device, local_files_only=True, output_loading_info=True
     )
     model: WhisperForConditionalGeneration = pair[0]

@@ -91,13 +91,13 @@ def _attend(queries: Tensor, runs: Sequence[tuple[Run, Tensor, Tensor]]) -> Tens
 
     queries: (n_sequences, n_tokens, n_heads, head_dim). runs: each with the caches' keys and values for its
     rows, shape = (n_rows, n_heads, length, head_dim). Neighbours in the caches are computed together; picking
-    single ones would copy them.
+    single ones would copy them. Beams that share a row are queries to the same keys.
     """
     n_sequences, n_tokens, n_heads, head_dim = queries.shape
-    by_head = queries.transpose(1, 2)  # (n_sequences, n_heads, n_tokens, head_dim)
-    attended = torch.empty_like(by_head, memory_format=torch.contiguous_format)
+    attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
     for run, keys, values in runs:
-        rows = by_head[run.rows].reshape(-1, n_tokens, head_dim)
+        asked = queries[run.rows].reshape(len(keys), -1, n_heads, head_dim).transpose(1, 2)
+        rows = asked.reshape(-1, asked.shape[2], head_dim)
         found = attend_rows(rows, keys.flatten(0, 1), values.flatten(0, 1), run.mask)
-        attended[run.rows] = found.view(-1, n_heads, n_tokens, head_dim)
-    return attended.transpose(1, 2).reshape(n_sequences * n_tokens, n_heads * head_dim)
+        attended[run.rows] = found.view(asked.shape).transpose(1, 2).reshape(-1, n_tokens, n_heads, head_dim)
+    return attended.view(n_sequences * n_tokens, n_heads * head_dim)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.kv_cache import KVCaches
+from hf_asr_endpoint.whisper.kv_cache import CrossRow, KVCaches
 
 FAR_APART = 1 << 20  # more than there are slots: rows of different lengths are no neighbours
 
@@ -20,8 +21,8 @@ Rows = slice | list[int]
 class Run:
     """Rows of the batch whose rows in a cache are neighbours.
 
-    cached: their rows in the cache. length: how far the cache reaches. mask: added to the scores, shape =
-    (n_rows × n_heads, 1 or n_tokens, length).
+    cached: their rows in the cache; equally many rows of the batch share each. length: how far the cache
+    reaches. mask: added to the scores, shape = (n_rows × n_heads, 1 or n_tokens, length).
     """
 
     rows: Rows
@@ -80,12 +81,15 @@ class BatchBuilder:
             yield Run(rows=slice(begin, end), cached=in_cache, length=room, mask=hidden)
 
     def _cross_runs(self, slots: Sequence[int]) -> Iterator[Run]:
-        placed = sorted((self._caches.cross_rows[slot], row) for row, slot in enumerate(slots))
-        keys = [place.length * FAR_APART + place.row for place, _ in placed]
+        rows_at: dict[CrossRow, list[int]] = defaultdict(list)
+        for row, slot in enumerate(slots):
+            rows_at[self._caches.cross_rows[slot]].append(row)
+        places = sorted(rows_at)
+        keys = [(place.length * FAR_APART + len(rows_at[place])) * FAR_APART + place.row for place in places]
         for begin, end in _neighbours(keys):
-            rows = [row for _, row in placed[begin:end]]
+            rows = [row for place in places[begin:end] for row in rows_at[place]]
             in_order = rows == list(range(rows[0], rows[-1] + 1))
-            place = placed[begin][0]
+            place = places[begin]
             in_cache = slice(place.row, place.row + end - begin)
             n_heads = self._caches.shape.n_heads
             mask = self._caches.cross_masks[place.length]

@@ -6,7 +6,10 @@ Knows token ids only. Imports no torch, so that whoever schedules these need not
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from hf_asr_endpoint.whisper.beam_search import BeamRules, BeamSearch, Hypothesis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +32,40 @@ class DecoderPrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingFilters:
+    """Which tokens may be sampled. Names, meanings and order are transformers'; None is off."""
+
+    top_k: int | None = None
+    top_p: float | None = None
+    typical_p: float | None = None
+    epsilon_cutoff: float | None = None
+    eta_cutoff: float | None = None
+
+
+NO_FILTERS = SamplingFilters()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingRules:
-    """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`."""
+    """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`.
+
+    n_samples: texts to choose from, at a temperature above 0. beams: search with them, at temperature 0.
+    suppressed_tokens: in place of the checkpoint's own list, where it is not None.
+    """
 
     max_new_tokens: int
     min_new_tokens: int = 0
     temperature: float = 0.0
     seed: int = 0
+    filters: SamplingFilters = NO_FILTERS
+    n_samples: int = 1
+    beams: BeamRules | None = None
+    suppressed_tokens: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class DecodingState:
-    """Tokens so far. The model alone changes it."""
+    """Tokens so far, in one slot. The model alone changes it."""
 
     prompt: DecoderPrompt
     rules: SamplingRules
@@ -55,6 +80,8 @@ class DecodingState:
     is_finished: bool = False
     is_cut_off: bool = False
     """Whether the end is only that of the rules' most tokens."""
+    search: BeamSearch | None = None
+    """The one that this is a beam of; it knows the beams in the order of their slots."""
     random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,3 +110,31 @@ class DecodingState:
             self.sampled.append(token)
         self.is_cut_off = token != eot and len(self.sampled) >= self.rules.max_new_tokens
         self.is_finished = token == eot or self.is_cut_off
+
+    def follow(self, beam: Hypothesis) -> None:
+        """Become a beam as it now is."""
+        self.sampled, self.logprobs = list(beam.tokens), list(beam.logprobs)
+
+    def conclude(self, best: Hypothesis) -> None:
+        """Take the search's result, as each of its beams does."""
+        self.follow(best)
+        self.is_finished = True
+        self.is_cut_off = len(self.logprobs) == len(self.sampled)  # There is no eot among them.
+
+
+def begin_rows(prompt: DecoderPrompt, rules: SamplingRules) -> list[DecodingState]:
+    """Return the states of a new attempt, each to be decoded in a slot of its own: beams, samples, or one alone.
+
+    The first sample is what it would be alone.
+    """
+    if rules.beams is None:
+        seeds = random.Random(rules.seed)
+        others = [replace(rules, seed=seeds.getrandbits(64)) for _ in range(1, rules.n_samples)]
+        return [DecodingState(prompt=prompt, rules=own) for own in (rules, *others)]
+    search = BeamSearch(rules.beams, max_new_tokens=rules.max_new_tokens)
+    return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(rules.beams.num_beams)]
+
+
+def best_row(rows: Sequence[DecodingState]) -> DecodingState:
+    """Return the result of an attempt: of a search each row has it."""
+    return max(rows, key=lambda row: row.avg_logprob)

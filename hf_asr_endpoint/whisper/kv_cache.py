@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -61,6 +62,8 @@ class CrossKV:
 class KVCaches:
     """`self_kv` grows with the tokens; `cross_kv` is written once for a sequence, from its encoded window.
 
+    The slots of one sequence share their row of `cross_kv`.
+
     On the CPU memory is reserved, not touched: what no sequence has reached costs nothing. It reads as
     zeros, because a mask hides what lies behind a sequence's end by multiplying it with 0, and 0 × NaN is NaN.
     """
@@ -82,8 +85,12 @@ class KVCaches:
         """Where each slot's cross-attention is."""
 
     def place(self, slot: int, n_positions: int) -> CrossRow:
-        """Find room for a slot's cross-attention, low rows first, so that those in use lie together."""
-        self.cross_rows.pop(slot, None)
+        """Find room for a slot's cross-attention, low rows first, so that those in use lie together.
+
+        Slots that shared the one it had lose it.
+        """
+        before = self.cross_rows.get(slot)
+        self.cross_rows = {other: place for other, place in self.cross_rows.items() if place != before}
         length = self.shape.length_for(n_positions)
         taken = [(other.row * other.length, (other.row + 1) * other.length) for other in self.cross_rows.values()]
         place = next(
@@ -95,6 +102,10 @@ class KVCaches:
         mask = self.cross_masks[length].view(-1, self.shape.n_heads, length)[place.row]
         mask[:, :n_positions], mask[:, n_positions:] = 0.0, -torch.inf
         return place
+
+    def share(self, slot: int, others: Iterable[int]) -> None:
+        """Have other slots see the cross-attention of a slot."""
+        self.cross_rows |= dict.fromkeys(others, self.cross_rows[slot])
 
     def write_cross(self, place: CrossRow, layer: int, keys_and_values: Tensor) -> None:
         """Store a layer's cross-attention, shape = (n_positions, 2 × n_heads × head_dim): keys, then values.
@@ -109,10 +120,18 @@ class KVCaches:
         cached.keys[place.row, :, n_positions:] = 0
         cached.values[place.row, :, :, n_positions:] = 0
 
+    def copy_tokens(self, sources: Mapping[int, int], *, n_tokens: int) -> None:
+        """Have slots hold what other slots hold of self-attention, up to so many tokens.
+
+        sources: by the slots that are written to. They may change places.
+        """
+        to, origin = list(sources), list(sources.values())
+        for cache in self.self_kv:
+            cache[:, to, :, :n_tokens] = cache[:, origin, :, :n_tokens]
+
     def free(self, slot: int) -> None:
         """Forget a slot; when it was the last one, give back what long texts took."""
-        if self.cross_rows.pop(slot, None) is None:
-            return
+        self.cross_rows.pop(slot, None)
         if not self.cross_rows and self.self_kv[0].shape[3] > GROWTH:
             self.self_kv = [self._zeros(self.shape.n_slots, GROWTH) for _ in self.self_kv]
             return

@@ -23,13 +23,24 @@ class LogitFilter(Protocol):
 
 
 class SuppressTokens:
-    """Tokens that never come: what is not spoken, and special tokens."""
+    """Tokens that never come: what is not spoken, and special tokens, unless a row has a list of its own."""
 
-    def __init__(self, tokens: Sequence[int], device: torch.device) -> None:
-        self._tokens = torch.tensor(tokens, dtype=torch.int64, device=device)
+    def __init__(self, tokens: Sequence[int], device: torch.device, *, always: Sequence[int] = ()) -> None:
+        """always: tokens that do not come whatever a row's list says."""
+        self._always = tuple(always)
+        self._device = device
+        self._tokens = self._tensor(tokens)
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
-        logits.index_fill_(1, self._tokens, -torch.inf)
+        lists = [state.rules.suppressed_tokens for state in states]
+        if all(own is None for own in lists):
+            logits.index_fill_(1, self._tokens, -torch.inf)
+            return
+        for row, own in enumerate(lists):
+            logits[row].index_fill_(0, self._tokens if own is None else self._tensor(own), -torch.inf)
+
+    def _tensor(self, tokens: Sequence[int]) -> Tensor:
+        return torch.tensor([*tokens, *self._always], dtype=torch.int64, device=self._device)
 
 
 class SuppressAtBegin:

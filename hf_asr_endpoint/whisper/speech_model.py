@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -20,9 +20,10 @@ from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
 from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.heap import trim_heap
-from hf_asr_endpoint.whisper.kv_cache import CacheShape, KVCaches
+from hf_asr_endpoint.whisper.kv_cache import CacheShape, CrossRow, KVCaches
 from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
 from hf_asr_endpoint.whisper.sampling import choose_tokens
+from hf_asr_endpoint.whisper.search_step import SearchStep
 from hf_asr_endpoint.whisper.token_rules import TokenRules
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
@@ -66,22 +67,40 @@ class WhisperSpeechModel:
         """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES.
 
         One of fewer frames ends in silence, of which more is added up to a multiple of LENGTH_STEP positions.
+        Slots that are given the same one share it.
         """
         use_all_cores()
+        sharing: dict[int, list[int]] = defaultdict(list)
         for slot, mel in windows.items():
+            sharing[id(mel)].append(slot)
+        for slots in sharing.values():
+            mel = windows[slots[0]]
             n_positions = LENGTH_STEP * -(-mel.shape[1] // (2 * LENGTH_STEP))
+            place = self._caches.place(slots[0], n_positions)
+            self._caches.share(slots[0], slots[1:])
             features = self._encoder(_lengthen(mel, 2 * n_positions).to(self._device, self._dtype))
-            self._cross.write(features, self._caches, self._caches.place(slot, n_positions))
-        self._n_windows += len(windows)
+            self._cross.write(features, self._caches, place)
+        self._n_windows += len(sharing)
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed the prompts of newly begun states, by slot; detect languages; sample each one's first token."""
-        asking = {slot: state for slot, state in states.items() if state.prompt.after_language is not None}
+        """Feed the prompts of newly begun states, by slot; detect languages; sample each one's first token.
+
+        Of those that share a window, one is fed, and the others copy it.
+        """
+        leaders = self._leaders(states)
+        fed = {slot: states[slot] for slot in leaders.values()}
+        asking = {slot: state for slot, state in fed.items() if state.prompt.after_language is not None}
         for slots in _by_length(asking):
-            self._detect_languages({slot: states[slot] for slot in slots})
-        for slots in _by_length(states):
-            self._feed_prompts({slot: states[slot] for slot in slots})
+            self._detect_languages({slot: fed[slot] for slot in slots})
+        for slots in _by_length(fed):
+            logits = self._feed_prompts({slot: fed[slot] for slot in slots})
+            rows = {slot: row for row, slot in enumerate(slots)}
+            together = [slot for slot in sorted(states) if leaders[slot] in rows]
+            if len(together) > len(slots):
+                self._copy_prompts({slot: leaders[slot] for slot in together if leaders[slot] != slot}, states)
+                logits = logits[[rows[leaders[slot]] for slot in together]]
+            self._sample(logits, together, states)
 
     @torch.inference_mode()
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
@@ -93,7 +112,7 @@ class WhisperSpeechModel:
             tokens=[[states[slot].sampled[-1]] for slot in slots],
             begins=[len(states[slot].fed_prompt) + len(states[slot].sampled) - 1 for slot in slots],
         )
-        self._sample(self._logits(features[:, 0]), [states[slot] for slot in slots])
+        self._sample(self._logits(features[:, 0]), slots, states)
 
     @torch.inference_mode()
     def free(self, slot: int) -> None:
@@ -102,6 +121,18 @@ class WhisperSpeechModel:
         if not self._caches.cross_rows and self._n_windows >= WINDOWS_BETWEEN_TRIMS:
             self._n_windows = 0
             trim_heap()
+
+    def _leaders(self, slots: Iterable[int]) -> dict[int, int]:
+        """Return for each slot the first of those that share its window."""
+        first: dict[CrossRow, int] = {}
+        return {slot: first.setdefault(self._caches.cross_rows[slot], slot) for slot in sorted(slots)}
+
+    def _copy_prompts(self, sources: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
+        """sources: whose prompt has been fed, by the slot that is to have it too."""
+        self._caches.copy_tokens(sources, n_tokens=max(states[slot].prompt.length for slot in sources))
+        for slot, source in sources.items():
+            states[slot].language_token = states[source].language_token
+            states[slot].no_speech_prob = states[source].no_speech_prob
 
     def _detect_languages(self, states: Mapping[int, DecodingState]) -> None:
         slots = sorted(states)
@@ -114,21 +145,23 @@ class WhisperSpeechModel:
         ):
             states[slot].language_token, states[slot].no_speech_prob = language, no_speech_prob
 
-    def _feed_prompts(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed what has not been fed. All prompts have equal length, and the same part of them has been fed."""
+    def _feed_prompts(self, states: Mapping[int, DecodingState]) -> Tensor:
+        """Feed what has not been fed, and return the logits after it, in the order of the slots.
+
+        All prompts have equal length, and the same part of them has been fed.
+        """
         slots = sorted(states)
         rows = [states[slot] for slot in slots]
         first = rows[0]
         n_fed = 0 if first.prompt.after_language is None else len(first.prompt.tokens)
         features = self._decode(slots, tokens=[row.fed_prompt[n_fed:] for row in rows], begins=[n_fed] * len(rows))
         if n_fed:
-            self._sample(self._logits(features[:, -1]), rows)
-            return
+            return self._logits(features[:, -1])
         at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
         after_sot, after_prompt = self._logits(torch.cat([at_sot, features[:, -1]])).chunk(2)
         for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(after_sot), strict=True):
             row.no_speech_prob = no_speech_prob
-        self._sample(after_prompt, rows)
+        return after_prompt
 
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], begins: Sequence[int]) -> Tensor:
         return self._decoder(self._batches.build(slots=slots, tokens=tokens, begins=begins))
@@ -137,10 +170,18 @@ class WhisperSpeechModel:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
         return self._vocabulary(features).float()
 
-    def _sample(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
-        self._rules.filter(logits, states)
-        for state, (token, logprob) in zip(states, choose_tokens(logits, states), strict=True):
+    def _sample(self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
+        """Have each row go on by a token. logits: of the slots, in ascending order, shape = (n_slots, n_vocab)."""
+        rows = [states[slot] for slot in slots]
+        searches = SearchStep(logits, rows)
+        self._rules.filter(logits, rows)
+        alone, of_alone = searches.others(logits)
+        for state, (token, logprob) in zip(alone, choose_tokens(of_alone, alone), strict=True):
             state.append(token, logprob, eot=self._rules.eot)
+        if sources := searches.advance(logits, eot=self._rules.eot):
+            moved = {slots[row]: slots[source] for row, source in sources.items()}
+            n_tokens = max(len(states[slot].fed_prompt) + len(states[slot].sampled) for slot in moved)
+            self._caches.copy_tokens(moved, n_tokens=n_tokens - 1)
 
 
 def _lengthen(mel: Tensor, n_frames: int) -> Tensor:
@@ -171,4 +212,4 @@ def _by_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
     groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for slot, state in states.items():
         groups[len(state.fed_prompt), state.prompt.after_language is None].append(slot)
-    return list(groups.values())
+    return [sorted(group) for group in groups.values()]

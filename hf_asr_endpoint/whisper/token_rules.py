@@ -27,9 +27,9 @@ class TokenRules:
         self.eot = tokenizer.eot
         self._no_speech = tokenizer.no_timestamps - 1
         self._languages = torch.tensor(sorted(tokenizer.language_tokens.values()), device=device)
-        suppressed = {*(getattr(config, "suppress_tokens", None) or ()), tokenizer.no_timestamps}
+        suppressed = getattr(config, "suppress_tokens", None) or ()
         self._filters: list[LogitFilter] = [
-            SuppressTokens(sorted(suppressed), device),
+            SuppressTokens(suppressed, device, always=[tokenizer.no_timestamps]),
             SuppressAtBegin(getattr(config, "begin_suppress_tokens", None) or (), device),
             MinNewTokens(tokenizer.eot),
             TimestampRules(

@@ -13,6 +13,7 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.scheduler import Scheduler
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
+from hf_asr_endpoint.whisper.beam_search import BeamRules
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
 from tests.fakes import DEADLINE_S, EOT, LANGUAGE, NO_SPEECH_PROB, FakeSpeechModel, Method
 
@@ -31,11 +32,17 @@ def make_attempt(*tokens: int, is_encoded: bool = False, max_new_tokens: int = 9
 class Caller:
     """Submits a sequence and remembers all that it is told.
 
-    further: attempts to make after the first.
+    further: attempts to make after the first. attempt: the first, instead of what `tokens` and `rules` make.
     """
 
     def __init__(
-        self, *tokens: int, request: Request | None = None, further: tuple[Attempt, ...] = (), **rules: int
+        self,
+        *tokens: int,
+        request: Request | None = None,
+        attempt: Attempt | None = None,
+        further: tuple[Attempt, ...] = (),
+        n_slots: int = 1,
+        **rules: int,
     ) -> None:
         self._further = list(further)
         self.heard: list[tuple[int, ...]] = []
@@ -44,7 +51,8 @@ class Caller:
         self.has_ended = threading.Event()
         self.sequence = Sequence(
             request=request or Request(),
-            attempt=make_attempt(*tokens, **rules),
+            attempt=attempt or make_attempt(*tokens, **rules),
+            n_slots=n_slots,
             on_attempt=self._take,
             on_prefill=self._note,
             on_end=self._end,
@@ -193,6 +201,47 @@ def test_a_next_attempt_keeps_slot_and_window(engine: Engine, model: FakeSpeechM
     assert [call for call in model.calls if call[0] == "encode"] == [("encode", (0,)), ("encode", (1,))]
     assert [call for call in model.calls if call == ("prefill", (1,))] == [("prefill", (1,))] * 2
     assert model.calls.count(("free", (1,))) == 1
+
+
+def test_beams_of_a_sequence_have_slots_of_their_own(engine: Engine, model: FakeSpeechModel) -> None:
+    """Its next attempt has no beams, and is in the first of the slots."""
+    beams = Attempt(
+        window=(5, 6),
+        prompt=DecoderPrompt(tokens=(1,)),
+        rules=SamplingRules(max_new_tokens=9, beams=BeamRules(num_beams=3)),
+    )
+    wide = Caller(further=(make_attempt(is_encoded=True),), attempt=beams, n_slots=3)
+    beside = Caller(*range(20))
+    submit(engine, beside, wide)
+    run(engine, wide, beside)
+    assert wide.heard == [(5, 6), (5, 6)]
+    assert beside.heard == [tuple(range(20))]
+    assert [slots for name, slots in model.calls if name == "encode"] == [(0,), (1, 2, 3)]
+    assert [slots for name, slots in model.calls if name == "prefill"] == [(0,), (1, 2, 3), (1,)]
+    assert [call for call in model.calls if call[0] == "free"][:3] == [("free", (slot,)) for slot in (1, 2, 3)]
+    assert model.slots == set()
+
+
+def test_rows_that_have_finished_rest_until_the_others_have(engine: Engine, model: FakeSpeechModel) -> None:
+    attempt = Attempt(
+        window=(5, 6, 7),
+        prompt=DecoderPrompt(tokens=(1,)),
+        rules=SamplingRules(max_new_tokens=9, beams=BeamRules(num_beams=2)),
+    )
+    caller = Caller(attempt=attempt, n_slots=2)
+    submit(engine, caller)
+    engine.step()
+    caller.sequence.rows[0].append(EOT, -9.0, eot=EOT)
+    assert caller.ends == []
+    run(engine, caller)
+    assert caller.heard == [(5, 6, 7)], "the likelier one"
+    assert model.calls[3:5] == [("decode_step", (1,))] * 2
+
+
+def test_a_sequence_for_more_slots_than_there_are_is_not_taken(engine: Engine) -> None:
+    with pytest.raises(AssertionError):
+        submit(engine, Caller(1, n_slots=N_SLOTS + 1))
+    assert engine.n_slots == N_SLOTS
 
 
 def test_a_next_attempt_may_bring_another_window(engine: Engine, model: FakeSpeechModel) -> None:

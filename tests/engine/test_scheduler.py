@@ -12,13 +12,19 @@ from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingRules
 LONG = SHORT_REQUEST + 1
 
 
-def make_sequence(request: Request) -> Sequence:
+def make_sequence(request: Request, *, n_slots: int = 1) -> Sequence:
     attempt = Attempt(window=(), prompt=DecoderPrompt(tokens=(0,)), rules=SamplingRules(max_new_tokens=1))
-    return Sequence(request=request, attempt=attempt, on_attempt=lambda state: None, on_end=lambda sequence: None)
+    return Sequence(
+        request=request,
+        attempt=attempt,
+        on_attempt=lambda state: None,
+        on_end=lambda sequence: None,
+        n_slots=n_slots,
+    )
 
 
-def submit(scheduler: Scheduler, request: Request, n: int) -> list[Sequence]:
-    sequences = [make_sequence(request) for _ in range(n)]
+def submit(scheduler: Scheduler, request: Request, n: int, *, n_slots: int = 1) -> list[Sequence]:
+    sequences = [make_sequence(request, n_slots=n_slots) for _ in range(n)]
     for sequence in sequences:
         scheduler.submit(sequence)
     return sequences
@@ -193,6 +199,72 @@ def test_any_sequence_can_be_removed(n_admitted: int) -> None:
     assert len(admit_all(scheduler)) == 0
 
 
+def test_a_wide_sequence_gets_all_its_slots_at_once_or_none() -> None:
+    scheduler = Scheduler(n_slots=6)
+    singles = [submit(scheduler, Request(), 1)[0] for _ in range(3)]
+    (wide,) = submit(scheduler, Request(), 1, n_slots=4)
+    assert admit_all(scheduler) == singles
+    assert (wide.slots, wide.slot) == ((), None)
+    end(scheduler, singles[1])
+    assert admit_all(scheduler) == [wide]
+    assert (wide.slots, wide.slot) == ((1, 3, 4, 5), 1)
+    end(scheduler, wide)
+    again = [submit(scheduler, Request(), 1)[0] for _ in range(4)]
+    assert admit_all(scheduler) == again
+    assert [sequence.slots for sequence in again] == [(1,), (3,), (4,), (5,)]
+
+
+def test_nobody_narrower_slips_by_a_wide_one_whose_turn_it_is() -> None:
+    scheduler = Scheduler(n_slots=4)
+    running = [submit(scheduler, Request(), 1)[0] for _ in range(2)]
+    admit_all(scheduler)
+    (wide,) = submit(scheduler, Request(), 1, n_slots=4)
+    (late,) = submit(scheduler, Request(), 1)
+    for sequence in running:
+        assert scheduler.admit() is None
+        end(scheduler, sequence)
+    assert admit_all(scheduler) == [wide]
+    end(scheduler, wide)
+    assert admit_all(scheduler) == [late]
+
+
+def test_whoever_has_the_fewest_slots_goes_first() -> None:
+    scheduler = Scheduler(n_slots=16)
+    beams, greedy = Request(), Request()
+    submit(scheduler, beams, LONG, n_slots=5)
+    submit(scheduler, greedy, 8)
+    assert requests_of(admit_all(scheduler)) == [beams, *[greedy] * 5, beams, greedy]
+
+
+@pytest.mark.parametrize(("n_slots", "width", "n_admitted"), [(16, 5, 2), (16, 16, 1), (16, 7, 2), (5, 5, 1)])
+def test_wide_sequences_of_one_request_leave_slots_to_others(n_slots: int, width: int, n_admitted: int) -> None:
+    """But one of them may run, whatever it takes."""
+    scheduler = Scheduler(n_slots=n_slots)
+    submit(scheduler, Request(), 5, n_slots=width)
+    assert len(admit_all(scheduler)) == n_admitted
+
+
+@pytest.mark.parametrize("n_before", [1, 3], ids=["one that is wide", "a long file of them"])
+@pytest.mark.parametrize("width", [5, 8])
+def test_wide_sequences_get_on_beside_ever_new_narrow_ones(width: int, n_before: int) -> None:
+    """Whenever a narrow one ends, another request comes with one; there are always more of them than slots."""
+    scheduler = Scheduler(n_slots=8)
+    for _ in range(12):
+        submit(scheduler, Request(), 1)
+    admit_all(scheduler)
+    wide = submit(scheduler, Request(), n_before, n_slots=width)
+    ages: Counter[Sequence] = Counter()
+    for _ in range(200):
+        scheduler.admit()
+        for sequence in scheduler.batch():
+            ages[sequence] += 1
+            if ages[sequence] == 5:
+                end(scheduler, sequence)
+                if sequence not in wide:
+                    submit(scheduler, Request(), 1)
+    assert all(sequence.status is Status.FINISHED for sequence in wide)
+
+
 class Simulation:
     """Sequences that arrive, run and end by chance, and what must hold all the while."""
 
@@ -202,7 +274,7 @@ class Simulation:
         self._random = random.Random(seed)
         self._requests = [Request()]
         self._waiting: dict[Sequence, None] = {}  # A set whose order is the same in every run.
-        self._running: dict[Sequence, int] = {}
+        self._running: dict[Sequence, tuple[int, ...]] = {}
 
     def run(self, *, n_steps: int, arrivals: float) -> None:
         for _ in range(n_steps):
@@ -222,23 +294,26 @@ class Simulation:
         if self._random.random() < 0.5:
             self._requests.append(Request())
         request = self._random.choice(self._requests[-4:])
-        self._waiting |= dict.fromkeys(submit(self.scheduler, request, self._random.choice([1, 1, 2, 5, 12])))
+        n, n_slots = self._random.choice([1, 1, 2, 5, 12]), self._random.choice([1, 1, 1, 2, 5])
+        new = submit(self.scheduler, request, n, n_slots=min(n_slots, self._n_slots))
+        self._waiting |= dict.fromkeys(new)
 
     def _admit(self) -> None:
         if (sequence := self.scheduler.admit()) is None:
             return
         del self._waiting[sequence]
-        assert sequence.slot is not None
-        assert 0 <= sequence.slot < self._n_slots
-        assert sequence.slot not in self._running.values(), "given twice"
-        self._running[sequence] = sequence.slot
+        assert len(set(sequence.slots)) == len(sequence.slots) == sequence.n_slots
+        assert set(sequence.slots) <= set(range(self._n_slots))
+        given = {slot for slots in self._running.values() for slot in slots}
+        assert not given & set(sequence.slots), "given twice"
+        self._running[sequence] = sequence.slots
 
     def _batch(self) -> list[Sequence]:
         batch = self.scheduler.batch()
         assert set(batch) <= self._running.keys()
         assert len(set(batch)) == len(batch)
         assert bool(batch) == bool(self._running), "somebody always advances"
-        assert all(sequence.slot == self._running[sequence] for sequence in batch)
+        assert all(sequence.slots == self._running[sequence] for sequence in batch)
         assert {sequence.request for sequence in batch} == {sequence.request for sequence in self._running}
         return batch
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules, begin_rows
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_SLOTS = 16
@@ -15,6 +15,11 @@ def greedy(prompt: DecoderPrompt, *, max_new_tokens: int | None = None) -> Decod
     """Return a new state that goes on as long as the decoder can, if no limit is given."""
     most = MAX_TARGET_POSITIONS - prompt.length if max_new_tokens is None else max_new_tokens
     return DecodingState(prompt=prompt, rules=SamplingRules(max_new_tokens=most))
+
+
+def rows_in(slots: Sequence[int], prompt: DecoderPrompt, rules: SamplingRules) -> dict[int, DecodingState]:
+    """Return the states of an attempt that takes several slots, by slot."""
+    return dict(zip(slots, begin_rows(prompt, rules), strict=True))
 
 
 def decode(model: WhisperSpeechModel, states: Mapping[int, DecodingState]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,6 +85,27 @@ class Oracle:
         return Answer(
             tokens=output.sequences[0, -n_generated:].tolist(), scores=[scores[0] for scores in output.scores]
         )
+
+    @torch.inference_mode()
+    def search(self, features: Tensor, *, language: str, arguments: Mapping[str, Any]) -> tuple[list[int], float]:
+        """Decode with beams. arguments: of transformers' `generate`.
+
+        Returns the tokens after the prompt, eot included, and the score by which this text was chosen.
+        """
+        spoken = {"language": language, "task": "transcribe"} if self._checkpoint.is_multilingual else {}
+        output = self._model.generate(
+            encoder_outputs=BaseModelOutput(features[None]),
+            return_timestamps=True,
+            temperature=0.0,
+            force_unique_generate_call=True,
+            return_dict_in_generate=True,
+            output_scores=True,
+            **spoken,
+            **arguments,
+        )
+        n_generated = int((output.beam_indices[0] >= 0).sum())
+        n_prompt = output.sequences.shape[1] - output.beam_indices.shape[1]
+        return output.sequences[0, n_prompt : n_prompt + n_generated].tolist(), float(output.sequences_scores[0])
 
     @torch.inference_mode()
     def language(self, features: Tensor) -> str:

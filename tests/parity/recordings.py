@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
 from hf_asr_endpoint.audio.decode import decode_audio
@@ -17,6 +18,7 @@ from hf_asr_endpoint.units import WINDOW_S
 from tests.conftest import DATA
 
 N_MELS = 80
+MOST_CLIP_S = 20.0
 
 SHARED = Path(__file__).parents[3] / "shared" / "speech"
 """A collection of recordings that may lie beside the checkout."""
@@ -53,6 +55,15 @@ def few_recordings() -> list[Recording]:
         Recording(path=path, language="en")
         for path in sorted((SHARED / "librispeech_test_other").glob("*.flac"))[::17]
     ]
+
+
+def clips(n: int) -> list[Recording]:
+    """Return so many clips of English, of at most 20 seconds, spread over the collection; local ones first."""
+    paths = sorted((SHARED / "librispeech_test_other").glob("*.flac"))
+    short = [path for path in paths if soundfile.info(path).duration <= MOST_CLIP_S]
+    step = max(1, len(short) // max(1, n - 3))
+    spread = [Recording(path=path, language="en") for path in short[::step]]
+    return (LOCAL[:3] + spread)[:n]
 
 
 def all_recordings() -> list[Recording]:

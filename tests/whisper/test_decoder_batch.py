@@ -102,3 +102,16 @@ def test_a_row_between_that_is_not_in_the_batch_parts_a_run(caches: KVCaches) ->
         ([1], slice(2, 3), 10),
         ([2], slice(2, 3), 15),
     ]
+
+
+def test_beams_are_rows_that_share_what_they_read(caches: KVCaches) -> None:
+    """Slots 1 and 2 share a window, and so do 3 and 6; equally wide sequences are read together."""
+    for slot, others in {1: [2], 3: [6], 0: [], 5: [], 7: []}.items():
+        caches.place(slot, 10)
+        caches.share(slot, others)
+    builder = BatchBuilder(caches, device=torch.device("cpu"), dtype=torch.float32)
+    batch = builder.build(slots=[0, 1, 2, 3, 5, 6, 7], tokens=[[40]] * 7, begins=[0] * 7)
+    assert [(rows_of(run.rows), run.cached, run.length) for run in batch.cross] == [
+        ([1, 2, 3, 5], slice(0, 2), 10),
+        ([0, 4, 6], slice(2, 5), 10),
+    ]

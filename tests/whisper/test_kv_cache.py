@@ -168,3 +168,33 @@ def test_what_long_texts_took_is_given_back_when_nobody_decodes() -> None:
     caches.free(1)
     assert [cache.shape[3] for cache in caches.self_kv] == [GROWTH] * 2
     assert caches.reach(1) == GROWTH
+
+
+def test_slots_share_what_one_of_them_was_given() -> None:
+    caches = make_caches()
+    place = caches.place(0, 10)
+    caches.share(0, [1, 2])
+    assert caches.cross_rows == {0: place, 1: place, 2: place}
+    caches.free(0)
+    assert caches.cross_rows == {1: place, 2: place}
+    assert caches.place(0, 10) == CrossRow(10, 1), "it is still in use"
+
+
+def test_a_new_window_takes_the_shared_one_away() -> None:
+    """Where the others went on with the old one, its place would never be free again."""
+    caches = make_caches()
+    caches.place(0, 30)
+    caches.share(0, [1, 2])
+    assert caches.place(0, 10) == CrossRow(10, 0)
+    assert set(caches.cross_rows) == {0}
+
+
+def test_texts_are_copied_from_slot_to_slot_and_may_change_places() -> None:
+    caches = make_caches()
+    before = [cache.normal_().clone() for cache in caches.self_kv]
+    caches.copy_tokens({0: 2, 1: 0}, n_tokens=5)
+    for cache, was in zip(caches.self_kv, before, strict=True):
+        torch.testing.assert_close(cache[:, 0, :, :5], was[:, 2, :, :5])
+        torch.testing.assert_close(cache[:, 1, :, :5], was[:, 0, :, :5])
+        torch.testing.assert_close(cache[:, 2], was[:, 2])
+        torch.testing.assert_close(cache[:, :2, :, 5:], was[:, :2, :, 5:])

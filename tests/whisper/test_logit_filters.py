@@ -37,10 +37,10 @@ MAX_INITIAL = 5
 PROMPT = (31, 32, 33)
 
 
-def make_state(*sampled: int, min_new_tokens: int = 0) -> DecodingState:
+def make_state(*sampled: int, min_new_tokens: int = 0, suppressed: tuple[int, ...] | None = None) -> DecodingState:
     state = DecodingState(
         prompt=DecoderPrompt(tokens=PROMPT),
-        rules=SamplingRules(max_new_tokens=99, min_new_tokens=min_new_tokens),
+        rules=SamplingRules(max_new_tokens=99, min_new_tokens=min_new_tokens, suppressed_tokens=suppressed),
     )
     for token in sampled:
         state.append(token, -1.0, eot=EOT)
@@ -179,3 +179,11 @@ def test_least_number_of_tokens_is_that_of_transformers(n_sampled: int) -> None:
     expected = processor(torch.tensor([PROMPT + history]), logits[:1])
     torch.testing.assert_close(filtered[:1], expected, atol=0, rtol=0)
     torch.testing.assert_close(filtered[1:], logits[1:], atol=0, rtol=0)
+
+
+def test_a_row_may_have_a_list_of_its_own_and_what_never_comes_still_does_not() -> None:
+    logits = torch.zeros(4, N_VOCAB)
+    states = [make_state(suppressed=suppressed) for suppressed in (None, (), (7, 8), None)]
+    filtered = apply(SuppressTokens([3, 4], CPU, always=[NO_TIMESTAMPS]), logits, *states)
+    forbidden = [row.isinf().nonzero().flatten().tolist() for row in filtered]
+    assert forbidden == [[3, 4, NO_TIMESTAMPS], [NO_TIMESTAMPS], [7, 8, NO_TIMESTAMPS], [3, 4, NO_TIMESTAMPS]]

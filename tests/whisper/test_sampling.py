@@ -2,13 +2,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
-from hf_asr_endpoint.whisper.sampling import choose_tokens
+from hf_asr_endpoint.whisper.decoding_state import (
+    NO_FILTERS,
+    DecoderPrompt,
+    DecodingState,
+    SamplingFilters,
+    SamplingRules,
+    begin_rows,
+    best_row,
+)
+from hf_asr_endpoint.whisper.sampling import choose_tokens, filter_scores
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -16,8 +26,14 @@ EOT = 9
 N_DRAWS = 4_000
 
 
-def make_state(*, temperature: float = 0.0, seed: int = 0, max_new_tokens: int = 99) -> DecodingState:
-    rules = SamplingRules(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+def make_state(
+    *,
+    temperature: float = 0.0,
+    seed: int = 0,
+    max_new_tokens: int = 99,
+    filters: SamplingFilters = NO_FILTERS,
+) -> DecodingState:
+    rules = SamplingRules(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, filters=filters)
     return DecodingState(prompt=DecoderPrompt(tokens=(1, 2)), rules=rules)
 
 
@@ -123,3 +139,84 @@ def test_a_prompt_knows_its_length_before_its_language() -> None:
     assert state.fed_prompt == (7, 8, 1)
     state.language_token = 6
     assert state.fed_prompt == (7, 8, 1, 6, 5)
+
+
+FILTERS: list[dict[str, Any]] = [
+    {"top_k": 5},
+    {"top_k": 0, "top_p": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0},
+    {"top_p": 0.7},
+    {"typical_p": 0.4},
+    {"epsilon_cutoff": 0.03},
+    {"eta_cutoff": 0.1},
+    {"top_k": 9, "top_p": 0.8, "typical_p": 0.9, "epsilon_cutoff": 0.01, "eta_cutoff": 0.05},
+    {"top_k": 3, "top_p": 0.95},
+]
+
+
+@pytest.fixture(scope="module")
+def language_model() -> GPT2LMHeadModel:
+    """Only for what `generate` would make of its configuration."""
+    return GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=4, n_layer=1, n_head=1))
+
+
+@pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: ", ".join(filters))
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 1.7])
+def test_what_can_be_sampled_is_what_transformers_can_sample(
+    language_model: GPT2LMHeadModel, filters: dict[str, Any], temperature: float
+) -> None:
+    """Its own list of processors, with its own order, for the same logits."""
+    config = GenerationConfig(do_sample=True, temperature=temperature, **{"top_k": 0, **filters})
+    processors = language_model._get_logits_processor(config)
+    sizes = set()
+    for seed in range(20):
+        logits = random_logits(1, seed=seed)
+        expected = processors(torch.zeros((1, 1), dtype=torch.int64), logits.clone())[0].softmax(dim=0)
+        scores = logits[0].log_softmax(dim=0) / temperature
+        found = filter_scores(scores, SamplingFilters(**filters)).softmax(dim=0)
+        torch.testing.assert_close(found, expected)
+        assert torch.equal(found > 0, expected > 0)
+        sizes.add(int((found > 0).sum()))
+    assert sizes != {39} or not any(value not in (0, 1) for value in filters.values())
+
+
+def test_rows_are_sampled_by_their_own_filters() -> None:
+    logits = random_logits(1).repeat(3, 1)
+    best = logits[0].argsort(descending=True).tolist()
+    states = [
+        make_state(temperature=1.5, seed=seed, filters=SamplingFilters(top_k=top_k))
+        for seed, top_k in enumerate((1, 3, None))
+    ]
+    drawn: list[set[int]] = [set(), set(), set()]
+    for _ in range(200):
+        for row, (token, _) in enumerate(choose_tokens(logits, states)):
+            drawn[row].add(token)
+    assert drawn[0] == {best[0]}
+    assert drawn[1] == set(best[:3])
+    assert len(drawn[2]) > 10
+
+
+def test_a_filtered_tokens_logprob_is_that_among_all() -> None:
+    logits = random_logits(1)
+    state = make_state(temperature=0.7, filters=SamplingFilters(top_k=1))
+    ((token, logprob),) = choose_tokens(logits, [state])
+    assert logprob == pytest.approx(float(logits[0].log_softmax(dim=0)[token]), abs=1e-5)
+    assert logprob < -0.1
+
+
+def test_samples_to_choose_from_differ_and_the_first_is_what_one_alone_would_be() -> None:
+    logits = random_logits(1)
+    alone = sample_row(logits, [make_state(temperature=1.0, seed=5)], 0)
+    rules = SamplingRules(max_new_tokens=99, temperature=1.0, seed=5, n_samples=4)
+    rows, again = (begin_rows(DecoderPrompt(tokens=(1, 2)), rules) for _ in range(2))
+    texts = [sample_row(logits, [row], 0) for row in rows]
+    assert texts[0] == alone
+    assert len({tuple(text) for text in texts}) == 4
+    assert [sample_row(logits, [row], 0) for row in again] == texts
+
+
+def test_the_best_sample_is_the_likeliest_for_its_length() -> None:
+    rows = begin_rows(DecoderPrompt(tokens=(1,)), SamplingRules(max_new_tokens=9, temperature=1.0, n_samples=3))
+    for row, logprobs in zip(rows, ([-2.0, -2.0], [-1.5, -1.5, -1.5], [-3.0]), strict=True):
+        for token, logprob in zip([4] * (len(logprobs) - 1) + [EOT], logprobs, strict=True):
+            row.append(token, logprob, eot=EOT)
+    assert best_row(rows) is rows[1]

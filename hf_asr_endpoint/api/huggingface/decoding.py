@@ -17,7 +17,10 @@ DEFAULT_SAMPLING_TEMPERATURE = 1.0  # of `do_sample: true` alone, as in transfor
 
 
 def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
-    """Return the options that valid parameters amount to. Raises InvalidParameter, naming both that clash."""
+    """Return the options that valid parameters amount to. Raises InvalidParameter, naming both that clash.
+
+    `use_cache` is in none of them: keys and values are always cached, and the result is the same either way.
+    """
     temperatures = _temperatures(parameters)
     searches = 0.0 in temperatures
     num_beams = parameters.num_beams or (DEFAULT_NUM_BEAMS if searches else 1)
@@ -39,7 +42,6 @@ def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
         max_new_tokens=parameters.max_new_tokens,
         min_length=parameters.min_length,
         min_new_tokens=parameters.min_new_tokens,
-        use_cache=parameters.use_cache is not False,
     )
 
 

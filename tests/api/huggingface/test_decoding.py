@@ -59,12 +59,16 @@ def test_every_other_value_is_handed_on() -> None:
         "max_new_tokens": 30,
         "min_length": 6,
         "min_new_tokens": 5,
-        "use_cache": False,
     }
     options = decide(**given)
     assert {name: getattr(options, name) for name in given if name != "temperature"} == {
         name: value for name, value in given.items() if name != "temperature"
     }
+
+
+def test_a_cache_that_is_not_wanted_changes_nothing() -> None:
+    """The result is the same, so there is nothing to refuse, and nothing to hand on."""
+    assert decide(use_cache=False) == decide(use_cache=True) == decide()
 
 
 @pytest.mark.parametrize("value", [True, "never", False])

@@ -1,0 +1,147 @@
+"""Requests with beams or samples to choose from through the Transcriber seam, on real weights."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hf_asr_endpoint.engine.engine import Engine
+from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.transcription.transcriber import transcribe
+from hf_asr_endpoint.types import DecodingOptions, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from tests.fakes import DEADLINE_S
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+N_SLOTS = 8
+TOLERANCE = 1e-4
+N_TEXT_TOKENS = 50_256  # of an English-only vocabulary
+GREEDY = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,)))
+BEAMS = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,), num_beams=5))
+
+
+@pytest.fixture(scope="module")
+def transcriber(tiny_en_directory: Path) -> Iterator[BatchingTranscriber]:
+    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+    transcriber = BatchingTranscriber(
+        Engine(model, n_slots=N_SLOTS), tokenizer, info, n_requests=8, n_ahead=2 * N_SLOTS, padding_s=6.0
+    )
+    yield transcriber
+    transcriber.close()
+
+
+Work = tuple[Iterable[Waveform], TranscriptionOptions]
+
+
+def ask(transcriber: BatchingTranscriber, *work: Work) -> list[Transcription]:
+    """Have all of it transcribed at the same time."""
+
+    async def scenario() -> list[Transcription]:
+        async with asyncio.timeout(2 * DEADLINE_S):
+            return await asyncio.gather(*(transcribe(transcriber, *one) for one in work))
+
+    return asyncio.run(scenario())
+
+
+def test_beams_beside_greedy_requests_change_neither(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+    """With five beams and eight slots, only one chunk with beams runs at a time."""
+    pause = np.zeros(5 * SAMPLE_RATE, np.float32)
+    pieces = [[speech, pause, speech], [speech[: 5 * SAMPLE_RATE]], [speech[4 * SAMPLE_RATE :]]]
+    work = [(piece, options) for piece in pieces for options in (BEAMS, GREEDY)]
+    alone = [ask(transcriber, one)[0] for one in work]
+    together = ask(transcriber, *work)
+    assert [result.text for result in together] == [result.text for result in alone]
+    assert len({result.text for result in alone}) >= 4
+    for result, expected in zip(together, alone, strict=True):
+        for segment, other in zip(result.segments, expected.segments, strict=True):
+            assert segment.window.avg_logprob == pytest.approx(other.window.avg_logprob, abs=TOLERANCE)
+
+
+def test_more_beams_than_slots_are_refused_before_the_recording_is_read(transcriber: BatchingTranscriber) -> None:
+    def waveform() -> Iterator[Waveform]:
+        raise AssertionError("read")
+        yield
+
+    options = TranscriptionOptions(decoding=DecodingOptions(num_beams=N_SLOTS + 1))
+    with pytest.raises(InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}, .* {N_SLOTS} at a time"):
+        ask(transcriber, (waveform(), options))
+
+
+def test_the_best_of_samples_is_the_same_alone_and_beside_others(
+    transcriber: BatchingTranscriber, speech: Waveform
+) -> None:
+    def options(best_of: int, seed: int) -> TranscriptionOptions:
+        return TranscriptionOptions(
+            decoding=DecodingOptions(temperatures=(1.0,), best_of=best_of, seed=seed, top_k=50)
+        )
+
+    seeds = (1, 2, 3)
+    work = [([speech], options(best_of, seed)) for best_of in (1, 4) for seed in seeds]
+    alone = [ask(transcriber, one)[0] for one in work]
+    together = ask(transcriber, *work, ([speech], BEAMS), ([speech], GREEDY))
+    assert [result.text for result in together[: len(work)]] == [result.text for result in alone]
+    assert len({result.text for result in alone}) >= 3
+    best = [result.segments[0].window.avg_logprob for result in alone]
+    assert all(of_four >= of_one for of_one, of_four in zip(best[:3], best[3:], strict=True))
+    assert best[:3] != best[3:]
+
+
+SPOKEN = "ask not what your country can do for you"
+
+
+def plain(transcription: Transcription) -> str:
+    return transcription.text.lower().replace(",", "").replace(".", "")
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2), id="beams"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, early_stopping="never"), id="never early"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, patience=2.0), id="patience"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, beam_temperature=0.5), id="temperature"),
+        pytest.param(DecodingOptions(num_beams=N_SLOTS, best_of=N_SLOTS), id="all slots"),
+        pytest.param(DecodingOptions(temperatures=(0.8,), top_k=1), id="top_k 1 is greedy"),
+        pytest.param(DecodingOptions(temperatures=(0.8,), top_p=1e-6), id="top_p 0 is greedy"),
+        pytest.param(DecodingOptions(temperatures=(0.01,)), id="cold sampling"),
+        pytest.param(DecodingOptions(temperatures=(0.0,), suppress_tokens=()), id="nothing suppressed"),
+    ],
+)
+def test_ways_to_decode_that_end_in_the_same_words(
+    transcriber: BatchingTranscriber, speech: Waveform, decoding: DecodingOptions
+) -> None:
+    (result,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
+    assert SPOKEN in plain(result)
+
+
+def test_a_high_temperature_changes_the_words(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+    decoding = DecodingOptions(temperatures=(3.0,), logprob_threshold=None, compression_ratio_threshold=None)
+    (result,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
+    assert SPOKEN not in plain(result)
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_suppressed_tokens_never_come(transcriber: BatchingTranscriber, speech: Waveform, num_beams: int) -> None:
+    """The words may still be spelt with other tokens."""
+    usual = DecodingOptions(temperatures=(0.0,), num_beams=num_beams)
+    (before,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=usual)))
+    spoken = {token for segment in before.segments for token in segment.tokens if token < N_TEXT_TOKENS}
+    suppressed = tuple(sorted(spoken))[::3]
+    options = replace(usual, suppress_tokens=suppressed)
+    (after,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=options)))
+    assert after.segments
+    assert not set(suppressed) & {token for segment in after.segments for token in segment.tokens}
+
+
+def test_tokens_that_cannot_be_suppressed_are_refused(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+    options = TranscriptionOptions(decoding=DecodingOptions(suppress_tokens=(99_999,)))
+    with pytest.raises(InvalidParameter, match="suppress_tokens has 99999"):
+        ask(transcriber, ([speech], options))

@@ -1,0 +1,57 @@
+"""What the options ask of each step of the ladder."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hf_asr_endpoint.transcription.fallback import Step, n_slots, sampling_rules
+from hf_asr_endpoint.types import DecodingOptions
+from hf_asr_endpoint.whisper.beam_search import BeamRules
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingFilters, SamplingRules
+
+
+def rules_at(temperature: float, options: DecodingOptions) -> SamplingRules:
+    step = Step(temperature=temperature, is_whole=True)
+    return sampling_rules(options, step, prompt=DecoderPrompt(tokens=(1,)))
+
+
+def test_beams_are_searched_with_at_temperature_0_only() -> None:
+    options = DecodingOptions(
+        num_beams=3, early_stopping="never", length_penalty=0.5, patience=2.0, beam_temperature=1.5
+    )
+    assert rules_at(0.0, options).beams == BeamRules(
+        num_beams=3, early_stopping="never", length_penalty=0.5, patience=2.0, temperature=1.5
+    )
+    assert rules_at(0.4, options).beams is None
+
+
+def test_one_beam_is_greedy_decoding() -> None:
+    assert rules_at(0.0, DecodingOptions()).beams is None
+
+
+def test_beams_need_slots_where_they_are_ever_searched_with() -> None:
+    options = DecodingOptions(num_beams=3)
+    assert n_slots(options) == 3
+    assert n_slots(replace(options, temperatures=(0.4,))) == 1
+    assert n_slots(replace(options, num_beams=1)) == 1
+
+
+def test_samples_are_chosen_from_above_temperature_0_only() -> None:
+    options = DecodingOptions(best_of=4)
+    assert [rules_at(temperature, options).n_samples for temperature in (0.0, 0.2)] == [1, 4]
+    assert n_slots(options) == 4
+    assert n_slots(replace(options, num_beams=7)) == 7
+    assert n_slots(replace(options, temperatures=(0.0,))) == 1
+
+
+def test_filters_are_handed_on() -> None:
+    filters = {"top_k": 5, "top_p": 0.5, "typical_p": 0.6, "epsilon_cutoff": 0.1, "eta_cutoff": 0.2}
+    assert rules_at(0.2, replace(DecodingOptions(), **filters)).filters == SamplingFilters(**filters)
+
+
+@pytest.mark.parametrize("tokens", [None, (), (5, 6)])
+def test_suppressed_tokens_are_handed_on(tokens: tuple[int, ...] | None) -> None:
+    options = DecodingOptions(suppress_tokens=tokens)
+    assert [rules_at(temperature, options).suppressed_tokens for temperature in (0.0, 0.2)] == [tokens] * 2
