@@ -65,7 +65,7 @@ def test_probability_of_silence_tells_silence_from_speech(tiny_en: Pair) -> None
 
 def test_languages_are_detected_beside_sequences_that_know_theirs(base: Pair) -> None:
     windows = {2: cut_window(GERMAN()[: 6 * SAMPLE_RATE]), 3: cut_window(ENGLISH()[: 4 * SAMPLE_RATE])}
-    base.model.encode({**windows, 4: windows[2], 6: windows[3]})
+    base.model.encode({**windows, 4: windows[2].clone(), 6: windows[3].clone()})
     states = {slot: greedy(base.prompt(None if slot < 6 else "en"), max_new_tokens=4) for slot in (2, 3, 4, 6)}
     decode(base.model, states)
     languages = [base.vocabulary.language(state.language_token) for state in states.values()]
