@@ -6,8 +6,10 @@ import enum
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
 
 class Status(enum.Enum):
@@ -24,6 +26,7 @@ class Stage(enum.Enum):
     ENCODE = "encode"
     PREFILL = "prefill"
     DECODE = "decode"
+    ALIGN = "align"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,21 +61,26 @@ class Sequence:
     """What is to be decoded and who wants to know. Once submitted, only the engine changes it.
 
     The callbacks are called by the engine's thread and must not block.
-    on_attempt: given an attempt's result, returns the next attempt, or None when the result will do.
+    on_attempt: given an attempt's result, returns what comes next: another attempt, or text to be aligned with the
+    window that was encoded last, or None for neither.
     on_end: told once, when the status is FINISHED, CANCELLED or FAILED.
     on_prefill: told when an attempt's prompt is decoded: the language and no_speech_prob are known then.
+    on_alignment: given what the model's `align` has found; the end follows.
     """
 
     request: Request
     attempt: Attempt
-    on_attempt: Callable[[DecodingState], Attempt | None]
+    on_attempt: Callable[[DecodingState], Attempt | TextToAlign | None]
     on_end: Callable[[Sequence], None]
     on_prefill: Callable[[DecodingState], None] = lambda state: None
+    on_alignment: Callable[[Any], None] = lambda alignment: None
     status: Status = Status.WAITING
     slot: int | None = None
     state: DecodingState = field(init=False)
     """Of the attempt under way, or of the last one."""
     stage: Stage = field(init=False)
+    text: TextToAlign | None = None
+    """What is to be aligned, once that is known."""
     error: Exception | None = None
     """Why the status is FAILED."""
 
@@ -84,6 +92,11 @@ class Sequence:
         self.attempt = attempt
         self.state = DecodingState(prompt=attempt.prompt, rules=attempt.rules)
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
+
+    def align(self, text: TextToAlign) -> None:
+        """Go on with what comes after the last attempt."""
+        self.text = text
+        self.stage = Stage.ALIGN
 
     def end(self, status: Status, error: Exception | None = None) -> None:
         self.status, self.error, self.slot = status, error, None
