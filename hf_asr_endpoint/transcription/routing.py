@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
+from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import DecodingOptions, Health, Segment, Transcription, TranscriptionOptions, Waveform
 
@@ -28,7 +29,13 @@ class RoutingTranscriber:
     async def stream(
         self, waveform: Iterable[Waveform], options: TranscriptionOptions
     ) -> AsyncGenerator[Segment | Transcription]:
-        transcriber = self._engine if engine_can(options.decoding) else await self._loaded_reference()
+        beyond = beyond_engine(options.decoding)
+        if beyond is not None and options.word_timestamps:
+            raise InvalidParameter(
+                f"word timestamps are asked for, and not supported together with {beyond} yet; "
+                "allowed: one of the two"
+            )
+        transcriber = self._engine if beyond is None else await self._loaded_reference()
         async with aclosing(transcriber.stream(waveform, options)) as events:
             async for event in events:
                 yield event
@@ -61,7 +68,14 @@ class RoutingTranscriber:
             reference.close()
 
 
-def engine_can(options: DecodingOptions) -> bool:
-    """Return whether the engine decodes so: greedily or by sampling without filters."""
-    filters = (options.top_k, options.top_p, options.typical_p, options.epsilon_cutoff, options.eta_cutoff)
-    return options.num_beams == 1 and options.use_cache and all(value is None for value in filters)
+def beyond_engine(options: DecodingOptions) -> str | None:
+    """Return the name of an option that the engine does not have; None when it has them all.
+
+    It decodes greedily, or samples without filters.
+    """
+    if options.num_beams > 1:
+        return "num_beams"
+    if not options.use_cache:
+        return "use_cache"
+    filters = ("top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+    return next((name for name in filters if getattr(options, name) is not None), None)

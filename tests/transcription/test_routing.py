@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.transcription.routing import RoutingTranscriber, engine_can
+from hf_asr_endpoint.transcription.routing import RoutingTranscriber, beyond_engine
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import DecodingOptions, Health, TranscriptionOptions
 from tests.fakes import FakeTranscriber
@@ -59,7 +59,7 @@ def routing(engine: FakeTranscriber, reference: Reference) -> RoutingTranscriber
     ],
 )
 def test_what_the_engine_can(options: DecodingOptions, expected: bool) -> None:
-    assert engine_can(options) is expected
+    assert (beyond_engine(options) is None) is expected
 
 
 def test_the_engine_serves_and_the_reference_is_never_loaded(
