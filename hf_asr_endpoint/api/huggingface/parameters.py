@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -14,6 +14,7 @@ from hf_asr_endpoint.api.huggingface.decoding import decoding_options
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
+from hf_asr_endpoint.transcription.routing import beyond_engine
 from hf_asr_endpoint.types import TranscriptionOptions
 
 GENERATION_KEY = "generation_parameters"
@@ -23,10 +24,10 @@ GENERATION_ALIAS = "generate_kwargs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedParameters:
-    """What the caller wants, and whether it wants to see `chunks`."""
+    """What the caller wants, and which `chunks` it wants to see."""
 
     options: TranscriptionOptions
-    return_timestamps: bool
+    return_timestamps: bool | Literal["word"]
 
 
 def parse_parameters(parameters: object) -> ParsedParameters:
@@ -67,13 +68,21 @@ def _parse(parameters: Mapping[str, Any], *, from_text: bool) -> ParsedParameter
         raise InvalidParameter(_explain(exc)) from exc
     generation = valid.generation_parameters or GenerationParameters.model_validate({})
     language = _one_of("language", valid.language, generation.language)
+    decoding = decoding_options(generation)
+    wants_words = valid.return_timestamps == "word"
+    if wants_words and (beyond := beyond_engine(decoding)):
+        raise InvalidParameter(
+            f'return_timestamps is "word" and {beyond} is {_show(getattr(decoding, beyond))}, '
+            "which are not supported together yet; allowed: one of the two"
+        )
     return ParsedParameters(
         options=TranscriptionOptions(
             task=_one_of("task", valid.task, generation.task) or "transcribe",
             language=None if language is None else parse_language(language),
-            decoding=decoding_options(generation),
+            word_timestamps=wants_words,
+            decoding=decoding,
         ),
-        return_timestamps=bool(valid.return_timestamps),
+        return_timestamps=valid.return_timestamps or False,
     )
 
 
