@@ -5,7 +5,7 @@ They know nothing of HTTP, tensors or files. Times are seconds from the beginnin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -111,6 +111,10 @@ class Word:
     start: float
     end: float
     probability: float
+
+    def later(self, seconds: float) -> Word:
+        """Return the same, so much later."""
+        return replace(self, start=self.start + seconds, end=self.end + seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from hf_asr_endpoint.types import (
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
 POLL_INTERVAL_S = 0.002
 DEADLINE_S = 30.0
@@ -27,7 +28,7 @@ EOT = 50
 LANGUAGE = 51
 NO_SPEECH_PROB = 0.25
 
-Method = Literal["encode", "prefill", "decode_step"]
+Method = Literal["encode", "prefill", "decode_step", "align"]
 
 
 def make_segment(
@@ -119,8 +120,9 @@ class FakeSpeechModel:
     """A SpeechModel whose windows say what will be heard in them: text tokens, as a tuple of ints.
 
     It appends them to a state one by one, and then EOT, each with the log-probability -1; a detected language
-    is LANGUAGE. Like a real one it goes by slots, and it refuses what the engine must never do: prefill without
-    a window, feed a state twice, go on with one that has ended, or mix up slots.
+    is LANGUAGE. A text aligned with a window gives the window and the text. Like a real one it goes by slots, and
+    it refuses what the engine must never do: prefill without a window, feed a state twice, go on with one that has
+    ended or whose slot has been aligned, align before the end, or mix up slots.
     calls: every call, with its slots in order. Between `hold` and `release` the next call waits; `is_held` tells.
     """
 
@@ -175,6 +177,12 @@ class FakeSpeechModel:
             assert self._states[slot] is state, "another's state in this slot"
             assert not state.is_finished
             self._append(slot)
+
+    def align(self, texts: Mapping[int, TextToAlign]) -> dict[int, tuple[tuple[int, ...], TextToAlign]]:
+        self._enter("align", texts)
+        for slot in texts:
+            assert self._states.pop(slot).is_finished, "its decoding goes on"
+        return {slot: (self._windows[slot], text) for slot, text in texts.items()}
 
     def free(self, slot: int) -> None:
         self.calls.append(("free", (slot,)))

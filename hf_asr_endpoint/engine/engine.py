@@ -7,12 +7,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Many
+from typing import Any
 
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.scheduler import Scheduler
-from hf_asr_endpoint.engine.sequence import Sequence, Stage, Status
+from hf_asr_endpoint.engine.sequence import Attempt, Sequence, Stage, Status
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ class Engine:
     """
 
     def __init__(self, model: SpeechModel, *, n_slots: int, windows_per_step: int = 1) -> None:
-        """windows_per_step: how many are encoded before the running sequences get their next token."""
+        """windows_per_step: how many are encoded, or aligned, before the others get their next token."""
         self._model = model
         self._windows_per_step = windows_per_step
         self._scheduler = Scheduler(n_slots=n_slots)
@@ -76,6 +78,7 @@ class Engine:
         self._encode()
         self._prefill()
         self._decode()
+        self._align()
 
     def _run(self) -> None:
         reason = EngineUnavailable(SHUTTING_DOWN)
@@ -133,21 +136,34 @@ class Engine:
         if self._succeeds(batch, lambda: self._model.decode_step(_rows(batch))):
             self._conclude(batch)
 
+    def _align(self) -> None:
+        """Align a text or a few with their windows; more would make the running sequences wait for longer."""
+        waiting = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.ALIGN]
+        chosen = waiting[: self._windows_per_step]
+        found: dict[int, Any] = {}
+        if self._succeeds(chosen, lambda: found.update(self._model.align({_slot(s): _text(s) for s in chosen}))):
+            for sequence in chosen:
+                sequence.on_alignment(found[_slot(sequence)])
+                self._end(sequence, Status.FINISHED)
+
     def _conclude(self, sequences: Many[Sequence]) -> None:
-        """Begin the next attempt of those that have finished one, or end them."""
+        """Begin what comes after a finished attempt, or end the sequence."""
         for sequence in sequences:
             if not all(row.is_finished for row in sequence.rows):
                 continue
             try:
-                attempt = sequence.on_attempt(sequence.state)
+                following = sequence.on_attempt(sequence.state)
             except Exception as exc:  # A caller's fault is its own: the others go on.
                 logger.exception("an attempt could not be judged")
                 self._end(sequence, Status.FAILED, EngineError(f"the result could not be judged: {exc!r}"))
                 continue
-            if attempt is None:
-                self._end(sequence, Status.FINISHED)
-            else:
-                sequence.begin(attempt)
+            match following:
+                case None:
+                    self._end(sequence, Status.FINISHED)
+                case Attempt():
+                    sequence.begin(following)
+                case TextToAlign():
+                    sequence.align(following)
 
     def _succeeds(self, sequences: Many[Sequence], work: Callable[[], None]) -> bool:
         """Do what is needed for these sequences; when it goes wrong, fail them, and only them."""
@@ -174,3 +190,13 @@ class Engine:
 def _rows(sequences: Many[Sequence]) -> dict[int, DecodingState]:
     """Return what the model is to take further, by slot."""
     return {slot: row for sequence in sequences for slot, row in sequence.running_rows.items()}
+
+
+def _slot(sequence: Sequence) -> int:
+    assert sequence.slot is not None
+    return sequence.slot
+
+
+def _text(sequence: Sequence) -> TextToAlign:
+    assert sequence.text is not None
+    return sequence.text

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
 
 class SpeechModel(Protocol):
@@ -24,6 +25,13 @@ class SpeechModel(Protocol):
 
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
         """Choose the next token of each state, by slot."""
+        ...
+
+    def align(self, texts: Mapping[int, TextToAlign]) -> Mapping[int, Any]:
+        """Return, by slot, what tells where in its window each token of a text is.
+
+        No state goes on in those slots.
+        """
         ...
 
     def free(self, slot: int) -> None:

@@ -6,6 +6,7 @@ import enum
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from hf_asr_endpoint.whisper.decoding_state import (
     DecoderPrompt,
@@ -14,6 +15,7 @@ from hf_asr_endpoint.whisper.decoding_state import (
     begin_rows,
     best_row,
 )
+from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
 
 class Status(enum.Enum):
@@ -30,6 +32,7 @@ class Stage(enum.Enum):
     ENCODE = "encode"
     PREFILL = "prefill"
     DECODE = "decode"
+    ALIGN = "align"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,16 +68,19 @@ class Sequence:
 
     n_slots: how many it needs, for beams as many as there are in any of its attempts.
     The callbacks are called by the engine's thread and must not block.
-    on_attempt: given an attempt's result, returns the next attempt, or None when the result will do.
+    on_attempt: given an attempt's result, returns what comes next: another attempt, or text to be aligned with the
+    window that was encoded last, or None for neither.
     on_end: told once, when the status is FINISHED, CANCELLED or FAILED.
     on_prefill: told when an attempt's prompt is decoded: the language and no_speech_prob are known then.
+    on_alignment: given what the model's `align` has found; the end follows.
     """
 
     request: Request
     attempt: Attempt
-    on_attempt: Callable[[DecodingState], Attempt | None]
+    on_attempt: Callable[[DecodingState], Attempt | TextToAlign | None]
     on_end: Callable[[Sequence], None]
     on_prefill: Callable[[DecodingState], None] = lambda state: None
+    on_alignment: Callable[[Any], None] = lambda alignment: None
     n_slots: int = 1
     status: Status = Status.WAITING
     slots: tuple[int, ...] = ()
@@ -82,6 +88,8 @@ class Sequence:
     rows: list[DecodingState] = field(init=False)
     """Of the attempt under way, or of the last one: in its first slot, its second …"""
     stage: Stage = field(init=False)
+    text: TextToAlign | None = None
+    """What is to be aligned, once that is known."""
     error: Exception | None = None
     """Why the status is FAILED."""
 
@@ -109,6 +117,11 @@ class Sequence:
         self.rows = begin_rows(attempt.prompt, attempt.rules)
         assert len(self.rows) <= self.n_slots
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
+
+    def align(self, text: TextToAlign) -> None:
+        """Go on with what comes after the last attempt."""
+        self.text = text
+        self.stage = Stage.ALIGN
 
     def end(self, status: Status, error: Exception | None = None) -> None:
         self.status, self.error, self.slots = status, error, ()

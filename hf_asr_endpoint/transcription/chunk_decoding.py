@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 
-from hf_asr_endpoint.audio.chunking import Chunk
+from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder, n_slots, sampling_rules
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
-from hf_asr_endpoint.types import DecodedWindow, Segment, TranscriptionOptions
+from hf_asr_endpoint.transcription.window_words import WindowWords
+from hf_asr_endpoint.types import DecodedWindow, Segment, TranscriptionOptions, Word
 from hf_asr_endpoint.units import N_FRAMES, SAMPLE_RATE
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
+from hf_asr_endpoint.whisper.text_attention import TextAttention
+from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
 MIN_LEFT_S = 1.0  # seconds of speech behind the last timestamp that are worth another window
 MIN_PROGRESS_S = 0.5  # seconds that a window must have taken the decoding further
@@ -49,6 +52,7 @@ class ChunkDecoding:
         )
         self._begin_s = 0.0  # where in the chunk the window under way begins
         self._fallback: Fallback | None = None  # of that window
+        self._attention: TextAttention | None = None  # of its text, when words are wanted and there is any
         self.is_done = False
 
     def window(
@@ -74,16 +78,17 @@ class ChunkDecoding:
             prompt = make_prompt(language_token)
             return Attempt(window=window, prompt=prompt, rules=sampling_rules(decoding, step, prompt=prompt))
 
-        def on_attempt(state: DecodingState) -> Attempt | None:
+        def on_attempt(state: DecodingState) -> Attempt | TextToAlign | None:
             before = fallback.step
             step = fallback.next(state)
-            return None if step is None else attempt(step, before, state.language_token)
+            return self._to_align() if step is None else attempt(step, before, state.language_token)
 
         return Sequence(
             request=request,
             attempt=attempt(fallback.step, None, None),
             on_attempt=on_attempt,
             on_prefill=on_prefill,
+            on_alignment=self._keep_attention,
             on_end=on_end,
             n_slots=n_slots(decoding),
         )
@@ -96,6 +101,7 @@ class ChunkDecoding:
             self.is_done = True
             return []
         pieces, seek_s = self._advance(attempted)
+        words = self._take_words(pieces, attempted.state)
         window = DecodedWindow(
             start=self._offset_s + self._begin_s,
             temperature=attempted.temperature,
@@ -103,7 +109,10 @@ class ChunkDecoding:
             compression_ratio=attempted.compression_ratio,
             no_speech_prob=attempted.state.no_speech_prob,
         )
-        built = [self._build(timed, window, attempted.state) for timed in pieces]
+        built = [
+            self._build(timed, window, attempted.state, of_piece)
+            for timed, of_piece in zip(pieces, words, strict=True)
+        ]
         self._begin_s = seek_s
         return [segment for segment in built if segment is not None]
 
@@ -121,13 +130,42 @@ class ChunkDecoding:
         self.is_done = not goes_on
         return pieces, seek_s
 
-    def _build(self, timed: TimedTokens, window: DecodedWindow, state: DecodingState) -> Segment | None:
+    def _build(
+        self, timed: TimedTokens, window: DecodedWindow, state: DecodingState, words: Many[Word]
+    ) -> Segment | None:
         logprobs = state.logprobs[timed.first : timed.first + len(timed.tokens)]
         wants_logprobs = self._options.token_logprobs
         return self._segments.build(
             timed.later(window.start),
             window,
+            words=[word.later(window.start) for word in words],
             token_logprobs=self._vocabulary.token_logprobs(timed.tokens, logprobs) if wants_logprobs else (),
+        )
+
+    def _to_align(self) -> TextToAlign | None:
+        """Return the text whose words are wanted: that of the attempt to keep, whichever was the last one."""
+        assert self._fallback is not None
+        attempted = self._fallback.result() if self._options.word_timestamps else None
+        return None if attempted is None else self._window_words().to_align(attempted.state)
+
+    def _keep_attention(self, attention: TextAttention) -> None:
+        self._attention = attention
+
+    def _take_words(self, pieces: Many[TimedTokens], state: DecodingState) -> list[list[Word]]:
+        attention, self._attention = self._attention, None
+        if attention is None:
+            return [[] for _ in pieces]
+        return self._window_words().find(pieces, state, attention)
+
+    def _window_words(self) -> WindowWords:
+        begin_s = self._begin_s
+        return WindowWords(
+            self._vocabulary,
+            task=self._options.task,
+            duration_s=self._duration_s - begin_s,
+            speech=[
+                SpeechSpan(start_s=span.start_s - begin_s, end_s=span.end_s - begin_s) for span in self._speech
+            ],
         )
 
     def _skips_speech(self, tokens: Many[int]) -> bool:

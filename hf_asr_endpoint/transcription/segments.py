@@ -29,7 +29,7 @@ class TimedTokens:
 class SegmentBuilder:
     """Makes segments of one stretch of audio, in order: begin <= start <= end, none before another's end.
 
-    Whisper may give times that go back, or that lie in the padding behind the audio.
+    Whisper may give times that go back, or that lie in the padding behind the audio. Words lie in their segment.
     """
 
     def __init__(self, *, begin_s: float, end_s: float, decode: Callable[[Sequence[int]], str]) -> None:
@@ -46,7 +46,10 @@ class SegmentBuilder:
         words: Sequence[Word] = (),
         token_logprobs: Sequence[TokenLogprob] = (),
     ) -> Segment | None:
-        """Return the segment; None when it has no text, or begins where the audio has ended."""
+        """Return the segment; None when it has no text, or begins where the audio has ended.
+
+        words: with the times that they seem to have, of which those outside the segment move to its ends.
+        """
         text = self._decode(timed.tokens)
         start = max(round(timed.start, 2), self._earliest)
         if not text.strip() or timed.start >= self._latest or start > self._latest:
@@ -59,9 +62,14 @@ class SegmentBuilder:
             text=text,
             tokens=timed.tokens,
             window=window,
-            words=tuple(words),
+            words=tuple(_inside(word, start, end) for word in words),
             token_logprobs=tuple(token_logprobs),
         )
+
+
+def _inside(word: Word, start: float, end: float) -> Word:
+    begins, ends = (min(max(round(time, 2), start), end) for time in (word.start, word.end))
+    return replace(word, start=begins, end=ends)
 
 
 def _hundredths(seconds: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hf_asr_endpoint.transcription.timestamps import TimedWindow, split_at_timestamps
 from hf_asr_endpoint.types import Task, TokenLogprob
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 MAX_PREVIOUS_TOKENS = MAX_TARGET_POSITIONS // 2 - 1  # as in openai/whisper: half of what the decoder holds
@@ -45,6 +45,14 @@ class Vocabulary:
             return DecoderPrompt(tokens=tokens, sot_index=len(before), after_language=(task_token,))
         return DecoderPrompt(tokens=(*tokens, language_token, task_token), sot_index=len(before))
 
+    def prompt_without_timestamps(self, state: DecodingState) -> tuple[int, ...]:
+        """Return what a state was prompted with, the text so far left out, and that no timestamps follow."""
+        return (*state.fed_prompt[state.prompt.sot_index :], self._tokenizer.no_timestamps)
+
+    def text_tokens(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Return the text tokens among `tokens`."""
+        return tuple(token for token in tokens if token < self._tokenizer.eot)
+
     def split(self, tokens: Sequence[int], *, window_s: float) -> TimedWindow:
         """Return what was said in a window that has so many seconds of audio."""
         return split_at_timestamps(tokens, timestamp_begin=self._tokenizer.timestamp_begin, window_s=window_s)
@@ -70,6 +78,10 @@ class Vocabulary:
         if language is None or not self._is_multilingual:
             return None
         return self._tokenizer.language_tokens[language]
+
+    def language_of(self, state: DecodingState) -> str | None:
+        """Return the language, given or detected, that a state was decoded in."""
+        return self.language(state.fed_prompt[state.prompt.sot_index + 1] if self._is_multilingual else None)
 
     def language(self, token: int | None) -> str | None:
         """Return the language of a token, "en" for an English-only model, None when it is not known yet."""

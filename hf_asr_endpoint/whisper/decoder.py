@@ -5,7 +5,7 @@ One code path for prefill (several tokens of a few sequences) and decode step (o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -18,6 +18,9 @@ from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch, Run
 from hf_asr_endpoint.whisper.kv_cache import CrossKV, CrossRow, KVCaches
 from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
 
+OnQueries = Callable[[int, Tensor], None]
+"""Told a layer's queries of the encoded window, scaled, shape = (n_sequences, n_tokens, n_heads, head_dim)."""
+
 
 class Decoder:
     """Reads and writes the caches; keeps nothing else from call to call."""
@@ -29,15 +32,15 @@ class Decoder:
         self._norm = LayerNorm(module.layer_norm)
         self._caches = caches
 
-    def __call__(self, batch: DecoderBatch) -> Tensor:
+    def __call__(self, batch: DecoderBatch, on_queries: OnQueries = lambda layer, queries: None) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
         x = F.embedding(batch.tokens, self._tokens) + F.embedding(batch.positions, self._positions)
         n_sequences, n_tokens, d_model = x.shape
         x = x.view(-1, d_model)
-        for layer, self_kv, cross_kv in zip(
-            self._layers, self._caches.self_kv, self._caches.cross_kv, strict=True
-        ):
-            x = layer(x, batch, self_kv, cross_kv)
+        caches = zip(self._caches.self_kv, self._caches.cross_kv, strict=True)
+        for index, (layer, (self_kv, cross_kv)) in enumerate(zip(self._layers, caches, strict=True)):
+            x, queries = layer(x, batch, self_kv, cross_kv)
+            on_queries(index, queries)
         return self._norm(x).view(n_sequences, n_tokens, d_model)
 
 
@@ -72,7 +75,10 @@ class _DecoderLayer:
         self._cross_norm = LayerNorm(module.encoder_attn_layer_norm)
         self._feed_forward_norm = LayerNorm(module.final_layer_norm)
 
-    def __call__(self, x: Tensor, batch: DecoderBatch, self_kv: Tensor, cross_kv: Mapping[int, CrossKV]) -> Tensor:
+    def __call__(
+        self, x: Tensor, batch: DecoderBatch, self_kv: Tensor, cross_kv: Mapping[int, CrossKV]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the layer's features and its queries of the encoded window."""
         heads = self._qkv(self._self_norm(x)).view(*batch.tokens.shape, 3, self._n_heads, -1)
         self_kv[:, batch.slots, :, batch.positions] = heads[:, :, 1:]
         own = [(run, self_kv[0, run.cached], self_kv[1, run.cached]) for run in batch.own]
@@ -83,7 +89,7 @@ class _DecoderLayer:
             for run in batch.cross
         ]
         x = self._cross_out.add(_attend(queries, cross), x)
-        return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
+        return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x), queries
 
 
 def _attend(queries: Tensor, runs: Sequence[tuple[Run, Tensor, Tensor]]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.whisper.aligner import Aligner, heads_to_average
 from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint, load_checkpoint
 from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
 from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
@@ -24,6 +25,8 @@ from hf_asr_endpoint.whisper.kv_cache import CacheShape, CrossRow, KVCaches
 from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
 from hf_asr_endpoint.whisper.sampling import choose_tokens
 from hf_asr_endpoint.whisper.search_step import SearchStep
+from hf_asr_endpoint.whisper.text_attention import TextAttention
+from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 from hf_asr_endpoint.whisper.token_rules import TokenRules
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
@@ -61,6 +64,18 @@ class WhisperSpeechModel:
         self._batches = BatchBuilder(self._caches, device=self._device, dtype=self._dtype)
         self._rules = TokenRules(checkpoint)
         self._n_windows = 0  # encoded since the heap was last trimmed
+        self._aligner = Aligner(
+            self._decoder,
+            self._caches,
+            self._batches,
+            heads=heads_to_average(
+                getattr(checkpoint.model.generation_config, "alignment_heads", None),
+                n_layers=config.decoder_layers,
+                n_heads=config.decoder_attention_heads,
+            ),
+            eot=self._rules.eot,
+            logits=self._logits,
+        )
 
     @torch.inference_mode()
     def encode(self, windows: Mapping[int, Tensor]) -> None:
@@ -113,6 +128,12 @@ class WhisperSpeechModel:
             begins=[len(states[slot].fed_prompt) + len(states[slot].sampled) - 1 for slot in slots],
         )
         self._sample(self._logits(features[:, 0]), slots, states)
+
+    @torch.inference_mode()
+    def align(self, texts: Mapping[int, TextToAlign]) -> dict[int, TextAttention]:
+        """Feed texts to the windows they were heard in, by slot; the slots' decoding has ended."""
+        use_all_cores()
+        return self._aligner(texts)
 
     @torch.inference_mode()
     def free(self, slot: int) -> None:

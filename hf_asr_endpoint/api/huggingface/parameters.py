@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
@@ -23,10 +23,10 @@ GENERATION_ALIAS = "generate_kwargs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedParameters:
-    """What the caller wants, and whether it wants to see `chunks`."""
+    """What the caller wants, and which `chunks` it wants to see."""
 
     options: TranscriptionOptions
-    return_timestamps: bool
+    return_timestamps: bool | Literal["word"]
 
 
 def parse_parameters(parameters: object) -> ParsedParameters:
@@ -67,13 +67,15 @@ def _parse(parameters: Mapping[str, Any], *, from_text: bool) -> ParsedParameter
         raise InvalidParameter(_explain(exc)) from exc
     generation = valid.generation_parameters or GenerationParameters.model_validate({})
     language = _one_of("language", valid.language, generation.language)
+    wants_words = valid.return_timestamps == "word"
     return ParsedParameters(
         options=TranscriptionOptions(
             task=_one_of("task", valid.task, generation.task) or "transcribe",
             language=None if language is None else parse_language(language),
+            word_timestamps=wants_words,
             decoding=decoding_options(generation),
         ),
-        return_timestamps=bool(valid.return_timestamps),
+        return_timestamps=valid.return_timestamps or False,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from hf_asr_endpoint.types import Transcription
 
@@ -11,13 +11,22 @@ MAX_HEADER_CHARACTERS = 500
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
 
 
-def render_transcription(transcription: Transcription, *, return_timestamps: bool) -> dict[str, Any]:
+def render_transcription(
+    transcription: Transcription, *, return_timestamps: bool | Literal["word"]
+) -> dict[str, Any]:
     """Return `{"text"}`, with `"chunks": [{"text", "timestamp": [start, end]}]` when they are wanted.
 
+    return_timestamps: True for a chunk for each segment, "word" for one for each word.
     Times are seconds and always numbers. The chunks' texts joined are the text but for its leading space.
     """
     body: dict[str, Any] = {"text": transcription.text}
-    if return_timestamps:
+    if return_timestamps == "word":
+        body["chunks"] = [
+            {"text": word.word, "timestamp": [word.start, word.end]}
+            for segment in transcription.segments
+            for word in segment.words
+        ]
+    elif return_timestamps:
         body["chunks"] = [
             {"text": segment.text, "timestamp": [segment.start, segment.end]} for segment in transcription.segments
         ]

@@ -78,9 +78,7 @@ class GenerationParameters(_Model):
 class Parameters(_Model):
     """`parameters`."""
 
-    return_timestamps: bool | None = Field(
-        None, description='true or false; "word" (word timestamps) is not supported yet'
-    )
+    return_timestamps: bool | Literal["word"] | None = Field(None, description='true, false or "word"')
     generation_parameters: GenerationParameters | None = Field(None, description="an object")
     language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
     task: Task | None = Field(None, description='"transcribe" or "translate"')

@@ -107,10 +107,6 @@ def test_each_key_has_a_value_that_is_refused(key: str) -> None:
 
 
 def test_what_is_not_supported_yet_is_refused_by_name() -> None:
-    with pytest.raises(
-        InvalidParameter, match=r"return_timestamps is \"word\".*word timestamps.*not supported yet"
-    ):
-        parse_parameters({"return_timestamps": "word"})
     with pytest.raises(InvalidParameter, match=r"num_beam_groups is 2.*diverse beam search is not supported yet"):
         parse_parameters({"generation_parameters": {"num_beam_groups": 2, "num_beams": 4}})
     with pytest.raises(InvalidParameter, match=r"penalty_alpha is 0\.6.*contrastive search is not supported yet"):

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from hf_asr_endpoint.whisper.aligner import heads_to_average
+
+BASE = [[3, 1], [4, 2], [4, 3], [4, 7], [5, 1], [5, 2], [5, 4], [5, 6]]
+LARGE = [[7, 0], [10, 17], [12, 18], [13, 12], [16, 1], [17, 14], [19, 11], [21, 4], [24, 1], [25, 6]]
+
+
+def test_without_alignment_heads_all_of_the_last_half_of_the_layers_are_averaged() -> None:
+    expected = [(2, 0), (2, 1), (3, 0), (3, 1)]
+    assert heads_to_average(None, n_layers=4, n_heads=2) == expected
+    assert heads_to_average([], n_layers=4, n_heads=2) == expected
+
+
+def test_alignment_heads_are_among_those_averaged() -> None:
+    assert heads_to_average([[0, 1], [3, 0]], n_layers=4, n_heads=2) == [(0, 1), (2, 0), (2, 1), (3, 0), (3, 1)]
+    assert len(heads_to_average(BASE, n_layers=6, n_heads=8)) == 24
+
+
+def test_in_a_large_model_the_alignment_heads_are_not_lost_among_others() -> None:
+    assert heads_to_average(LARGE, n_layers=32, n_heads=20) == [(layer, head) for layer, head in LARGE]
