@@ -19,7 +19,7 @@ class SpeechModel(Protocol):
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         """Decode the prompts of new states, by slot: language, no_speech_prob and the first token of each.
 
-        States that share a window have the same prompt. Those of a search come together, in all calls.
+        Those of a search come together, in all calls.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint,
 from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
 from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.heap import trim_heap
 from hf_asr_endpoint.whisper.kv_cache import CacheShape, CrossRow, KVCaches
@@ -101,7 +101,7 @@ class WhisperSpeechModel:
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         """Feed the prompts of newly begun states, by slot; detect languages; sample each one's first token.
 
-        Of those that share a window, one is fed, and the others copy it.
+        Of those that share a window and a prompt, one is fed, and the others copy it.
         """
         leaders = self._leaders(states)
         fed = {slot: states[slot] for slot in leaders.values()}
@@ -143,10 +143,13 @@ class WhisperSpeechModel:
             self._n_windows = 0
             trim_heap()
 
-    def _leaders(self, slots: Iterable[int]) -> dict[int, int]:
-        """Return for each slot the first of those that share its window."""
-        first: dict[CrossRow, int] = {}
-        return {slot: first.setdefault(self._caches.cross_rows[slot], slot) for slot in sorted(slots)}
+    def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
+        """Return for each slot the first of those that share its window and have the same prompt."""
+        first: dict[tuple[CrossRow, DecoderPrompt], int] = {}
+        return {
+            slot: first.setdefault((self._caches.cross_rows[slot], states[slot].prompt), slot)
+            for slot in sorted(states)
+        }
 
     def _copy_prompts(self, sources: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
         """sources: whose prompt has been fed, by the slot that is to have it too."""

@@ -155,3 +155,21 @@ def test_beams_detect_the_language_once_and_all_know_it(base: Pair) -> None:
         languages = {base.vocabulary.language(row.language_token) for row in rows.values()}
         assert languages == ({None} if prompt is known else {"de"})
     assert texts[0] == texts[1]
+
+
+def test_another_prompt_in_a_window_that_is_shared_is_fed_too(base: Pair) -> None:
+    """Slots were once taken for beams of one search wherever they were given the same window."""
+    window = cut_window(LOCAL[3].waveform()[: 16_000 * 6])
+    prompts = [base.prompt("de"), base.prompt("en"), base.prompt(None), base.prompt("de")]
+    alone = []
+    for prompt in prompts:
+        base.model.encode({2: window})
+        alone.append(greedy(prompt, max_new_tokens=8))
+        decode(base.model, {2: alone[-1]})
+    free(base, [2])
+    together = {slot: greedy(prompt, max_new_tokens=8) for slot, prompt in enumerate(prompts)}
+    base.model.encode(dict.fromkeys(together, window))
+    decode(base.model, together)
+    free(base, list(together))
+    assert [state.sampled for state in together.values()] == [state.sampled for state in alone]
+    assert alone[0].sampled != alone[1].sampled

@@ -208,3 +208,13 @@ def test_searches_and_single_rows_of_one_batch_keep_to_themselves() -> None:
         SearchStep(own, apart[number]).advance(own, eot=EOT)
         assert [row.sampled for row in together[number]] == [row.sampled for row in apart[number]]
     assert together[1][0].sampled == []
+
+
+def test_with_a_penalty_on_length_the_best_that_a_beam_can_become_is_what_it_is_now() -> None:
+    """Where longer texts are better, "never" looks ahead to the longest one; here that would end too early."""
+    rules = BeamRules(num_beams=2, early_stopping="never", length_penalty=-1.0)
+    searching = BeamSearch(rules, max_new_tokens=9)
+    searching.advance(candidates((0, 4, -0.1), (0, 5, -0.2)), eot=EOT)
+    searching.advance(candidates((0, EOT, -0.3), (1, EOT, -0.4), (0, 4, -0.35), (1, 4, -0.5)), eot=EOT)
+    assert [text.score for text in searching.finished] == pytest.approx([-0.6, -0.8])
+    assert not searching.is_finished
