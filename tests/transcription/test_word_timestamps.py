@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hf_asr_endpoint.transcription.routing import RoutingTranscriber
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.audio.decode import decode_audio
@@ -18,7 +19,6 @@ from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
-from hf_asr_endpoint.transcription.routing import RoutingTranscriber
 from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
