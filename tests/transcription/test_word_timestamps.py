@@ -10,13 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hf_asr_endpoint.transcription.routing import RoutingTranscriber
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
-from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
 from hf_asr_endpoint.transcription.transcriber import transcribe
@@ -30,7 +28,6 @@ from hf_asr_endpoint.whisper.text_attention import TextAttention
 from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.conftest import DATA
-from tests.fakes import FakeTranscriber
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -129,11 +126,12 @@ def test_a_translation_has_words(multilingual: BatchingTranscriber) -> None:
     assert len(result.segments[0].words) > 5
 
 
-def test_what_the_engine_does_not_have_is_refused_with_words() -> None:
-    routing = RoutingTranscriber(FakeTranscriber(), load_reference=FakeTranscriber)
-    options = TranscriptionOptions(word_timestamps=True, decoding=DecodingOptions(num_beams=2))
-    with pytest.raises(InvalidParameter, match=r"word timestamps are asked for.*num_beams"):
-        asyncio.run(transcribe(routing, [], options))
+def test_beams_have_words(multilingual: BatchingTranscriber, speech: Waveform) -> None:
+    options = replace(WORDS, decoding=DecodingOptions(temperatures=(0.0,), num_beams=3))
+    recording = np.concatenate([speech, pause(20.0), speech])  # Two chunks: one waits for the other's slots.
+    result = run(multilingual, recording, options=options)
+    assert_words_are_right(result)
+    assert len([word for segment in result.segments for word in segment.words]) == 44
 
 
 class Scene:
