@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     for noisy in ("uvicorn.error", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # It warns of every broken form, which is the client's fault, and the client is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     try:
         return serve(settings)
     except (AsrError, OSError) as exc:
