@@ -20,8 +20,11 @@ from hf_asr_endpoint.api.middleware import RequestLogMiddleware
 from hf_asr_endpoint.api.openai.errors import plain_error_response
 from hf_asr_endpoint.api.openai.routes import OWN_PATHS, OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
+from hf_asr_endpoint.api.under_way import UnderWay
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
+
+LAST_ANSWERS_S = 5.0  # seconds that a shutdown waits for the answers of requests whose work it has ended
 
 
 def create_app(
@@ -33,10 +36,14 @@ def create_app(
     cue_limits: how much one cue of a subtitle shows.
     """
 
+    under_way = UnderWay()
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await asyncio.to_thread(transcriber.close)
+        # What was cancelled is told so: uvicorn ends the process as soon as this returns.
+        await under_way.wait(LAST_ANSWERS_S)
 
     admission = Admission(limits.max_concurrent_requests)
     huggingface = HuggingFaceDialect(transcriber, model_names=model_names, limits=limits, admission=admission)
@@ -46,7 +53,9 @@ def create_app(
     operations = Operations(transcriber, model_names=model_names, limits=limits)
     return Starlette(
         routes=[*operations.routes(), *openai.routes(), *huggingface.routes()],
-        middleware=[Middleware(RequestLogMiddleware, failure=_failure, interruption=_interruption)],
+        middleware=[
+            Middleware(RequestLogMiddleware, failure=_failure, interruption=_interruption, under_way=under_way)
+        ],
         exception_handlers={HTTPException: _unroutable},
         lifespan=lifespan,
     )

@@ -13,6 +13,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hf_asr_endpoint.api.under_way import UnderWay
+
 logger = logging.getLogger(__name__)
 
 _SAFE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
@@ -25,17 +27,23 @@ class RequestLogMiddleware:
     put `audio_s` there for the log.
     failure: what is sent when the application raises before it answers.
     interruption: what is sent when the server gives up on a request because it must stop.
+    under_way: told of every request.
     """
 
-    def __init__(self, app: ASGIApp, *, failure: ASGIApp, interruption: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, failure: ASGIApp, interruption: ASGIApp, under_way: UnderWay) -> None:
         self._app = app
         self._failure = failure
         self._interruption = interruption
+        self._under_way = under_way
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        with self._under_way.request():
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(Headers(scope=scope))
         status = 0
