@@ -3,10 +3,10 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-load bench-wer bench-words clean
+.PHONY: help serve test bench bench-load bench-wer bench-words bench-languages clean
 
 help: ## Show these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: .venv/.embedded ## Serve a model over HTTP (optional: PORT=8000 HOST=127.0.0.1 MODEL=embedded:whisper-base)
 	$(BIN)/hf-asr serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model $(MODEL))
@@ -28,6 +28,9 @@ bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: 
 
 bench-words: .venv/.bench ## Compare word timestamps with faster-whisper's (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.words --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
+
+bench-languages: .venv/.bench ## Print how often languages are heard and translated (optional: MODEL= SPEECH=folder with manifest.jsonl)
+	$(BIN)/python -m bench.languages --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
 
 clean: ## Remove the virtual environment and everything generated
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

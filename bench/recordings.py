@@ -28,6 +28,16 @@ class Clip:
     reference: str
 
 
+def language_clips(speech: Path, *, folder: str, language: str) -> list[Path]:
+    """Return the recordings of a folder that are in a language, as the manifest says."""
+    entries = (json.loads(line) for line in (speech / "manifest.jsonl").read_text().splitlines())
+    return [
+        speech / entry["path"]
+        for entry in entries
+        if entry["path"].startswith(f"{folder}/") and entry.get("language") == language
+    ]
+
+
 def short_clips(speech: Path, *, limit: int | None = None) -> list[Clip]:
     """Return the clips of SHORT that are in the folder's manifest, the first `limit` of them."""
     entries = (json.loads(line) for line in (speech / "manifest.jsonl").read_text().splitlines())

@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.recordings import LONG, Clip, duration_s, long_clip, short_clips, write_repeated
+from bench.recordings import LONG, Clip, duration_s, language_clips, long_clip, short_clips, write_repeated
 
 ENTRIES = [
     {"path": "librispeech_test_other/1.flac", "text": "one"},
     {"path": "librispeech_test_other/2.flac", "text": ""},
-    {"path": "fleurs/3.ogg", "text": "drei"},
+    {"path": "fleurs/3.ogg", "text": "drei", "language": "de"},
+    {"path": "fleurs/5.ogg", "text": "cinq", "language": "fr"},
     {"path": "librispeech_test_other/4.flac", "text": "four"},
 ]
 
 
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
-    """A folder with a manifest of four clips and a long recording's reference."""
+    """A folder with a manifest of five clips and a long recording's reference."""
     (tmp_path / "manifest.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in ENTRIES))
     (tmp_path / LONG).parent.mkdir()
     (tmp_path / f"{LONG}.json").write_text('{"text": "and so on"}')
@@ -36,6 +37,10 @@ def test_short_clips_are_those_of_the_set_with_a_reference(speech: Path) -> None
 
 def test_short_clips_can_be_limited(speech: Path) -> None:
     assert [clip.reference for clip in short_clips(speech, limit=1)] == ["one"]
+
+
+def test_clips_of_a_language_are_those_of_the_folder_in_it(speech: Path) -> None:
+    assert language_clips(speech, folder="fleurs", language="de") == [speech / "fleurs" / "3.ogg"]
 
 
 def test_a_long_recording_has_its_reference_beside_it(speech: Path) -> None:
