@@ -6,8 +6,10 @@ import asyncio
 import io
 from collections.abc import Iterator
 
+import numpy as np
 import openai
 import pytest
+import soundfile
 import srt
 import webvtt
 from openai import AsyncOpenAI, OpenAI
@@ -23,13 +25,22 @@ from openai.types.audio import (
     TranslationVerbose,
 )
 
-from tests.conftest import DATA
+from tests.conftest import DATA, make_flac
 from tests.openai_schema import check_schema
 from tests.server import Server
 
 TIMEOUT_S = 120.0
 JFK = DATA / "jfk.mp3"
 GERMAN = DATA / "fleurs-de-005.ogg"
+READ_ALOUD = (
+    "533-1066-0006.flac",
+    "367-130732-0001.flac",
+    "3331-159605-0007.flac",
+    "1688-142285-0003.flac",
+    "3080-5032-0003.flac",
+    "2033-164914-0007.flac",
+)
+"""Joined they last 26 s, and have segments that are too long for a cue."""
 SPOKEN = "ask not what your country can do for you"
 
 
@@ -41,6 +52,12 @@ def client(server: Server) -> Iterator[OpenAI]:
 
 def plain(text: str) -> str:
     return text.lower().replace(",", "").replace(".", "")
+
+
+def clock(seconds: float) -> str:
+    """Return a time of less than an hour as subtitles show it."""
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    return f"00:{minutes:02}:{milliseconds // 1000:02}.{milliseconds % 1000:03}"
 
 
 def stream_text(events: list[TranscriptionStreamEvent]) -> str:
@@ -95,9 +112,13 @@ def test_words(client: OpenAI) -> None:
         model="whisper-1", file=JFK, response_format="verbose_json", timestamp_granularities=["word"]
     )
     assert result.segments is None
-    assert result.words is not None
+    assert result.words
+    assert " ".join(word.word for word in result.words) == result.text
+    assert 20 <= len(result.words) <= 24  # He says 22.
     times = [time for word in result.words for time in (word.start, word.end)]
     assert times == sorted(times)
+    assert 0 <= times[0] < 1
+    assert 10 < times[-1] <= 11
     check_schema(result.model_dump(exclude_unset=True), "CreateTranscriptionResponseVerboseJson")
 
 
@@ -124,6 +145,37 @@ def test_subtitles(client: OpenAI) -> None:
     assert SPOKEN in plain(" ".join(cue.content for cue in cues)).replace("\n", " ")
     assert all((cue.end - cue.start).total_seconds() <= 7.001 for cue in cues)
     assert [cue.text for cue in webvtt.from_buffer(io.StringIO(vtt))] == [cue.content for cue in cues]
+
+
+def test_long_segments_are_cut_into_cues_at_the_words_times(client: OpenAI) -> None:
+    file = ("read.flac", make_flac(np.concatenate([soundfile.read(DATA / name)[0] for name in READ_ALOUD])))
+    verbose = client.audio.transcriptions.create(
+        model="whisper-1",
+        file=file,
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )
+    subrip = client.audio.transcriptions.create(model="whisper-1", file=file, response_format="srt")
+    vtt = client.audio.transcriptions.create(model="whisper-1", file=file, response_format="vtt")
+    assert verbose.segments
+    assert verbose.words
+    assert any(len(segment.text.strip()) > 84 for segment in verbose.segments)
+    assert any(segment.end - segment.start > 7 for segment in verbose.segments)
+    cues = [
+        (cue.start.total_seconds(), cue.end.total_seconds(), cue.content)
+        for cue in srt.parse(subrip, ignore_errors=False)
+    ]
+    assert {start for start, _, _ in cues} <= {round(word.start, 3) for word in verbose.words}
+    assert {end for _, end, _ in cues} <= {round(word.end, 3) for word in verbose.words}
+    assert " ".join(text for _, _, text in cues).split() == verbose.text.split()
+    assert all(end - start <= 7.001 and len(text) <= 84 for start, end, text in cues)
+    times = [time for start, end, _ in cues for time in (start, end)]
+    assert times == sorted(times)
+    assert times[-1] <= verbose.duration
+    from_vtt = webvtt.from_buffer(io.StringIO(vtt))
+    assert [(cue.start, cue.end, cue.text) for cue in from_vtt] == [
+        (clock(start), clock(end), text) for start, end, text in cues
+    ]
 
 
 def test_every_other_parameter(client: OpenAI) -> None:
