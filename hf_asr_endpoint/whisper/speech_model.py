@@ -32,7 +32,8 @@ from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 N_ROWS_OF_A_WINDOW = 1_500  # encoder positions in 30 s: what the encoder's layers are laid out for
 
-WINDOWS_BETWEEN_TRIMS = 8  # of the heap, and only when no slot is taken: minutes of audio, or many clips
+WINDOWS_BETWEEN_TRIMS = 8  # of the heap, when no slot is taken: minutes of audio, or many clips
+BUSY_WINDOWS_BETWEEN_TRIMS = 32  # when others go on, whom it keeps waiting for some milliseconds
 LENGTH_STEP = 50  # encoder positions, a second: for each new length kernels are made, which takes 10 ms
 
 
@@ -139,7 +140,8 @@ class WhisperSpeechModel:
     def free(self, slot: int) -> None:
         """Forget a slot's window."""
         self._caches.free(slot)
-        if not self._caches.cross_rows and self._n_windows >= WINDOWS_BETWEEN_TRIMS:
+        is_idle = not self._caches.cross_rows
+        if self._n_windows >= (WINDOWS_BETWEEN_TRIMS if is_idle else BUSY_WINDOWS_BETWEEN_TRIMS):
             self._n_windows = 0
             trim_heap()
 
