@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 import os
 from collections.abc import Callable
@@ -12,12 +10,12 @@ from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.whisper.heap import limit_heaps, trim_heap
 from hf_asr_endpoint.whisper.weights.catalogue import model_names
 
 logger = logging.getLogger(__name__)
 
 SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel parts of a step
-M_ARENA_MAX = -8  # glibc's malloc.h
 CHUNKS_AHEAD = 4  # of a recording, waiting beside those in the slots
 
 
@@ -52,7 +50,6 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     # Imported here, because it takes seconds in which the server should already answer GET /health.
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-    from hf_asr_endpoint.whisper.heap import trim_heap
     from hf_asr_endpoint.whisper.speech_model import load_speech_model
     from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 
@@ -85,7 +82,6 @@ def _prepare_process() -> None:
     process) makes each step many times slower: the one that is waited for cannot run, since another spins.
     Sleeping at once (OMP_WAIT_POLICY=PASSIVE) doubles a step of a single sequence, for waking takes time.
     """
-    with contextlib.suppress(AttributeError, OSError):  # Another C library than glibc.
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)  # Each further heap for threads keeps tens of MB for itself.
+    limit_heaps()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))

@@ -20,6 +20,9 @@ TASKS: tuple[Task, ...] = get_args(Task)
 FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The ladder of openai/whisper's `transcribe`: each is tried when the one before fails its thresholds."""
 
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 100.0
+"""Of sampling. Beyond them float16 logits overflow."""
+
 DEFAULT_NUM_BEAMS = 1
 """Greedy, as openai/whisper's and transformers' own functions decode."""
 

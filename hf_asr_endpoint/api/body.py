@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from hf_asr_endpoint.errors import BodyTooLarge, InvalidRequest, UploadTimeout
 
 SPOOL_BYTES = 2**20
-"""A body up to this size stays in memory, a larger one goes to a temporary file."""
+"""A body, or a part of one, up to this size stays in memory, a larger one goes to a temporary file."""
 
 JSON_OVERHEAD_BYTES = 64 * 2**10
 """Room for everything in a JSON body that is not base64."""

@@ -18,10 +18,8 @@ from typing import BinaryIO, cast
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 
+from hf_asr_endpoint.api.body import SPOOL_BYTES
 from hf_asr_endpoint.errors import BodyTooLarge, InvalidParameter, InvalidRequest
-
-SPOOL_BYTES = 2**20
-"""A part up to this size stays in memory, a larger one goes to a temporary file."""
 
 _BLOCK_BYTES = 256 * 2**10
 _MAX_BOUNDARY_BYTES = 256  # RFC 2046 allows 70.

@@ -10,7 +10,8 @@ from collections.abc import Sequence as Many
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
-from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder, n_slots, sampling_rules
+from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder
+from hf_asr_endpoint.transcription.sampling_rules import n_slots, sampling_rules
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram

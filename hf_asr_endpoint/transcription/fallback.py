@@ -10,12 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hf_asr_endpoint.types import DecodingOptions
-from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.beam_search import BeamRules
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingFilters, SamplingRules
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
 
 MOST_FOR_SKIPPED = 3  # attempts in which to look for skipped speech: it may have been no speech after all
-DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,53 +31,6 @@ def ladder(temperatures: Sequence[float], *, is_cut: bool) -> tuple[Step, ...]:
     """
     whole = tuple(Step(temperature=temperature, is_whole=True) for temperature in temperatures)
     return (Step(temperature=temperatures[0], is_whole=False), *whole) if is_cut else whole
-
-
-def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPrompt) -> SamplingRules:
-    """Return a step's rules for a window. `max_length` and `min_length` count the decoder prompt."""
-    room = MAX_TARGET_POSITIONS - prompt.length
-    most = options.max_new_tokens
-    if most is None:
-        most = DEFAULT_MAX_NEW_TOKENS if options.max_length is None else options.max_length - prompt.length
-    least = max(options.min_new_tokens or 0, (options.min_length or 0) - prompt.length)
-    return SamplingRules(
-        max_new_tokens=max(1, min(max(most, least), room)),
-        min_new_tokens=min(least, room),
-        temperature=step.temperature,
-        seed=options.seed,
-        filters=_filters(options),
-        n_samples=options.best_of if step.temperature > 0 else 1,
-        beams=_beam_rules(options) if step.temperature == 0 and options.num_beams > 1 else None,
-        suppressed_tokens=options.suppress_tokens,
-    )
-
-
-def n_slots(options: DecodingOptions) -> int:
-    """Return how many slots a window needs: for beams or samples, where it may be decoded with them."""
-    return max(
-        options.num_beams if 0.0 in options.temperatures else 1,
-        options.best_of if any(temperature > 0 for temperature in options.temperatures) else 1,
-    )
-
-
-def _filters(options: DecodingOptions) -> SamplingFilters:
-    return SamplingFilters(
-        top_k=options.top_k,
-        top_p=options.top_p,
-        typical_p=options.typical_p,
-        epsilon_cutoff=options.epsilon_cutoff,
-        eta_cutoff=options.eta_cutoff,
-    )
-
-
-def _beam_rules(options: DecodingOptions) -> BeamRules:
-    return BeamRules(
-        num_beams=options.num_beams,
-        length_penalty=options.length_penalty,
-        early_stopping=options.early_stopping,
-        patience=options.patience,
-        temperature=options.beam_temperature,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

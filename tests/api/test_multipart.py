@@ -10,7 +10,8 @@ import warnings
 
 import pytest
 
-from hf_asr_endpoint.api.multipart import SPOOL_BYTES, Form, FormLimits, parse_multipart
+from hf_asr_endpoint.api.body import SPOOL_BYTES
+from hf_asr_endpoint.api.multipart import Form, FormLimits, parse_multipart
 from hf_asr_endpoint.errors import AsrError, BodyTooLarge, InvalidParameter, InvalidRequest
 
 BOUNDARY = b"----form7MA4YWxk"

@@ -6,16 +6,13 @@ from dataclasses import replace
 import pytest
 
 from hf_asr_endpoint.transcription.fallback import (
-    DEFAULT_MAX_NEW_TOKENS,
     MOST_FOR_SKIPPED,
     Fallback,
     Step,
     compression_ratio,
     ladder,
-    sampling_rules,
 )
 from hf_asr_endpoint.types import DecodingOptions
-from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
 
 OPTIONS = DecodingOptions(temperatures=(0.0, 0.4, 0.8))
@@ -197,32 +194,3 @@ def test_compression_ratio_is_that_of_whisper() -> None:
     assert compression_ratio("I have none, I said happily.") < 1
     assert compression_ratio("") == 0.0
     assert compression_ratio("ü") == 2 / 10  # Bytes, not characters.
-
-
-@pytest.mark.parametrize(
-    ("options", "n_prompt", "most", "least"),
-    [
-        pytest.param(DecodingOptions(), 3, DEFAULT_MAX_NEW_TOKENS, 0, id="defaults"),
-        pytest.param(DecodingOptions(), 400, 48, 0, id="as much as there is room for"),
-        pytest.param(DecodingOptions(max_new_tokens=9), 3, 9, 0, id="max_new_tokens"),
-        pytest.param(DecodingOptions(max_new_tokens=10_000), 3, 445, 0, id="more than there is room for"),
-        pytest.param(DecodingOptions(max_length=20), 3, 17, 0, id="max_length counts the prompt"),
-        pytest.param(DecodingOptions(max_length=20, max_new_tokens=9), 3, 9, 0, id="max_new_tokens wins"),
-        pytest.param(DecodingOptions(max_length=3), 3, 1, 0, id="a token at least"),
-        pytest.param(DecodingOptions(min_new_tokens=5), 3, DEFAULT_MAX_NEW_TOKENS, 5, id="min_new_tokens"),
-        pytest.param(
-            DecodingOptions(min_length=8), 3, DEFAULT_MAX_NEW_TOKENS, 5, id="min_length counts the prompt"
-        ),
-        pytest.param(
-            DecodingOptions(min_length=8, min_new_tokens=7), 3, DEFAULT_MAX_NEW_TOKENS, 7, id="the higher"
-        ),
-        pytest.param(DecodingOptions(min_new_tokens=400), 3, 400, 400, id="more than the default"),
-        pytest.param(DecodingOptions(min_new_tokens=999), 3, 445, 445, id="least has no room"),
-    ],
-)
-def test_numbers_of_tokens(options: DecodingOptions, n_prompt: int, most: int, least: int) -> None:
-    prompt = DecoderPrompt(tokens=tuple(range(n_prompt)))
-    rules = sampling_rules(options, Step(temperature=0.4, is_whole=True), prompt=prompt)
-    assert (rules.max_new_tokens, max(rules.min_new_tokens, 0)) == (most, least)
-    assert rules.temperature == 0.4
-    assert prompt.length + rules.max_new_tokens <= MAX_TARGET_POSITIONS or most == 1

@@ -10,13 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hf_asr_endpoint.types import Task
+from hf_asr_endpoint.types import MAX_TEMPERATURE, MIN_TEMPERATURE, Task
 from hf_asr_endpoint.units import MAX_PROMPT_TOKENS, MAX_TARGET_POSITIONS
 
 MAX_BEAMS = 16
 MAX_NEW_TOKENS = MAX_TARGET_POSITIONS - MAX_PROMPT_TOKENS
-
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 100.0  # Beyond them float16 logits overflow.
 
 
 def _check_temperature(value: float) -> float:

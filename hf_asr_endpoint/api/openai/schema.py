@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from hf_asr_endpoint.types import MIN_TEMPERATURE
+
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]
 
-MIN_TEMPERATURE = 0.001  # Below it float16 logits overflow.
 MAX_SEED = 2**63 - 1
 MAX_PREFIX_PADDING_MS, MAX_SILENCE_MS = 15_000, 60_000
 

@@ -1,0 +1,96 @@
+"""Whoever submits sequences to an engine, and the steps that a test has it take."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hf_asr_endpoint.engine.engine import Engine
+from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from tests.fakes import DEADLINE_S, NO_SPEECH_PROB, Method
+
+N_SLOTS = 4
+METHODS: tuple[Method, ...] = ("encode", "prefill", "decode_step")
+
+
+def make_attempt(*tokens: int, is_encoded: bool = False, max_new_tokens: int = 99) -> Attempt:
+    return Attempt(
+        window=None if is_encoded else tokens,
+        prompt=DecoderPrompt(tokens=(1,)),
+        rules=SamplingRules(max_new_tokens=max_new_tokens),
+    )
+
+
+class Caller:
+    """Submits a sequence and remembers all that it is told.
+
+    further: attempts to make after the first. attempt: the first, instead of what `tokens` and `rules` make.
+    """
+
+    def __init__(
+        self,
+        *tokens: int,
+        request: Request | None = None,
+        attempt: Attempt | None = None,
+        further: tuple[Attempt, ...] = (),
+        n_slots: int = 1,
+        **rules: int,
+    ) -> None:
+        self._further = list(further)
+        self.heard: list[tuple[int, ...]] = []
+        self.n_prefilled = 0
+        self.ends: list[Status] = []
+        self.has_ended = threading.Event()
+        self.sequence = Sequence(
+            request=request or Request(),
+            attempt=attempt or make_attempt(*tokens, **rules),
+            n_slots=n_slots,
+            on_attempt=self._take,
+            on_prefill=self._note,
+            on_end=self._end,
+        )
+
+    def _note(self, state: DecodingState) -> None:
+        assert state is self.sequence.state
+        assert len(self.heard) == self.n_prefilled, "told of an attempt's prompt after its end"
+        assert state.no_speech_prob == NO_SPEECH_PROB
+        self.n_prefilled += 1
+
+    def _take(self, state: DecodingState) -> Attempt | None:
+        assert state.is_finished
+        assert len(self.heard) == self.n_prefilled - 1, "never told of the prompt"
+        self.heard.append(tuple(state.sampled))
+        return self._further.pop(0) if self._further else None
+
+    def _end(self, sequence: Sequence) -> None:
+        assert sequence is self.sequence
+        self.ends.append(sequence.status)
+        self.has_ended.set()
+
+    def wait(self) -> None:
+        assert self.has_ended.wait(DEADLINE_S)
+
+
+@contextmanager
+def started(engine: Engine) -> Iterator[None]:
+    engine.start()
+    try:
+        yield
+    finally:
+        engine.close()
+
+
+def submit(engine: Engine, *callers: Caller) -> None:
+    for caller in callers:
+        engine.submit(caller.sequence)
+
+
+def run(engine: Engine, *callers: Caller) -> None:
+    """Take steps until all have ended."""
+    for _ in range(1_000):
+        if all(caller.ends for caller in callers):
+            return
+        engine.step()
+    raise AssertionError("not all have ended")
