@@ -100,6 +100,13 @@ class JobStore:
             (JobStatus.QUEUED.value, int(is_failure)),
         )
 
+    def put_back_all(self) -> None:
+        """running → queued, all of them: the server stops on purpose."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE jobs SET status = ? WHERE status = ?", (JobStatus.QUEUED.value, JobStatus.RUNNING.value)
+            )
+
     def finish(self, job_id: str, status: JobStatus, *, outcome: dict[str, Any], runtime_ms: int) -> bool:
         """running → succeeded | failed, and the delivery, if there is a webhook, is due at once."""
         now = self._now()
