@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from hf_asr_endpoint.api.content_encoding import ENCODINGS
 from hf_asr_endpoint.errors import (
     AsrError,
     AudioTooLong,
@@ -17,6 +18,7 @@ from hf_asr_endpoint.errors import (
     Overloaded,
     UnknownModel,
     UnsupportedAudio,
+    UnsupportedEncoding,
     UploadTimeout,
 )
 
@@ -25,6 +27,7 @@ _STATUS: dict[type[AsrError], int] = {
     InvalidParameter: 422,
     UnknownModel: 404,
     BodyTooLarge: 413,
+    UnsupportedEncoding: 415,
     UploadTimeout: 408,
     InvalidAudio: 400,
     UnsupportedAudio: 415,
@@ -46,4 +49,7 @@ def status_of(error: AsrError, *, own: Mapping[type[AsrError], int] = MappingPro
 
 def headers_of(error: AsrError) -> dict[str, str]:
     """Return the headers that go with an error, whatever the dialect."""
-    return {"Retry-After": str(error.retry_after_s)} if isinstance(error, Overloaded) else {}
+    if isinstance(error, Overloaded):
+        return {"Retry-After": str(error.retry_after_s)}
+    # RFC 9110, section 12.5.3: a 415 about the coding of a request says which ones are accepted.
+    return {"Accept-Encoding": ", ".join(ENCODINGS)} if isinstance(error, UnsupportedEncoding) else {}
