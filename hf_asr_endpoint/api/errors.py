@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -21,6 +22,9 @@ from hf_asr_endpoint.errors import (
     UnsupportedEncoding,
     UploadTimeout,
 )
+
+MAX_HEADER_CHARACTERS = 500
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 
 _STATUS: dict[type[AsrError], int] = {
     InvalidRequest: 400,
@@ -53,3 +57,14 @@ def headers_of(error: AsrError) -> dict[str, str]:
         return {"Retry-After": str(error.retry_after_s)}
     # RFC 9110, section 12.5.3: a 415 about the coding of a request says which ones are accepted.
     return {"Accept-Encoding": ", ".join(ENCODINGS)} if isinstance(error, UnsupportedEncoding) else {}
+
+
+def printable(message: str) -> str:
+    """Return a message that a body can hold: a request can hold half a surrogate pair, which no body can."""
+    return message.encode("utf-8", "backslashreplace").decode()
+
+
+def message_headers(message: str) -> dict[str, str]:
+    """Return X-Error-Message, which huggingface_hub shows first: one line of what a header can hold."""
+    line = " ".join(message.split()).encode("ascii", "backslashreplace").decode()
+    return {"X-Error-Message": _NOT_PRINTABLE.sub("?", line)[:MAX_HEADER_CHARACTERS]}

@@ -15,7 +15,7 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits, read_body
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.multipart import Form, FormLimits, Part, parse_multipart
+from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, Form, FormLimits, Part, parse_multipart
 from hf_asr_endpoint.api.openai.errors import error_response
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_names, check_model, parse_parameters
@@ -34,8 +34,6 @@ OWN_PATHS = ("/v1/audio", "/v1/models", "/v1/openai")
 """Whatever begins so is answered in OpenAI's form, errors too."""
 
 FILE = "file"
-FORM_OVERHEAD_BYTES = 2**20
-"""Room for everything in a form that is not the file."""
 
 
 class OpenAIDialect:
