@@ -10,6 +10,7 @@ AsrError
 │   ├── UnknownModel             the request names a model that is not served here
 │   ├── UnknownJob               the request names a job that is not, or no longer, kept here
 │   ├── BodyTooLarge             more bytes than the limit
+│   ├── UnsupportedEncoding      a body compressed in a way not known here
 │   └── UploadTimeout            the client stopped sending
 ├── InvalidAudio                 recognised as audio, but broken
 │   ├── UnsupportedAudio         not recognised as audio
@@ -79,6 +80,10 @@ class BodyTooLarge(InvalidRequest):
     def __init__(self, message: str, *, n_bytes: int) -> None:
         super().__init__(message)
         self.n_bytes = n_bytes
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """The body is compressed in a way not known here."""
 
 
 class UploadTimeout(InvalidRequest):

@@ -14,9 +14,8 @@ from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.errors import headers_of, status_of
 from hf_asr_endpoint.api.huggingface.routes import error_response
 from hf_asr_endpoint.api.jobs.openai_kind import KIND
-from hf_asr_endpoint.api.multipart import FormLimits
+from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits
 from hf_asr_endpoint.api.openai.form import (
-    FORM_OVERHEAD_BYTES,
     check_file,
     check_no_query,
     read_form,

@@ -12,8 +12,6 @@ from hf_asr_endpoint.api.multipart import Form, FormLimits, Part, parse_multipar
 from hf_asr_endpoint.errors import InvalidParameter, MissingParameter, UnknownParameter
 
 FILE = "file"
-FORM_OVERHEAD_BYTES = 2**20
-"""Room for everything in a form that is not the file."""
 
 
 async def read_form(request: Request, *, limits: RequestLimits, form_limits: FormLimits) -> Form:

@@ -14,11 +14,10 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.multipart import Form, FormLimits
+from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, Form, FormLimits
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.errors import error_response
 from hf_asr_endpoint.api.openai.form import (
-    FORM_OVERHEAD_BYTES,
     check_file,
     check_no_query,
     read_form,
