@@ -65,8 +65,9 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     from hf_asr_endpoint.jobs.webhook_url import AddressGuard
 
     allowed = parse_allowed_hosts(settings.webhook_allowed_hosts)
+    schedule = RetrySchedule(retry_for_s=settings.webhook_retry_for_s)
     try:
-        storage = _open_storage(settings.data_dir or default_data_dir())
+        storage = _open_storage(settings.data_dir or default_data_dir(), longest_delay_s=schedule.longest_delay_s)
     except StorageFailed as exc:
         if settings.data_dir is not None:
             raise
@@ -87,11 +88,12 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
         ),
         guard=guard,
         sender=WebhookSender(guard, timeout_s=settings.webhook_timeout_s, secret=secret),
-        schedule=RetrySchedule(retry_for_s=settings.webhook_retry_for_s),
+        schedule=schedule,
     )
 
 
-def _open_storage(path: Path) -> Storage:
+def _open_storage(path: Path, *, longest_delay_s: float) -> Storage:
+    """Open the folder and take up what the last server left there. Raises StorageFailed."""
     from hf_asr_endpoint.jobs.data_directory import open_data_directory
     from hf_asr_endpoint.jobs.database import open_database
     from hf_asr_endpoint.jobs.spool import Spool
@@ -102,7 +104,9 @@ def _open_storage(path: Path) -> Storage:
     try:
         # The database first: a broken one is set aside together with the audio that the spool would use.
         store = JobStore(open_database(path))
-        return Storage(directory, store, Spool(path))
+        storage = Storage(directory, store, Spool(path))
+        storage.recover(longest_delay_s=longest_delay_s)
+        return storage
     except BaseException:
         directory.close()
         raise

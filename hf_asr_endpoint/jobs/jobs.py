@@ -61,21 +61,17 @@ class Jobs:
         sender: WebhookSender,
         schedule: RetrySchedule,
     ) -> None:
-        """kinds: by the names that jobs give. The storage is this object's from now on."""
+        """kinds: by the names that jobs give. storage: recovered; it is this object's from now on."""
         self._storage = storage
         self.limits = limits
         self._guard = guard
-        self._schedule = schedule
         self._deliverer = Deliverer(storage, sender, schedule=schedule)
         self._worker = Worker(storage, transcriber, kinds=kinds, limits=limits, on_result=self._deliverer.wake)
         self._loops: tuple[asyncio.Task[None], ...] = ()
         self._is_open = True
 
     async def start(self) -> None:
-        """Take up what the last process left, and begin to work. Raises StorageFailed."""
-        n_jobs = await self._storage.recover(longest_delay_s=self._schedule.longest_delay_s)
-        if n_jobs:
-            logger.info("%d jobs are left from before", n_jobs)
+        """Begin to work."""
         self._loops = tuple(
             asyncio.create_task(_guarded(run)) for run in (self._worker.run, self._deliverer.run, self._sweep)
         )
@@ -113,7 +109,7 @@ class Jobs:
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        await self._storage.close()
+        await asyncio.to_thread(self._storage.close)
 
     def _unknown(self, job_id: str) -> UnknownJob:
         return UnknownJob(

@@ -28,15 +28,15 @@ class Storage:
         self._store = store
         self._spool = spool
 
-    async def recover(self, *, longest_delay_s: float) -> int:
-        """Take up what the last process left, and delete audio that no job waits for. Returns how many wait."""
+    def recover(self, *, longest_delay_s: float) -> None:
+        """Take up what the last process left, and delete audio that no job waits for. Blocks; called once, first.
 
-        def work() -> int:
-            unfinished = self._store.recover(longest_delay_s=longest_delay_s)
-            self._spool.clean(unfinished)
-            return len(unfinished)
-
-        return await asyncio.to_thread(work)
+        Raises StorageFailed.
+        """
+        unfinished = self._store.recover(longest_delay_s=longest_delay_s)
+        self._spool.clean(unfinished)
+        if unfinished:
+            logger.info("%d jobs are left from before", len(unfinished))
 
     async def add(self, asked: NewJob, audio: BinaryIO, *, max_queued: int) -> Job:
         """Keep a new job. The audio is safe before the record is, so that no record lacks its audio.
@@ -77,14 +77,10 @@ class Storage:
     async def remove_audio(self, job_id: str) -> None:
         await asyncio.to_thread(self._spool.remove, job_id)
 
-    async def close(self) -> None:
-        """Close the store and let another server have the folder."""
-
-        def work() -> None:
-            self._store.close()
-            self._directory.close()
-
-        await asyncio.to_thread(work)
+    def close(self) -> None:
+        """Close the store and let another server have the folder. Blocks."""
+        self._store.close()
+        self._directory.close()
 
 
 async def _to_the_end(work: Callable[[], T]) -> T:

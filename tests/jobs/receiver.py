@@ -32,6 +32,7 @@ class Receiver:
     statuses: list[int] = field(default_factory=lambda: [200])
     answer_bytes: int = 0
     location: str = ""
+    n_bytes_sent: int = 0
     received: list[Received] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -62,6 +63,7 @@ def run_receiver(port: int = 0) -> Iterator[Receiver]:
             try:
                 for _ in range(0, receiver.answer_bytes, 65_536):
                     self.wfile.write(bytes(65_536))
+                    receiver.n_bytes_sent += 65_536
             except OSError:
                 self.close_connection = True  # The other side has read enough.
 

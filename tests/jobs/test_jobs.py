@@ -236,13 +236,11 @@ def test_stopping_leaves_running_jobs_queued_and_the_next_start_runs_them(tmp_pa
     run(work())
 
 
-def crash(directory: Path, *, n_times: int) -> None:
-    """What processes leave that die while they run the first queued job."""
+def crash(directory: Path, job_id: str, *, n_times: int) -> None:
+    """What processes leave that die while they run a job."""
     store = JobStore(open_database(directory))
     for _ in range(n_times):
-        job = store.next_queued()
-        assert job is not None
-        store.start(job.id)
+        assert store.start(job_id)
         store.recover(longest_delay_s=1.0)
     store.close()
 
@@ -256,7 +254,7 @@ async def add_and_stop(directory: Path, *, n_jobs: int) -> list[str]:
 def test_a_job_that_kills_the_process_again_and_again_fails(tmp_path: Path) -> None:
     async def work() -> None:
         poison, innocent = await add_and_stop(tmp_path, n_jobs=2)
-        await asyncio.to_thread(crash, tmp_path, n_times=5)
+        await asyncio.to_thread(crash, tmp_path, poison, n_times=5)
         transcriber = FakeTranscriber()
         async with running_jobs(tmp_path, transcriber, max_crashes=5) as jobs:
             job = await ended(jobs, poison)
@@ -271,7 +269,7 @@ def test_a_job_that_kills_the_process_again_and_again_fails(tmp_path: Path) -> N
 def test_a_job_found_running_by_two_crashes_runs_alone(tmp_path: Path) -> None:
     async def work() -> None:
         suspect, other = await add_and_stop(tmp_path, n_jobs=2)
-        await asyncio.to_thread(crash, tmp_path, n_times=2)
+        await asyncio.to_thread(crash, tmp_path, suspect, n_times=2)
         transcriber = FakeTranscriber()
         transcriber.hold()
         async with running_jobs(tmp_path, transcriber, max_running=2) as jobs:
@@ -285,6 +283,36 @@ def test_a_job_found_running_by_two_crashes_runs_alone(tmp_path: Path) -> None:
             transcriber.release()
             await ended(jobs, third.id)
             assert (await jobs.find(suspect)).n_crashes == 2
+
+    run(work())
+
+
+def test_a_suspect_job_waits_until_those_before_it_have_ended(tmp_path: Path) -> None:
+    async def work() -> None:
+        first, suspect = await add_and_stop(tmp_path, n_jobs=2)
+        await asyncio.to_thread(crash, tmp_path, suspect, n_times=2)
+        transcriber = FakeTranscriber()
+        transcriber.hold()
+        async with running_jobs(tmp_path, transcriber, max_running=2) as jobs:
+            await until(lambda: transcriber.n_running == 1)
+            await jobs.submit(plain_job(), make_audio())  # The queue is looked at again.
+            await asyncio.to_thread(lambda: None)
+            assert [(await jobs.find(job_id)).status.value for job_id in (first, suspect)] == ["running", "queued"]
+            transcriber.release()
+            assert (await ended(jobs, suspect)).status is JobStatus.SUCCEEDED
+
+    run(work())
+
+
+def test_jobs_that_are_refused_at_the_last_moment_leave_no_audio(tmp_path: Path) -> None:
+    async def work() -> None:
+        loading = FakeTranscriber(health=Health(state="loading"))
+        async with running_jobs(tmp_path, loading, max_queued=1) as jobs:
+            submitted = [jobs.submit(plain_job(), make_audio()) for _ in range(8)]
+            results = await asyncio.gather(*submitted, return_exceptions=True)
+            (taken,) = [result for result in results if isinstance(result, Job)]
+            assert all(isinstance(result, Job | Overloaded) for result in results)
+            assert audio_files(tmp_path) == [taken.id]
 
     run(work())
 
