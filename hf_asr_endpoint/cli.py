@@ -65,7 +65,12 @@ def serve(settings: Settings) -> int:
 
     transcriber = DeferredTranscriber(lambda report: load_transcriber(settings, report), on_failure=stop)
     app = create_app(
-        transcriber, model_names=names, limits=request_limits(settings), cue_limits=cue_limits(settings)
+        transcriber,
+        model_names=names,
+        limits=request_limits(settings),
+        cue_limits=cue_limits(settings),
+        model_revision=settings.revision,
+        price_per_s=settings.price_per_s,
     )
     server = uvicorn.Server(
         uvicorn.Config(

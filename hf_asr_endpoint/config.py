@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     upload_idle_timeout_s: float = Field(
         60.0, gt=0, description="Longest pause in the middle of an upload, in seconds."
     )
+    price_per_s: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Price of a second of audio, for the `cost` in DeepInfra's answers.",
+    )
     shutdown_timeout_s: int = Field(
         30, ge=0, description="How long requests under way may go on after a signal to stop, in seconds."
     )

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
 from hf_asr_endpoint.api.middleware import RequestLogMiddleware
 from hf_asr_endpoint.api.openai.errors import plain_error_response
@@ -28,11 +29,18 @@ LAST_ANSWERS_S = 5.0  # seconds that a shutdown waits for the answers of request
 
 
 def create_app(
-    transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits, cue_limits: CueLimits
+    transcriber: Transcriber,
+    *,
+    model_names: tuple[str, ...],
+    limits: RequestLimits,
+    cue_limits: CueLimits,
+    model_revision: str | None = None,
+    price_per_s: float = 0.0,
 ) -> Starlette:
     """Return the application. It owns the transcriber: its shutdown closes it.
 
-    model_names: the names clients may use for the model; the first one is shown.
+    model_names: the names clients may use for the model; the first one is shown. model_revision: as the
+    settings name it. price_per_s: of audio, for answers that tell a cost.
     cue_limits: how much one cue of a subtitle shows.
     """
 
@@ -50,9 +58,17 @@ def create_app(
     openai = OpenAIDialect(
         transcriber, model_names=model_names, limits=limits, cue_limits=cue_limits, admission=admission
     )
+    deepinfra = DeepInfraDialect(
+        transcriber,
+        model_names=model_names,
+        model_revision=model_revision,
+        price_per_s=price_per_s,
+        limits=limits,
+        admission=admission,
+    )
     operations = Operations(transcriber, model_names=model_names, limits=limits)
     return Starlette(
-        routes=[*operations.routes(), *openai.routes(), *huggingface.routes()],
+        routes=[*operations.routes(), *openai.routes(), *deepinfra.routes(), *huggingface.routes()],
         middleware=[
             Middleware(RequestLogMiddleware, failure=_failure, interruption=_interruption, under_way=under_way)
         ],
@@ -80,6 +96,9 @@ async def _interruption(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _error(path: str, message: str, status: int, headers: dict[str, str]) -> Response:
-    """Return an error in the form of the dialect that a path belongs to."""
+    """Return an error in the form of the dialect that a path belongs to.
+
+    DeepInfra's form for what is about no parameter is that of the Hugging Face task.
+    """
     is_openai = any(path == own or path.startswith(f"{own}/") for own in OWN_PATHS)
     return (plain_error_response if is_openai else error_response)(message, status, headers)
