@@ -11,17 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
+from hf_asr_endpoint.api.jobs.openai_kind import OpenAIJobKind
+from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestLogMiddleware
 from hf_asr_endpoint.api.openai.errors import plain_error_response
 from hf_asr_endpoint.api.openai.routes import OWN_PATHS, OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.under_way import UnderWay
+from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
@@ -36,23 +39,17 @@ def create_app(
     cue_limits: CueLimits,
     model_revision: str | None = None,
     price_per_s: float = 0.0,
+    jobs: Jobs | NoJobs | None = None,
 ) -> Starlette:
-    """Return the application. It owns the transcriber: its shutdown closes it.
+    """Return the application. It owns the transcriber and the jobs: its shutdown closes them.
 
     model_names: the names clients may use for the model; the first one is shown. model_revision: as the
     settings name it. price_per_s: of audio, for answers that tell a cost.
     cue_limits: how much one cue of a subtitle shows.
+    jobs: None where there are none, and their routes say so.
     """
-
+    job_service = jobs or NoJobs("this server keeps no jobs")
     under_way = UnderWay()
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        await asyncio.to_thread(transcriber.close)
-        # What was cancelled is told so: uvicorn ends the process as soon as this returns.
-        await under_way.wait(LAST_ANSWERS_S)
-
     admission = Admission(limits.max_concurrent_requests)
     huggingface = HuggingFaceDialect(transcriber, model_names=model_names, limits=limits, admission=admission)
     openai = OpenAIDialect(
@@ -66,15 +63,37 @@ def create_app(
         limits=limits,
         admission=admission,
     )
-    operations = Operations(transcriber, model_names=model_names, limits=limits)
+    openai_kind = OpenAIJobKind(model_names=model_names, cue_limits=cue_limits)
+    job_routes = JobRoutes(job_service, openai_kind, limits=limits, admission=admission)
+    operations = Operations(transcriber, model_names=model_names, limits=limits, job_limits=job_service.limits)
     return Starlette(
-        routes=[*operations.routes(), *openai.routes(), *deepinfra.routes(), *huggingface.routes()],
+        routes=[
+            *operations.routes(),
+            *job_routes.routes(),
+            *openai.routes(),
+            *deepinfra.routes(),
+            *huggingface.routes(),
+        ],
         middleware=[
             Middleware(RequestLogMiddleware, failure=_failure, interruption=_interruption, under_way=under_way)
         ],
         exception_handlers={HTTPException: _unroutable},
-        lifespan=lifespan,
+        lifespan=_lifespan(transcriber, job_service, under_way),
     )
+
+
+def _lifespan(transcriber: Transcriber, jobs: Jobs | NoJobs, under_way: UnderWay) -> Lifespan[Starlette]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await jobs.start()
+        yield
+        # First the jobs, so that they stop because they must, and not because the model has gone.
+        await jobs.close()
+        await asyncio.to_thread(transcriber.close)
+        # What was cancelled is told so: uvicorn ends the process as soon as this returns.
+        await under_way.wait(LAST_ANSWERS_S)
+
+    return lifespan
 
 
 async def _unroutable(request: Request, exc: Exception) -> Response:
