@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import deepinfra
@@ -15,14 +17,16 @@ from deepinfra import AutomaticSpeechRecognition
 
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from tests.conftest import DATA, make_flac
-from tests.server import Server
+from tests.conftest import DATA, PRICE_PER_S, make_flac
+from tests.jobs.receiver import run_receiver
+from tests.server import Server, run_server
 
 TIMEOUT_S = 120.0
 JFK = DATA / "jfk.mp3"
 GERMAN = DATA / "fleurs-de-005.ogg"
 SPOKEN = "ask not what your country can do for you"
 MODEL = "openai/whisper-base"
+OF_THE_REQUEST = ("request_id", "inference_status")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,21 @@ def test_curl_as_in_the_documentation(endpoint: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S)
     assert SPOKEN in plain(done.stdout)
     assert '"status":"succeeded"' in done.stdout
+
+
+def test_curl_without_a_token(server: Server) -> None:
+    url = f"{server.url}/v1/inference/deploy/{MODEL}"
+    command = ["curl", "-sS", "-F", f"audio=@{JFK}", "-F", "chunk_level=word", "-F", "language=en", url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=TIMEOUT_S)
+    words = json.loads(done.stdout)["words"]
+    assert SPOKEN in plain(" ".join(word["text"] for word in words))
+    assert all(word["start"] <= word["end"] for word in words)
+
+
+def test_the_cost_is_the_price_of_the_audio(endpoint: str, jfk: bytes) -> None:
+    answer = post(endpoint, jfk)
+    assert answer["inference_status"]["cost"] == pytest.approx(answer["duration"] * PRICE_PER_S)
+    assert answer["duration"] == pytest.approx(11, abs=0.1)
 
 
 def test_curl_with_a_compressed_body(endpoint: str) -> None:
@@ -81,6 +100,38 @@ def test_the_python_clients_errors(server: Server) -> None:
     with pytest.raises(deepinfra.NotFoundError, match="allowed: openai/whisper-base"):
         client.generate({"audio": str(JFK)})
     client.client.close()
+
+
+def test_a_webhook_of_the_python_client(server: Server, endpoint: str, jfk: bytes) -> None:
+    client = AutomaticSpeechRecognition(endpoint, "any")
+    with run_receiver() as receiver:
+        answer = client.generate({"audio": jfk, "chunk_level": "word", "webhook": receiver.url})
+        assert (answer.inference_status["status"], answer.text) == ("queued", None)
+        document = receiver.wait_for_document()
+    client.client.close()
+    assert document["request_id"] == answer.request_id
+    assert document["inference_status"]["status"] == "succeeded"
+    assert document["inference_status"]["runtime_ms"] > 0
+    assert document["inference_status"]["cost"] == pytest.approx(0.011, abs=0.0001)
+    expected = post(endpoint, jfk, chunk_level="word")
+    assert document["results"] == {name: expected[name] for name in expected if name not in OF_THE_REQUEST}
+    told = requests.get(f"{server.url}/v1/requests/{answer.request_id}", timeout=TIMEOUT_S).json()
+    assert told["results"] == document["results"]
+
+
+def test_a_webhook_on_this_machine_is_refused_unless_it_is_allowed(cache_dir: Path, jfk: bytes) -> None:
+    model = "embedded:whisper-tiny.en"
+    with (
+        run_receiver() as receiver,
+        run_server("--cache-dir", str(cache_dir), "--model", model, wait_ready=False) as server,
+    ):
+        url = f"{server.url}/v1/inference/whisper-tiny.en"
+        answer = requests.post(url, files={"audio": jfk}, data={"webhook": receiver.url}, timeout=TIMEOUT_S)
+        assert answer.status_code == 422
+        (detail,) = answer.json()["detail"]
+        assert detail["loc"] == ["body", "webhook"]
+        assert "HF_ASR_WEBHOOK_ALLOWED_HOSTS" in detail["msg"]
+        assert receiver.received == []
 
 
 def test_httpx_with_every_kind_of_value(endpoint: str, jfk: bytes) -> None:

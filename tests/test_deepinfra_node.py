@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import DATA
+from tests.jobs.receiver import run_receiver
 from tests.node_client import install, run_script
 from tests.server import Server
 
@@ -26,7 +27,10 @@ def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
     folder = install()
     # The server starts only when there is a client for it.
     server: Server = request.getfixturevalue("server")
-    answers: dict[str, Any] = run_script(folder / "deepinfra_calls.mjs", server.url, str(JFK), str(GERMAN))
+    with run_receiver() as receiver:
+        script = folder / "deepinfra_calls.mjs"
+        answers: dict[str, Any] = run_script(script, server.url, str(JFK), str(GERMAN), receiver.url)
+        answers["delivered"] = receiver.wait_for_document()
     return answers
 
 
@@ -34,7 +38,7 @@ def plain(text: str) -> str:
     return text.lower().replace(",", "").replace(".", "")
 
 
-@pytest.mark.parametrize("name", ["path", "buffer", "data_uri", "deployment"])
+@pytest.mark.parametrize("name", ["path", "buffer", "url", "data_uri", "deployment"])
 def test_audio_in_each_of_its_ways(answers: dict[str, Any], name: str) -> None:
     answer = answers[name]
     assert SPOKEN in plain(answer["text"])
@@ -72,8 +76,15 @@ def test_every_field_at_once(answers: dict[str, Any]) -> None:
     assert all(left["start"] <= right["start"] for left, right in pairwise(answer["words"]))
 
 
+def test_a_webhook(answers: dict[str, Any]) -> None:
+    assert answers["webhook"]["inference_status"]["status"] == "queued"
+    assert answers["delivered"]["request_id"] == answers["webhook"]["request_id"]
+    assert answers["delivered"]["inference_status"]["status"] == "succeeded"
+    assert answers["delivered"]["results"]["text"] == answers["buffer"]["text"]
+
+
 def test_errors(answers: dict[str, Any]) -> None:
-    for name, parameter in (("bad_temperature", "temperature"), ("webhook", "webhook")):
+    for name, parameter in (("bad_temperature", "temperature"), ("hostile_webhook", "webhook")):
         assert answers[name]["status"] == 422
         (detail,) = answers[name]["body"]["detail"]
         assert detail["loc"] == ["body", parameter]

@@ -16,6 +16,7 @@ from starlette.types import Lifespan, Receive, Scope, Send
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
+from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
 from hf_asr_endpoint.api.jobs.openai_kind import OpenAIJobKind
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
@@ -57,8 +58,8 @@ def create_app(
     )
     deepinfra = DeepInfraDialect(
         transcriber,
-        model_names=model_names,
-        model_revision=model_revision,
+        job_service,
+        model=ServedModel(names=model_names, revision=model_revision),
         price_per_s=price_per_s,
         limits=limits,
         admission=admission,

@@ -1,13 +1,15 @@
 // Makes calls of DeepInfra's Node client and prints what came of each as one JSON object, by the call's name.
-// Usage: node deepinfra_calls.mjs URL ENGLISH_AUDIO GERMAN_AUDIO
+// Usage: node deepinfra_calls.mjs URL ENGLISH_AUDIO GERMAN_AUDIO WEBHOOK
 
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { AutomaticSpeechRecognition } from "deepinfra";
 
 const LONG_S = 34; // more than a megabyte of samples, which form parsers do not expect without a filename
 const SAMPLE_RATE = 16_000;
 
-const [url, english, german] = process.argv.slice(2);
+const [url, english, german, webhook] = process.argv.slice(2);
 
 // By default the client tries five times more, whatever the error, with seconds in between.
 const ask = (body, model = "openai/whisper-base") =>
@@ -40,9 +42,13 @@ function silence(seconds) {
 }
 
 const bytes = readFileSync(english);
+// The client downloads what has a URL, and passes on the stream as it comes, of a length that nobody knows.
+const files = createServer((_, answer) => answer.end(bytes)).listen(0, "127.0.0.1");
+await once(files, "listening");
 const answers = {
   path: await ask({ audio: english }),
   buffer: await ask({ audio: bytes }),
+  url: await ask({ audio: `http://127.0.0.1:${files.address().port}/speech` }),
   data_uri: await ask({ audio: `data:audio/mpeg;base64,${bytes.toString("base64")}` }),
   large_buffer: await ask({ audio: silence(LONG_S) }),
   translation: await ask({ audio: german, task: "translate", language: "de" }),
@@ -64,8 +70,10 @@ const answers = {
   }),
   deployment: await ask({ audio: bytes }, "deploy/whisper-base"),
   bad_temperature: await caught(ask({ audio: bytes, temperature: 1.5 })),
-  webhook: await caught(ask({ audio: bytes, webhook: "https://example.com/hook" })),
+  hostile_webhook: await caught(ask({ audio: bytes, webhook: "http://169.254.169.254/hook" })),
+  webhook: await ask({ audio: bytes, webhook }),
   unknown_model: await caught(ask({ audio: bytes }, "openai/whisper-large")),
   no_audio: await caught(ask({ audio: Buffer.from([0, 1, 2, 3, 255]) })),
 };
+files.close();
 console.log(JSON.stringify(answers));

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from hf_asr_endpoint.api.deepinfra.schema import AUDIO, FIELDS, NULLABLE, TEXTS, UNSUPPORTED
-from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedParameter
+from hf_asr_endpoint.api.deepinfra.schema import AUDIO, FIELDS, NULLABLE, TEXTS
+from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 
 
 def collect_fields(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the value of each field but `audio`. An empty text means an absent field; so does null where it
     switches nothing off, and "" where it is no list of tokens.
 
-    Raises UnknownParameter, UnsupportedParameter, and InvalidParameter for a name given twice.
+    Raises UnknownParameter, and InvalidParameter for a name given twice.
     """
     values: dict[str, Any] = {}
     seen: set[str] = set()
@@ -30,28 +30,17 @@ def collect_fields(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
         if (value is None and name not in NULLABLE) or (value == "" and name != "suppress_tokens"):
             continue
         values[name] = value
-    _refuse_unsupported(values)
     return values
 
 
 def _check_name(name: str) -> None:
-    if (name in FIELDS and name != AUDIO) or name in UNSUPPORTED:
+    if name in FIELDS and name != AUDIO:
         return
     close = difflib.get_close_matches(name, FIELDS, n=1)
     hint = f"did you mean {close[0]!r}? " if close and close[0] != name else ""
     raise UnknownParameter(
         f"there is no parameter {name[:100]!r}; {hint}allowed: {', '.join(FIELDS)}", parameter=name[:100]
     )
-
-
-def _refuse_unsupported(values: Collection[str]) -> None:
-    """Refuse what DeepInfra offers and this server does not: the one place to change when it does."""
-    for name in values:
-        if name in UNSUPPORTED:
-            raise UnsupportedParameter(
-                f"{name} is not supported here: {UNSUPPORTED[name]}; allowed: a request without {name}",
-                parameter=name,
-            )
 
 
 def _parse_value(name: str, text: str) -> Any:

@@ -20,10 +20,14 @@ ROUNDING = 1e-6  # what sums of decimal fractions may be off by
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedParameters:
-    """What the caller wants, and what of it the answer shows."""
+    """What the caller wants, what of it the answer shows, and where it goes if not to the caller.
+
+    webhook: a URL, which has not been checked.
+    """
 
     options: TranscriptionOptions
     shows_words: bool
+    webhook: str | None
 
 
 def parse_parameters(texts: Iterable[tuple[str, str]]) -> ParsedParameters:
@@ -34,7 +38,11 @@ def parse_parameters(texts: Iterable[tuple[str, str]]) -> ParsedParameters:
     except ValidationError as exc:
         raise _explain(exc, fields) from exc
     _check_company(parameters)
-    return ParsedParameters(options=_options(parameters), shows_words=parameters.chunk_level == "word")
+    return ParsedParameters(
+        options=_options(parameters),
+        shows_words=parameters.chunk_level == "word",
+        webhook=parameters.webhook,
+    )
 
 
 def _options(parameters: Parameters) -> TranscriptionOptions:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens, segment_fields
 from hf_asr_endpoint.types import Segment, Transcription, Word
-
-Status = Literal["unknown", "queued", "running", "succeeded", "failed"]
 
 COST_DIGITS = 10  # of a price, behind the point
 
@@ -25,7 +23,20 @@ class Work:
 
 
 def render_transcription(transcription: Transcription, work: Work, *, shows_words: bool) -> dict[str, Any]:
-    """Return text, segments, language, durations and status; with words, at the top and in their segments."""
+    """Return the body of an answer: the results, the request's id and its `inference_status`."""
+    return {
+        **render_results(transcription, shows_words=shows_words),
+        "request_id": work.request_id,
+        "inference_status": {
+            "status": "succeeded",
+            "runtime_ms": round(work.runtime_s * 1000),
+            **render_counts(transcription, price_per_s=work.price_per_s),
+        },
+    }
+
+
+def render_results(transcription: Transcription, *, shows_words: bool) -> dict[str, Any]:
+    """Return text, segments, language and durations; with words, at the top and in their segments."""
     body: dict[str, Any] = {
         "text": transcription.text,
         "segments": [
@@ -41,41 +52,19 @@ def render_transcription(transcription: Transcription, work: Work, *, shows_word
             for segment in transcription.segments
             for word in segment.words
         ]
-    return {
-        **body,
-        "duration": transcription.duration_s,
-        "request_id": work.request_id,
-        "inference_status": render_status(
-            "succeeded",
-            runtime_s=work.runtime_s,
-            cost=transcription.duration_s * work.price_per_s,
-            tokens_generated=n_output_tokens(transcription),
-            tokens_input=n_input_tokens(transcription),
-            output_length=len(transcription.text),
-        ),
-    }
+    return {**body, "duration": transcription.duration_s}
 
 
-def render_status(
-    status: Status,
-    *,
-    runtime_s: float = 0.0,
-    cost: float = 0.0,
-    tokens_generated: int = 0,
-    tokens_input: int = 0,
-    output_length: int = 0,
-) -> dict[str, Any]:
-    """Return `inference_status`; for what has no result, all numbers are 0.
+def render_counts(transcription: Transcription, *, price_per_s: float) -> dict[str, Any]:
+    """Return what `inference_status` tells beside the status and how long it took.
 
     tokens_input: the encoder's positions that hold audio. output_length: characters of text.
     """
     return {
-        "status": status,
-        "runtime_ms": round(runtime_s * 1000),
-        "cost": round(cost, COST_DIGITS),
-        "tokens_generated": tokens_generated,
-        "tokens_input": tokens_input,
-        "output_length": output_length,
+        "cost": round(transcription.duration_s * price_per_s, COST_DIGITS),
+        "tokens_generated": n_output_tokens(transcription),
+        "tokens_input": n_input_tokens(transcription),
+        "output_length": len(transcription.text),
     }
 
 

@@ -15,22 +15,22 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits, read_body
 from hf_asr_endpoint.api.deepinfra.errors import error_response
-from hf_asr_endpoint.api.deepinfra.parameters import parse_parameters
+from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import Received, take_document, take_form
 from hf_asr_endpoint.api.deepinfra.schema import AUDIO
+from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
+from hf_asr_endpoint.api.jobs.deepinfra_kind import VERSION, make_job
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits, parse_multipart
-from hf_asr_endpoint.api.openai.parameters import accepted_names
 from hf_asr_endpoint.audio.source import read_waveform
-from hf_asr_endpoint.errors import AsrError, UnknownModel
+from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.jobs.document import render_job
+from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 
 # A deployment's id comes first: as a model's name it would begin with "deploy/".
 PATHS = ("/v1/inference/deploy/{model:path}", "/v1/inference/{model:path}")
-
-VERSION = "version"
-"""The one parameter that is of the query string alone."""
 
 
 class DeepInfraDialect:
@@ -39,17 +39,17 @@ class DeepInfraDialect:
     def __init__(
         self,
         transcriber: Transcriber,
+        jobs: JobService,
         *,
-        model_names: tuple[str, ...],
-        model_revision: str | None,
+        model: ServedModel,
         price_per_s: float,
         limits: RequestLimits,
         admission: Admission,
     ) -> None:
-        """model_revision: what `version` may be. price_per_s: of audio, for the answers' cost."""
+        """jobs: for requests with a webhook. price_per_s: of audio, for the answers' cost."""
         self._transcriber = transcriber
-        self._model_names = accepted_names(model_names)
-        self._model_revision = model_revision
+        self._jobs = jobs
+        self._model = model
         self._price_per_s = price_per_s
         self._max_audio_bytes = limits.max_audio_bytes
         self._limits = replace(limits, max_audio_bytes=limits.max_audio_bytes + FORM_OVERHEAD_BYTES)
@@ -59,12 +59,14 @@ class DeepInfraDialect:
         return [Route(path, _answering_errors(self.infer), methods=["POST"]) for path in PATHS]
 
     async def infer(self, request: Request) -> Response:
-        """Read, parse, transcribe, render. Raises AsrError."""
-        self._check_model(request.path_params["model"], version=request.query_params.get(VERSION))
+        """Read, parse, transcribe, render; or, with a webhook, leave that to a job. Raises AsrError."""
+        self._model.check(request.path_params["model"], version=_version(request))
         with ExitStack() as held:
             held.enter_context(self._admission.permit())
             received = await self._receive(request, held)
             parameters = parse_parameters(received.texts)
+            if parameters.webhook is not None:
+                return await self._submit(request, received, parameters)
             started = time.perf_counter()
             waveform = read_waveform(received.audio, max_duration_s=self._limits.max_audio_s)
             transcription = await cancel_on_disconnect(
@@ -78,14 +80,21 @@ class DeepInfraDialect:
         )
         return JSONResponse(render_transcription(transcription, work, shows_words=parameters.shows_words))
 
-    def _check_model(self, name: str, *, version: str | None) -> None:
-        if name not in self._model_names:
-            raise UnknownModel(
-                f"the model {name[:100]!r} is not served here; allowed: {', '.join(self._model_names)}"
+    async def _submit(self, request: Request, received: Received, parameters: ParsedParameters) -> Response:
+        """Answer as soon as the job is safe; its result goes to the webhook. Raises AsrError."""
+        if received.audio.pcm is not None:
+            raise UnsupportedValue(
+                "audio is samples without a header, whose format a job does not keep; "
+                "allowed with webhook: an audio file, such as wav",
+                parameter=AUDIO,
             )
-        if version and version != self._model_revision:
-            allowed = "none" if self._model_revision is None else repr(self._model_revision)
-            raise UnknownModel(f"the version {version[:100]!r} is not served here; allowed: {allowed}")
+        asked = make_job(
+            received.texts,
+            parameters,
+            model=request.path_params["model"],
+            version=_version(request),
+        )
+        return JSONResponse(render_job(await self._jobs.submit(asked, received.audio.file)))
 
     async def _receive(self, request: Request, held: ExitStack) -> Received:
         """Read the body. held: takes what must stay open as long as the audio is read."""
@@ -106,6 +115,13 @@ class DeepInfraDialect:
             )
         held.enter_context(form)
         return await asyncio.to_thread(take_form, form, query=query, max_audio_bytes=self._max_audio_bytes)
+
+
+def _version(request: Request) -> str | None:
+    versions = request.query_params.getlist(VERSION)
+    if len(versions) > 1:
+        raise InvalidParameter(f"{VERSION} is given {len(versions)} times; allowed: once", parameter=VERSION)
+    return versions[0] if versions else None
 
 
 def _answering_errors(

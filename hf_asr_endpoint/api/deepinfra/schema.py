@@ -14,6 +14,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     ValidationInfo,
     field_validator,
 )
@@ -42,9 +43,6 @@ NULLABLE = (
     "no_speech_threshold",
 )
 """Fields that null switches off; for the others it means the default."""
-
-UNSUPPORTED = {"webhook": "answers come with the request itself"}
-"""DeepInfra's other parameters, and why they are refused."""
 
 
 def _check_temperature(value: float) -> float:
@@ -107,6 +105,9 @@ class Parameters(BaseModel):
     no_speech_threshold: float | None = Field(0.6, ge=0, le=1, description="null (off), or a number from 0 to 1")
     chunk_level: Literal["segment", "word"] = Field("segment", description="segment or word")
     chunk_length_s: int = Field(WINDOW_S, ge=1, le=WINDOW_S, description=f"a whole number from 1 to {WINDOW_S}")
+    webhook: Annotated[str, StringConstraints(strip_whitespace=True)] | None = Field(
+        None, description="an http or https URL"
+    )
 
 
 FIELDS = (AUDIO, *Parameters.model_fields)

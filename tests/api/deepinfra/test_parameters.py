@@ -8,7 +8,7 @@ import pytest
 
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.schema import FIELDS
-from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedParameter
+from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, DecodingOptions, TranscriptionOptions
 
 DEFAULTS = TranscriptionOptions(condition_on_previous_text=True)
@@ -23,7 +23,7 @@ def with_decoding(**changes: Any) -> TranscriptionOptions:
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    assert parse_parameters([]) == ParsedParameters(options=DEFAULTS, shows_words=False)
+    assert parse_parameters([]) == ParsedParameters(options=DEFAULTS, shows_words=False, webhook=None)
     decoding = parse().decoding
     assert decoding.temperatures == FALLBACK_TEMPERATURES
     assert (decoding.patience, decoding.num_beams, decoding.suppress_tokens) == (1.0, 1, None)
@@ -35,6 +35,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 SPELLED_DEFAULTS = {
     "task": "transcribe",
     "language": None,
+    "webhook": None,
     "temperature": 0,
     "initial_prompt": None,
     "patience": 1,
@@ -209,16 +210,17 @@ def test_unknown_names_are_refused_naming_the_allowed(name: str, message: str) -
     assert refused.value.parameter == name
 
 
-@pytest.mark.parametrize("text", ["https://example.com/hook", '"https://example.com/hook"'])
-def test_a_webhook_is_refused_by_name(text: str) -> None:
-    with pytest.raises(UnsupportedParameter, match="webhook is not supported here") as refused:
-        parse(("webhook", text))
-    assert refused.value.parameter == "webhook"
+@pytest.mark.parametrize(
+    "text", ["https://example.com/hook", '"https://example.com/hook"', " https://example.com/hook\n"]
+)
+def test_a_webhook_is_no_option(text: str) -> None:
+    parsed = parse_parameters([("webhook", text)])
+    assert (parsed.webhook, parsed.options) == ("https://example.com/hook", DEFAULTS)
 
 
 @pytest.mark.parametrize("text", ["", "null", '""'])
 def test_no_webhook_is_none(text: str) -> None:
-    assert parse(("webhook", text)) == DEFAULTS
+    assert parse_parameters([("webhook", text)]).webhook is None
 
 
 def test_every_option_that_a_field_sets_is_reachable() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hf_asr_endpoint.api.deepinfra.errors import error_body
-from hf_asr_endpoint.api.deepinfra.render import Work, render_status, render_transcription
+from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.errors import (
     AsrError,
     InvalidAudio,
@@ -15,7 +15,7 @@ from hf_asr_endpoint.errors import (
     MissingParameter,
     UnknownModel,
     UnknownParameter,
-    UnsupportedParameter,
+    UnsupportedValue,
 )
 from hf_asr_endpoint.types import DecodedWindow, Transcription, Word
 from tests.fakes import make_segment
@@ -91,22 +91,11 @@ def test_silence() -> None:
     assert body["inference_status"]["tokens_generated"] == 0
 
 
-def test_what_is_queued_or_failed_has_zeros() -> None:
-    assert render_status("failed") == {
-        "status": "failed",
-        "runtime_ms": 0,
-        "cost": 0.0,
-        "tokens_generated": 0,
-        "tokens_input": 0,
-        "output_length": 0,
-    }
-
-
 @pytest.mark.parametrize(
     ("error", "location", "kind"),
     [
         (InvalidParameter("bad", parameter="temperature"), ["body", "temperature"], "value_error"),
-        (UnsupportedParameter("bad", parameter="webhook"), ["body", "webhook"], "value_error"),
+        (UnsupportedValue("bad", parameter="audio"), ["body", "audio"], "value_error"),
         (UnknownParameter("bad", parameter="promt"), ["body", "promt"], "extra_forbidden"),
         (MissingParameter("bad", parameter="audio"), ["body", "audio"], "missing"),
         (InvalidParameter("bad"), ["body"], "value_error"),

@@ -186,6 +186,10 @@ def test_a_version_must_be_the_served_one(wav: bytes) -> None:
         )
 
 
+def test_a_version_twice_is_422(url: str, wav: bytes) -> None:
+    assert "given 2 times" in detail_of(post(url, wav, f"{PATH}?version=&version=abc"))["msg"]
+
+
 def test_without_a_revision_there_is_no_version(url: str, wav: bytes) -> None:
     assert "allowed: none" in error_of(post(url, wav, f"{PATH}?version=abc"), 404)
 
@@ -202,7 +206,6 @@ def test_the_cost_is_the_price_of_the_audio(wav: bytes) -> None:
         ({"chunk_length_s": "31"}, "chunk_length_s", "value_error", "from 1 to 30"),
         ({"language": '"xx"'}, "language", "value_error", "allowed: one of Whisper's"),
         ({"lang": "de"}, "lang", "extra_forbidden", "allowed: audio, task"),
-        ({"webhook": "http://x"}, "webhook", "value_error", "not supported here"),
     ],
 )
 def test_bad_parameters_are_422(
