@@ -43,12 +43,22 @@ def _check_name(name: str) -> None:
     )
 
 
+def _check_text(name: str, text: str) -> None:
+    """Refuse half a surrogate pair, which JSON can spell and nobody can say."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise InvalidParameter(f"{name} is not text ({exc}); allowed: whole characters", parameter=name) from exc
+
+
 def _parse_value(name: str, text: str) -> Any:
     """Return what JSON says, or else the text itself; None for null."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return text
+    if isinstance(value, str):
+        _check_text(name, value)
     if name in TEXTS:
         return value if value is None or isinstance(value, str) else text
     return value

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hf_asr_endpoint.api.deepinfra.schema import AUDIO
+from hf_asr_endpoint.api.deepinfra.schema import AUDIO, LISTS
 from hf_asr_endpoint.api.encoded_audio import ALLOWED, parse_base64
 from hf_asr_endpoint.api.multipart import Form, Part
 from hf_asr_endpoint.audio.source import EncodedAudio
@@ -88,11 +88,19 @@ def _text(part: Part) -> str:
 
 
 def _dump(name: str, value: Any) -> str:
-    text = json.dumps(value)
-    if isinstance(value, tuple) or len(text) > MAX_TEXT_BYTES:
-        what = "an object" if isinstance(value, tuple) else f"{len(text)} bytes long"
+    """Return a value as a form would have it."""
+    if isinstance(value, tuple) or (isinstance(value, list) and name not in LISTS):
+        what = "an object" if isinstance(value, tuple) else "a list"
         raise InvalidParameter(
-            f"{name[:100]} is {what}; allowed: a value of {MAX_TEXT_BYTES} bytes at most", parameter=name[:100]
+            f"{name[:100]} is {what}; allowed: a text, a number, true, false or null, "
+            f"and a list for {' and '.join(LISTS)}",
+            parameter=name[:100],
+        )
+    text = json.dumps(value)
+    if len(text) > MAX_TEXT_BYTES:
+        raise InvalidParameter(
+            f"{name[:100]} is {len(text)} bytes long; allowed: {MAX_TEXT_BYTES} bytes at most",
+            parameter=name[:100],
         )
     return text
 

@@ -36,6 +36,9 @@ MODEL_TOKENS = "-1"
 TEXTS = ("task", "language", "initial_prompt", "suppress_tokens", "chunk_level", "webhook")
 """Fields whose plain text may look like JSON of another type, such as a prompt of digits."""
 
+LISTS = ("suppress_tokens",)
+"""Fields that a JSON document may give a list for."""
+
 NULLABLE = (
     "temperature_increment_on_fallback",
     "compression_ratio_threshold",

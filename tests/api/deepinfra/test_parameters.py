@@ -223,6 +223,20 @@ def test_no_webhook_is_none(text: str) -> None:
     assert parse_parameters([("webhook", text)]).webhook is None
 
 
+@pytest.mark.parametrize("name", ["initial_prompt", "language", "webhook", "suppress_tokens", "chunk_length_s"])
+def test_half_a_surrogate_pair_is_no_text(name: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"^{name} is not text") as refused:
+        parse((name, '"\\ud800"'))
+    assert refused.value.parameter == name
+
+
+def test_a_message_does_not_repeat_a_long_value() -> None:
+    for name in FIELDS:
+        with pytest.raises(InvalidParameter) as refused:
+            parse((name, "x" * 5000), ("temperature", "x" * 5000))
+        assert len(str(refused.value)) < 1000
+
+
 def test_every_option_that_a_field_sets_is_reachable() -> None:
     """A field that reached no option would be accepted and ignored."""
     given = parse(
