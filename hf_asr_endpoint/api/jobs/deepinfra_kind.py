@@ -8,7 +8,6 @@ from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_par
 from hf_asr_endpoint.api.deepinfra.render import render_counts, render_results
 from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.jobs.job import Fields, NewJob
-from hf_asr_endpoint.jobs.webhook_url import WEBHOOK
 from hf_asr_endpoint.types import Transcription, TranscriptionOptions
 
 KIND = "deepinfra"
@@ -19,11 +18,10 @@ MODEL, VERSION = "model", "version"
 
 def make_job(texts: Fields, parameters: ParsedParameters, *, model: str, version: str | None) -> NewJob:
     """Return the job that a request asks for. texts: what `parameters` were parsed from."""
-    others = tuple((name, text) for name, text in texts if name != WEBHOOK)
     return NewJob(
         kind=KIND,
         task=parameters.options.task,
-        fields=((MODEL, model), (VERSION, version or ""), *others),
+        fields=((MODEL, model), (VERSION, version or ""), *texts),
         webhook=parameters.webhook,
     )
 
