@@ -69,6 +69,8 @@ def serve(settings: Settings) -> int:
         model_names=names,
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
+        model_revision=settings.revision,
+        price_per_s=settings.price_per_s,
         jobs=open_jobs(settings, transcriber),
     )
     server = uvicorn.Server(

@@ -17,6 +17,7 @@ from hf_asr_endpoint.whisper.heap import limit_heaps, trim_heap
 from hf_asr_endpoint.whisper.weights.catalogue import model_names
 
 if TYPE_CHECKING:
+    from hf_asr_endpoint.jobs.job import JobKind
     from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
     from hf_asr_endpoint.jobs.storage import Storage
 
@@ -55,8 +56,6 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     Raises InvalidParameter for allowed hosts that are none.
     """
     # Imported here, because handler.py has no jobs and does without the packages that they need.
-    from hf_asr_endpoint.api.jobs.openai_kind import KIND as OPENAI_KIND
-    from hf_asr_endpoint.api.jobs.openai_kind import OpenAIJobKind
     from hf_asr_endpoint.jobs.addresses import parse_allowed_hosts
     from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
     from hf_asr_endpoint.jobs.limits import JobLimits
@@ -78,7 +77,7 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     return Jobs(
         storage,
         transcriber,
-        kinds={OPENAI_KIND: OpenAIJobKind(model_names=served_names(settings), cue_limits=cue_limits(settings))},
+        kinds=_job_kinds(settings),
         limits=JobLimits(
             max_queued=settings.max_queued_jobs,
             max_running=settings.max_running_jobs,
@@ -90,6 +89,22 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
         sender=WebhookSender(guard, timeout_s=settings.webhook_timeout_s, secret=secret),
         schedule=schedule,
     )
+
+
+def _job_kinds(settings: Settings) -> dict[str, JobKind]:
+    """Return what each dialect does for its jobs, by the names that jobs give."""
+    from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
+    from hf_asr_endpoint.api.jobs import deepinfra_kind, openai_kind
+
+    return {
+        openai_kind.KIND: openai_kind.OpenAIJobKind(
+            model_names=served_names(settings), cue_limits=cue_limits(settings)
+        ),
+        deepinfra_kind.KIND: deepinfra_kind.DeepInfraJobKind(
+            model=ServedModel(names=served_names(settings), revision=settings.revision),
+            price_per_s=settings.price_per_s,
+        ),
+    }
 
 
 def _open_storage(path: Path, *, longest_delay_s: float) -> Storage:

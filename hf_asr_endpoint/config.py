@@ -108,6 +108,12 @@ class Settings(BaseSettings):
     upload_idle_timeout_s: float = Field(
         60.0, gt=0, description="Longest pause in the middle of an upload, in seconds."
     )
+    price_per_s: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Price of a second of audio, for the `cost` in DeepInfra's answers.",
+    )
     data_dir: Path | None = Field(
         None,
         description="Where jobs and their audio are kept, by one server at a time. Absent: "

@@ -55,10 +55,10 @@ def parse_language(text: str) -> str:
         return wanted
     if wanted in _CODES:
         return _CODES[wanted]
-    close = difflib.get_close_matches(wanted, [*LANGUAGE_NAMES, *_CODES], n=3)
+    close = difflib.get_close_matches(wanted[:80], [*LANGUAGE_NAMES, *_CODES], n=3)
     hint = f"; close to it: {', '.join(close)}" if close else ""
     raise InvalidParameter(
-        f"language is {text!r}; allowed: one of Whisper's {len(LANGUAGE_NAMES)} languages "
+        f"language is {text[:80]!r}; allowed: one of Whisper's {len(LANGUAGE_NAMES)} languages "
         f'by code ("de") or English name ("german"){hint}',
         parameter="language",
     )

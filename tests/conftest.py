@@ -19,6 +19,7 @@ from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 from tests.server import Server, run_server
 
 DATA = Path(__file__).parent / "data"
+PRICE_PER_S = 0.001
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,10 @@ def tiny_en_directory(cache_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def server(cache_dir: Path) -> Iterator[Server]:
     """The server as a user starts it, with whisper-base."""
-    with run_server("--cache-dir", str(cache_dir), "--max-audio-bytes", "2MiB", "--max-audio-s", "60") as running:
+    with run_server(
+        *("--cache-dir", str(cache_dir), "--max-audio-bytes", "2MiB", "--max-audio-s", "60"),
+        *("--price-per-s", str(PRICE_PER_S), "--webhook-allowed-hosts", "127.0.0.1"),
+    ) as running:
         yield running
 
 

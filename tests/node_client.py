@@ -1,4 +1,7 @@
-"""OpenAI's Node package, installed from the registry into a cache of its own, once for each lock file."""
+"""OpenAI's and DeepInfra's Node packages, installed from the registry into a cache, once for each lock file.
+
+DeepInfra's names two compilers as dependencies that it never loads: `overrides` keep their 100 MB away.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ RUN_TIMEOUT_S = 180.0
 
 
 def install() -> Path:
-    """Return a folder with the package and our scripts. Skips the test, with the reason, where that cannot be."""
+    """Return a folder with the packages and our scripts. Skips the test, with the reason, where that cannot be."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
@@ -44,9 +47,9 @@ def _run_npm(folder: Path) -> None:
     try:
         subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=INSTALL_TIMEOUT_S)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not install OpenAI's client within {INSTALL_TIMEOUT_S:.0f} s")
+        pytest.skip(f"npm did not install the clients within {INSTALL_TIMEOUT_S:.0f} s")
     except subprocess.CalledProcessError as exc:
-        pytest.skip(f"npm did not install OpenAI's client: {' '.join(exc.stderr.split())[:300]}")
+        pytest.skip(f"npm did not install the clients: {' '.join(exc.stderr.split())[:300]}")
 
 
 def run_script(path: Path, *arguments: str) -> Any:

@@ -41,11 +41,16 @@ def start(cache_dir: Path, data_dir: Path) -> AbstractContextManager[Server]:
     )
 
 
-def submit(server: Server, clip: bytes, webhook: str) -> str:
-    form = {"model": "whisper-1", "webhook": webhook}
-    files = {"file": ("a.flac", clip)}
-    answer = requests.post(f"{server.url}/v1/jobs", files=files, data=form, timeout=TIMEOUT_S)
-    assert answer.status_code == 202, answer.text
+def submit(server: Server, clip: bytes, webhook: str, *, is_deepinfra: bool) -> str:
+    """Send a job by one of the two ways in, and return its id once it is accepted."""
+    if is_deepinfra:
+        path, files, status = "/v1/inference/openai/whisper-tiny.en", {"audio": (None, clip)}, 200
+        form = {"webhook": webhook}
+    else:
+        path, files, status = "/v1/jobs", {"file": ("a.flac", clip)}, 202
+        form = {"webhook": webhook, "model": "whisper-1", "response_format": "verbose_json"}
+    answer = requests.post(server.url + path, files=files, data=form, timeout=TIMEOUT_S)
+    assert answer.status_code == status, answer.text
     job_id: str = answer.json()["request_id"]
     return job_id
 
@@ -64,10 +69,15 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
     chance = random.Random(SEED)
     clips = [make_flac(speech), make_flac(speech[: 4 * SAMPLE_RATE])]
     sent: dict[str, bytes] = {}
+    of_deepinfra = set()
     for life in range(N_KILLS):
         with start(cache_dir, tmp_path) as server:
             for index in range(JOBS_PER_LIFE):
-                sent[submit(server, clips[index % 2], receiver.url)] = clips[index % 2]
+                # Each clip goes in by each way, before kills of each sort.
+                is_deepinfra = (life // 2 + index) % 2 == 0
+                job_id = submit(server, clips[index % 2], receiver.url, is_deepinfra=is_deepinfra)
+                sent[job_id] = clips[index % 2]
+                of_deepinfra |= {job_id} if is_deepinfra else set()
             is_loading = life % 2 == 0
             if not is_loading:
                 wait_until_ready(server)
@@ -85,6 +95,10 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
     for document in documents:
         assert document["inference_status"]["status"] == "succeeded"
         assert document["results"]["text"] == texts[sent[document["request_id"]]]
+        # Only DeepInfra's form has these.
+        is_deepinfra = "input_length_ms" in document["results"] and "tokens_input" in document["inference_status"]
+        assert is_deepinfra == (document["request_id"] in of_deepinfra)
+    assert len(of_deepinfra) == len(sent) / 2
     assert list((tmp_path / "audio").iterdir()) == []
     print(f"{len(documents)} deliveries of {len(sent)} results; interrupted runs: {count_crashes(tmp_path)}")
 

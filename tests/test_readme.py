@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
 from hf_asr_endpoint.config import settings_table
@@ -62,7 +63,7 @@ def test_the_settings_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [*Parameters.model_fields, *GenerationParameters.model_fields, *TRANSCRIPTION_PARAMETERS]
+    "key", [*Parameters.model_fields, *GenerationParameters.model_fields, *TRANSCRIPTION_PARAMETERS, *FIELDS]
 )
 def test_each_parameter_has_a_row(key: str) -> None:
     rows = [line for line in README.splitlines() if line.startswith("|")]

@@ -82,7 +82,10 @@ class JobKind(Protocol):
         ...
 
     def success(self, asked: NewJob, transcription: Transcription) -> dict[str, Any]:
-        """Return what tells the result beside id and status: `{"results": …}`, as the dialect renders it."""
+        """Return what tells the result beside id and status: `{"results": …}`, as the dialect renders it.
+
+        An `inference_status` there adds to the job's own, such as what it cost.
+        """
         ...
 
     def failure(self, asked: NewJob, message: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 STOP_TIMEOUT_S = 10.0
+DEADLINE_S = 60.0
+POLL_INTERVAL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,14 @@ class Receiver:
     n_bytes_sent: int = 0
     received: list[Received] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+
+    def wait_for_document(self) -> dict[str, Any]:
+        """Return the first document that comes."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not self.received:
+            assert time.monotonic() < deadline, "nothing was delivered"
+            time.sleep(POLL_INTERVAL_S)
+        return self.received[0].document()
 
     def next_status(self) -> int:
         return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]

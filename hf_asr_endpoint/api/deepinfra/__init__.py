@@ -1,0 +1,1 @@
+"""DeepInfra's native API for speech recognition: forms and JSON to options, transcriptions to its bodies."""

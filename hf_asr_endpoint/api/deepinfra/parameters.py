@@ -1,0 +1,98 @@
+"""Fields to options: every one is checked for type, range and company, and none is ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from hf_asr_endpoint.api.deepinfra.fields import collect_fields
+from hf_asr_endpoint.api.deepinfra.schema import Parameters
+from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.languages import parse_language
+from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+
+MAX_TEMPERATURE = 1.0  # the ladder's last rung
+ROUNDING = 1e-6  # what sums of decimal fractions may be off by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedParameters:
+    """What the caller wants, what of it the answer shows, and where it goes if not to the caller.
+
+    webhook: a URL, which has not been checked.
+    """
+
+    options: TranscriptionOptions
+    shows_words: bool
+    webhook: str | None
+
+
+def parse_parameters(texts: Iterable[tuple[str, str]]) -> ParsedParameters:
+    """Parse all fields but `audio`, as names and texts. Raises InvalidParameter and its kinds."""
+    fields = collect_fields(texts)
+    try:
+        parameters = Parameters.model_validate(fields)
+    except ValidationError as exc:
+        raise _explain(exc, fields) from exc
+    _check_company(parameters)
+    return ParsedParameters(
+        options=_options(parameters),
+        shows_words=parameters.chunk_level == "word",
+        webhook=parameters.webhook,
+    )
+
+
+def _options(parameters: Parameters) -> TranscriptionOptions:
+    return TranscriptionOptions(
+        task=parameters.task,
+        language=None if parameters.language is None else parse_language(parameters.language),
+        condition_on_previous_text=parameters.condition_on_previous_text,
+        prompt=parameters.initial_prompt,
+        word_timestamps=parameters.chunk_level == "word",
+        max_chunk_s=parameters.chunk_length_s,
+        decoding=DecodingOptions(
+            temperatures=_ladder(parameters.temperature, parameters.temperature_increment_on_fallback),
+            num_beams=parameters.num_beams,
+            patience=parameters.patience,
+            suppress_tokens=parameters.suppress_tokens,
+            compression_ratio_threshold=parameters.compression_ratio_threshold,
+            logprob_threshold=parameters.logprob_threshold,
+            no_speech_threshold=parameters.no_speech_threshold,
+        ),
+    )
+
+
+def _ladder(temperature: float, increment: float | None) -> tuple[float, ...]:
+    """Return the temperatures to try, as openai/whisper's command line makes them; without an increment one."""
+    if not increment:
+        return (temperature,)
+    n_increments = int((MAX_TEMPERATURE - temperature + ROUNDING) / increment)
+    return tuple(round(temperature + step * increment, 6) for step in range(n_increments + 1))
+
+
+def _check_company(parameters: Parameters) -> None:
+    """Refuse what could only act on beams, where there are none."""
+    if parameters.num_beams > 1 and parameters.temperature > 0:
+        raise InvalidParameter(
+            f"num_beams is {parameters.num_beams} and temperature is {parameters.temperature:g}, at which there "
+            "are no beams; allowed: num_beams with a temperature of 0",
+            parameter="num_beams",
+        )
+    if parameters.patience != 1 and parameters.num_beams == 1:
+        raise InvalidParameter(
+            f"patience is {parameters.patience:g} without beams to be patient with; "
+            "allowed: 1, or patience with num_beams of 2 or more",
+            parameter="patience",
+        )
+
+
+def _explain(error: ValidationError, fields: Mapping[str, Any]) -> InvalidParameter:
+    """Return one sentence about the first field that is wrong, from what it says is allowed."""
+    name = str(error.errors(include_url=False)[0]["loc"][0])
+    return InvalidParameter(
+        f"{name} is {str(fields[name])[:80]!r}; allowed: {Parameters.model_fields[name].description}",
+        parameter=name,
+    )

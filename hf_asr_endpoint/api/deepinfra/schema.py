@@ -1,0 +1,116 @@
+"""The form's fields with their types, ranges and defaults; each field's description is what is allowed there.
+
+Sources: the API pages of DeepInfra's Whisper models, the types of deepinfra-node, and openai/whisper's
+`transcribe`, whose names and defaults these are. `num_beams` is an extension.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
+
+from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE, Task
+from hf_asr_endpoint.units import WINDOW_S
+
+AUDIO = "audio"
+"""The field that holds the file."""
+
+MAX_BEAMS = 16
+MAX_PATIENCE = 10.0
+MIN_INCREMENT = 0.05
+"""Of the temperature: a smaller one would have a window decoded again and again to little purpose."""
+
+MODEL_TOKENS = "-1"
+"""`suppress_tokens`: those that the model's generation config lists."""
+
+TEXTS = ("task", "language", "initial_prompt", "suppress_tokens", "chunk_level", "webhook")
+"""Fields whose plain text may look like JSON of another type, such as a prompt of digits."""
+
+LISTS = ("suppress_tokens",)
+"""Fields that a JSON document may give a list for."""
+
+NULLABLE = (
+    "temperature_increment_on_fallback",
+    "compression_ratio_threshold",
+    "logprob_threshold",
+    "no_speech_threshold",
+)
+"""Fields that null switches off; for the others it means the default."""
+
+
+def _check_temperature(value: float) -> float:
+    if 0 < value < MIN_TEMPERATURE:
+        raise ValueError
+    return value
+
+
+def _check_increment(value: float | None) -> float | None:
+    if value is not None and 0 < value < MIN_INCREMENT:
+        raise ValueError
+    return value
+
+
+def _split_tokens(value: object) -> object:
+    """Return the ids in a text such as "1,2"; None for the model's own list."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().removeprefix("[").removesuffix("]")
+    if text == MODEL_TOKENS:
+        return None
+    return [item.strip() for item in text.split(",")] if text.strip() else []
+
+
+_Token = Annotated[int, Field(ge=0)]
+
+
+class Parameters(BaseModel):
+    """All fields but `audio`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_type(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false for numbers, which Python takes for 1 and 0."""
+        if isinstance(value, bool) and info.field_name != "condition_on_previous_text":
+            raise ValueError
+        return value
+
+    task: Task = Field("transcribe", description="transcribe or translate")
+    language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
+    temperature: Annotated[float, AfterValidator(_check_temperature)] = Field(
+        0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
+    )
+    initial_prompt: str | None = Field(None, description="a text")
+    patience: float = Field(1.0, gt=0, le=MAX_PATIENCE, description=f"a number above 0 and up to {MAX_PATIENCE:g}")
+    num_beams: int = Field(
+        DEFAULT_NUM_BEAMS, ge=1, le=MAX_BEAMS, description=f"a whole number from 1 to {MAX_BEAMS}"
+    )
+    suppress_tokens: Annotated[tuple[_Token, ...] | None, BeforeValidator(_split_tokens)] = Field(
+        None, description=f'"{MODEL_TOKENS}" alone, or ids of tokens, separated by commas'
+    )
+    condition_on_previous_text: bool = Field(True, description="true or false")
+    temperature_increment_on_fallback: Annotated[float | None, AfterValidator(_check_increment)] = Field(
+        0.2, ge=0, le=1, description=f"null or 0 (off), or a number from {MIN_INCREMENT:g} to 1"
+    )
+    compression_ratio_threshold: float | None = Field(2.4, ge=0, description="null (off), or a number from 0 on")
+    logprob_threshold: float | None = Field(-1.0, le=0, description="null (off), or a number up to 0")
+    no_speech_threshold: float | None = Field(0.6, ge=0, le=1, description="null (off), or a number from 0 to 1")
+    chunk_level: Literal["segment", "word"] = Field("segment", description="segment or word")
+    chunk_length_s: int = Field(WINDOW_S, ge=1, le=WINDOW_S, description=f"a whole number from 1 to {WINDOW_S}")
+    webhook: Annotated[str, StringConstraints(strip_whitespace=True)] | None = Field(
+        None, description="an http or https URL"
+    )
+
+
+FIELDS = (AUDIO, *Parameters.model_fields)
