@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -12,6 +13,7 @@ from hf_asr_endpoint.errors import InvalidParameter
 IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")  # Containers' names may have underscores.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NOT_PUBLIC: tuple[IPNetwork, ...] = tuple(
     map(
@@ -62,10 +64,11 @@ def parse_allowed_hosts(entries: Iterable[str]) -> AllowedHosts:
         try:
             networks.append(ipaddress.ip_network(entry.strip("[]")))
         except ValueError:
-            if not all(part and part.replace("-", "").isalnum() for part in entry.rstrip(".").split(".")):
+            # What ends in a number is an address gone wrong, such as 10.0.0 or 10.0.0.256.
+            if not _NAME.fullmatch(entry) or entry.rstrip(".").rpartition(".")[2].isdigit():
                 raise InvalidParameter(
                     f"webhook_allowed_hosts has {entry!r}, which is no host name, no address and no "
-                    "network; allowed: such as receiver.lan, "
+                    "network; allowed: such as receiver.lan (in ASCII, as in a URL), "
                     "192.168.1.7 or 10.0.0.0/8 (an address of the network itself, not of a host in it)"
                 ) from None
             names.add(entry.lower().rstrip("."))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.jobs.addresses import AllowedHosts, IPAddress
+from hf_asr_endpoint.jobs.resolver import Resolver
 
 WEBHOOK = "webhook"
 MAX_CHARACTERS = 2048
@@ -69,10 +68,13 @@ class AddressGuard:
 
     def __init__(self, allowed: AllowedHosts, *, resolve: Resolve | None = None) -> None:
         self._allowed = allowed
-        self._resolve = resolve or _resolve
+        self._resolve = resolve or Resolver()
 
     async def addresses(self, host: str, port: int) -> Sequence[IPAddress]:
-        """Return all addresses of a host. Raises InvalidParameter when it has none, or one that is refused."""
+        """Return all addresses of a host. Raises InvalidParameter when it has none, or one that is refused.
+
+        The message does not tell the address: a stranger has no business with what names mean in this network.
+        """
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
                 addresses = await self._resolve(host, port)
@@ -81,17 +83,10 @@ class AddressGuard:
         for address in addresses:
             if not self._allowed.permits(host, address):
                 raise _refused(
-                    f"is at {host!r}, which is {address}",
+                    f"is at {host!r}, which is no public address",
                     "public addresses, and hosts that the server's operator names in HF_ASR_WEBHOOK_ALLOWED_HOSTS",
                 )
         return addresses
-
-
-async def _resolve(host: str, port: int) -> Sequence[IPAddress]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    # An address of IPv6 may come with a zone, which belongs to the one sort that is never public.
-    texts = dict.fromkeys(str(address[0]) for *_, address in found)
-    return [ipaddress.ip_address(text) for text in texts]
 
 
 def _refused(what: str, allowed: str) -> InvalidParameter:

@@ -101,7 +101,7 @@ def test_nobody_there() -> None:
 
 
 def test_an_address_inside_is_refused_at_the_connection(receiver: Receiver) -> None:
-    with pytest.raises(DeliveryFailed, match=r"which is 127\.0\.0\.1"):
+    with pytest.raises(DeliveryFailed, match="no public address"):
         send(receiver.url, allowed=AllowedHosts())
     assert receiver.received == []
 
@@ -124,7 +124,7 @@ def test_a_name_that_changes_to_an_address_inside_does_not_get_through(receiver:
     port = int(receiver.url.split(":")[2].split("/")[0])
     resolve = Rebinding("8.8.8.8", "127.0.0.1")
     asyncio.run(AddressGuard(AllowedHosts(), resolve=resolve).addresses("rebinding.example", port))
-    with pytest.raises(DeliveryFailed, match=r"which is 127\.0\.0\.1"):
+    with pytest.raises(DeliveryFailed, match="no public address"):
         send(f"http://rebinding.example:{port}/", allowed=AllowedHosts(), resolve=resolve)
     assert receiver.received == []
 
