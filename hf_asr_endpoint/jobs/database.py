@@ -13,6 +13,8 @@ from typing import Any
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import sync_directory
+from hf_asr_endpoint.jobs.job import DeliveryStatus, JobStatus
+from hf_asr_endpoint.jobs.record import read_job
 from hf_asr_endpoint.jobs.spool import FOLDER as AUDIO_FOLDER
 
 logger = logging.getLogger(__name__)
@@ -45,6 +47,10 @@ CREATE INDEX jobs_by_delivery ON jobs (delivery, next_attempt_at);
 """
 
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_AT_REST = (
+    [status.value for status in JobStatus if status.is_final],
+    [status.value for status in DeliveryStatus if status is not DeliveryStatus.PENDING],
+)
 
 
 class Database:
@@ -88,13 +94,14 @@ class Database:
 def open_database(directory: Path) -> Database:
     """Open the file in a folder that this process has for itself, or begin one.
 
-    A file that is broken is set aside under another name, with the audio of its jobs, and a new one is begun.
+    A file that is broken, or a waiting job's record in it, is set aside under another name, with the audio of its
+    jobs, and a new one is begun.
     Raises StorageFailed when the folder cannot be used, or the file is of a later version of this program.
     """
     path = directory / FILE
     try:
         connection = _connect(path)
-    except sqlite3.DatabaseError as exc:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
         if not _is_broken(exc):
             raise _failed(path, exc) from exc
         _set_aside(directory, str(exc))
@@ -109,9 +116,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
+        connection.text_factory = bytes.decode  # Unlike SQLite's own, it does not show what it cannot read.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise _Broken(found)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -123,19 +131,33 @@ def _connect(path: Path) -> sqlite3.Connection:
         if version == 0:
             connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
             sync_directory(path.parent)
+        _check_records(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+def _check_records(connection: sqlite3.Connection) -> None:
+    """Read all jobs that are not at rest: one that cannot be read would block those behind it for ever."""
+    finals, ends = (", ".join(f"'{value}'" for value in values) for values in _AT_REST)
+    try:
+        for row in connection.execute(
+            f"SELECT * FROM jobs WHERE status NOT IN ({finals}) OR delivery NOT IN ({ends})"
+        ):
+            read_job(row)
+    except (ValueError, TypeError, IndexError) as exc:
+        raise _Broken("a job's record cannot be read") from exc
+
+
 class _Broken(sqlite3.DatabaseError):
     """SQLite reads the file, and finds it inconsistent."""
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
+def _is_broken(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, _Broken) or (code is not None and code & 0xFF in _BROKEN)
+    # sqlite3 cannot tell of what is wrong with a schema that is no text.
+    return isinstance(error, _Broken | UnicodeDecodeError) or (code is not None and code & 0xFF in _BROKEN)
 
 
 def _set_aside(directory: Path, reason: str) -> None:
@@ -160,5 +182,5 @@ def _set_aside(directory: Path, reason: str) -> None:
     )
 
 
-def _failed(path: Path, exc: sqlite3.Error) -> StorageFailed:
+def _failed(path: Path, exc: Exception) -> StorageFailed:
     return StorageFailed(f"jobs cannot be kept in {path} ({exc}); allowed: a disk with room that can be written")

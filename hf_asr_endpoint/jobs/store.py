@@ -25,14 +25,14 @@ from __future__ import annotations
 
 import json
 import secrets
-import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any
 
 from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.jobs.database import Database
-from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Fields, Job, JobStatus, NewJob
+from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus, NewJob
+from hf_asr_endpoint.jobs.record import read_job
 
 RETRY_AFTER_S = 30  # for a client that finds the queue full
 
@@ -70,11 +70,11 @@ class JobStore:
                     self._now(),
                 ),
             )
-            return _read(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+            return read_job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
 
     def find(self, job_id: str) -> Job | None:
         rows = self._database.query("SELECT * FROM jobs WHERE id = ?", (job_id,))
-        return _read(rows[0]) if rows else None
+        return read_job(rows[0]) if rows else None
 
     def count_queued(self) -> int:
         n_queued: int = self._database.query(_COUNT_QUEUED, (JobStatus.QUEUED.value,))[0][0]
@@ -85,7 +85,7 @@ class JobStore:
         rows = self._database.query(
             "SELECT * FROM jobs WHERE status = ? ORDER BY number LIMIT 1", (JobStatus.QUEUED.value,)
         )
-        return _read(rows[0]) if rows else None
+        return read_job(rows[0]) if rows else None
 
     def start(self, job_id: str) -> bool:
         """queued → running. False when it has been cancelled meanwhile."""
@@ -172,7 +172,7 @@ class JobStore:
             "SELECT * FROM jobs WHERE delivery = ? ORDER BY next_attempt_at, number LIMIT ?",
             (DeliveryStatus.PENDING.value, limit),
         )
-        return [_read(row) for row in rows]
+        return [read_job(row) for row in rows]
 
     def record_attempt(
         self,
@@ -210,29 +210,3 @@ def check_room(n_queued: int, *, max_queued: int) -> None:
             f"{n_queued} jobs are queued; allowed: {max_queued} at a time; try again in {RETRY_AFTER_S} s",
             retry_after_s=RETRY_AFTER_S,
         )
-
-
-def _read(row: sqlite3.Row) -> Job:
-    return Job(
-        id=row["id"],
-        asked=NewJob(
-            kind=row["kind"], task=row["task"], fields=_read_fields(row["fields"]), webhook=row["webhook"]
-        ),
-        status=JobStatus(row["status"]),
-        created_at=row["created_at"],
-        finished_at=row["finished_at"],
-        n_crashes=row["n_crashes"],
-        n_failures=row["n_failures"],
-        runtime_ms=row["runtime_ms"],
-        outcome=None if row["outcome"] is None else json.loads(row["outcome"]),
-        delivery=Delivery(
-            status=DeliveryStatus(row["delivery"]),
-            n_attempts=row["n_attempts"],
-            next_attempt_at=row["next_attempt_at"],
-            error=row["delivery_error"],
-        ),
-    )
-
-
-def _read_fields(text: str) -> Fields:
-    return tuple((name, value) for name, value in json.loads(text))

@@ -54,6 +54,51 @@ def test_a_broken_file_is_set_aside_with_its_audio(
     assert kept.name in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("fields", b'[["prompt", "Gr\xfc\xdfe"]]'),
+        ("fields", b'[["prompt", "Gruesse"'),
+        ("fields", b'{"prompt": "Gruesse"}'),
+        ("status", b"qteued"),
+        ("delivery", b"qending"),
+    ],
+    ids=["no UTF-8", "no JSON", "another shape", "status", "delivery"],
+)
+def test_a_record_that_cannot_be_read_breaks_the_file(
+    tmp_path: Path, column: str, value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SQLite has no checksums: it finds nothing wrong with another byte in a text. The record was then read
+    again every five seconds, and no job behind it ran."""
+    write_jobs(tmp_path, 3)
+    connection = sqlite3.connect(tmp_path / FILE)
+    connection.execute(f"UPDATE jobs SET {column} = CAST(? AS TEXT) WHERE id = '1'", (value,))
+    connection.commit()
+    connection.close()
+    store = JobStore(open_database(tmp_path))
+    assert store.count_queued() == 0
+    store.close()
+    assert list(tmp_path.glob(f"{FILE}.broken-*"))
+    assert "Gr" not in caplog.text
+
+
+def test_a_schema_that_is_no_text_breaks_the_file(tmp_path: Path) -> None:
+    write_jobs(tmp_path, 1)
+    content = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(content.replace(b"jobs_by_status", b"jobs\xa1by_status", 1))
+    open_database(tmp_path).close()
+    assert list(tmp_path.glob(f"{FILE}.broken-*"))
+
+
+def test_an_index_that_lacks_a_job_breaks_the_file(tmp_path: Path) -> None:
+    write_jobs(tmp_path, 3)
+    content = (tmp_path / FILE).read_bytes()
+    position = content.index(b"queued\x02")  # A job's number follows its status.
+    (tmp_path / FILE).write_bytes(content[:position] + b"qqeued" + content[position + 6 :])
+    open_database(tmp_path).close()
+    assert list(tmp_path.glob(f"{FILE}.broken-*"))
+
+
 def test_a_sound_file_is_not_set_aside(tmp_path: Path) -> None:
     write_jobs(tmp_path, 20)
     store = JobStore(open_database(tmp_path))
