@@ -6,17 +6,22 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job
 from hf_asr_endpoint.jobs.schedule import RetrySchedule
 from hf_asr_endpoint.jobs.sender import DeliveryFailed, WebhookSender
 from hf_asr_endpoint.jobs.storage import Storage
+from hf_asr_endpoint.jobs.store import JobStore
+from hf_asr_endpoint.jobs.webhook_url import receiver_of
 
 logger = logging.getLogger(__name__)
 
-MAX_SENDING = 8  # attempts under way at a time
+MAX_SENDING = 32  # attempts under way at a time
+MAX_SENDING_TO_ONE = 4  # of them to one receiver, so that one that hangs does not hold up the others
 
 
 class Deliverer:
@@ -37,10 +42,17 @@ class Deliverer:
         self._now = now
         self._changed = asyncio.Event()  # A job has ended, or an attempt.
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._receivers: Counter[str] = Counter()  # How many of the attempts each one has.
 
     def wake(self) -> None:
         """Look for deliveries again."""
         self._changed.set()
+
+    async def stop(self, job_id: str) -> None:
+        """Break off the attempt for a job that has been removed, if there is one."""
+        if task := self._sending.get(job_id):
+            task.cancel()
+            await asyncio.wait([task])
 
     async def run(self) -> None:
         """Deliver until cancelled; attempts under way are then broken off."""
@@ -60,23 +72,29 @@ class Deliverer:
 
     async def _send_due(self) -> float | None:
         """Start the attempts that are due and have room. Returns the seconds until the next is; None: unknown."""
-        pending = await self._storage.write(lambda store: store.next_deliveries(limit=2 * MAX_SENDING))
-        now = self._now()
-        for job in pending:
-            if job.id in self._sending:
-                continue
-            if len(self._sending) >= MAX_SENDING:
-                return None  # The end of one of them wakes.
-            due_in_s = (job.delivery.next_attempt_at or 0.0) - now
+        while len(self._sending) < MAX_SENDING:
+            job = await self._storage.write(
+                partial(
+                    JobStore.next_delivery,
+                    sending=frozenset(self._sending),
+                    busy=frozenset(name for name, n in self._receivers.items() if n >= MAX_SENDING_TO_ONE),
+                )
+            )
+            if job is None:
+                return None
+            due_in_s = (job.delivery.next_attempt_at or 0.0) - self._now()
             if due_in_s > 0:
                 return due_in_s
+            receiver = receiver_of(job.asked.webhook)
             task = asyncio.create_task(self._attempt(job), name=job.id)
             self._sending[job.id] = task
-            task.add_done_callback(self._forget)
-        return None
+            self._receivers[receiver] += 1
+            task.add_done_callback(partial(self._forget, receiver=receiver))
+        return None  # The end of one of them wakes.
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
+    def _forget(self, task: asyncio.Task[None], *, receiver: str) -> None:
         del self._sending[task.get_name()]
+        self._receivers -= Counter([receiver])  # Which leaves none with a count of 0.
         self._changed.set()
         if not task.cancelled() and (exc := task.exception()):
             logger.error("the delivery of job %s ended in an error", task.get_name(), exc_info=exc)
@@ -85,7 +103,7 @@ class Deliverer:
         assert job.asked.webhook is not None
         failure: DeliveryFailed | None = None
         try:
-            body = json.dumps(render_job(job), ensure_ascii=False, separators=(",", ":")).encode()
+            body = await asyncio.to_thread(_render, job)
             await self._sender.send(job.asked.webhook, body, message_id=job.id, now=self._now())
         except DeliveryFailed as exc:
             failure = exc
@@ -110,3 +128,7 @@ class Deliverer:
         await self._storage.write(
             lambda store: store.record_attempt(job.id, status, error=str(failure), next_attempt_at=next_at)
         )
+
+
+def _render(job: Job) -> bytes:
+    return json.dumps(render_job(job), ensure_ascii=False, separators=(",", ":")).encode()

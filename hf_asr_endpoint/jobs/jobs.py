@@ -100,6 +100,7 @@ class Jobs:
             await self._storage.remove_audio(job_id)
             return await self.find(job_id)
         if await self._storage.read(lambda store: store.remove(job_id)):
+            await self._deliverer.stop(job_id)
             return None
         raise self._unknown(job_id)
 

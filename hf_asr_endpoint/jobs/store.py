@@ -26,13 +26,14 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.jobs.database import Database
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus, NewJob
 from hf_asr_endpoint.jobs.record import read_job
+from hf_asr_endpoint.jobs.webhook_url import receiver_of
 
 RETRY_AFTER_S = 30  # for a client that finds the queue full
 
@@ -166,13 +167,20 @@ class JobStore:
             )
             return frozenset(row["id"] for row in connection.execute(f"SELECT id FROM jobs WHERE {_UNFINISHED}"))
 
-    def next_deliveries(self, *, limit: int) -> list[Job]:
-        """Return jobs whose delivery is pending, the earliest first, due or not."""
-        rows = self._database.query(
-            "SELECT * FROM jobs WHERE delivery = ? ORDER BY next_attempt_at, number LIMIT ?",
-            (DeliveryStatus.PENDING.value, limit),
-        )
-        return [read_job(row) for row in rows]
+    def next_delivery(self, *, sending: Collection[str], busy: Collection[str]) -> Job | None:
+        """Return the job whose delivery is pending and planned first, due or not.
+
+        sending, busy: ids of jobs, and receivers (`receiver_of`), that are passed over.
+        """
+        with self._database.transaction() as connection:
+            pending = connection.execute(
+                "SELECT id, webhook FROM jobs WHERE delivery = ? ORDER BY next_attempt_at, number",
+                (DeliveryStatus.PENDING.value,),
+            )
+            for job_id, webhook in pending:
+                if job_id not in sending and receiver_of(webhook) not in busy:
+                    return read_job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+        return None
 
     def record_attempt(
         self,

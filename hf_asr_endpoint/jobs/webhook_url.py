@@ -63,6 +63,15 @@ def parse_webhook_url(url: str) -> WebhookUrl:
     )
 
 
+def receiver_of(url: str | None) -> str:
+    """Return the host and port that a webhook is at, which tell receivers apart; "" for what is no webhook."""
+    try:
+        parsed = parse_webhook_url(url or "")
+    except InvalidParameter:
+        return ""
+    return f"{parsed.host.rstrip('.')}:{parsed.port}"
+
+
 class AddressGuard:
     """Turns a host into addresses that may be connected to. resolve: asked once for each check."""
 

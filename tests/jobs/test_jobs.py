@@ -19,6 +19,7 @@ from hf_asr_endpoint.errors import (
     UnknownJob,
 )
 from hf_asr_endpoint.jobs.database import open_database
+from hf_asr_endpoint.jobs.deliverer import MAX_SENDING, MAX_SENDING_TO_ONE
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
@@ -41,6 +42,9 @@ from tests.jobs.running import (
 
 def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(work, DEADLINE_S))
+
+
+N_RESULTS = MAX_SENDING + 1  # more than are on their way at a time
 
 
 async def delivery_ended(jobs: Jobs, job_id: str) -> Job:
@@ -442,11 +446,27 @@ def test_many_results_for_a_receiver_that_hangs_do_not_hold_up_the_others(tmp_pa
         with run_receiver() as hanging, run_receiver() as receiver:
             hanging.statuses = [0]
             async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-                for _ in range(3):
-                    await jobs.submit(plain_job(webhook=hanging.url), make_audio())
-                await until(lambda: len(hanging.received) == 3)
+                for _ in range(N_RESULTS):
+                    await ended(jobs, (await jobs.submit(plain_job(webhook=hanging.url), make_audio())).id)
+                await until(lambda: len(hanging.received) == MAX_SENDING_TO_ONE)
                 job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
                 assert (await delivery_ended(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
+                assert len(hanging.received) == MAX_SENDING_TO_ONE
+
+    run(work())
+
+
+def test_a_removed_job_is_not_sent_to_its_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        with run_receiver() as receiver:
+            receiver.statuses = [0]
+            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+                job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
+                await until(lambda: len(receiver.received) == 1)
+                sending = {task for task in asyncio.all_tasks() if task.get_name() == job.id}
+                assert len(sending) == 1
+                assert await jobs.end(job.id) is None
+                assert all(task.cancelled() for task in sending)
 
     run(work())
 

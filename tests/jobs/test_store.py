@@ -54,14 +54,14 @@ def test_a_success_is_due_for_delivery_at_once(store: JobStore, clock: Clock) ->
         clock.now,
     )
     assert job.delivery == Delivery(status=DeliveryStatus.PENDING, next_attempt_at=clock.now)
-    assert store.next_deliveries(limit=5) == [job]
+    assert store.next_delivery(sending=(), busy=()) == job
 
 
 def test_without_a_webhook_there_is_no_delivery(store: JobStore) -> None:
     add(store, "a", webhook=None)
     succeed(store, "a")
     assert found(store, "a").delivery == Delivery()
-    assert store.next_deliveries(limit=5) == []
+    assert store.next_delivery(sending=(), busy=()) is None
 
 
 def test_the_queue_is_in_order_and_what_is_put_back_keeps_its_place(store: JobStore) -> None:
@@ -152,7 +152,7 @@ def test_attempts_are_counted_until_one_ends_them(store: JobStore, clock: Clock)
     assert store.record_attempt("a", DeliveryStatus.DELIVERED)
     assert found(store, "a").delivery == Delivery(status=DeliveryStatus.DELIVERED, n_attempts=2)
     assert not store.record_attempt("a", DeliveryStatus.GIVEN_UP)
-    assert store.next_deliveries(limit=5) == []
+    assert store.next_delivery(sending=(), busy=()) is None
 
 
 def test_the_earliest_delivery_comes_first(store: JobStore, clock: Clock) -> None:
@@ -160,7 +160,18 @@ def test_the_earliest_delivery_comes_first(store: JobStore, clock: Clock) -> Non
         add(store, job_id)
         succeed(store, job_id)
     store.record_attempt("a", DeliveryStatus.PENDING, next_attempt_at=clock.now + 9)
-    assert [job.id for job in store.next_deliveries(limit=2)] == ["b", "c"]
+    order = [store.next_delivery(sending=sending, busy=()) for sending in ("", "b", "bc", "bca")]
+    assert [job and job.id for job in order] == ["b", "c", "a", None]
+
+
+def test_receivers_that_are_busy_are_passed_over(store: JobStore) -> None:
+    webhooks = ("https://busy.example/1", "https://BUSY.example.:443/2", "https://busy.example:80/", "http://x/")
+    for index, webhook in enumerate(webhooks):
+        store.add(str(index), make_request(webhook=webhook), max_queued=9)
+        succeed(store, str(index))
+    busy = ("busy.example:443", "busy.example:80")
+    order = [store.next_delivery(sending=(), busy=busy[:n_busy]) for n_busy in (1, 2)]
+    assert [job and job.id for job in order] == ["2", "3"]
 
 
 def test_old_jobs_go_unless_their_delivery_is_pending(store: JobStore, clock: Clock) -> None:
