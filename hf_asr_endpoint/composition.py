@@ -66,7 +66,7 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     allowed = parse_allowed_hosts(settings.webhook_allowed_hosts)
     schedule = RetrySchedule(retry_for_s=settings.webhook_retry_for_s)
     try:
-        storage = _open_storage(settings.data_dir or default_data_dir(), longest_delay_s=schedule.longest_delay_s)
+        storage = _open_storage(settings.data_dir or default_data_dir())
     except StorageFailed as exc:
         if settings.data_dir is not None:
             raise
@@ -107,7 +107,7 @@ def _job_kinds(settings: Settings) -> dict[str, JobKind]:
     }
 
 
-def _open_storage(path: Path, *, longest_delay_s: float) -> Storage:
+def _open_storage(path: Path) -> Storage:
     """Open the folder and take up what the last server left there. Raises StorageFailed."""
     from hf_asr_endpoint.jobs.data_directory import open_data_directory
     from hf_asr_endpoint.jobs.database import open_database
@@ -120,7 +120,7 @@ def _open_storage(path: Path, *, longest_delay_s: float) -> Storage:
         # The database first: a broken one is set aside together with the audio that the spool would use.
         store = JobStore(open_database(path))
         storage = Storage(directory, store, Spool(path))
-        storage.recover(longest_delay_s=longest_delay_s)
+        storage.recover()
         return storage
     except BaseException:
         directory.close()

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         20.0, gt=0, description="Longest time that one attempt to deliver to a webhook takes, in seconds."
     )
     webhook_retry_for_s: float = Field(
-        86_400.0, ge=0, description="How long delivery is tried again after a job's end, in seconds."
+        86_400.0, ge=0, description="How long a delivery that fails is tried again, on the average, in seconds."
     )
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
         (),

@@ -118,8 +118,7 @@ class Deliverer:
             logger.info("job %s delivered, attempts=%d", job.id, n_attempts)
             await self._storage.write(lambda store: store.record_attempt(job.id, DeliveryStatus.DELIVERED))
             return
-        finished_at = job.finished_at or job.created_at
-        next_at = self._schedule.next_attempt_at(n_attempts=n_attempts, now=self._now(), finished_at=finished_at)
+        next_at = self._schedule.next_attempt_at(n_attempts=n_attempts, now=self._now())
         if failure.is_gone or next_at is None:
             status, next_at = DeliveryStatus.GIVEN_UP, None
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import BinaryIO, Protocol
 
 from hf_asr_endpoint.errors import JobsUnavailable, UnknownJob
@@ -14,13 +15,14 @@ from hf_asr_endpoint.jobs.limits import JobLimits
 from hf_asr_endpoint.jobs.schedule import RetrySchedule
 from hf_asr_endpoint.jobs.sender import WebhookSender
 from hf_asr_endpoint.jobs.storage import Storage
+from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.webhook_url import AddressGuard, parse_webhook_url
 from hf_asr_endpoint.jobs.worker import Worker
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 logger = logging.getLogger(__name__)
 
-SWEEP_INTERVAL_S = 60.0  # between looks for jobs that have been kept long enough
+SWEEP_INTERVAL_S = 60.0  # between looks for jobs that have been kept long enough, and at the clock
 RESTART_INTERVAL_S = 5.0  # after a bug has ended one of the loops
 
 
@@ -65,6 +67,7 @@ class Jobs:
         self._storage = storage
         self.limits = limits
         self._guard = guard
+        self._schedule = schedule
         self._deliverer = Deliverer(storage, sender, schedule=schedule)
         self._worker = Worker(storage, transcriber, kinds=kinds, limits=limits, on_result=self._deliverer.wake)
         self._loops: tuple[asyncio.Task[None], ...] = ()
@@ -127,6 +130,9 @@ class Jobs:
             n_jobs = await self._storage.write(lambda store: store.remove_old(retention_s=self.limits.retention_s))
             if n_jobs:
                 logger.info("%d old jobs removed", n_jobs)
+            latest = partial(JobStore.bring_forward, longest_delay_s=self._schedule.longest_delay_s)
+            if await self._storage.write(latest):
+                self._deliverer.wake()
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
 

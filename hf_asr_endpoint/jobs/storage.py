@@ -28,12 +28,12 @@ class Storage:
         self._store = store
         self._spool = spool
 
-    def recover(self, *, longest_delay_s: float) -> None:
+    def recover(self) -> None:
         """Take up what the last process left, and delete audio that no job waits for. Blocks; called once, first.
 
         Raises StorageFailed.
         """
-        unfinished = self._store.recover(longest_delay_s=longest_delay_s)
+        unfinished = self._store.recover()
         self._spool.clean(unfinished)
         if unfinished:
             logger.info("%d jobs are left from before", len(unfinished))

@@ -151,21 +151,27 @@ class JobStore:
             )
             return cursor.rowcount
 
-    def recover(self, *, longest_delay_s: float) -> frozenset[str]:
+    def recover(self) -> frozenset[str]:
         """Take up what the last process left: what was running is queued again, and counts as crashed.
 
-        longest_delay_s: no delivery is later than so, whatever the clock was. Returns the unfinished jobs' ids.
+        Returns the unfinished jobs' ids.
         """
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE jobs SET status = ?, n_crashes = n_crashes + 1 WHERE status = ?",
                 (JobStatus.QUEUED.value, JobStatus.RUNNING.value),
             )
-            connection.execute(
-                "UPDATE jobs SET next_attempt_at = min(next_attempt_at, ?) WHERE delivery = ?",
-                (self._now() + longest_delay_s, DeliveryStatus.PENDING.value),
-            )
             return frozenset(row["id"] for row in connection.execute(f"SELECT id FROM jobs WHERE {_UNFINISHED}"))
+
+    def bring_forward(self, *, longest_delay_s: float) -> int:
+        """Plan deliveries no later than so from now: the clock has been set back since. Returns how many."""
+        latest = self._now() + longest_delay_s
+        with self._database.transaction() as connection:
+            cursor = connection.execute(
+                "UPDATE jobs SET next_attempt_at = ? WHERE delivery = ? AND next_attempt_at > ?",
+                (latest, DeliveryStatus.PENDING.value, latest),
+            )
+            return cursor.rowcount
 
     def next_delivery(self, *, sending: Collection[str], busy: Collection[str]) -> Job | None:
         """Return the job whose delivery is pending and planned first, due or not.

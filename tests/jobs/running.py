@@ -82,7 +82,7 @@ def make_jobs(
     }
     opened = open_data_directory(directory)
     storage = Storage(opened, JobStore(open_database(directory)), Spool(directory))
-    storage.recover(longest_delay_s=schedule.longest_delay_s)
+    storage.recover()
     guard = AddressGuard(parse_allowed_hosts(["127.0.0.1"]))
     return Jobs(
         storage,

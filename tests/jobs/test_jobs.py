@@ -245,7 +245,7 @@ def crash(directory: Path, job_id: str, *, n_times: int) -> None:
     store = JobStore(open_database(directory))
     for _ in range(n_times):
         assert store.start(job_id)
-        store.recover(longest_delay_s=1.0)
+        store.recover()
     store.close()
 
 
@@ -437,6 +437,22 @@ def test_a_planned_attempt_keeps_its_time_over_a_restart(tmp_path: Path) -> None
             async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
                 assert (await jobs.find(job_id)).delivery == planned
                 assert (planned.next_attempt_at or 0) > time.time() + 900
+
+    run(work())
+
+
+def test_an_attempt_planned_by_a_wrong_clock_is_brought_forward(tmp_path: Path) -> None:
+    wrong = RetrySchedule(retry_for_s=1e9, first_delay_s=1e8, longest_delay_s=1e8)
+
+    async def work() -> None:
+        with run_receiver() as receiver:
+            receiver.statuses = [500, 200]
+            async with running_jobs(tmp_path, FakeTranscriber(), schedule=wrong) as jobs:
+                job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
+                while not (await jobs.find(job_id)).delivery.n_attempts:
+                    await asyncio.sleep(0.005)
+            async with running_jobs(tmp_path, FakeTranscriber(), schedule=QUICK) as jobs:
+                assert (await delivery_ended(jobs, job_id)).delivery.status is DeliveryStatus.DELIVERED
 
     run(work())
 

@@ -128,18 +128,20 @@ def test_recovery_queues_what_was_running_and_counts_it(store: JobStore) -> None
     store.start("running")
     succeed(store, "done")
     store.cancel("cancelled")
-    assert store.recover(longest_delay_s=60) == {"waiting", "running"}
+    assert store.recover() == {"waiting", "running"}
     assert [found(store, job_id).n_crashes for job_id in ("waiting", "running", "done")] == [0, 1, 0]
     assert found(store, "running").status is JobStatus.QUEUED
     assert found(store, "done").delivery.status is DeliveryStatus.PENDING
 
 
-def test_a_delivery_planned_by_a_wrong_clock_is_taken_up(store: JobStore, clock: Clock) -> None:
-    add(store, "a")
-    succeed(store, "a")
-    store.record_attempt("a", DeliveryStatus.PENDING, error="down", next_attempt_at=clock.now + 1e9)
-    store.recover(longest_delay_s=60)
-    assert found(store, "a").delivery.next_attempt_at == clock.now + 60
+def test_deliveries_planned_by_a_wrong_clock_are_brought_forward(store: JobStore, clock: Clock) -> None:
+    for job_id, wait_s in (("a", 1e9), ("b", 60)):
+        add(store, job_id)
+        succeed(store, job_id)
+        store.record_attempt(job_id, DeliveryStatus.PENDING, error="down", next_attempt_at=clock.now + wait_s)
+    assert store.bring_forward(longest_delay_s=60) == 1
+    assert [found(store, job_id).delivery.next_attempt_at for job_id in "ab"] == [clock.now + 60] * 2
+    assert store.bring_forward(longest_delay_s=60) == 0
 
 
 def test_attempts_are_counted_until_one_ends_them(store: JobStore, clock: Clock) -> None:
