@@ -20,6 +20,16 @@ MAX_TEXT_BYTES = 64 * 2**10
 N_HEAD_BYTES = 512
 _TEXT = re.compile(rb"[\t\r\n -~]+")  # No format of audio begins with so many printable characters.
 
+_JSON_TYPES: dict[type, str] = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    tuple: "an object",  # as its pairs
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
@@ -58,15 +68,13 @@ def take_document(content: bytes, *, query: Iterable[tuple[str, str]], max_audio
             f"the body begins like JSON but is not valid ({exc}); allowed: a multipart form, or a JSON object"
         ) from exc
     if not isinstance(document, tuple):
-        raise InvalidRequest(
-            f"the JSON body is of type {type(document).__name__}; allowed: an object with {AUDIO}"
-        )
+        raise InvalidRequest(f"the JSON body is {_JSON_TYPES[type(document)]}; allowed: an object with {AUDIO}")
     audio = [value for name, value in document if name == AUDIO]
     texts = [(name, _dump(name, value)) for name, value in document if name != AUDIO]
     if not audio:
         raise _missing()
     if len(audio) > 1 or not isinstance(audio[0], str):
-        what = f"is of type {type(audio[0]).__name__}" if len(audio) == 1 else f"is given {len(audio)} times"
+        what = f"is {_JSON_TYPES[type(audio[0])]}" if len(audio) == 1 else f"is given {len(audio)} times"
         raise InvalidParameter(f"{AUDIO} {what}; allowed: {ALLOWED}", parameter=AUDIO)
     return Received(
         texts=(*query, *texts), audio=parse_base64(audio[0], name=AUDIO, max_audio_bytes=max_audio_bytes)
@@ -90,9 +98,8 @@ def _text(part: Part) -> str:
 def _dump(name: str, value: Any) -> str:
     """Return a value as a form would have it."""
     if isinstance(value, tuple) or (isinstance(value, list) and name not in LISTS):
-        what = "an object" if isinstance(value, tuple) else "a list"
         raise InvalidParameter(
-            f"{name[:100]} is {what}; allowed: a text, a number, true, false or null, "
+            f"{name[:100]} is {_JSON_TYPES[type(value)]}; allowed: a text, a number, true, false or null, "
             f"and a list for {' and '.join(LISTS)}",
             parameter=name[:100],
         )

@@ -29,8 +29,9 @@ from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 
-# A deployment's id comes first: as a model's name it would begin with "deploy/".
-PATHS = ("/v1/inference/deploy/{model:path}", "/v1/inference/{model:path}")
+# A deployment's id comes first: as a model's name it would begin with "deploy/". Without any name, the answer is a
+# 404 that lists the names; Starlette's own would be a redirect, on which clients send nothing, or all audio again.
+PATHS = ("/v1/inference/deploy/{model:path}", "/v1/inference/{model:path}", "/v1/inference")
 
 
 class DeepInfraDialect:
@@ -60,7 +61,7 @@ class DeepInfraDialect:
 
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; or, with a webhook, leave that to a job. Raises AsrError."""
-        self._model.check(request.path_params["model"], version=_version(request))
+        self._model.check(request.path_params.get("model", ""), version=_version(request))
         with ExitStack() as held:
             held.enter_context(self._admission.permit())
             received = await self._receive(request, held)

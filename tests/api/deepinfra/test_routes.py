@@ -171,6 +171,13 @@ def test_another_model_is_404(url: str, wav: bytes, path: str) -> None:
     assert "allowed: openai/whisper-base, whisper-base, whisper-1" in error_of(post(url, wav, path), 404)
 
 
+@pytest.mark.parametrize("path", ["", "/", "/deploy", "/deploy/"])
+def test_no_model_is_404(url: str, wav: bytes, path: str) -> None:
+    answer = post(url, wav, f"/v1/inference{path}")
+    assert answer.history == []  # No redirect.
+    assert "allowed: openai/whisper-base, whisper-base, whisper-1" in error_of(answer, 404)
+
+
 def serving(**settings: Any) -> Starlette:
     return create_app(
         FakeTranscriber(), model_names=MODEL_NAMES, limits=make_limits(), cue_limits=CueLimits(), **settings
@@ -243,7 +250,9 @@ def test_audio_twice_is_422(url: str, wav: bytes) -> None:
     [
         ('{"task": "transcribe"}', "audio is missing"),
         ("{}", "audio is missing"),
-        ('{"audio": 5}', "audio is of type int"),
+        ('{"audio": 5}', "audio is a number; allowed: base64"),
+        ('{"audio": null}', "audio is null; allowed: base64"),
+        ('{"audio": {"a": 1}}', "audio is an object; allowed: base64"),
         ('{"audio": "AA==", "task": {"a": 1}}', "task is an object"),
         ('{"audio": "AA==", "suppress_tokens": {}}', "suppress_tokens is an object"),
         ('{"audio": "AA==", "initial_prompt": ["a"]}', "initial_prompt is a list"),
@@ -260,7 +269,7 @@ def test_json_whose_fields_are_wrong_is_422(url: str, document: str, message: st
     ("body", "content_type", "message"),
     [
         pytest.param(b'{"audio": ', "application/json", "not valid", id="broken JSON"),
-        pytest.param(b'["audio"]', "application/json", "of type list", id="a list"),
+        pytest.param(b'["audio"]', "application/json", "the JSON body is a list", id="a list"),
         pytest.param(b'{"audio": "no audio!"}', "application/json", "no base64", id="no base64"),
         pytest.param(b'{"audio": "http://x/a.wav"}', "application/json", "URLs are not opened", id="URL"),
         pytest.param(b"RIFF", "audio/wav", "no multipart form", id="raw audio"),
@@ -311,8 +320,11 @@ def test_failures_are_shown(serve: Serve, wav: bytes, failure: AsrError, status:
 
 
 def test_what_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
-    failure = InvalidParameter("task is 'translate', but the model is English-only", parameter="task")
-    assert detail_of(post(serve(FakeTranscriber(failure=failure)), wav))["loc"] == ["body", "task"]
+    named = InvalidParameter("task is 'translate', but the model is English-only", parameter="task")
+    unnamed = InvalidParameter("suppress_tokens has 99999; allowed: ids from 0 to 50362")
+    other = InvalidParameter("patiences are few")
+    for failure, location in ((named, ["task"]), (unnamed, ["suppress_tokens"]), (other, [])):
+        assert detail_of(post(serve(FakeTranscriber(failure=failure)), wav))["loc"] == ["body", *location]
 
 
 def test_a_bug_is_500(serve: Serve, wav: bytes) -> None:
