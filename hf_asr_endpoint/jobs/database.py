@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -86,6 +88,10 @@ class Database:
             except sqlite3.Error as exc:
                 raise _failed(self._path, exc) from exc
 
+    def empty_log(self) -> None:
+        """Write the log of changes into the file and cut it off: what was deleted is then nowhere any more."""
+        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()
@@ -113,12 +119,16 @@ def open_database(directory: Path) -> Database:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    # SQLite itself would let every user read it, and gives the files beside it the same mode.
+    with contextlib.suppress(OSError):  # It says better what is wrong.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
         connection.text_factory = bytes.decode  # Unlike SQLite's own, it does not show what it cannot read.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
             raise _Broken(found)

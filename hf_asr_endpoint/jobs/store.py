@@ -143,13 +143,18 @@ class JobStore:
             return cursor.rowcount == 1
 
     def remove_old(self, *, retention_s: float) -> int:
-        """Forget jobs that ended so long ago, but none whose delivery is pending. Returns how many."""
+        """Forget jobs that ended so long ago, but none whose delivery is pending. Returns how many.
+
+        What was forgotten before, by whichever way, is then on the disk no longer.
+        """
         with self._database.transaction() as connection:
             cursor = connection.execute(
                 f"DELETE FROM jobs WHERE NOT {_UNFINISHED} AND delivery <> ? AND finished_at < ?",
                 (DeliveryStatus.PENDING.value, self._now() - retention_s),
             )
-            return cursor.rowcount
+            n_jobs = cursor.rowcount
+        self._database.empty_log()
+        return n_jobs
 
     def recover(self) -> frozenset[str]:
         """Take up what the last process left: what was running is queued again, and counts as crashed.

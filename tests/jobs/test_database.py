@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def test_commits_wait_for_the_disk(tmp_path: Path) -> None:
     assert database.query("PRAGMA synchronous")[0][0] == 2  # FULL
     assert database.query("PRAGMA journal_mode")[0][0] == "wal"
     database.close()
+
+
+def test_files_are_their_owners_alone(tmp_path: Path) -> None:
+    """The folder may have been there before, for all to read, and these hold what people said."""
+    before = os.umask(0o022)
+    try:
+        store = JobStore(open_database(tmp_path))
+        store.add("1", make_request(), max_queued=1)
+        files = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        store.close()
+    finally:
+        os.umask(before)
+    assert files == dict.fromkeys((FILE, f"{FILE}-wal", f"{FILE}-shm"), 0o600)
 
 
 @pytest.mark.parametrize("damage", ["no database", "overwritten page", "cut off"])

@@ -195,6 +195,22 @@ def test_old_jobs_go_unless_their_delivery_is_pending(store: JobStore, clock: Cl
     ]
 
 
+def test_what_is_forgotten_is_nowhere_on_the_disk(store: JobStore, clock: Clock, tmp_path: Path) -> None:
+    for job_id in ("removed", "old", "kept"):
+        add(store, job_id, webhook=f"https://{job_id}.example/")
+        succeed(store, job_id)
+        store.record_attempt(job_id, DeliveryStatus.DELIVERED)
+        clock.now += 60
+    assert store.remove("removed")
+    assert store.remove_old(retention_s=90) == 1
+    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert [f"https://{job_id}.example/".encode() in content for job_id in ("removed", "old", "kept")] == [
+        False,
+        False,
+        True,
+    ]
+
+
 def test_what_is_added_is_there_when_the_file_is_opened_again(store: JobStore, tmp_path: Path) -> None:
     """As after a crash: the first connection is not closed, and what it knows only in memory does not count."""
     add(store, "a")
