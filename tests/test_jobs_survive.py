@@ -1,12 +1,15 @@
-"""Jobs outlive their server: it is killed again and again, and every result arrives."""
+"""Jobs outlive their server: it is killed again and again, and every result arrives, at whatever receiver."""
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -15,27 +18,64 @@ from hf_asr_endpoint.jobs.database import open_database
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.conftest import make_flac
-from tests.jobs.receiver import Receiver, run_receiver
+from tests.jobs.receiver import run_receiver
 from tests.server import Server, run_server, wait_until_ready
 
 SEED = 20261121
 N_KILLS = 10
 JOBS_PER_LIFE = 2
 LONGEST_LOADING_S, LONGEST_WORKING_S = 4.0, 1.0  # before a kill, from the beginning, or from when it is ready
-DELIVERY_TIMEOUT_S = 60.0
+DELIVERY_TIMEOUT_S = 120.0  # of which an attempt after some failures may wait most
 TIMEOUT_S = 30.0
 
 
+class Receivers:
+    """One that answers, one that fails, one that hangs, one that redirects, and one that is down at first.
+
+    The second to fourth take what comes after four attempts, and the last one what comes after `start_last`.
+    """
+
+    def __init__(self, running: ExitStack) -> None:
+        self._running = running
+        self.well, self.failing, self.hanging, self.redirecting = (
+            running.enter_context(run_receiver()) for _ in range(4)
+        )
+        self.failing.statuses = [500, 503, 500, 503, 200]
+        self.hanging.statuses = [0, 0, 0, 0, 200]
+        self.redirecting.statuses = [301, 302, 307, 308, 200]
+        self.redirecting.location = self.well.url + "&redirected"
+        with run_receiver() as down:
+            self._last_url = down.url
+        self.all = [self.well, self.failing, self.hanging, self.redirecting]
+        self.urls = [*(receiver.url for receiver in self.all), self._last_url]
+
+    def start_last(self) -> None:
+        port = urlsplit(self._last_url).port
+        assert port is not None
+        self.all.append(self._running.enter_context(run_receiver(port)))
+
+    def delivered(self) -> dict[str, dict[str, Any]]:
+        """Return every document that was answered with 200, by its job's id."""
+        return {
+            received.headers["webhook-id"]: received.document()
+            for receiver in self.all
+            for received in receiver.received
+            if received.status == 200
+        }
+
+
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with run_receiver() as running:
-        yield running
+def receivers() -> Iterator[Receivers]:
+    with ExitStack() as running:
+        yield Receivers(running)
 
 
 def start(cache_dir: Path, data_dir: Path) -> AbstractContextManager[Server]:
+    """The allowed hosts come by their variable, as a container has them."""
     return run_server(
         *("--model", "embedded:whisper-tiny.en", "--cache-dir", str(cache_dir)),
-        *("--webhook-allowed-hosts", "127.0.0.1"),
+        *("--webhook-timeout-s", "1"),
+        env={**os.environ, "HF_ASR_WEBHOOK_ALLOWED_HOSTS": " receiver.lan, 127.0.0.0/8 "},
         wait_ready=False,
         data_dir=data_dir,
     )
@@ -62,7 +102,7 @@ def transcribe(server: Server, clip: bytes) -> str:
 
 
 def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
-    cache_dir: Path, tmp_path: Path, speech: Waveform, receiver: Receiver
+    cache_dir: Path, tmp_path: Path, speech: Waveform, receivers: Receivers
 ) -> None:
     """Half of the kills come while the model is loading, half while jobs run and results are on their way."""
     print(f"seed {SEED}")
@@ -75,7 +115,8 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
             for index in range(JOBS_PER_LIFE):
                 # Each clip goes in by each way, before kills of each sort.
                 is_deepinfra = (life // 2 + index) % 2 == 0
-                job_id = submit(server, clips[index % 2], receiver.url, is_deepinfra=is_deepinfra)
+                webhook = receivers.urls[len(sent) % len(receivers.urls)]
+                job_id = submit(server, clips[index % 2], webhook, is_deepinfra=is_deepinfra)
                 sent[job_id] = clips[index % 2]
                 of_deepinfra |= {job_id} if is_deepinfra else set()
             is_loading = life % 2 == 0
@@ -86,13 +127,14 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
             server.process.wait(TIMEOUT_S)
     with start(cache_dir, tmp_path) as server:
         wait_until_ready(server)
-        wait_for_all(receiver, set(sent))
+        receivers.start_last()
+        wait_for_all(receivers, set(sent))
         texts = {clip: transcribe(server, clip) for clip in clips}
     assert "ask not what your country can do for you" in texts[clips[0]]
     assert texts[clips[1]].startswith("And so my fellow Americans")
-    documents = [received.document() for received in receiver.received]
-    assert {document["request_id"] for document in documents} == set(sent)
-    for document in documents:
+    documents = receivers.delivered()
+    assert {document["request_id"] for document in documents.values()} == set(sent)
+    for document in documents.values():
         assert document["inference_status"]["status"] == "succeeded"
         assert document["results"]["text"] == texts[sent[document["request_id"]]]
         # Only DeepInfra's form has these.
@@ -100,12 +142,14 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
         assert is_deepinfra == (document["request_id"] in of_deepinfra)
     assert len(of_deepinfra) == len(sent) / 2
     assert list((tmp_path / "audio").iterdir()) == []
-    print(f"{len(documents)} deliveries of {len(sent)} results; interrupted runs: {count_crashes(tmp_path)}")
+    assert not any("redirected" in received.path for received in receivers.well.received)
+    attempts = [len(receiver.received) for receiver in receivers.all]
+    print(f"attempts that arrived: {attempts}; interrupted runs: {count_crashes(tmp_path)}")
 
 
-def wait_for_all(receiver: Receiver, expected: set[str]) -> None:
+def wait_for_all(receivers: Receivers, expected: set[str]) -> None:
     deadline = time.monotonic() + DELIVERY_TIMEOUT_S
-    while {received.headers["webhook-id"] for received in receiver.received} < expected:
+    while receivers.delivered().keys() < expected:
         assert time.monotonic() < deadline, "results are missing"
         time.sleep(0.05)
 

@@ -18,9 +18,12 @@ POLL_INTERVAL_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
+    """status: what it was answered with."""
+
     path: str
     headers: dict[str, str]
     body: bytes
+    status: int
 
     def document(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.body)
@@ -61,8 +64,8 @@ def run_receiver(port: int = 0) -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            receiver.received.append(Received(path=self.path, headers=headers, body=body))
             status = receiver.next_status()
+            receiver.received.append(Received(path=self.path, headers=headers, body=body, status=status))
             if not status:
                 receiver.released.wait(STOP_TIMEOUT_S)
                 return
