@@ -3,7 +3,7 @@
 Table `jobs`, a row for each job, in the order of their numbers:
   id            as clients know it; also the name of its audio in the spool and of its webhook's message
   kind, task    which dialect it came in by, and what is to be done
-  fields        the form's other fields, a JSON list of [name, text]
+  fields        the form's other fields, a JSON list of [name, text]; an empty one from the end on
   webhook       a URL, or NULL
   status        queued → running → succeeded | failed; queued | running → cancelled; running → queued when the
                 server stopped or the model failed. succeeded, failed and cancelled are final
@@ -38,6 +38,7 @@ from hf_asr_endpoint.jobs.webhook_url import receiver_of
 RETRY_AFTER_S = 30  # for a client that finds the queue full
 
 _UNFINISHED = f"status IN ('{JobStatus.QUEUED.value}', '{JobStatus.RUNNING.value}')"
+_WITHOUT_FIELDS = "fields = '[]'"  # They may be a thousand times as long as the result, which is kept for a day.
 _COUNT_QUEUED = "SELECT count(*) FROM jobs WHERE status = ?"
 
 
@@ -114,7 +115,7 @@ class JobStore:
         return self._change(
             job_id,
             JobStatus.RUNNING,
-            "status = ?, outcome = ?, runtime_ms = ?, finished_at = ?, "
+            f"status = ?, outcome = ?, runtime_ms = ?, finished_at = ?, {_WITHOUT_FIELDS}, "
             "delivery = iif(webhook IS NULL, ?, ?), next_attempt_at = iif(webhook IS NULL, NULL, ?)",
             (
                 status.value,
@@ -131,7 +132,7 @@ class JobStore:
         """queued | running → cancelled. False when it is already final, or unknown."""
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                f"UPDATE jobs SET status = ?, finished_at = ? WHERE id = ? AND {_UNFINISHED}",
+                f"UPDATE jobs SET status = ?, finished_at = ?, {_WITHOUT_FIELDS} WHERE id = ? AND {_UNFINISHED}",
                 (JobStatus.CANCELLED.value, self._now(), job_id),
             )
             return cursor.rowcount == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.jobs.database import open_database
-from hf_asr_endpoint.jobs.job import NewJob
+from hf_asr_endpoint.jobs.job import Fields, NewJob
 from hf_asr_endpoint.jobs.store import JobStore
 
 WEBHOOK = "https://receiver.example/hook"
@@ -24,8 +24,11 @@ class Clock:
         return self.now
 
 
-def make_request(*, webhook: str | None = WEBHOOK, kind: str = "plain") -> NewJob:
-    return NewJob(kind=kind, task="translate", fields=(("prompt", "Grüße\0"), ("prompt", "")), webhook=webhook)
+FIELDS: Fields = (("prompt", "Grüße\0"), ("prompt", ""))
+
+
+def make_request(*, webhook: str | None = WEBHOOK, kind: str = "plain", fields: Fields = FIELDS) -> NewJob:
+    return NewJob(kind=kind, task="translate", fields=fields, webhook=webhook)
 
 
 @pytest.fixture

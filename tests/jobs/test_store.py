@@ -64,6 +64,18 @@ def test_without_a_webhook_there_is_no_delivery(store: JobStore) -> None:
     assert store.next_delivery(sending=(), busy=()) is None
 
 
+@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "succeeded"])
+def test_a_job_that_has_ended_has_no_fields(store: JobStore, is_cancelled: bool) -> None:
+    """A prompt of 64 kB was kept for a day beside a result of one sentence, and after a cancellation, too."""
+    add(store, "a")
+    assert found(store, "a").asked.fields
+    if is_cancelled:
+        assert store.cancel("a")
+    else:
+        succeed(store, "a")
+    assert found(store, "a").asked == make_request(fields=(), webhook="https://receiver.example/")
+
+
 def test_the_queue_is_in_order_and_what_is_put_back_keeps_its_place(store: JobStore) -> None:
     for job_id in ("b", "a", "c"):
         add(store, job_id)
