@@ -71,7 +71,7 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
         if settings.data_dir is not None:
             raise
         logger.warning("this server takes no jobs: %s", exc)
-        return NoJobs(f"this server takes no jobs: {exc}")
+        return NoJobs("this server takes no jobs; its log says why")
     guard = AddressGuard(allowed)
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     return Jobs(

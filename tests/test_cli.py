@@ -117,7 +117,7 @@ def test_a_server_that_cannot_have_the_usual_data_directory_starts_without_jobs(
         assert requests.get(f"{server.url}/info", timeout=TIMEOUT_S).json()["job_limits"] is None
         answer = requests.get(f"{server.url}/v1/requests/R1", timeout=TIMEOUT_S)
         assert answer.status_code == 503
-        assert "this server takes no jobs" in answer.json()["error"]
+        assert answer.json()["error"] == "this server takes no jobs; its log says why"
         assert "--data-dir" in server.log.read_text()
 
 

@@ -58,9 +58,8 @@ _AT_REST = (
 class Database:
     """One connection, which any thread may use, one at a time. Raises StorageFailed for what the disk refuses."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._path = path
         self._lock = threading.Lock()
 
     @contextmanager
@@ -78,7 +77,7 @@ class Database:
                         self._connection.execute("ROLLBACK")
                     raise
             except sqlite3.Error as exc:
-                raise _failed(self._path, exc) from exc
+                raise _refused(exc) from exc
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return all rows."""
@@ -86,7 +85,7 @@ class Database:
             try:
                 return self._connection.execute(statement, values).fetchall()
             except sqlite3.Error as exc:
-                raise _failed(self._path, exc) from exc
+                raise _refused(exc) from exc
 
     def empty_log(self) -> None:
         """Write the log of changes into the file and cut it off: what was deleted is then nowhere any more."""
@@ -115,7 +114,7 @@ def open_database(directory: Path) -> Database:
             connection = _connect(path)
         except sqlite3.DatabaseError as again:
             raise _failed(path, again) from again
-    return Database(connection, path)
+    return Database(connection)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -194,3 +193,8 @@ def _set_aside(directory: Path, reason: str) -> None:
 
 def _failed(path: Path, exc: Exception) -> StorageFailed:
     return StorageFailed(f"jobs cannot be kept in {path} ({exc}); allowed: a disk with room that can be written")
+
+
+def _refused(exc: sqlite3.Error) -> StorageFailed:
+    """Return what clients are told, whom it does not concern where the file is."""
+    return StorageFailed(f"jobs cannot be kept ({exc}); allowed: a server with room on its disk")

@@ -29,7 +29,9 @@ class Spool:
             self._folder.mkdir(mode=PRIVATE, exist_ok=True)
             sync_directory(directory)
         except OSError as exc:
-            raise _failed(self._folder, exc) from exc
+            raise StorageFailed(
+                f"audio cannot be kept in {self._folder} ({exc.strerror}); allowed: a folder that can be written"
+            ) from exc
 
     def add(self, job_id: str, audio: BinaryIO) -> None:
         """Copy audio from its position on. When this returns, it survives the machine. Raises StorageFailed."""
@@ -45,7 +47,10 @@ class Spool:
         except OSError as exc:
             for left in (partial, path):
                 left.unlink(missing_ok=True)
-            raise _failed(self._folder, exc) from exc
+            # Clients are told, whom it does not concern where the folder is.
+            raise StorageFailed(
+                f"the audio cannot be kept ({exc.strerror}); allowed: a server with room on its disk"
+            ) from exc
 
     def open(self, job_id: str) -> BinaryIO:
         """Return a job's audio at its beginning; the caller closes it. Raises StorageFailed when it is gone."""
@@ -72,9 +77,3 @@ class Spool:
 
     def _path(self, job_id: str) -> Path:
         return self._folder / job_id
-
-
-def _failed(folder: Path, exc: OSError) -> StorageFailed:
-    return StorageFailed(
-        f"the audio cannot be kept in {folder} ({exc.strerror}); allowed: a folder with room that can be written"
-    )

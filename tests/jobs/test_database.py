@@ -166,7 +166,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
     store.add("first", make_request(), max_queued=10_000)
     database.query("PRAGMA max_page_count = 12")
     n_jobs = 1
-    with pytest.raises(StorageFailed, match="full"):  # noqa: PT012 # How many pages hold is not known before.
+    with pytest.raises(StorageFailed, match=r"^jobs cannot be kept \(database or disk is full\)"):  # noqa: PT012 # How many pages hold is not known before.
         while True:
             store.add(str(n_jobs), make_request(), max_queued=10_000)
             n_jobs += 1
