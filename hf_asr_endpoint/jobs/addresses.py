@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,6 +15,7 @@ IPAddress: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?")  # Containers' names may have underscores.
+_ANY_PORT = 9
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 _NOT_PUBLIC: tuple[IPNetwork, ...] = tuple(
     map(
@@ -37,9 +39,9 @@ class AllowedHosts:
     names: frozenset[str] = frozenset()
     networks: tuple[IPNetwork, ...] = ()
 
-    def permits(self, host: str, address: IPAddress) -> bool:
-        """Tell whether a webhook may be at an address that its host has."""
-        if is_public(address) or host.lower().rstrip(".") in self.names:
+    def permits(self, host: str, address: IPAddress, *, is_own: bool) -> bool:
+        """Tell whether a webhook may be at an address that its host has. is_own: whether it is this machine's."""
+        if (is_public(address) and not is_own) or host.lower().rstrip(".") in self.names:
             return True
         return any(address in network for network in self.networks)
 
@@ -55,6 +57,21 @@ def is_public(address: IPAddress) -> bool:
     if address.version == 6 and address not in _GLOBAL_UNICAST:
         return False
     return not any(address in network for network in _NOT_PUBLIC)
+
+
+def is_own(address: IPAddress) -> bool:
+    """Tell whether an address is this machine's: what listens there may be kept from others by a firewall alone.
+
+    To its own addresses a machine talks from the same ones. Nothing is sent.
+    """
+    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), _ANY_PORT))
+            own: str = probe.getsockname()[0]
+    except OSError:
+        return False  # There is no way to it at all.
+    return ipaddress.ip_address(own) == address
 
 
 def parse_allowed_hosts(entries: Iterable[str]) -> AllowedHosts:

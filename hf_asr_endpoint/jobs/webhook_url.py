@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.jobs.addresses import AllowedHosts, IPAddress
+from hf_asr_endpoint.jobs.addresses import AllowedHosts, IPAddress, is_own
 from hf_asr_endpoint.jobs.resolver import Resolver
 
 WEBHOOK = "webhook"
@@ -75,8 +75,16 @@ def receiver_of(url: str | None) -> str:
 class AddressGuard:
     """Turns a host into addresses that may be connected to. resolve: asked once for each check."""
 
-    def __init__(self, allowed: AllowedHosts, *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        allowed: AllowedHosts,
+        *,
+        resolve: Resolve | None = None,
+        is_own: Callable[[IPAddress], bool] = is_own,
+    ) -> None:
+        """is_own: tells whether an address is this machine's."""
         self._allowed = allowed
+        self._is_own = is_own
         self._resolve = resolve or Resolver()
 
     async def addresses(self, host: str, port: int) -> Sequence[IPAddress]:
@@ -90,7 +98,7 @@ class AddressGuard:
         except (OSError, UnicodeError) as exc:  # A timeout is an OSError, too.
             raise _refused(f"has the host {host!r}, which has no address", "a host that can be resolved") from exc
         for address in addresses:
-            if not self._allowed.permits(host, address):
+            if not self._allowed.permits(host, address, is_own=self._is_own(address)):
                 raise _refused(
                     f"is at {host!r}, which is no public address",
                     "public addresses, and hosts that the server's operator names in HF_ASR_WEBHOOK_ALLOWED_HOSTS",

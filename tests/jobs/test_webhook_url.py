@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.jobs.addresses import AllowedHosts, IPAddress, is_public, parse_allowed_hosts
+from hf_asr_endpoint.jobs.addresses import AllowedHosts, IPAddress, is_own, is_public, parse_allowed_hosts
 from hf_asr_endpoint.jobs.resolver import Resolver
 from hf_asr_endpoint.jobs.webhook_url import AddressGuard, WebhookUrl, parse_webhook_url
 
@@ -155,8 +156,24 @@ def test_allowed_hosts_that_are_none(entry: str) -> None:
 
 def test_an_allowed_name_may_have_a_dot_at_its_end() -> None:
     allowed = parse_allowed_hosts(["receiver.lan."])
-    assert allowed.permits("Receiver.LAN.", ipaddress.ip_address("10.0.0.1"))
-    assert not allowed.permits("other.lan", ipaddress.ip_address("10.0.0.1"))
+    assert allowed.permits("Receiver.LAN.", ipaddress.ip_address("10.0.0.1"), is_own=False)
+    assert not allowed.permits("other.lan", ipaddress.ip_address("10.0.0.1"), is_own=False)
+
+
+@pytest.mark.parametrize(("allowed", "is_taken"), [([], False), (["8.8.8.8"], True)])
+def test_a_public_address_of_the_server_itself_is_refused(allowed: list[str], is_taken: bool) -> None:
+    """What listens on all addresses, and which a firewall keeps from others, can be reached by it from inside."""
+    guard = AddressGuard(parse_allowed_hosts(allowed), is_own=lambda address: str(address) == "8.8.8.8")
+    asyncio.run(guard.addresses("8.8.4.4", 80))
+    with contextlib.nullcontext() if is_taken else pytest.raises(InvalidParameter, match="no public address"):
+        asyncio.run(guard.addresses("8.8.8.8", 80))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("127.0.0.1", True), ("127.0.0.2", False), ("8.8.8.8", False), ("2606:4700::1", False)]
+)
+def test_own_addresses(text: str, expected: bool) -> None:
+    assert is_own(ipaddress.ip_address(text)) == expected
 
 
 def test_one_address_inside_refuses_the_host() -> None:
