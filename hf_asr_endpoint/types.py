@@ -23,6 +23,9 @@ FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 100.0
 """Of sampling. Beyond them float16 logits overflow."""
 
+MODELS_OWN_TOKENS = -1
+"""Among suppressed tokens: those that the model's generation config lists."""
+
 DEFAULT_NUM_BEAMS = 1
 """Greedy, as openai/whisper's and transformers' own functions decode."""
 
@@ -60,7 +63,7 @@ class DecodingOptions:
     min_length: int | None = None
     min_new_tokens: int | None = None
     suppress_tokens: tuple[int, ...] | None = None
-    """Tokens that never come; None: those that the model's generation config lists."""
+    """Tokens that never come; MODELS_OWN_TOKENS among them stands for the model's list, and so does None."""
     seed: int = 0
     """Sampling begins from it, in every window, so that equal requests have equal answers."""
     compression_ratio_threshold: float | None = 2.4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 
@@ -44,8 +44,8 @@ def check_width(options: DecodingOptions, *, n_slots: int) -> None:
 def check_suppressed_tokens(tokenizer: WhisperTokenizer, options: DecodingOptions) -> None:
     """Raise InvalidParameter for what is no token, and for timestamps, by which text is cut into segments."""
     for token in options.suppress_tokens or ():
-        if not 0 <= token < tokenizer.timestamp_begin:
+        if token != MODELS_OWN_TOKENS and not 0 <= token < tokenizer.timestamp_begin:
             raise InvalidParameter(
                 f"suppress_tokens has {token}; allowed: ids from 0 to {tokenizer.timestamp_begin - 1}, "
-                "which are all tokens but timestamps"
+                f"which are all tokens but timestamps, and {MODELS_OWN_TOKENS} for the model's own list"
             )

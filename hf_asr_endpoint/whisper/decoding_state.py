@@ -50,7 +50,8 @@ class SamplingRules:
     """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`.
 
     n_samples: texts to choose from, at a temperature above 0. beams: search with them, at temperature 0.
-    suppressed_tokens: in place of the checkpoint's own list, where it is not None.
+    suppressed_tokens: in place of the checkpoint's own list, where it is not None; MODELS_OWN_TOKENS among them
+    stands for that list.
     """
 
     max_new_tokens: int

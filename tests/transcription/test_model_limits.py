@@ -11,7 +11,7 @@ from hf_asr_endpoint.transcription.model_limits import (
     check_suppressed_tokens,
     check_width,
 )
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 
@@ -78,14 +78,14 @@ def test_more_beams_or_samples_than_slots_are_refused_with_both_numbers(name: st
         check_width(replace(DecodingOptions(), **{name: 9}), n_slots=8)
 
 
-@pytest.mark.parametrize("tokens", [None, (), (0, 11, 50_257, 50_363)])
+@pytest.mark.parametrize("tokens", [None, (), (0, 11, 50_257, 50_363), (MODELS_OWN_TOKENS, 7)])
 def test_lists_of_tokens_that_are_no_timestamps_are_let_through(
     tokenizer: WhisperTokenizer, tokens: tuple[int, ...] | None
 ) -> None:
     check_suppressed_tokens(tokenizer, DecodingOptions(suppress_tokens=tokens))
 
 
-@pytest.mark.parametrize("token", [-1, 50_364, 99_999], ids=["none", "the first timestamp", "past the end"])
+@pytest.mark.parametrize("token", [-2, 50_364, 99_999], ids=["none", "the first timestamp", "past the end"])
 def test_what_is_no_token_or_a_timestamp_is_refused(tokenizer: WhisperTokenizer, token: int) -> None:
     with pytest.raises(InvalidParameter, match=rf"suppress_tokens has {token}; allowed: ids from 0 to 50363"):
         check_suppressed_tokens(tokenizer, DecodingOptions(suppress_tokens=(5, token)))
