@@ -6,6 +6,7 @@ from hf_asr_endpoint.transcription.fallback import Step
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.beam_search import BeamRules
+from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingFilters, SamplingRules
 
 DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
@@ -26,14 +27,15 @@ def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPromp
         filters=_filters(options),
         n_samples=options.best_of if step.temperature > 0 else 1,
         beams=_beam_rules(options) if step.temperature == 0 and options.num_beams > 1 else None,
+        contrast=_contrastive_rules(options) if step.temperature == 0 and options.penalty_alpha > 0 else None,
         suppressed_tokens=options.suppress_tokens,
     )
 
 
 def n_slots(options: DecodingOptions) -> int:
-    """Return how many slots a window needs: for beams or samples, where it may be decoded with them."""
+    """Return how many slots a window needs: for beams, candidates or samples, where it may be decoded so."""
     return max(
-        options.num_beams if 0.0 in options.temperatures else 1,
+        max(options.num_beams, options.n_contrasted) if 0.0 in options.temperatures else 1,
         options.best_of if any(temperature > 0 for temperature in options.temperatures) else 1,
     )
 
@@ -51,8 +53,14 @@ def _filters(options: DecodingOptions) -> SamplingFilters:
 def _beam_rules(options: DecodingOptions) -> BeamRules:
     return BeamRules(
         num_beams=options.num_beams,
+        num_beam_groups=options.num_beam_groups,
+        diversity_penalty=options.diversity_penalty,
         length_penalty=options.length_penalty,
         early_stopping=options.early_stopping,
         patience=options.patience,
         temperature=options.beam_temperature,
     )
+
+
+def _contrastive_rules(options: DecodingOptions) -> ContrastiveRules:
+    return ContrastiveRules(top_k=options.n_contrasted, penalty_alpha=options.penalty_alpha)
