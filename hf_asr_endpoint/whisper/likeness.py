@@ -22,6 +22,10 @@ class Likeness:
     def __init__(self) -> None:
         self._said: WeakKeyDictionary[ContrastiveSearch, Tensor] = WeakKeyDictionary()  # (n_tokens, d_model), unit
 
+    def __len__(self) -> int:
+        """Return how many searches are remembered."""
+        return len(self._said)
+
     def remember(self, states: Sequence[DecodingState], features: Tensor) -> None:
         """Take what prompts, or more of them, have been fed. features: shape = (n_states, n_tokens, d_model)."""
         for state, of_state in zip(states, features, strict=True):
