@@ -67,6 +67,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
         n_requests=settings.max_concurrent_requests,
         n_ahead=settings.slots + CHUNKS_AHEAD,
         padding_s=settings.encoder_padding_s,
+        max_beams=settings.max_beams,
     )
     report("the engine to warm up")
     batching.warm_up(n_slots=settings.slots)

@@ -30,14 +30,21 @@ def check_language_and_task(
         )
 
 
-def check_width(options: DecodingOptions, *, n_slots: int) -> None:
-    """Raise InvalidParameter for more beams or samples than there are slots to decode them in."""
-    used = {"num_beams": 0.0 in options.temperatures, "best_of": any(t > 0 for t in options.temperatures)}
-    for name, is_used in used.items():
-        if is_used and getattr(options, name) > n_slots:
+def check_width(options: DecodingOptions, *, max_beams: int, n_slots: int) -> None:
+    """Raise InvalidParameter for more beams, candidates or samples than the settings allow, or than slots."""
+    searches, samples = 0.0 in options.temperatures, any(t > 0 for t in options.temperatures)
+    used = {
+        "num_beams": options.num_beams if searches else 1,
+        "top_k": options.n_contrasted if searches else 1,
+        "best_of": options.best_of if samples else 1,
+    }
+    most, setting = min((n_slots, "--slots"), (max_beams, "--max-beams"))
+    for name, value in used.items():
+        if value > most:
+            beside = f" beside penalty_alpha {options.penalty_alpha:g}" if name == "top_k" else ""
             raise InvalidParameter(
-                f"{name} is {getattr(options, name)}, but this server decodes {n_slots} at a time (its --slots); "
-                f"allowed: up to {n_slots}"
+                f"{name} is {value}{beside}; allowed: up to {most}, by this server's setting {setting}",
+                parameter=name,
             )
 
 
