@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.composition import cue_limits, load_transcriber, request_limits, served_names
-from hf_asr_endpoint.config import Settings, default_of, flag_of, unknown_variables, variable_of
+from hf_asr_endpoint.composition import cue_limits, load_transcriber, open_jobs, request_limits, served_names
+from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, default_of, flag_of, unknown_variables, variable_of
 from hf_asr_endpoint.errors import AsrError, ModelUnavailable
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 
@@ -65,7 +65,11 @@ def serve(settings: Settings) -> int:
 
     transcriber = DeferredTranscriber(lambda report: load_transcriber(settings, report), on_failure=stop)
     app = create_app(
-        transcriber, model_names=names, limits=request_limits(settings), cue_limits=cue_limits(settings)
+        transcriber,
+        model_names=names,
+        limits=request_limits(settings),
+        cue_limits=cue_limits(settings),
+        jobs=open_jobs(settings, transcriber),
     )
     server = uvicorn.Server(
         uvicorn.Config(
@@ -110,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("serve", help="serve a model over HTTP", description="Serve a model over HTTP.")
     for name, field in Settings.model_fields.items():
+        if name in VARIABLE_ONLY:
+            continue
         default = f" (default: {default_of(name)})" if default_of(name) else ""
         command.add_argument(
             flag_of(name),
@@ -123,7 +129,10 @@ def _explain(error: ValidationError) -> str:
     sentences = []
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0])
-        sentences.append(f"{flag_of(name)} ({variable_of(name)}) is {detail['input']!r}: {detail['msg']}")
+        if name in VARIABLE_ONLY:
+            sentences.append(f"{variable_of(name)} cannot be used: {detail['msg']}")
+        else:
+            sentences.append(f"{flag_of(name)} ({variable_of(name)}) is {detail['input']!r}: {detail['msg']}")
     return "; ".join(sentences)
 
 

@@ -5,13 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.config import Settings, default_data_dir
+from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.whisper.heap import limit_heaps, trim_heap
 from hf_asr_endpoint.whisper.weights.catalogue import model_names
+
+if TYPE_CHECKING:
+    from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
+    from hf_asr_endpoint.jobs.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +47,71 @@ def cue_limits(settings: Settings) -> CueLimits:
     return CueLimits(max_s=settings.subtitle_max_s, max_characters=settings.subtitle_max_characters)
 
 
+def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
+    """Open the folder that jobs are kept in, and return what runs them.
+
+    Raises StorageFailed when the settings name a folder that cannot be had. When they name none, and the usual
+    one cannot be had, the server goes without: most have no use for jobs, and a second one must start as well.
+    Raises InvalidParameter for allowed hosts that are none.
+    """
+    # Imported here, because handler.py has no jobs and does without the packages that they need.
+    from hf_asr_endpoint.api.jobs.openai_kind import KIND as OPENAI_KIND
+    from hf_asr_endpoint.api.jobs.openai_kind import OpenAIJobKind
+    from hf_asr_endpoint.jobs.addresses import parse_allowed_hosts
+    from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
+    from hf_asr_endpoint.jobs.limits import JobLimits
+    from hf_asr_endpoint.jobs.schedule import RetrySchedule
+    from hf_asr_endpoint.jobs.sender import WebhookSender
+    from hf_asr_endpoint.jobs.webhook_url import AddressGuard
+
+    allowed = parse_allowed_hosts(settings.webhook_allowed_hosts)
+    schedule = RetrySchedule(retry_for_s=settings.webhook_retry_for_s)
+    try:
+        storage = _open_storage(settings.data_dir or default_data_dir(), longest_delay_s=schedule.longest_delay_s)
+    except StorageFailed as exc:
+        if settings.data_dir is not None:
+            raise
+        logger.warning("this server takes no jobs: %s", exc)
+        return NoJobs(f"this server takes no jobs: {exc}")
+    guard = AddressGuard(allowed)
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
+    return Jobs(
+        storage,
+        transcriber,
+        kinds={OPENAI_KIND: OpenAIJobKind(model_names=served_names(settings), cue_limits=cue_limits(settings))},
+        limits=JobLimits(
+            max_queued=settings.max_queued_jobs,
+            max_running=settings.max_running_jobs,
+            max_audio_s=settings.max_audio_s,
+            retention_s=settings.job_retention_s,
+            max_crashes=settings.max_job_crashes,
+        ),
+        guard=guard,
+        sender=WebhookSender(guard, timeout_s=settings.webhook_timeout_s, secret=secret),
+        schedule=schedule,
+    )
+
+
+def _open_storage(path: Path, *, longest_delay_s: float) -> Storage:
+    """Open the folder and take up what the last server left there. Raises StorageFailed."""
+    from hf_asr_endpoint.jobs.data_directory import open_data_directory
+    from hf_asr_endpoint.jobs.database import open_database
+    from hf_asr_endpoint.jobs.spool import Spool
+    from hf_asr_endpoint.jobs.storage import Storage
+    from hf_asr_endpoint.jobs.store import JobStore
+
+    directory = open_data_directory(path)
+    try:
+        # The database first: a broken one is set aside together with the audio that the spool would use.
+        store = JobStore(open_database(path))
+        storage = Storage(directory, store, Spool(path))
+        storage.recover(longest_delay_s=longest_delay_s)
+        return storage
+    except BaseException:
+        directory.close()
+        raise
+
+
 def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Transcriber:
     """Get the model, load it and return the engine over it; takes seconds to minutes.
 
@@ -64,7 +136,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
         Engine(model, n_slots=settings.slots),
         tokenizer,
         info,
-        n_requests=settings.max_concurrent_requests,
+        n_requests=settings.max_concurrent_requests + settings.max_running_jobs,
         n_ahead=settings.slots + CHUNKS_AHEAD,
         padding_s=settings.encoder_padding_s,
         max_beams=settings.max_beams,

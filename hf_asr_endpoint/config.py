@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 ENV_PREFIX = "HF_ASR_"
+
+VARIABLE_ONLY = ("webhook_secret",)
+"""Settings without a flag: every user of a machine can read the flags of its processes."""
+
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
 
 
 def _default_cache_dir() -> Path:
@@ -19,8 +25,24 @@ def _default_cache_dir() -> Path:
     return (Path(base) if base else Path("~/.cache").expanduser()) / "hf-asr-endpoint"
 
 
+def default_data_dir() -> Path:
+    """Return where jobs are kept when no setting says."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path("~/.local/share").expanduser()) / "hf-asr-endpoint"
+
+
 def _split_names(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _check_secret(value: SecretStr) -> SecretStr:
+    try:
+        n_bytes = len(base64.b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True))
+    except ValueError:
+        n_bytes = 0
+    if not MIN_SECRET_BYTES <= n_bytes <= MAX_SECRET_BYTES:
+        raise ValueError(f"allowed: base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes, behind whsec_")
+    return value
 
 
 class Settings(BaseSettings):
@@ -92,6 +114,37 @@ class Settings(BaseSettings):
     upload_idle_timeout_s: float = Field(
         60.0, gt=0, description="Longest pause in the middle of an upload, in seconds."
     )
+    data_dir: Path | None = Field(
+        None,
+        description="Where jobs and their audio are kept, by one server at a time. Absent: "
+        "`~/.local/share/hf-asr-endpoint`, and where that cannot be had, the server starts without jobs.",
+    )
+    max_queued_jobs: int = Field(100, ge=1, description="Jobs that wait at a time; one more gets status 429.")
+    max_running_jobs: int = Field(2, ge=1, description="Jobs that run at a time, beside other requests.")
+    job_retention_s: float = Field(
+        86_400.0, gt=0, description="How long a job's result can be asked for after its end, in seconds."
+    )
+    max_job_crashes: int = Field(
+        20,
+        ge=1,
+        description="A job fails that was running when the server died, so many times; after two, it runs alone.",
+    )
+    webhook_timeout_s: float = Field(
+        20.0, gt=0, description="Longest time that one attempt to deliver to a webhook takes, in seconds."
+    )
+    webhook_retry_for_s: float = Field(
+        86_400.0, ge=0, description="How long delivery is tried again after a job's end, in seconds."
+    )
+    webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+        (),
+        description="Hosts, addresses and networks that webhooks may be at beside public addresses, separated by "
+        "commas, such as `receiver.lan,10.0.0.0/8`.",
+    )
+    webhook_secret: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
+        None,
+        description="Signs webhooks as Standard Webhooks says: `whsec_` and base64 of 24 to 64 bytes. No flag: "
+        "other users of the machine could read it.",
+    )
     shutdown_timeout_s: int = Field(
         30, ge=0, description="How long requests under way may go on after a signal to stop, in seconds."
     )
@@ -145,8 +198,8 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def flag_of(name: str) -> str:
-    """Return the command line's flag for a setting."""
-    return f"--{name.replace('_', '-')}"
+    """Return the command line's flag for a setting; an empty text for one that has none."""
+    return "" if name in VARIABLE_ONLY else f"--{name.replace('_', '-')}"
 
 
 def variable_of(name: str) -> str:
@@ -171,5 +224,6 @@ def settings_table() -> str:
     rows = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = f"`{default_of(name)}`" if default_of(name) else ""
-        rows.append(f"| `{flag_of(name)}` | `{variable_of(name)}` | {default} | {field.description} |")
+        flag = f"`{flag_of(name)}`" if flag_of(name) else ""
+        rows.append(f"| {flag} | `{variable_of(name)}` | {default} | {field.description} |")
     return "\n".join(rows)

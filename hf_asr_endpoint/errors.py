@@ -8,12 +8,16 @@ AsrError
 │   │   ├── UnsupportedParameter a parameter that others with this API offer and this server does not
 │   │   └── UnsupportedValue     likewise a value, alone or beside another parameter
 │   ├── UnknownModel             the request names a model that is not served here
+│   ├── UnknownJob               the request names a job that is not, or no longer, kept here
 │   ├── BodyTooLarge             more bytes than the limit
+│   ├── UnsupportedEncoding      a body compressed in a way not known here
 │   └── UploadTimeout            the client stopped sending
 ├── InvalidAudio                 recognised as audio, but broken
 │   ├── UnsupportedAudio         not recognised as audio
 │   └── AudioTooLong             more seconds than the limit
 ├── Overloaded                   the limit of concurrent requests is reached
+├── StorageFailed                jobs cannot be kept: no room on the disk, or no right to write
+├── JobsUnavailable              this server takes no jobs
 ├── EngineError                  the model failed while working on a request
 │   └── EngineUnavailable        the engine did not start, or is shutting down
 └── ModelUnavailable             the model named in the settings cannot be had
@@ -63,6 +67,10 @@ class UnknownModel(InvalidRequest):
     """The request names a model that is not served here."""
 
 
+class UnknownJob(InvalidRequest):
+    """The request names a job that is not, or no longer, kept here."""
+
+
 class BodyTooLarge(InvalidRequest):
     """The request body exceeds its limit.
 
@@ -72,6 +80,10 @@ class BodyTooLarge(InvalidRequest):
     def __init__(self, message: str, *, n_bytes: int) -> None:
         super().__init__(message)
         self.n_bytes = n_bytes
+
+
+class UnsupportedEncoding(InvalidRequest):
+    """The body is compressed in a way not known here."""
 
 
 class UploadTimeout(InvalidRequest):
@@ -99,6 +111,14 @@ class Overloaded(AsrError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class StorageFailed(AsrError):
+    """Jobs cannot be kept: no room on the disk, no right to write, or a folder that another server uses."""
+
+
+class JobsUnavailable(AsrError):
+    """This server takes no jobs; the message says why."""
 
 
 class EngineError(AsrError):

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from hf_asr_endpoint.units import WINDOW_S
+
 Waveform: TypeAlias = npt.NDArray[np.float32]
 """Mono float32 in [-1, 1] at SAMPLE_RATE, shape = (n_samples,)."""
 
@@ -122,6 +124,8 @@ class TranscriptionOptions:
     token_logprobs: bool = False
     """Whether segments have their tokens' log-probabilities."""
     voice_activity: VoiceActivityOptions = field(default_factory=VoiceActivityOptions)
+    max_chunk_s: float = WINDOW_S
+    """Longest piece of audio that is decoded at once, in seconds, 1 to 30; no segment is longer."""
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 
 

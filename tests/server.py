@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import requests
 
@@ -31,17 +32,26 @@ class Server:
 
 
 @contextmanager
-def run_server(*flags: str, env: Mapping[str, str] | None = None, wait_ready: bool = True) -> Iterator[Server]:
-    """Run `hf-asr serve --port 0` with more flags, wait until it is ready, stop it at the end."""
+def run_server(
+    *flags: str,
+    env: Mapping[str, str] | None = None,
+    wait_ready: bool = True,
+    data_dir: Path | Literal["new"] | None = "new",
+) -> Iterator[Server]:
+    """Run `hf-asr serve --port 0` with more flags, wait until it is ready, stop it at the end.
+
+    data_dir: where it keeps jobs; by default in a new folder, which is deleted; None leaves it to the server.
+    """
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "log"
-        command = [sys.executable, "-m", "hf_asr_endpoint", "serve", "--port", "0", *flags]
+        data_flags = () if data_dir is None else ("--data-dir", directory if data_dir == "new" else str(data_dir))
+        command = [sys.executable, "-m", "hf_asr_endpoint", "serve", "--port", "0", *data_flags, *flags]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stderr=output, stdin=subprocess.DEVNULL, env=env)
         try:
             server = Server(url=_wait_for_url(process, log), process=process, log=log)
             if wait_ready:
-                _wait_until_ready(server)
+                wait_until_ready(server)
             yield server
         finally:
             process.terminate()
@@ -57,7 +67,7 @@ def _wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
     raise RuntimeError(f"the server did not start:\n{log.read_text()}")
 
 
-def _wait_until_ready(server: Server) -> None:
+def wait_until_ready(server: Server) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while server.process.poll() is None and time.monotonic() < deadline:
         if requests.get(f"{server.url}/health", timeout=START_TIMEOUT_S).ok:

@@ -17,6 +17,7 @@ import requests
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.cli import listen
 from hf_asr_endpoint.config import Settings, flag_of, variable_of
+from hf_asr_endpoint.jobs.data_directory import open_data_directory
 from tests.server import Server, run_server
 
 TIMEOUT_S = 60
@@ -47,7 +48,8 @@ def test_help_shows_every_flag_and_variable() -> None:
     text = run("serve", "--help").stdout
     for name in Settings.model_fields:
         assert flag_of(name) in text
-        assert variable_of(name) in text
+        assert (variable_of(name) in text) is (flag_of(name) != "")
+    assert "--webhook-secret" not in text
 
 
 @pytest.mark.parametrize(
@@ -85,6 +87,38 @@ def test_a_directory_that_is_not_whisper(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     result = run("serve", "--port", "0", "--model", str(tmp_path))
     assert_fails_with(result, "'bert'", "not Whisper")
+
+
+def test_a_bad_secret_is_not_repeated() -> None:
+    result = run("serve", "--port", "0", HF_ASR_WEBHOOK_SECRET="do-not-show")
+    assert_fails_with(result, "HF_ASR_WEBHOOK_SECRET cannot be used", "base64 of 24 to 64 bytes")
+    assert "do-not-show" not in result.stderr
+
+
+def test_hosts_that_are_none() -> None:
+    result = run("serve", "--port", "0", "--webhook-allowed-hosts", "a b")
+    assert_fails_with(result, "'a b'", "allowed: such as")
+
+
+def test_a_data_directory_belongs_to_one_server(tmp_path: Path) -> None:
+    directory = open_data_directory(tmp_path)
+    result = run("serve", "--port", "0", "--data-dir", str(tmp_path))
+    assert_fails_with(result, f"in use by another server, process {os.getpid()}", "--data-dir")
+    directory.close()
+
+
+def test_a_server_that_cannot_have_the_usual_data_directory_starts_without_jobs(
+    cache_dir: Path, tmp_path: Path
+) -> None:
+    """A second server on a machine, or one in a container without a home, must serve everything else."""
+    (tmp_path / "file").touch()
+    env = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "file"), "HF_ASR_CACHE_DIR": str(cache_dir)}
+    with run_server(env=env, wait_ready=False, data_dir=None) as server:
+        assert requests.get(f"{server.url}/info", timeout=TIMEOUT_S).json()["job_limits"] is None
+        answer = requests.get(f"{server.url}/v1/requests/R1", timeout=TIMEOUT_S)
+        assert answer.status_code == 503
+        assert "this server takes no jobs" in answer.json()["error"]
+        assert "--data-dir" in server.log.read_text()
 
 
 def test_a_port_that_is_taken() -> None:

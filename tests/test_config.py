@@ -6,9 +6,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hf_asr_endpoint.config import Settings, default_of, flag_of, platform_settings, settings_table, variable_of
+from hf_asr_endpoint.config import (
+    Settings,
+    default_data_dir,
+    default_of,
+    flag_of,
+    platform_settings,
+    settings_table,
+    variable_of,
+)
 
-PLATFORM_VARIABLES = ("HF_MODEL_ID", "HF_MODEL_DIR", "HF_REVISION", "PORT", "XDG_CACHE_HOME")
+PLATFORM_VARIABLES = ("HF_MODEL_ID", "HF_MODEL_DIR", "HF_REVISION", "PORT", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +78,31 @@ def test_a_variable_and_a_flag_mean_the_same(
 def test_bad_values_are_refused(name: str, text: str) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: text})
+
+
+SECRET = "whsec_" + "c2VjcmV0" * 4
+
+
+@pytest.mark.parametrize("text", [SECRET, SECRET.removeprefix("whsec_")])
+def test_the_secret_is_never_shown(environment: pytest.MonkeyPatch, text: str) -> None:
+    environment.setenv("HF_ASR_WEBHOOK_SECRET", text)
+    settings = Settings()
+    assert settings.webhook_secret is not None
+    assert settings.webhook_secret.get_secret_value() == text
+    assert "c2VjcmV0" not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+@pytest.mark.parametrize("text", ["whsec_", "short", "not base64!" * 4, "c2VjcmV0" * 20])
+def test_a_bad_secret_is_refused(environment: pytest.MonkeyPatch, text: str) -> None:
+    environment.setenv("HF_ASR_WEBHOOK_SECRET", text)
+    with pytest.raises(ValidationError, match="base64 of 24 to 64 bytes"):
+        Settings()
+
+
+def test_the_data_follow_the_desktop_standard(environment: pytest.MonkeyPatch) -> None:
+    assert default_data_dir() == Path("~/.local/share/hf-asr-endpoint").expanduser()
+    environment.setenv("XDG_DATA_HOME", "/elsewhere")
+    assert default_data_dir() == Path("/elsewhere/hf-asr-endpoint")
 
 
 def test_flags_win_over_variables_and_variables_over_the_platforms(

@@ -16,11 +16,14 @@ from starlette.types import Receive, Scope, Send
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
+from hf_asr_endpoint.api.jobs.openai_kind import OpenAIJobKind
+from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestLogMiddleware
 from hf_asr_endpoint.api.openai.errors import plain_error_response
 from hf_asr_endpoint.api.openai.routes import OWN_PATHS, OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.under_way import UnderWay
+from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
@@ -28,19 +31,29 @@ LAST_ANSWERS_S = 5.0  # seconds that a shutdown waits for the answers of request
 
 
 def create_app(
-    transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits, cue_limits: CueLimits
+    transcriber: Transcriber,
+    *,
+    model_names: tuple[str, ...],
+    limits: RequestLimits,
+    cue_limits: CueLimits,
+    jobs: Jobs | NoJobs | None = None,
 ) -> Starlette:
-    """Return the application. It owns the transcriber: its shutdown closes it.
+    """Return the application. It owns the transcriber and the jobs: its shutdown closes them.
 
     model_names: the names clients may use for the model; the first one is shown.
     cue_limits: how much one cue of a subtitle shows.
+    jobs: None where there are none, and their routes say so.
     """
+    job_service = jobs or NoJobs("this server keeps no jobs")
 
     under_way = UnderWay()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        await job_service.start()
         yield
+        # First the jobs, so that they stop because they must, and not because the model has gone.
+        await job_service.close()
         await asyncio.to_thread(transcriber.close)
         # What was cancelled is told so: uvicorn ends the process as soon as this returns.
         await under_way.wait(LAST_ANSWERS_S)
@@ -50,9 +63,11 @@ def create_app(
     openai = OpenAIDialect(
         transcriber, model_names=model_names, limits=limits, cue_limits=cue_limits, admission=admission
     )
-    operations = Operations(transcriber, model_names=model_names, limits=limits)
+    openai_kind = OpenAIJobKind(model_names=model_names, cue_limits=cue_limits)
+    job_routes = JobRoutes(job_service, openai_kind, limits=limits, admission=admission)
+    operations = Operations(transcriber, model_names=model_names, limits=limits, job_limits=job_service.limits)
     return Starlette(
-        routes=[*operations.routes(), *openai.routes(), *huggingface.routes()],
+        routes=[*operations.routes(), *job_routes.routes(), *openai.routes(), *huggingface.routes()],
         middleware=[
             Middleware(RequestLogMiddleware, failure=_failure, interruption=_interruption, under_way=under_way)
         ],

@@ -21,6 +21,9 @@ from python_multipart.exceptions import FormParserError
 from hf_asr_endpoint.api.body import SPOOL_BYTES
 from hf_asr_endpoint.errors import BodyTooLarge, InvalidParameter, InvalidRequest
 
+FORM_OVERHEAD_BYTES = 2**20
+"""Room for everything in a form that is not the file."""
+
 _BLOCK_BYTES = 256 * 2**10
 _MAX_BOUNDARY_BYTES = 256  # RFC 2046 allows 70.
 _PLAIN_ENCODINGS = ("7bit", "8bit", "binary")

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.jobs.limits import JobLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.units import SAMPLE_RATE
 
@@ -15,10 +16,19 @@ from hf_asr_endpoint.units import SAMPLE_RATE
 class Operations:
     """`GET /health` and `GET /info`."""
 
-    def __init__(self, transcriber: Transcriber, *, model_names: tuple[str, ...], limits: RequestLimits) -> None:
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        *,
+        model_names: tuple[str, ...],
+        limits: RequestLimits,
+        job_limits: JobLimits | None,
+    ) -> None:
+        """job_limits: None where there are no jobs."""
         self._transcriber = transcriber
         self._model_names = model_names
         self._limits = limits
+        self._job_limits = job_limits
 
     def routes(self) -> list[Route]:
         return [
@@ -58,6 +68,12 @@ class Operations:
                     "max_audio_bytes": self._limits.max_audio_bytes,
                     "max_audio_s": self._limits.max_audio_s,
                     "max_concurrent_requests": self._limits.max_concurrent_requests,
+                },
+                "job_limits": self._job_limits
+                and {
+                    "max_queued_jobs": self._job_limits.max_queued,
+                    "max_running_jobs": self._job_limits.max_running,
+                    "job_retention_s": self._job_limits.retention_s,
                 },
             }
         )

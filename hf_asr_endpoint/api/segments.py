@@ -1,11 +1,12 @@
-"""Whisper's own ten fields of a segment, which OpenAI's and DeepInfra's answers both have."""
+"""What OpenAI's and DeepInfra's answers both have: Whisper's own ten fields of a segment, and counts of tokens."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from hf_asr_endpoint.types import Segment
-from hf_asr_endpoint.units import HOP_LENGTH, SAMPLE_RATE
+from hf_asr_endpoint.types import Segment, Transcription
+from hf_asr_endpoint.units import HOP_LENGTH, SAMPLE_RATE, TIME_PRECISION_S
 
 
 def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:
@@ -23,3 +24,13 @@ def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:
         "compression_ratio": window.compression_ratio,
         "no_speech_prob": window.no_speech_prob,
     }
+
+
+def n_input_tokens(transcription: Transcription) -> int:
+    """Return how many of the encoder's positions hold audio, 50 a second; a prompt is not counted."""
+    return math.ceil(transcription.duration_s / TIME_PRECISION_S)
+
+
+def n_output_tokens(transcription: Transcription) -> int:
+    """Return how many tokens all segments have, timestamps included."""
+    return sum(len(segment.tokens) for segment in transcription.segments)

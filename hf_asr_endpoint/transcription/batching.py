@@ -111,7 +111,7 @@ class BatchingTranscriber:
             request=request,
             stop=stop,
         )
-        chunking = ChunkingOptions(voice_activity=options.voice_activity)
+        chunking = ChunkingOptions(voice_activity=options.voice_activity, max_chunk_s=options.max_chunk_s)
         segments = []
         for segment in long_form.run(self._in_turn(split_chunks(counted, self._detector, options=chunking))):
             segments.append(segment)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hf_asr_endpoint.whisper.decoder import Decoder
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
-from hf_asr_endpoint.whisper.kv_cache import KVCaches
 from hf_asr_endpoint.whisper.text_attention import TextAttention
 from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.windows import Windows
 
 Head = tuple[int, int]
 """A decoder layer, and one of its heads."""
@@ -43,7 +43,7 @@ class Aligner:
     def __init__(
         self,
         decoder: Decoder,
-        caches: KVCaches,
+        windows: Windows,
         batches: BatchBuilder,
         *,
         heads: Sequence[Head],
@@ -52,7 +52,7 @@ class Aligner:
     ) -> None:
         """logits: of features, shape = (n_rows, d_model)."""
         self._decoder = decoder
-        self._caches = caches
+        self._windows = windows
         self._batches = batches
         self._n_heads = len(heads)
         self._heads: dict[int, list[int]] = defaultdict(list)  # by layer
@@ -93,8 +93,8 @@ class Aligner:
 
         queries: shape = (n_fed, n_heads, head_dim). In float32 and without the padding, unlike in the pass itself.
         """
-        heads, place = self._heads[layer], self._caches.cross_rows[slot]
-        keys = self._caches.cross_kv[layer][place.length].keys[place.row, heads, : text.n_positions].float()
+        heads = self._heads[layer]
+        keys = self._windows.keys(slot, layer)[heads, : text.n_positions]
         begin = len(text.prompt) - 1
         own = queries[begin : begin + len(text.tokens) + 1, heads].transpose(0, 1).float()
         return torch.softmax(own @ keys.transpose(1, 2), dim=-1).sum(dim=0)

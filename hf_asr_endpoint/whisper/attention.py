@@ -49,12 +49,17 @@ def _attend_window_safely(queries: Tensor, keys: Tensor, values: Tensor) -> Tens
 
 
 def attend_rows(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-    """Return a few query rows' attention to a cache, for the decoder.
+    """Return a few query rows' attention to a cache, for the decoder; shaped like the queries.
 
-    queries: shape = (n_batch, n_rows, head_dim), n_batch being slots × heads. keys, values:
-    (n_batch, n_positions, head_dim). mask: added to the scores, (n_batch, 1 or n_rows, n_positions).
+    queries: shape = (n_sequences, n_tokens, n_heads, head_dim). keys, values: (n_rows, n_heads, n_positions,
+    head_dim); equally many sequences share each row. mask: added to the scores, shape =
+    (n_rows × n_heads, 1 or all the row's tokens, n_positions).
 
     Plain products: on the CPU `scaled_dot_product_attention` takes up to six times as long for one row.
     """
-    scores = torch.baddbmm(mask, queries, keys.transpose(1, 2))
-    return torch.bmm(torch.softmax(scores, dim=-1), values)
+    _, n_tokens, n_heads, head_dim = queries.shape
+    asked = queries.reshape(len(keys), -1, n_heads, head_dim).transpose(1, 2)
+    rows = asked.reshape(-1, asked.shape[2], head_dim)
+    scores = torch.baddbmm(mask, rows, keys.flatten(0, 1).transpose(1, 2))
+    found = torch.bmm(torch.softmax(scores, dim=-1), values.flatten(0, 1))
+    return found.view(asked.shape).transpose(1, 2).reshape(-1, n_tokens, n_heads, head_dim)

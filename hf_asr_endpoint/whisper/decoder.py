@@ -5,7 +5,7 @@ One code path for prefill (several tokens of a few sequences) and decode step (o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from transformers.models.whisper.modeling_whisper import WhisperDecoder, WhisperDecoderLayer
 
 from hf_asr_endpoint.whisper.attention import attend_rows
-from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch, Run
-from hf_asr_endpoint.whisper.kv_cache import CrossKV, CrossRow, KVCaches
+from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch
+from hf_asr_endpoint.whisper.kv_cache import TokenCaches
 from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
 
 OnQueries = Callable[[int, Tensor], None]
@@ -25,36 +25,37 @@ OnQueries = Callable[[int, Tensor], None]
 class Decoder:
     """Reads and writes the caches; keeps nothing else from call to call."""
 
-    def __init__(self, module: WhisperDecoder, make_linear: MakeLinear, caches: KVCaches) -> None:
+    def __init__(self, module: WhisperDecoder, make_linear: MakeLinear, texts: TokenCaches) -> None:
         self._tokens = module.embed_tokens.weight.detach()  # (n_vocab, d_model)
         self._positions = module.embed_positions.weight.detach()  # (max_tokens, d_model)
         self._layers = [_DecoderLayer(layer, make_linear) for layer in _layers(module)]
         self._norm = LayerNorm(module.layer_norm)
-        self._caches = caches
+        self._texts = texts
 
     def __call__(self, batch: DecoderBatch, on_queries: OnQueries = lambda layer, queries: None) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
         x = F.embedding(batch.tokens, self._tokens) + F.embedding(batch.positions, self._positions)
         n_sequences, n_tokens, d_model = x.shape
         x = x.view(-1, d_model)
-        caches = zip(self._caches.self_kv, self._caches.cross_kv, strict=True)
-        for index, (layer, (self_kv, cross_kv)) in enumerate(zip(self._layers, caches, strict=True)):
-            x, queries = layer(x, batch, self_kv, cross_kv)
+        for index, (layer, text) in enumerate(zip(self._layers, self._texts.layers, strict=True)):
+            x = layer.attend_text(x, batch, text)
+            queries = layer.window_queries(x, batch)
             on_queries(index, queries)
+            x = layer.finish(x, batch.cross(index, queries))
         return self._norm(x).view(n_sequences, n_tokens, d_model)
 
 
 class CrossProjection:
     """All decoder layers' cross-attention keys and values of an encoded window."""
 
-    def __init__(self, module: WhisperDecoder, make_linear: MakeLinear) -> None:
+    def __init__(self, module: WhisperDecoder) -> None:
         attentions = [layer.encoder_attn for layer in _layers(module)]
-        self._linears = [make_linear(*stack((attention.k_proj, attention.v_proj))) for attention in attentions]
+        self._weights = [stack((attention.k_proj, attention.v_proj)) for attention in attentions]
 
-    def write(self, features: Tensor, caches: KVCaches, place: CrossRow) -> None:
-        """Cache them. features: shape = (n_positions, d_model)."""
-        for layer, linear in enumerate(self._linears):
-            caches.write_cross(place, layer, linear(features))
+    def __call__(self, features: Tensor) -> Iterator[Tensor]:
+        """Yield each layer's, shape = (2 × d_model, n_positions). features: shape = (n_positions, d_model)."""
+        for weight, bias in self._weights:
+            yield torch.addmm(bias[:, None], weight, features.t())
 
 
 def _layers(module: WhisperDecoder) -> list[WhisperDecoderLayer]:
@@ -75,35 +76,21 @@ class _DecoderLayer:
         self._cross_norm = LayerNorm(module.encoder_attn_layer_norm)
         self._feed_forward_norm = LayerNorm(module.final_layer_norm)
 
-    def __call__(
-        self, x: Tensor, batch: DecoderBatch, self_kv: Tensor, cross_kv: Mapping[int, CrossKV]
-    ) -> tuple[Tensor, Tensor]:
-        """Return the layer's features and its queries of the encoded window."""
+    def attend_text(self, x: Tensor, batch: DecoderBatch, text: Tensor) -> Tensor:
+        """Cache the rows' keys and values and attend to what the text has. text: the layer's cache."""
         heads = self._qkv(self._self_norm(x)).view(*batch.tokens.shape, 3, self._n_heads, -1)
-        self_kv[:, batch.slots, :, batch.positions] = heads[:, :, 1:]
-        own = [(run, self_kv[0, run.cached], self_kv[1, run.cached]) for run in batch.own]
-        x = self._out.add(_attend(heads[:, :, 0], own), x)
-        queries = self._cross_q(self._cross_norm(x)).view(*batch.tokens.shape, self._n_heads, -1)
-        cross = [
-            (run, cross_kv[run.length].keys[run.cached], cross_kv[run.length].values[run.cached].transpose(2, 3))
-            for run in batch.cross
-        ]
-        x = self._cross_out.add(_attend(queries, cross), x)
-        return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x), queries
+        text[:, batch.slots, :, batch.positions] = heads[:, :, 1:]
+        queries = heads[:, :, 0]
+        attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
+        for run in batch.own:
+            keys, values = text[0, run.slots], text[1, run.slots]
+            attended[run.rows] = attend_rows(queries[run.rows], keys, values, run.mask)
+        return self._out.add(attended.view(x.shape), x)
 
+    def window_queries(self, x: Tensor, batch: DecoderBatch) -> Tensor:
+        return self._cross_q(self._cross_norm(x)).view(*batch.tokens.shape, self._n_heads, -1)
 
-def _attend(queries: Tensor, runs: Sequence[tuple[Run, Tensor, Tensor]]) -> Tensor:
-    """Return what the rows attend to, shape = (n_sequences × n_tokens, d_model).
-
-    queries: (n_sequences, n_tokens, n_heads, head_dim). runs: each with the caches' keys and values for its
-    rows, shape = (n_rows, n_heads, length, head_dim). Neighbours in the caches are computed together; picking
-    single ones would copy them. Beams that share a row are queries to the same keys.
-    """
-    n_sequences, n_tokens, n_heads, head_dim = queries.shape
-    attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
-    for run, keys, values in runs:
-        asked = queries[run.rows].reshape(len(keys), -1, n_heads, head_dim).transpose(1, 2)
-        rows = asked.reshape(-1, asked.shape[2], head_dim)
-        found = attend_rows(rows, keys.flatten(0, 1), values.flatten(0, 1), run.mask)
-        attended[run.rows] = found.view(asked.shape).transpose(1, 2).reshape(-1, n_tokens, n_heads, head_dim)
-    return attended.view(n_sequences * n_tokens, n_heads * head_dim)
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Go on from what the rows attend to in their windows."""
+        x = self._cross_out.add(attended.view(x.shape), x)
+        return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)

@@ -19,9 +19,12 @@ from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
 from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, Search
+from hf_asr_endpoint.whisper.dense_windows import DenseWindows
 from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.heap import trim_heap
-from hf_asr_endpoint.whisper.kv_cache import CacheShape, CrossRow, KVCaches
+from hf_asr_endpoint.whisper.int8_windows import Int8Windows
+from hf_asr_endpoint.whisper.kernels import HEAD_DIM, are_available
+from hf_asr_endpoint.whisper.kv_cache import CacheShape, TokenCaches
 from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
 from hf_asr_endpoint.whisper.likeness import Likeness
 from hf_asr_endpoint.whisper.sampling import choose_tokens
@@ -30,12 +33,13 @@ from hf_asr_endpoint.whisper.text_attention import TextAttention
 from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 from hf_asr_endpoint.whisper.token_rules import TokenRules
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.windows import Windows
 
 N_ROWS_OF_A_WINDOW = 1_500  # encoder positions in 30 s: what the encoder's layers are laid out for
 
 WINDOWS_BETWEEN_TRIMS = 8  # of the heap, when no slot is taken: minutes of audio, or many clips
 BUSY_WINDOWS_BETWEEN_TRIMS = 32  # when others go on, whom it keeps waiting for some milliseconds
-LENGTH_STEP = 50  # encoder positions, a second: for each new length kernels are made, which takes 10 ms
+LENGTH_STEP = 100  # encoder positions, 2 s: for each new length kernels are made, which take 10 ms and 4 MB
 
 
 class WhisperSpeechModel:
@@ -58,18 +62,19 @@ class WhisperSpeechModel:
         )
         of_windows = linear_factory(arithmetic=arithmetic, n_rows=N_ROWS_OF_A_WINDOW)
         of_steps = linear_factory(arithmetic=arithmetic, n_rows=n_slots)
-        self._caches = KVCaches(shape, device=self._device, dtype=self._dtype)
+        self._texts = TokenCaches(shape, device=self._device, dtype=self._dtype)
+        self._windows = make_windows(shape, device=self._device, dtype=self._dtype)
         self._encoder = Encoder(model.encoder, of_windows)
-        self._cross = CrossProjection(model.decoder, of_windows)
-        self._decoder = Decoder(model.decoder, of_steps, self._caches)
+        self._cross = CrossProjection(model.decoder)
+        self._decoder = Decoder(model.decoder, of_steps, self._texts)
         self._vocabulary = of_steps(checkpoint.model.proj_out.weight, None)
-        self._batches = BatchBuilder(self._caches, device=self._device, dtype=self._dtype)
+        self._batches = BatchBuilder(self._texts, self._windows, device=self._device, dtype=self._dtype)
         self._rules = TokenRules(checkpoint)
         self._likeness = Likeness()
         self._n_windows = 0  # encoded since the heap was last trimmed
         self._aligner = Aligner(
             self._decoder,
-            self._caches,
+            self._windows,
             self._batches,
             heads=heads_to_average(
                 getattr(checkpoint.model.generation_config, "alignment_heads", None),
@@ -94,10 +99,11 @@ class WhisperSpeechModel:
         for slots in sharing.values():
             mel = windows[slots[0]]
             n_positions = LENGTH_STEP * -(-mel.shape[1] // (2 * LENGTH_STEP))
-            place = self._caches.place(slots[0], n_positions)
-            self._caches.share(slots[0], slots[1:])
+            self._windows.place(slots[0], n_positions)
+            self._windows.share(slots[0], slots[1:])
             features = self._encoder(_lengthen(mel, 2 * n_positions).to(self._device, self._dtype))
-            self._cross.write(features, self._caches, place)
+            for layer, keys_and_values in enumerate(self._cross(features)):
+                self._windows.write(slots[0], layer, keys_and_values)
         self._n_windows += len(sharing)
 
     @torch.inference_mode()
@@ -142,23 +148,26 @@ class WhisperSpeechModel:
     @torch.inference_mode()
     def free(self, slot: int) -> None:
         """Forget a slot's window."""
-        self._caches.free(slot)
-        is_idle = not self._caches.cross_rows
+        self._windows.free(slot)
+        self._texts.free(slot)
+        is_idle = not self._windows.slots
+        if is_idle:
+            self._texts.shrink()
         if self._n_windows >= (WINDOWS_BETWEEN_TRIMS if is_idle else BUSY_WINDOWS_BETWEEN_TRIMS):
             self._n_windows = 0
             trim_heap()
 
     def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
         """Return for each slot the first of those that share its window and have the same prompt and search."""
-        first: dict[tuple[CrossRow, DecoderPrompt, Search | None], int] = {}
+        first: dict[tuple[int | tuple[int, int], DecoderPrompt, Search | None], int] = {}
         return {
-            slot: first.setdefault((self._caches.cross_rows[slot], state.prompt, state.search), slot)
+            slot: first.setdefault((self._windows.of(slot), state.prompt, state.search), slot)
             for slot, state in sorted(states.items())
         }
 
     def _copy_prompts(self, sources: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
         """sources: whose prompt has been fed, by the slot that is to have it too."""
-        self._caches.copy_tokens(sources, n_tokens=max(states[slot].prompt.length for slot in sources))
+        self._texts.copy(sources, n_tokens=max(states[slot].prompt.length for slot in sources))
         for slot, source in sources.items():
             states[slot].language_token = states[source].language_token
             states[slot].no_speech_prob = states[source].no_speech_prob
@@ -212,7 +221,14 @@ class WhisperSpeechModel:
         if sources := searches.advance(logits, eot=self._rules.eot, filter_again=self._rules.filter):
             moved = {slots[row]: slots[source] for row, source in sources.items()}
             n_tokens = max(len(states[slot].fed_prompt) + len(states[slot].sampled) for slot in moved)
-            self._caches.copy_tokens(moved, n_tokens=n_tokens - 1)
+            self._texts.copy(moved, n_tokens=n_tokens - 1)
+
+
+def make_windows(shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> Windows:
+    """Return the fastest ones for a device and dtype."""
+    if device.type == "cpu" and dtype == torch.bfloat16 and shape.head_dim == HEAD_DIM and are_available():
+        return Int8Windows(shape)
+    return DenseWindows(shape, device=device, dtype=dtype)
 
 
 def _lengthen(mel: Tensor, n_frames: int) -> Tensor:

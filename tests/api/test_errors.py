@@ -16,19 +16,23 @@ STATUSES = {
     "UnsupportedParameter": 422,
     "UnsupportedValue": 422,
     "UnknownModel": 404,
+    "UnknownJob": 404,
     "BodyTooLarge": 413,
+    "UnsupportedEncoding": 415,
     "UploadTimeout": 408,
     "InvalidAudio": 400,
     "UnsupportedAudio": 415,
     "AudioTooLong": 413,
     "Overloaded": 429,
+    "StorageFailed": 507,
+    "JobsUnavailable": 503,
     "EngineError": 500,
     "EngineUnavailable": 503,
     "ModelUnavailable": 500,
 }
 
 
-OPENAI_STATUSES = dict.fromkeys((name for name in STATUSES if STATUSES[name] in (415, 422)), 400)
+OPENAI_STATUSES = dict.fromkeys(("UnsupportedAudio", *(name for name in STATUSES if STATUSES[name] == 422)), 400)
 
 
 def make_error(name: str) -> AsrError:
@@ -58,3 +62,7 @@ def test_openai_has_its_own_status_for_some(name: str, status: int) -> None:
 def test_overload_says_when_to_try_again() -> None:
     assert headers_of(make_error("Overloaded")) == {"Retry-After": "3"}
     assert headers_of(make_error("InvalidAudio")) == {}
+
+
+def test_an_unknown_encoding_says_which_ones_there_are() -> None:
+    assert headers_of(make_error("UnsupportedEncoding")) == {"Accept-Encoding": "gzip, deflate, identity"}

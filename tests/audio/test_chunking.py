@@ -222,7 +222,7 @@ RANDOM = [
 
 
 @pytest.mark.parametrize(("seed", "mean_s"), RANDOM)
-@pytest.mark.parametrize("max_chunk_s", [5.0, 30.0])
+@pytest.mark.parametrize("max_chunk_s", [1.0, 5.0, 30.0])
 def test_all_speech_is_in_exactly_one_chunk(seed: int, mean_s: float, max_chunk_s: float) -> None:
     waveform = make_random_waveform(seed, mean_s=mean_s, duration_s=200)
     chunks = split(waveform, options=ChunkingOptions(max_chunk_s=max_chunk_s))

@@ -180,6 +180,21 @@ def test_speech_past_the_window_is_transcribed_whole_with_times_that_go_on(
     assert all(segment.start <= segment.end <= result.duration_s for segment in result.segments)
 
 
+@pytest.mark.parametrize("max_chunk_s", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("conditioned", [False, True])
+def test_no_segment_is_longer_than_the_longest_chunk(
+    transcriber: BatchingTranscriber, speech: Waveform, max_chunk_s: float, conditioned: bool
+) -> None:
+    options = replace(GREEDY, max_chunk_s=max_chunk_s, condition_on_previous_text=conditioned)
+    result = hear(transcriber, [speech], options)
+    assert all(round(segment.end - segment.start, 2) <= max_chunk_s for segment in result.segments)
+    starts = [segment.start for segment in result.segments]
+    assert starts == sorted(starts)
+    assert len(starts) >= 9 / max_chunk_s
+    assert "for you" in plain(result.text)
+    assert result.segments[-1].end > 9
+
+
 def test_many_at_once_have_the_answers_they_have_alone(
     transcriber: BatchingTranscriber, speech: Waveform, model: Watched
 ) -> None:

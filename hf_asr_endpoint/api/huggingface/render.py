@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
+from hf_asr_endpoint.api.errors import message_headers, printable
 from hf_asr_endpoint.types import Transcription
-
-MAX_HEADER_CHARACTERS = 500
-_NOT_PRINTABLE = re.compile(r"[^ -~]")
 
 
 def render_transcription(
@@ -34,8 +31,5 @@ def render_transcription(
 
 
 def render_error(message: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return body and headers: `{"error"}`, and X-Error-Message, which huggingface_hub shows first."""
-    # A request can hold half a surrogate pair, which no body can, and characters that no header can.
-    message = message.encode("utf-8", "backslashreplace").decode()
-    line = " ".join(message.split()).encode("ascii", "backslashreplace").decode()
-    return {"error": message}, {"X-Error-Message": _NOT_PRINTABLE.sub("?", line)[:MAX_HEADER_CHARACTERS]}
+    """Return body and headers: `{"error"}`, and X-Error-Message."""
+    return {"error": printable(message)}, message_headers(printable(message))

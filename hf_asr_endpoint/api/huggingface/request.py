@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from hf_asr_endpoint.api.huggingface.inputs import parse_inputs, parse_pcm_type
+from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
+from hf_asr_endpoint.api.huggingface.inputs import parse_inputs
 from hf_asr_endpoint.api.huggingface.parameters import ParsedParameters, parse_parameters, parse_query
 from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest

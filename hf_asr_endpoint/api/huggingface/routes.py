@@ -13,8 +13,8 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import Body, RequestLimits, read_body
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
+from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
 from hf_asr_endpoint.api.errors import headers_of, status_of
-from hf_asr_endpoint.api.huggingface.inputs import parse_pcm_type
 from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.audio.source import read_waveform

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from hf_asr_endpoint.api.errors import headers_of, status_of
+from hf_asr_endpoint.api.errors import headers_of, printable, status_of
 from hf_asr_endpoint.errors import (
     AsrError,
     BodyTooLarge,
@@ -68,9 +68,7 @@ def make_response(body: dict[str, Any], status: int, headers: dict[str, str]) ->
 
 
 def make_body(message: str, *, kind: str, parameter: str | None = None, code: str | None = None) -> dict[str, Any]:
-    # A request can hold half a surrogate pair, which no body can.
-    message = message.encode("utf-8", "backslashreplace").decode()
-    return {"error": {"message": message, "type": kind, "param": parameter, "code": code}}
+    return {"error": {"message": printable(message), "type": kind, "param": parameter, "code": code}}
 
 
 def _kind(status: int) -> str:

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.admission import Admission
-from hf_asr_endpoint.api.body import RequestLimits, read_body
+from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.multipart import Form, FormLimits, Part, parse_multipart
+from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, Form, FormLimits
+from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.errors import error_response
+from hf_asr_endpoint.api.openai.form import (
+    check_file,
+    check_no_query,
+    read_form,
+    split_form,
+)
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_names, check_model, parse_parameters
-from hf_asr_endpoint.api.openai.render import render_json, render_verbose_json
 from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.sse import EventStream
 from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, MissingParameter, UnknownParameter, UnsupportedValue
-from hf_asr_endpoint.subtitles.cues import CueLimits, make_cues
-from hf_asr_endpoint.subtitles.formats import render_srt, render_vtt
+from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 from hf_asr_endpoint.types import Segment, Task, Transcription, Waveform
 
 PREFIXES = ("/v1", "/v1/openai")
 OWN_PATHS = ("/v1/audio", "/v1/models", "/v1/openai")
 """Whatever begins so is answered in OpenAI's form, errors too."""
-
-FILE = "file"
-FORM_OVERHEAD_BYTES = 2**20
-"""Room for everything in a form that is not the file."""
 
 
 class OpenAIDialect:
@@ -96,11 +96,13 @@ class OpenAIDialect:
 
     async def _create(self, request: Request, task: Task) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
-        _check_no_query(request)
+        check_no_query(request)
         async with AsyncExitStack() as held:
             held.enter_context(self._admission.permit())
             form = held.enter_context(await self._read_form(request))
-            parameters, audio = _parse(form, task=task, model_names=self._model_names)
+            texts, file = split_form(form)
+            parameters = parse_parameters(texts, task=task, model_names=self._model_names)
+            audio = EncodedAudio(file=check_file(file))
             waveform = read_waveform(audio, max_duration_s=self._limits.max_audio_s)
             if parameters.is_stream:
                 return await self._stream(request, waveform, parameters, held)
@@ -129,15 +131,7 @@ class OpenAIDialect:
         return EventStream(documents, held=held.pop_all())
 
     async def _read_form(self, request: Request) -> Form:
-        body = await read_body(request, self._limits)
-        with body.file:
-            return await asyncio.to_thread(
-                parse_multipart,
-                body.file,
-                content_type=request.headers.get("content-type"),
-                file_fields=(FILE,),
-                limits=self._form_limits,
-            )
+        return await read_form(request, limits=self._limits, form_limits=self._form_limits)
 
     def _answering_errors(self, endpoint: _Endpoint) -> _Endpoint:
         async def answer(request: Request) -> Response:
@@ -156,49 +150,11 @@ async def _next(events: AsyncGenerator[Segment | Transcription]) -> Segment | Tr
     return await anext(events)
 
 
-def _check_no_query(request: Request) -> None:
-    if request.query_params:
-        name = next(iter(request.query_params))
-        raise UnknownParameter(
-            f"the query string has {name[:100]!r}; allowed: parameters in the form only", parameter=name[:100]
-        )
-
-
-def _parse(form: Form, *, task: Task, model_names: tuple[str, ...]) -> tuple[ParsedParameters, EncodedAudio]:
-    files = [part for part in form.parts if part.name == FILE]
-    texts = [(part.name, _text(part)) for part in form.parts if part.name != FILE]
-    parameters = parse_parameters(texts, task=task, model_names=model_names)
-    if not files:
-        raise MissingParameter("file is missing; allowed: an audio file", parameter=FILE)
-    if len(files) > 1 or not files[0].n_bytes:
-        what = "is empty" if len(files) == 1 else f"is given {len(files)} times"
-        raise InvalidParameter(f"file {what}; allowed: one audio file", parameter=FILE)
-    return parameters, EncodedAudio(file=files[0].file)
-
-
-def _text(part: Part) -> str:
-    if part.filename is not None:
-        raise InvalidParameter(f"{part.name} is sent as a file; allowed as a file: {FILE}", parameter=part.name)
-    return part.text()
+_MEDIA_TYPES = {"srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt; charset=utf-8"}
 
 
 def _render(transcription: Transcription, parameters: ParsedParameters, cue_limits: CueLimits) -> Response:
-    match parameters.response_format:
-        case "json":
-            return JSONResponse(render_json(transcription, shows_logprobs=parameters.shows_logprobs))
-        case "text":
-            return PlainTextResponse(transcription.text + "\n")
-        case "srt":
-            cues = make_cues(transcription.segments, cue_limits)
-            return Response(render_srt(cues), media_type="application/x-subrip; charset=utf-8")
-        case "vtt":
-            cues = make_cues(transcription.segments, cue_limits)
-            return Response(render_vtt(cues), media_type="text/vtt; charset=utf-8")
-        case "verbose_json":
-            return JSONResponse(
-                render_verbose_json(
-                    transcription,
-                    shows_segments=parameters.shows_segments,
-                    shows_words=parameters.shows_words,
-                )
-            )
+    body = render_body(transcription, parameters, cue_limits)
+    if isinstance(body, str):
+        return Response(body, media_type=_MEDIA_TYPES.get(parameters.response_format, "text/plain; charset=utf-8"))
+    return JSONResponse(body)

@@ -7,16 +7,15 @@ at the end `transcript.text.done`; or `{"error": …}` when the work fails on th
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from hf_asr_endpoint.api.openai.errors import error_body, make_body
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
 from hf_asr_endpoint.api.openai.render import render_logprobs, render_words
+from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.types import Segment, Transcription
-from hf_asr_endpoint.units import TIME_PRECISION_S
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +74,8 @@ class EventWriter:
 
 
 def token_usage(transcription: Transcription) -> dict[str, Any]:
-    """Return usage counted in tokens, as the last event has it.
-
-    Input: the encoder's positions that hold audio, 50 a second; a prompt is not counted. Output: the tokens of
-    all segments, timestamps included.
-    """
-    n_input = math.ceil(transcription.duration_s / TIME_PRECISION_S)
-    n_output = sum(len(segment.tokens) for segment in transcription.segments)
+    """Return usage counted in tokens, as the last event has it."""
+    n_input, n_output = n_input_tokens(transcription), n_output_tokens(transcription)
     return {
         "type": "tokens",
         "input_tokens": n_input,

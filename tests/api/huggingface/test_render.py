@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from hf_asr_endpoint.api.huggingface.render import MAX_HEADER_CHARACTERS, render_error, render_transcription
+from hf_asr_endpoint.api.errors import MAX_HEADER_CHARACTERS
+from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
 from hf_asr_endpoint.types import Transcription
 from tests.fakes import make_segment
 

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: `POST /v1/jobs`, with the fields of OpenAI's transcriptions, and `/v1/requests/{id}`."""

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.api.jobs.openai_kind import KIND, OpenAIJobKind
+from hf_asr_endpoint.subtitles.cues import CueLimits
+from tests.api.conftest import MODEL_NAMES, Serve, make_limits, serve_app, wait_for
+from tests.fakes import FakeTranscriber
+from tests.jobs.receiver import run_receiver
+from tests.jobs.running import audio_files, make_jobs
+
+TIMEOUT_S = 10.0
+TEXT = "16000 samples"
+
+
+@contextmanager
+def serve_jobs(directory: Path, transcriber: FakeTranscriber, **limits: float) -> Iterator[str]:
+    kind = OpenAIJobKind(model_names=MODEL_NAMES, cue_limits=CueLimits())
+    app = create_app(
+        transcriber,
+        model_names=MODEL_NAMES,
+        limits=make_limits(),
+        cue_limits=CueLimits(),
+        jobs=make_jobs(directory, transcriber, kinds={KIND: kind}, **limits),
+    )
+    with serve_app(app) as url:
+        yield url
+
+
+@pytest.fixture
+def url(tmp_path: Path, transcriber: FakeTranscriber) -> Iterator[str]:
+    with serve_jobs(tmp_path, transcriber) as url:
+        yield url
+        transcriber.release()
+
+
+def post(url: str, wav: bytes, **fields: Any) -> requests.Response:
+    form = {"model": "whisper-1", **fields}
+    return requests.post(f"{url}/v1/jobs", files={"file": ("a.wav", wav)}, data=form, timeout=TIMEOUT_S)
+
+
+def get(url: str, job_id: str) -> dict[str, Any]:
+    answer = requests.get(f"{url}/v1/requests/{job_id}", timeout=TIMEOUT_S)
+    assert answer.status_code == 200
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def status(url: str, job_id: str) -> str:
+    value: str = get(url, job_id)["inference_status"]["status"]
+    return value
+
+
+def result(url: str, wav: bytes, **fields: Any) -> dict[str, Any]:
+    """Send a job and return its document once it has ended."""
+    job_id = post(url, wav, **fields).json()["request_id"]
+    wait_for(lambda: status(url, job_id) in ("succeeded", "failed"))
+    return get(url, job_id)
+
+
+def error_of(answer: requests.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    message: str = answer.json()["error"]
+    return message
+
+
+def test_a_job_is_accepted_with_its_id(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+    transcriber.hold()
+    answer = post(url, wav)
+    document = answer.json()
+    assert answer.status_code == 202
+    assert document["inference_status"] == {"status": "queued", "runtime_ms": 0, "cost": 0.0}
+    assert answer.headers["location"] == f"/v1/requests/{document['request_id']}"
+    assert list(document) == ["request_id", "inference_status"]
+    wait_for(lambda: status(url, document["request_id"]) == "running")
+
+
+def test_the_result_is_the_body_of_openais_path(url: str, wav: bytes) -> None:
+    form = {"model": "whisper-1", "response_format": "verbose_json", "language": "german"}
+    path = f"{url}/v1/audio/transcriptions"
+    expected = requests.post(path, files={"file": ("a.wav", wav)}, data=form, timeout=TIMEOUT_S).json()
+    document = result(url, wav, **form)
+    assert document["results"] == expected
+    assert document["inference_status"]["status"] == "succeeded"
+    assert document["delivery"] == {"status": "none", "attempts": 0, "next_attempt_at": None, "error": None}
+
+
+@pytest.mark.parametrize(
+    ("response_format", "expected"),
+    [("text", f"{TEXT}\n"), ("srt", f"1\n00:00:00,000 --> 00:00:01,000\n{TEXT}\n\n"), ("vtt", "WEBVTT")],
+)
+def test_formats_that_are_text_are_texts(url: str, wav: bytes, response_format: str, expected: str) -> None:
+    assert result(url, wav, response_format=response_format)["results"].startswith(expected)
+
+
+def test_a_translation(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+    assert result(url, wav, task="translate", webhook="", prompt="Guten Tag")["results"] == {"text": TEXT}
+    (options,) = transcriber.options
+    assert (options.task, options.prompt) == ("translate", "Guten Tag")
+
+
+def test_the_webhook_gets_the_document(url: str, wav: bytes) -> None:
+    with run_receiver() as receiver:
+        job_id = post(url, wav, webhook=receiver.url).json()["request_id"]
+        wait_for(lambda: get(url, job_id)["delivery"]["status"] == "delivered")
+    (received,) = receiver.received
+    document = get(url, job_id)
+    assert document.pop("delivery")["attempts"] == 1
+    assert received.document() == document
+    assert document["results"]["text"] == TEXT
+
+
+def test_a_failed_job_has_an_error_and_its_webhook_too(url: str) -> None:
+    with run_receiver() as receiver:
+        document = result(url, b"no audio", webhook=receiver.url)
+        wait_for(lambda: len(receiver.received) == 1)
+    assert document["inference_status"] == {"status": "failed", "runtime_ms": 0, "cost": 0.0}
+    assert "not audio" in document["error"]
+    assert list(receiver.received[0].document()) == ["request_id", "inference_status", "error"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "message"),
+    [
+        pytest.param({"stream": "true"}, 422, "stream is true", id="stream"),
+        pytest.param({"task": "sing"}, 422, "task is 'sing'; allowed: transcribe, translate", id="task"),
+        pytest.param({"task": ["translate", "translate"]}, 422, "task is given 2 times", id="twice"),
+        pytest.param({"webhok": "x"}, 422, "keywords, webhook, task", id="unknown"),
+        pytest.param({"temperature": "7"}, 422, "temperature", id="range"),
+        pytest.param({"model": "other"}, 404, "'other' does not exist", id="model"),
+        pytest.param({"task": "translate", "include": "logprobs"}, 422, "include", id="of the other task"),
+        pytest.param({"webhook": "http://169.254.169.254/"}, 422, "which is 169.254.169.254", id="metadata"),
+        pytest.param({"webhook": "ftp://example.com/"}, 422, "allowed: http and https", id="scheme"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_at_once(
+    url: str, wav: bytes, tmp_path: Path, fields: dict[str, Any], status: int, message: str
+) -> None:
+    assert message in error_of(post(url, wav, **fields), status)
+    assert audio_files(tmp_path) == []
+
+
+def test_no_file(url: str) -> None:
+    answer = requests.post(f"{url}/v1/jobs", files={"model": (None, "whisper-1")}, timeout=TIMEOUT_S)
+    assert "file is missing" in error_of(answer, 422)
+
+
+def test_files_may_be_as_large_as_the_servers_limit(url: str) -> None:
+    """More than what OpenAI's paths take, which is for clients that know that limit."""
+    assert post(url, bytes(300_000)).status_code == 202
+    assert "allowed: 300000 bytes" in error_of(post(url, bytes(300_001)), 413)
+
+
+def test_a_full_queue_is_429(tmp_path: Path, wav: bytes, transcriber: FakeTranscriber) -> None:
+    transcriber.hold()
+    with serve_jobs(tmp_path, transcriber, max_running=1, max_queued=1) as url:
+        post(url, wav)
+        wait_for(lambda: transcriber.n_running == 1)
+        assert post(url, wav).status_code == 202
+        answer = post(url, wav)
+        assert "1 jobs are queued; allowed: 1" in error_of(answer, 429)
+        assert int(answer.headers["retry-after"]) > 0
+        transcriber.release()
+
+
+def test_cancelling_and_removing(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+    transcriber.hold()
+    job_id = post(url, wav).json()["request_id"]
+    wait_for(lambda: transcriber.n_running == 1)
+    one = f"{url}/v1/requests/{job_id}"
+    cancelled = requests.delete(one, timeout=TIMEOUT_S)
+    assert (cancelled.status_code, cancelled.json()["inference_status"]["status"]) == (200, "cancelled")
+    assert (transcriber.n_running, transcriber.n_cancelled) == (0, 1)
+    assert get(url, job_id) == cancelled.json()
+    assert requests.delete(one, timeout=TIMEOUT_S).json() == {"request_id": job_id, "deleted": True}
+    for method in ("GET", "DELETE"):
+        assert job_id in error_of(requests.request(method, one, timeout=TIMEOUT_S), 404)
+
+
+def test_a_server_without_jobs_is_503(serve: Serve, wav: bytes) -> None:
+    url = serve(FakeTranscriber())
+    assert "keeps no jobs" in error_of(post(url, wav), 503)
+    assert requests.get(f"{url}/info", timeout=TIMEOUT_S).json()["job_limits"] is None
+
+
+def test_info_has_the_limits_of_jobs(url: str) -> None:
+    assert requests.get(f"{url}/info", timeout=TIMEOUT_S).json()["job_limits"] == {
+        "max_queued_jobs": 10,
+        "max_running_jobs": 2,
+        "job_retention_s": 60.0,
+    }
+
+
+def test_the_folder_is_free_when_the_server_has_stopped(
+    tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
+) -> None:
+    transcriber.hold()
+    with serve_jobs(tmp_path, transcriber) as url:
+        job_id = post(url, wav).json()["request_id"]
+        wait_for(lambda: transcriber.n_running == 1)
+    assert transcriber.is_closed
+    with serve_jobs(tmp_path, FakeTranscriber()) as url:
+        wait_for(lambda: status(url, job_id) == "succeeded")

@@ -1,0 +1,472 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncGenerator, Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_asr_endpoint.errors import (
+    EngineError,
+    EngineUnavailable,
+    InvalidParameter,
+    JobsUnavailable,
+    Overloaded,
+    StorageFailed,
+    UnknownJob,
+)
+from hf_asr_endpoint.jobs.database import open_database
+from hf_asr_endpoint.jobs.document import render_job
+from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus
+from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
+from hf_asr_endpoint.jobs.schedule import RetrySchedule
+from hf_asr_endpoint.jobs.store import JobStore
+from hf_asr_endpoint.types import Health, Segment, Transcription, TranscriptionOptions, Waveform
+from tests.fakes import FakeTranscriber
+from tests.jobs.receiver import run_receiver
+from tests.jobs.running import (
+    DEADLINE_S,
+    QUICK,
+    audio_files,
+    ended,
+    make_audio,
+    plain_job,
+    running_jobs,
+    until,
+)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, DEADLINE_S))
+
+
+async def delivery_ended(jobs: Jobs, job_id: str) -> Job:
+    while (job := await jobs.find(job_id)).delivery.status is DeliveryStatus.PENDING or not job.status.is_final:
+        await asyncio.sleep(0.005)
+    return job
+
+
+async def find_for_ever(jobs: Jobs, job_id: str) -> None:
+    while True:
+        await jobs.find(job_id)
+
+
+class FailingTranscriber(FakeTranscriber):
+    """Fails at the first transcriptions, one error for each, and works from then on."""
+
+    def __init__(self, *failures: Exception) -> None:
+        super().__init__()
+        self._failures = list(failures)
+        self.n_calls = 0
+
+    async def stream(
+        self, waveform: Iterable[Waveform], options: TranscriptionOptions
+    ) -> AsyncGenerator[Segment | Transcription]:
+        self.n_calls += 1
+        if self._failures:
+            raise self._failures.pop(0)
+        async for event in super().stream(waveform, options):
+            yield event
+
+
+def test_a_job_runs_and_its_audio_goes(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            job = await jobs.submit(plain_job(language="de"), make_audio())
+            assert (job.status, render_job(job)["inference_status"]["status"]) == (JobStatus.QUEUED, "queued")
+            job = await ended(jobs, job.id)
+            assert job.status is JobStatus.SUCCEEDED
+            document = render_job(job)
+            assert document["results"] == {"text": "16000 samples", "language": "de"}
+            assert document["inference_status"] == {"status": "succeeded", "runtime_ms": job.runtime_ms, "cost": 0}
+            await until(lambda: audio_files(tmp_path) == [])
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("audio", "fields", "message"),
+    [
+        (b"no audio at all", {}, "not audio"),
+        (make_audio(31 * 16_000).getvalue(), {}, "allowed: at most 30 s"),
+        (make_audio().getvalue(), {"language": "xx"}, "language is 'xx'"),
+    ],
+    ids=["no audio", "too long", "parameter"],
+)
+def test_what_is_the_clients_fault_fails(
+    tmp_path: Path, audio: bytes, fields: dict[str, str], message: str
+) -> None:
+    async def work() -> None:
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            job = await ended(jobs, (await jobs.submit(plain_job(**fields), io.BytesIO(audio))).id)
+            document = render_job(job)
+            assert document["inference_status"] == {"status": "failed", "runtime_ms": 0, "cost": 0}
+            assert message in document["error"]
+            assert "results" not in document
+            await until(lambda: audio_files(tmp_path) == [])
+
+    run(work())
+
+
+def test_the_model_may_fail_twice(tmp_path: Path) -> None:
+    async def work() -> None:
+        transcriber = FailingTranscriber(EngineError("out of memory"), EngineError("again"))
+        async with running_jobs(tmp_path, transcriber) as jobs:
+            job = await ended(jobs, (await jobs.submit(plain_job(), make_audio())).id)
+            assert (job.status, job.n_failures, transcriber.n_calls) == (JobStatus.SUCCEEDED, 2, 3)
+
+    run(work())
+
+
+def test_the_third_time_is_the_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        transcriber = FailingTranscriber(*[EngineError("out of memory")] * 9)
+        async with running_jobs(tmp_path, transcriber) as jobs:
+            job = await ended(jobs, (await jobs.submit(plain_job(), make_audio())).id)
+            assert (job.status, transcriber.n_calls) == (JobStatus.FAILED, 3)
+            assert job.outcome == {"error": "out of memory"}
+
+    run(work())
+
+
+def test_a_bug_fails_without_its_details(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running_jobs(tmp_path, FailingTranscriber(ZeroDivisionError("secret"))) as jobs:
+            job = await ended(jobs, (await jobs.submit(plain_job(), make_audio())).id)
+            assert job.outcome == {"error": "the server failed; its log says more"}
+
+    run(work())
+
+
+def test_an_engine_that_goes_leaves_the_job_for_later(tmp_path: Path) -> None:
+    async def work() -> None:
+        transcriber = FailingTranscriber(EngineUnavailable("the server is shutting down"))
+        async with running_jobs(tmp_path, transcriber) as jobs:
+            job = await ended(jobs, (await jobs.submit(plain_job(), make_audio())).id)
+            assert (job.status, job.n_failures, job.n_crashes) == (JobStatus.SUCCEEDED, 0, 0)
+
+    run(work())
+
+
+def test_jobs_wait_while_the_model_is_loading(tmp_path: Path) -> None:
+    class Loading(FakeTranscriber):
+        state = Health(state="loading")
+        n_asked = 0
+
+        def health(self) -> Health:
+            self.n_asked += 1
+            return self.state
+
+    async def work() -> None:
+        transcriber = Loading()
+        async with running_jobs(tmp_path, transcriber) as jobs:
+            job = await jobs.submit(plain_job(), make_audio())
+            await until(lambda: transcriber.n_asked >= 2)
+            assert (await jobs.find(job.id)).status is JobStatus.QUEUED
+            transcriber.state = Health(state="ready")
+            assert (await ended(jobs, job.id)).status is JobStatus.SUCCEEDED
+
+    run(work())
+
+
+def test_only_so_many_run_and_wait(tmp_path: Path) -> None:
+    async def work() -> None:
+        transcriber = FakeTranscriber()
+        transcriber.hold()
+        async with running_jobs(tmp_path, transcriber, max_running=2, max_queued=1) as jobs:
+            for n_running in (1, 2):
+                await jobs.submit(plain_job(), make_audio())
+                await until(lambda expected=n_running: transcriber.n_running == expected)  # type: ignore[misc]
+            waiting = await jobs.submit(plain_job(), make_audio())
+            with pytest.raises(Overloaded, match="1 jobs are queued"):
+                await jobs.submit(plain_job(), make_audio())
+            assert len(audio_files(tmp_path)) == 3
+            assert (await jobs.find(waiting.id)).status is JobStatus.QUEUED
+            assert transcriber.n_running == 2
+            transcriber.release()
+            assert (await ended(jobs, waiting.id)).status is JobStatus.SUCCEEDED
+
+    run(work())
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["running", "queued"])
+def test_cancelling_ends_the_work_and_tells_nobody(tmp_path: Path, is_running: bool) -> None:
+    async def work(webhook: str) -> None:
+        transcriber = FakeTranscriber()
+        transcriber.hold()
+        async with running_jobs(tmp_path, transcriber, max_running=1) as jobs:
+            first = await jobs.submit(plain_job(webhook=webhook), make_audio())
+            await until(lambda: transcriber.n_running == 1)
+            second = await jobs.submit(plain_job(webhook=webhook), make_audio())
+            chosen, other = (first, second) if is_running else (second, first)
+            job = await jobs.end(chosen.id)
+            assert job is not None
+            assert job.status is JobStatus.CANCELLED
+            assert transcriber.n_cancelled == int(is_running)
+            assert audio_files(tmp_path) == [other.id]
+            transcriber.release()
+            await delivery_ended(jobs, other.id)
+            assert await jobs.end(chosen.id) is None
+            with pytest.raises(UnknownJob, match=chosen.id):
+                await jobs.find(chosen.id)
+
+    with run_receiver() as receiver:
+        run(work(receiver.url))
+        assert len(receiver.received) == 1
+
+
+def test_stopping_leaves_running_jobs_queued_and_the_next_start_runs_them(tmp_path: Path) -> None:
+    async def work() -> None:
+        transcriber = FakeTranscriber()
+        transcriber.hold()
+        async with running_jobs(tmp_path, transcriber, max_running=1) as jobs:
+            ids = [(await jobs.submit(plain_job(), make_audio())).id for _ in range(2)]
+            await until(lambda: transcriber.n_running == 1)
+        assert transcriber.n_cancelled == 1
+        with pytest.raises(JobsUnavailable, match="shutting down"):
+            await jobs.submit(plain_job(), make_audio())
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            for job_id in ids:
+                job = await ended(jobs, job_id)
+                assert (job.status, job.n_crashes) == (JobStatus.SUCCEEDED, 0)
+
+    run(work())
+
+
+def crash(directory: Path, job_id: str, *, n_times: int) -> None:
+    """What processes leave that die while they run a job."""
+    store = JobStore(open_database(directory))
+    for _ in range(n_times):
+        assert store.start(job_id)
+        store.recover(longest_delay_s=1.0)
+    store.close()
+
+
+async def add_and_stop(directory: Path, *, n_jobs: int) -> list[str]:
+    loading = FakeTranscriber(health=Health(state="loading"))
+    async with running_jobs(directory, loading) as jobs:
+        return [(await jobs.submit(plain_job(), make_audio())).id for _ in range(n_jobs)]
+
+
+def test_a_job_that_kills_the_process_again_and_again_fails(tmp_path: Path) -> None:
+    async def work() -> None:
+        poison, innocent = await add_and_stop(tmp_path, n_jobs=2)
+        await asyncio.to_thread(crash, tmp_path, poison, n_times=5)
+        transcriber = FakeTranscriber()
+        async with running_jobs(tmp_path, transcriber, max_crashes=5) as jobs:
+            job = await ended(jobs, poison)
+            assert job.status is JobStatus.FAILED
+            assert "the server crashed 5 times" in str(job.outcome)
+            assert (await ended(jobs, innocent)).status is JobStatus.SUCCEEDED
+        assert len(transcriber.options) == 1
+
+    run(work())
+
+
+def test_a_job_found_running_by_two_crashes_runs_alone(tmp_path: Path) -> None:
+    async def work() -> None:
+        suspect, other = await add_and_stop(tmp_path, n_jobs=2)
+        await asyncio.to_thread(crash, tmp_path, suspect, n_times=2)
+        transcriber = FakeTranscriber()
+        transcriber.hold()
+        async with running_jobs(tmp_path, transcriber, max_running=2) as jobs:
+            await until(lambda: transcriber.n_running == 1)
+            third = await jobs.submit(plain_job(), make_audio())
+            assert [(await jobs.find(job_id)).status.value for job_id in (suspect, other, third.id)] == [
+                "running",
+                "queued",
+                "queued",
+            ]
+            transcriber.release()
+            await ended(jobs, third.id)
+            assert (await jobs.find(suspect)).n_crashes == 2
+
+    run(work())
+
+
+def test_a_suspect_job_waits_until_those_before_it_have_ended(tmp_path: Path) -> None:
+    async def work() -> None:
+        first, suspect = await add_and_stop(tmp_path, n_jobs=2)
+        await asyncio.to_thread(crash, tmp_path, suspect, n_times=2)
+        transcriber = FakeTranscriber()
+        transcriber.hold()
+        async with running_jobs(tmp_path, transcriber, max_running=2) as jobs:
+            await until(lambda: transcriber.n_running == 1)
+            await jobs.submit(plain_job(), make_audio())  # The queue is looked at again.
+            await asyncio.to_thread(lambda: None)
+            assert [(await jobs.find(job_id)).status.value for job_id in (first, suspect)] == ["running", "queued"]
+            transcriber.release()
+            assert (await ended(jobs, suspect)).status is JobStatus.SUCCEEDED
+
+    run(work())
+
+
+def test_jobs_that_are_refused_at_the_last_moment_leave_no_audio(tmp_path: Path) -> None:
+    async def work() -> None:
+        loading = FakeTranscriber(health=Health(state="loading"))
+        async with running_jobs(tmp_path, loading, max_queued=1) as jobs:
+            submitted = [jobs.submit(plain_job(), make_audio()) for _ in range(8)]
+            results = await asyncio.gather(*submitted, return_exceptions=True)
+            (taken,) = [result for result in results if isinstance(result, Job)]
+            assert all(isinstance(result, Job | Overloaded) for result in results)
+            assert audio_files(tmp_path) == [taken.id]
+
+    run(work())
+
+
+def test_audio_that_nobody_waits_for_is_deleted_at_the_start(tmp_path: Path) -> None:
+    async def work() -> None:
+        (waiting,) = await add_and_stop(tmp_path, n_jobs=1)
+        (tmp_path / "audio" / "orphan").write_bytes(b"audio")
+        async with running_jobs(tmp_path, FakeTranscriber(health=Health(state="loading"))):
+            assert audio_files(tmp_path) == [waiting]
+
+    run(work())
+
+
+def test_a_job_whose_audio_is_gone_or_whose_kind_is_unknown_fails(tmp_path: Path) -> None:
+    async def work() -> None:
+        (gone,) = await add_and_stop(tmp_path, n_jobs=1)
+        (tmp_path / "audio" / gone).unlink()
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            assert "send the job again" in str((await ended(jobs, gone)).outcome)
+            other = await jobs.submit(plain_job(kind="other"), make_audio())
+            assert "'other', which this server does not know; allowed: plain" in str(
+                (await ended(jobs, other.id)).outcome
+            )
+
+    run(work())
+
+
+def test_a_full_disk_refuses_a_job_and_leaves_nothing_of_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            (tmp_path / "audio").rmdir()
+            with pytest.raises(StorageFailed, match="cannot be kept"):
+                await jobs.submit(plain_job(), make_audio())
+            (tmp_path / "audio").mkdir()
+            await ended(jobs, (await jobs.submit(plain_job(), make_audio())).id)
+
+    run(work())
+
+
+def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            job = await ended(jobs, (await jobs.submit(plain_job(), make_audio())).id)
+        async with running_jobs(tmp_path, FakeTranscriber(), retention_s=1e-6) as jobs:
+            with pytest.raises(UnknownJob):
+                await find_for_ever(jobs, job.id)
+
+    run(work())
+
+
+def test_a_receiver_that_is_down_for_a_while_gets_the_result(tmp_path: Path) -> None:
+    async def work() -> None:
+        with run_receiver() as receiver:
+            url = receiver.url
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            job_id = (await jobs.submit(plain_job(webhook=url), make_audio())).id
+            while (await jobs.find(job_id)).delivery.n_attempts < 2:
+                await asyncio.sleep(0.005)
+            assert "ConnectError" in str((await jobs.find(job_id)).delivery.error)
+            with run_receiver(int(url.split(":")[2].split("/")[0])) as receiver:
+                receiver.statuses = [500, 302, 200]
+                job = await delivery_ended(jobs, job_id)
+            assert job.delivery.status is DeliveryStatus.DELIVERED
+            assert job.delivery.error is None
+            assert {received.headers["webhook-id"] for received in receiver.received} == {job_id}
+            assert [received.document() for received in receiver.received] == [render_job(job)] * 3
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("status", "schedule", "n_attempts"),
+    [(410, QUICK, 1), (500, RetrySchedule(retry_for_s=0.0), 1)],
+    ids=["410 Gone", "the time is up"],
+)
+def test_a_delivery_that_is_given_up(
+    tmp_path: Path, status: int, schedule: RetrySchedule, n_attempts: int
+) -> None:
+    async def work() -> None:
+        with run_receiver() as receiver:
+            receiver.statuses = [status]
+            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
+                job = await delivery_ended(
+                    jobs, (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
+                )
+                assert (job.delivery.status, job.delivery.n_attempts) == (DeliveryStatus.GIVEN_UP, n_attempts)
+                assert str(status) in str(job.delivery.error)
+                assert job.outcome is not None
+
+    run(work())
+
+
+def test_a_delivery_that_was_cut_off_is_made_again_after_the_next_start(tmp_path: Path) -> None:
+    async def work() -> None:
+        with run_receiver() as receiver:
+            receiver.statuses = [0, 200]
+            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+                job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
+                await until(lambda: len(receiver.received) == 1)
+            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+                assert (await delivery_ended(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
+            assert [received.headers["webhook-id"] for received in receiver.received] == [job.id] * 2
+
+    run(work())
+
+
+def test_a_planned_attempt_keeps_its_time_over_a_restart(tmp_path: Path) -> None:
+    schedule = RetrySchedule(retry_for_s=9999.0, first_delay_s=1000.0, chance=lambda: 1.0)
+
+    async def work() -> None:
+        with run_receiver() as receiver:
+            receiver.statuses = [500]
+            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
+                job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
+                while not (planned := (await jobs.find(job_id)).delivery).n_attempts:
+                    await asyncio.sleep(0.005)
+            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
+                assert (await jobs.find(job_id)).delivery == planned
+                assert (planned.next_attempt_at or 0) > time.time() + 900
+
+    run(work())
+
+
+def test_many_results_for_a_receiver_that_hangs_do_not_hold_up_the_others(tmp_path: Path) -> None:
+    async def work() -> None:
+        with run_receiver() as hanging, run_receiver() as receiver:
+            hanging.statuses = [0]
+            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+                for _ in range(3):
+                    await jobs.submit(plain_job(webhook=hanging.url), make_audio())
+                await until(lambda: len(hanging.received) == 3)
+                job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
+                assert (await delivery_ended(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
+
+    run(work())
+
+
+@pytest.mark.parametrize("webhook", ["http://10.0.0.1/", "file:///etc/passwd"])
+def test_a_hostile_webhook_is_refused_before_anything_is_kept(tmp_path: Path, webhook: str) -> None:
+    async def work() -> None:
+        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            with pytest.raises(InvalidParameter, match="webhook"):
+                await jobs.submit(plain_job(webhook=webhook), make_audio())
+        assert audio_files(tmp_path) == []
+
+    run(work())
+
+
+def test_a_server_without_jobs_says_why() -> None:
+    async def work() -> None:
+        jobs = NoJobs("the folder is in use")
+        for call in (jobs.submit(plain_job(), make_audio()), jobs.find("R"), jobs.end("R")):
+            with pytest.raises(JobsUnavailable, match="the folder is in use"):
+                await call
+
+    run(work())
