@@ -71,7 +71,7 @@ class DecodingOptions:
     epsilon_cutoff: float | None = None
     eta_cutoff: float | None = None
     max_length: int | None = None
-    """Tokens in a window, decoder prompt included."""
+    """Tokens in a window, decoder prompt included, but for the text so far."""
     max_new_tokens: int | None = None
     """Tokens in a window, decoder prompt left out; wins over `max_length`."""
     min_length: int | None = None

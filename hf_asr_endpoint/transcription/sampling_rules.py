@@ -13,12 +13,16 @@ DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
 
 
 def sampling_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPrompt) -> SamplingRules:
-    """Return a step's rules for a window. `max_length` and `min_length` count the decoder prompt."""
+    """Return a step's rules for a window. `max_length` and `min_length` count the decoder prompt from sot on.
+
+    The text so far is not counted, so that a limit leaves every window the same room.
+    """
     room = MAX_TARGET_POSITIONS - prompt.length
+    n_counted = prompt.length - prompt.sot_index
     most = options.max_new_tokens
     if most is None:
-        most = DEFAULT_MAX_NEW_TOKENS if options.max_length is None else options.max_length - prompt.length
-    least = max(options.min_new_tokens or 0, (options.min_length or 0) - prompt.length)
+        most = DEFAULT_MAX_NEW_TOKENS if options.max_length is None else options.max_length - n_counted
+    least = max(options.min_new_tokens or 0, (options.min_length or 0) - n_counted)
     return SamplingRules(
         max_new_tokens=max(1, min(max(most, least), room)),
         min_new_tokens=min(least, room),

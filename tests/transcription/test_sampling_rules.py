@@ -121,3 +121,13 @@ def test_numbers_of_tokens(options: DecodingOptions, n_prompt: int, most: int, l
     assert (rules.max_new_tokens, max(rules.min_new_tokens, 0)) == (most, least)
     assert rules.temperature == 0.4
     assert prompt.length + rules.max_new_tokens <= MAX_TARGET_POSITIONS or most == 1
+
+
+def test_the_text_so_far_takes_nothing_from_a_limit() -> None:
+    """A `max_length` of 40 once left a single token to each window that followed forty tokens of text."""
+    options = DecodingOptions(max_length=40, min_length=10)
+    after_text = DecoderPrompt(tokens=tuple(range(103)), sot_index=100)
+    rules = sampling_rules(options, Step(temperature=0.0, is_whole=True), prompt=after_text)
+    assert (rules.max_new_tokens, rules.min_new_tokens) == (37, 7)
+    asking = DecoderPrompt(tokens=tuple(range(101)), sot_index=100, after_language=(5,))
+    assert sampling_rules(options, Step(temperature=0.0, is_whole=True), prompt=asking) == rules
