@@ -18,6 +18,8 @@ from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch
 from hf_asr_endpoint.whisper.kv_cache import TokenCaches
 from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
 
+FEW_ROWS = 16
+
 OnQueries = Callable[[int, Tensor], None]
 """Told a layer's queries of the encoded window, scaled, shape = (n_sequences, n_tokens, n_heads, head_dim)."""
 
@@ -35,14 +37,14 @@ class Decoder:
     def __call__(self, batch: DecoderBatch, on_queries: OnQueries = lambda layer, queries: None) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
         x = F.embedding(batch.tokens, self._tokens) + F.embedding(batch.positions, self._positions)
-        n_sequences, n_tokens, d_model = x.shape
-        x = x.view(-1, d_model)
+        shape = x.shape
+        x = with_spare_rows(x.flatten(0, 1))
         for index, (layer, text) in enumerate(zip(self._layers, self._texts.layers, strict=True)):
             x = layer.attend_text(x, batch, text)
             queries = layer.window_queries(x, batch)
             on_queries(index, queries)
             x = layer.finish(x, batch.cross(index, queries))
-        return self._norm(x).view(n_sequences, n_tokens, d_model)
+        return self._norm(x)[: batch.tokens.numel()].view(shape)
 
 
 class CrossProjection:
@@ -78,19 +80,38 @@ class _DecoderLayer:
 
     def attend_text(self, x: Tensor, batch: DecoderBatch, text: Tensor) -> Tensor:
         """Cache the rows' keys and values and attend to what the text has. text: the layer's cache."""
-        heads = self._qkv(self._self_norm(x)).view(*batch.tokens.shape, 3, self._n_heads, -1)
+        heads = self._qkv(self._self_norm(x))[: batch.tokens.numel()].view(
+            *batch.tokens.shape, 3, self._n_heads, -1
+        )
         text[:, batch.slots, :, batch.positions] = heads[:, :, 1:]
         queries = heads[:, :, 0]
         attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
         for run in batch.own:
             keys, values = text[0, run.slots], text[1, run.slots]
             attended[run.rows] = attend_rows(queries[run.rows], keys, values, run.mask)
-        return self._out.add(attended.view(x.shape), x)
+        return self._out.add(_beside(attended, x), x)
 
     def window_queries(self, x: Tensor, batch: DecoderBatch) -> Tensor:
-        return self._cross_q(self._cross_norm(x)).view(*batch.tokens.shape, self._n_heads, -1)
+        asked = self._cross_q(self._cross_norm(x))[: batch.tokens.numel()]
+        return asked.view(*batch.tokens.shape, self._n_heads, -1)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Go on from what the rows attend to in their windows."""
-        x = self._cross_out.add(attended.view(x.shape), x)
+        x = self._cross_out.add(_beside(attended, x), x)
         return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
+
+
+def with_spare_rows(x: Tensor) -> Tensor:
+    """Add rows of zeros: oneDNN makes, and keeps, 5 MB of kernels for each number of rows that it meets.
+
+    x: shape = (n_rows, d_model). Up to 16 rows take hardly more time than one: it goes into reading weights.
+    """
+    n_rows = len(x)
+    enough = 1 << (n_rows - 1).bit_length() if n_rows <= FEW_ROWS else -(-n_rows // FEW_ROWS) * FEW_ROWS
+    return F.pad(x, (0, 0, 0, enough - n_rows))
+
+
+def _beside(attended: Tensor, x: Tensor) -> Tensor:
+    """Return what sequences attend to as rows of x, of which the spare ones attend to nothing."""
+    rows = attended.reshape(-1, x.shape[1])
+    return F.pad(rows, (0, 0, 0, len(x) - len(rows)))

@@ -16,7 +16,7 @@ from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.whisper.aligner import Aligner, heads_to_average
 from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint, load_checkpoint
 from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
-from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
+from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder, with_spare_rows
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, Search
 from hf_asr_endpoint.whisper.dense_windows import DenseWindows
@@ -208,7 +208,7 @@ class WhisperSpeechModel:
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
-        return self._vocabulary(features).float()
+        return self._vocabulary(with_spare_rows(features))[: len(features)].float()
 
     def _sample(self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
         """Have each row go on by a token. logits: of the slots, in ascending order, shape = (n_slots, n_vocab)."""
