@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, Probabilities
 from hf_asr_endpoint.audio.speech_spans import Span
-from hf_asr_endpoint.audio.vad import N_STEP_SAMPLES, Probabilities
 
 
 class RecentProbabilities:

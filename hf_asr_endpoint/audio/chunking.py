@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_asr_endpoint.audio.chunk_plan import ChunkPlanner, PlannedChunk, RecentProbabilities
+from hf_asr_endpoint.audio.speech_detector import SpeechDetector, SpeechStream
 from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder
-from hf_asr_endpoint.audio.vad import VoiceActivityDetector, VoiceActivityStream
 from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE, WINDOW_S
 
@@ -69,7 +69,7 @@ class Chunk:
 
 def split_chunks(
     waveform: Iterable[Waveform],
-    detector: VoiceActivityDetector,
+    detector: SpeechDetector,
     *,
     options: ChunkingOptions = ChunkingOptions(),
 ) -> Iterator[Chunk]:
@@ -87,7 +87,7 @@ def split_chunks(
 class _Splitter:
     """One recording on its way: probabilities to spans to plan to samples."""
 
-    def __init__(self, stream: VoiceActivityStream, options: ChunkingOptions) -> None:
+    def __init__(self, stream: SpeechStream, options: ChunkingOptions) -> None:
         voice_activity, neg_threshold = options.voice_activity, options.neg_threshold
         self._stream = stream
         self._finder = SpanFinder(

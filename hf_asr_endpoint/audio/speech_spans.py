@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hf_asr_endpoint.audio.vad import N_STEP_SAMPLES, Probabilities
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, Probabilities
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 MAX_UNDECIDED = SAMPLE_RATE

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, Probabilities
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 
-N_STEP_SAMPLES = 512  # samples that one probability is for: 32 ms
 N_CONTEXT_SAMPLES = 64  # samples before a step that the network sees as well
 N_MIRRORED = 64  # samples reflected after a step
 SPECTRUM_SAMPLES = 256  # in one spectrum
@@ -30,9 +29,6 @@ N_STATE = 128  # width of the LSTM
 
 MAX_STEPS = 8 * SAMPLE_RATE // N_STEP_SAMPLES
 """Steps computed at once, however long the block is: 8 s take some 4 MB, and no longer than in larger parts."""
-
-Probabilities = npt.NDArray[np.float32]
-"""One speech probability for each step, shape = (n_steps,)."""
 
 
 class VoiceActivityDetector:
@@ -47,7 +43,7 @@ class VoiceActivityDetector:
 
 
 class VoiceActivityStream:
-    """Collects one recording: `push` blocks of any length, then `finish` once.
+    """See `SpeechStream`.
 
     A block should hold a second or more: a call takes a quarter of a millisecond however few steps there are.
     """
@@ -58,13 +54,11 @@ class VoiceActivityStream:
         self._state = (torch.zeros(1, N_STATE), torch.zeros(1, N_STATE))
 
     def push(self, block: Waveform) -> Probabilities:
-        """Take samples, return the probabilities of the steps that are complete now (maybe none)."""
         n_at_once = MAX_STEPS * N_STEP_SAMPLES
         parts = [self._push(block[begin : begin + n_at_once]) for begin in range(0, len(block), n_at_once)]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
     def finish(self) -> Probabilities:
-        """Return the probability of the last step, padded with zeros, when it was not complete."""
         n_left = len(self._waiting) - N_CONTEXT_SAMPLES
         return self._push(np.zeros(-n_left % N_STEP_SAMPLES, np.float32))
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 from hf_asr_endpoint.audio.chunking import Chunk, ChunkingOptions, split_chunks
+from hf_asr_endpoint.audio.levelling import LevelledDetector
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
@@ -58,7 +59,7 @@ class BatchingTranscriber:
         self._tokenizer = tokenizer
         self._info = info
         self._vocabulary = Vocabulary(tokenizer, is_multilingual=info.is_multilingual)
-        self._detector = VoiceActivityDetector()
+        self._detector = LevelledDetector(VoiceActivityDetector())
         self._n_ahead = n_ahead
         self._padding_s = padding_s
         self._max_beams = max_beams

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hf_asr_endpoint.audio.chunk_plan import ChunkPlanner, PlannedChunk, RecentProbabilities
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
 from hf_asr_endpoint.audio.speech_spans import Span
-from hf_asr_endpoint.audio.vad import N_STEP_SAMPLES
 
 STEP = N_STEP_SAMPLES
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from hf_asr_endpoint.audio.chunking import BLOCK_SAMPLES, Chunk, ChunkingOptions, split_chunks
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
 from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder
-from hf_asr_endpoint.audio.vad import N_STEP_SAMPLES, VoiceActivityDetector
+from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import N_SAMPLES, SAMPLE_RATE
 from tests.audio.tones import DATA, decode

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
 from hf_asr_endpoint.audio.speech_spans import MAX_UNDECIDED, Span, SpanFinder
-from hf_asr_endpoint.audio.vad import N_STEP_SAMPLES
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 LIMITS: dict[str, Any] = {

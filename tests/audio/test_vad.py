@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from hf_asr_endpoint.audio.vad import MAX_STEPS, N_STEP_SAMPLES, VoiceActivityDetector
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
+from hf_asr_endpoint.audio.vad import MAX_STEPS, VoiceActivityDetector
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.audio.tones import DATA, decode
