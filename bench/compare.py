@@ -38,11 +38,18 @@ class Job:
     speech: Path
     n_clips: int | None
     n_threads: int
+    n_beams: int
 
 
 def main() -> None:
     arguments = _parser().parse_args()
-    job = Job(model=arguments.model, speech=arguments.speech, n_clips=arguments.clips, n_threads=arguments.threads)
+    job = Job(
+        model=arguments.model,
+        speech=arguments.speech,
+        n_clips=arguments.clips,
+        n_threads=arguments.threads,
+        n_beams=arguments.beams,
+    )
     progress = Console(stderr=True)
     if (load := os.getloadavg()[0]) > BUSY_LOAD:
         progress.print(f"the machine is busy (load {load:.1f}): all figures will be too low, whisper.cpp's most")
@@ -84,7 +91,7 @@ def measure(engine: str, job: Job) -> Measurement:
 def run_worker(engine: str, job: Job, *, weights: str, batch_size: int) -> dict[str, Any]:
     """Run `bench.worker` to its end. Returns what it printed, or an error in the same form."""
     command = [sys.executable, "-m", "bench.worker", engine, "--weights", weights, "--speech", str(job.speech)]
-    command += ["--threads", str(job.n_threads), "--batch-size", str(batch_size)]
+    command += ["--threads", str(job.n_threads), "--batch-size", str(batch_size), "--beams", str(job.n_beams)]
     if job.n_clips is not None:
         command += ["--clips", str(job.n_clips)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.n_threads)}
@@ -118,8 +125,9 @@ def _set_result(clips: Sequence[Clip], heard: dict[str, Any]) -> SetResult:
 def _title(job: Job) -> str:
     n_clips = len(short_clips(job.speech, limit=job.n_clips))
     long_s = duration_s(long_clip(job.speech).path)
+    search = "greedy" if job.n_beams == 1 else f"{job.n_beams} beams"
     return (
-        f"{job.model}, greedy, English, {job.n_threads} threads: "
+        f"{job.model}, {search}, English, {job.n_threads} threads: "
         f"a file of {long_s / 60:.1f} min, {n_clips} clips one after another"
     )
 
@@ -135,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count(), metavar="N", help="of each engine (default: %(default)s)"
     )
+    parser.add_argument("--beams", type=int, default=1, metavar="N", help="of each engine (default: 1, greedy)")
     return parser
 
 

@@ -48,9 +48,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, help="only so many short clips")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of the engine")
     parser.add_argument("--batch-size", type=int, default=DEFAULT_BATCH_SIZE, help="for engines that take it")
+    parser.add_argument("--beams", type=int, default=1, help="1 is greedy")
     arguments = parser.parse_args()
     options = EngineOptions(
-        weights=arguments.weights, n_threads=arguments.threads, batch_size=arguments.batch_size
+        weights=arguments.weights,
+        n_threads=arguments.threads,
+        batch_size=arguments.batch_size,
+        n_beams=arguments.beams,
     )
     engine = ENGINES[arguments.engine].build(options)
     short = [clip.path for clip in short_clips(arguments.speech, limit=arguments.clips)]

@@ -154,6 +154,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
         n_requests=settings.max_concurrent_requests + settings.max_running_jobs,
         n_ahead=settings.slots + CHUNKS_AHEAD,
         padding_s=settings.encoder_padding_s,
+        max_beams=settings.max_beams,
     )
     report("the engine to warm up")
     batching.warm_up(n_slots=settings.slots)

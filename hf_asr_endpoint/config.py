@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     slots: int = Field(
         16, ge=1, le=1024, description="Pieces of audio, of up to 30 seconds each, that are decoded at a time."
     )
+    max_beams: int = Field(
+        16,
+        ge=1,
+        description="Most beams, samples to choose from, or candidates of contrastive search in a request. Each "
+        "takes one of the slots, of which there have to be as many.",
+    )
     encoder_padding_s: float = Field(
         4.0,
         ge=1,

@@ -25,8 +25,17 @@ FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 100.0
 """Of sampling. Beyond them float16 logits overflow."""
 
+MODELS_OWN_TOKENS = -1
+"""Among suppressed tokens: those that the model's generation config lists."""
+
 DEFAULT_NUM_BEAMS = 1
 """Greedy, as openai/whisper's and transformers' own functions decode."""
+
+DEFAULT_DIVERSITY_PENALTY = 0.5
+"""In the middle of what Vijayakumar et al. 2016, arXiv 1610.02424, found to work: 0.2 to 0.8."""
+
+DEFAULT_CONTRASTIVE_TOP_K = 4
+"""Candidates of contrastive search, as in examples of it. transformers' own default of 50 would take 50 slots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +52,12 @@ class DecodingOptions:
     """Beams at temperature 0; 1 is greedy. Sampling has none."""
     beam_temperature: float = 1.0
     """Divides the logits that beam search ranks by; sampling has `temperatures` instead."""
+    num_beam_groups: int = 1
+    """Of equally many beams; later ones avoid what earlier ones say (diverse beam search)."""
+    diversity_penalty: float = DEFAULT_DIVERSITY_PENALTY
+    """Taken from a token's score for each beam of an earlier group that says it at the same place."""
+    penalty_alpha: float = 0.0
+    """Above 0: contrastive search, in place of greedy decoding, among `n_contrasted` candidates."""
     early_stopping: bool | Literal["never"] = False
     length_penalty: float = 1.0
     """Finished beams are ranked by their log-probability over their length to this power."""
@@ -56,13 +71,13 @@ class DecodingOptions:
     epsilon_cutoff: float | None = None
     eta_cutoff: float | None = None
     max_length: int | None = None
-    """Tokens in a window, decoder prompt included."""
+    """Tokens in a window, decoder prompt included, but for the text so far."""
     max_new_tokens: int | None = None
     """Tokens in a window, decoder prompt left out; wins over `max_length`."""
     min_length: int | None = None
     min_new_tokens: int | None = None
     suppress_tokens: tuple[int, ...] | None = None
-    """Tokens that never come; None: those that the model's generation config lists."""
+    """Tokens that never come; MODELS_OWN_TOKENS among them stands for the model's list, and so does None."""
     seed: int = 0
     """Sampling begins from it, in every window, so that equal requests have equal answers."""
     compression_ratio_threshold: float | None = 2.4
@@ -71,6 +86,11 @@ class DecodingOptions:
     """So is it below this average log-probability."""
     no_speech_threshold: float | None = 0.6
     """Unless P(no_speech) is above this as well: then nothing was said. None switches each of the three off."""
+
+    @property
+    def n_contrasted(self) -> int:
+        """Candidates of contrastive search in each step; 1 without it."""
+        return (self.top_k or DEFAULT_CONTRASTIVE_TOP_K) if self.penalty_alpha > 0 else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -195,7 +195,18 @@ def test_suppressed_tokens_never_come(endpoint: str, jfk: bytes) -> None:
     assert "," not in post(endpoint, jfk, suppress_tokens=str(comma))["text"]
 
 
-def test_tokens_out_of_range_are_422(endpoint: str, jfk: bytes) -> None:
-    answer = requests.post(endpoint, files={"audio": jfk}, data={"suppress_tokens": "60000"}, timeout=TIMEOUT_S)
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("suppress_tokens", "60000", "suppress_tokens has 60000"),
+        ("num_beams", "17", "num_beams is 17; allowed: up to 16, by this server's setting --"),
+    ],
+)
+def test_what_the_model_and_the_server_limit_is_422(
+    endpoint: str, jfk: bytes, field: str, value: str, message: str
+) -> None:
+    answer = requests.post(endpoint, files={"audio": jfk}, data={field: value}, timeout=TIMEOUT_S)
     assert answer.status_code == 422
-    assert "suppress_tokens has 60000" in answer.json()["detail"][0]["msg"]
+    (problem,) = answer.json()["detail"]
+    assert problem["loc"] == ["body", field]
+    assert message in problem["msg"]

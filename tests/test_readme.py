@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +15,18 @@ from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
 from hf_asr_endpoint.config import settings_table
+from hf_asr_endpoint.transcription.sampling_rules import DEFAULT_MAX_NEW_TOKENS
+from hf_asr_endpoint.types import DecodingOptions
+from tests.api.huggingface.test_parameters import SCHEMA_KEYS
 from tests.server import Server
 
 ROOT = Path(__file__).parents[1]
+SHAPE_OF_OPENAI = {
+    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy")
+}
+SHAPE_OF_DEEPINFRA = {"audio", "chunk_level", "chunk_length_s", "webhook"}
+"""What says nothing of how tokens are chosen, nor of what to expect; its own table tells of it."""
+
 README = (ROOT / "README.md").read_text()
 ADDRESS = "localhost:8000"
 TIMEOUT_S = 120
@@ -68,6 +78,57 @@ def test_the_settings_are_those_of_the_code() -> None:
 def test_each_parameter_has_a_row(key: str) -> None:
     rows = [line for line in README.splitlines() if line.startswith("|")]
     assert any(f"`{key}`" in row.split("|")[1] for row in rows)
+
+
+DIALECTS: dict[str, Collection[str]] = {
+    "Hugging Face": GenerationParameters.model_fields,
+    "OpenAI": set(TRANSCRIPTION_PARAMETERS) - SHAPE_OF_OPENAI,
+    "DeepInfra": set(FIELDS) - SHAPE_OF_DEEPINFRA,
+}
+"""The columns of the table of decoding parameters, with the names that each dialect has for them."""
+
+
+def names_in(cell: str) -> list[str]:
+    return re.findall(r"`([a-z_]+)`", cell)
+
+
+def decoding_table() -> list[dict[str, str]]:
+    """Return the rows' cells by their columns' names."""
+    section = README.split("\n## Decoding parameters\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_the_table_of_decoding_parameters_has_a_column_for_each_dialect() -> None:
+    assert list(decoding_table()[0])[2:] == list(DIALECTS)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_table_of_decoding_parameters_is_that_of_the_schemas(dialect: str) -> None:
+    told = []
+    for row in decoding_table():
+        cell = row[dialect]
+        told += names_in(row["parameter"]) if cell == "yes" else names_in(cell)
+        assert cell in ("", "yes") or names_in(cell)
+    assert sorted(told) == sorted(DIALECTS[dialect])
+
+
+def test_the_first_decoding_parameters_are_those_of_the_task() -> None:
+    names = [name for row in decoding_table() for name in names_in(row["parameter"])]
+    assert set(names[: len(SCHEMA_KEYS)]) == SCHEMA_KEYS
+    assert f"defines the\nfirst {len(SCHEMA_KEYS)}" in README
+
+
+def test_the_defaults_of_decoding_parameters_are_those_of_the_options() -> None:
+    options = DecodingOptions()
+    told = {}
+    for row in decoding_table():
+        if found := re.search(r"absent: (−?[0-9.]*[0-9])", row["what it does here"]):
+            told[names_in(row["parameter"])[0]] = float(found[1].replace("−", "-"))
+    assert told.pop("max_new_tokens") == DEFAULT_MAX_NEW_TOKENS
+    assert told == {name: getattr(options, name) for name in told}
+    assert len(told) >= 9
 
 
 def test_each_target_of_the_makefile_is_shown_by_help() -> None:

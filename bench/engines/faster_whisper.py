@@ -22,7 +22,7 @@ class FasterWhisper:
         return os.getpid()
 
     def transcribe(self, path: Path) -> str:
-        segments, _ = self._model.transcribe(str(path), beam_size=1, language="en")
+        segments, _ = self._model.transcribe(str(path), beam_size=self._options.n_beams, language="en")
         return " ".join(segment.text for segment in segments)
 
     def close(self) -> None:
@@ -45,7 +45,11 @@ class BatchedFasterWhisper:
 
     def transcribe(self, path: Path) -> str:
         segments, _ = self._pipeline.transcribe(
-            str(path), batch_size=self._options.batch_size, beam_size=1, language="en", without_timestamps=True
+            str(path),
+            batch_size=self._options.batch_size,
+            beam_size=self._options.n_beams,
+            language="en",
+            without_timestamps=True,
         )
         return " ".join(segment.text for segment in segments)
 

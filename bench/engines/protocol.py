@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Engine(Protocol):
-    """Turns files into text, greedily and in English; reading and decoding the file is part of it."""
+    """Turns files into text, in English; reading and decoding the file is part of it."""
 
     def load(self) -> int:
         """Get ready. Returns the id of the process that holds the model."""
@@ -27,3 +27,4 @@ class EngineOptions:
     weights: str  # A path, or what `--model` of this project's server says.
     n_threads: int
     batch_size: int = 8  # windows; for engines that take it
+    n_beams: int = 1

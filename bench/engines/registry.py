@@ -9,7 +9,7 @@ from functools import partial
 from bench.engines.faster_whisper import BatchedFasterWhisper, FasterWhisper
 from bench.engines.protocol import Engine, EngineOptions
 from bench.engines.server import ServerEngine
-from bench.engines.transformers_pipeline import TransformersPipeline
+from bench.engines.transformers_pipeline import SequentialTransformersPipeline, TransformersPipeline
 from bench.engines.whisper_cpp import WhisperCpp
 from bench.weights import Format
 
@@ -62,6 +62,12 @@ ENGINES: dict[str, EngineKind] = {
     "faster-whisper-float32-batched": _batched_faster_whisper("float32"),
     "whisper.cpp": EngineKind(label="whisper.cpp, float16", weights="ggml", build=WhisperCpp),
     "transformers": EngineKind(
-        label="transformers pipeline, float32", weights="transformers", build=TransformersPipeline
+        label="transformers pipeline, float32", weights="transformers", build=SequentialTransformersPipeline
+    ),
+    "transformers-chunked": EngineKind(
+        label="transformers pipeline, float32, chunks batched",
+        weights="transformers",
+        build=TransformersPipeline,
+        batch_sizes=BATCH_SIZES,
     ),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,7 +14,7 @@ from bench.engines.protocol import EngineOptions
 from hf_asr_endpoint.config import variable_of
 from tests.server import run_server
 
-GREEDY_ENGLISH = {"language": "en", "num_beams": "1"}
+GREEDY_ENGLISH: Mapping[str, str] = {"language": "en", "num_beams": "1"}
 """What peers are told too. All else is as the server does it on its own."""
 
 REQUEST_TIMEOUT_S = 6 * 3600.0
@@ -27,6 +28,7 @@ class ServerEngine:
         self._environment = environment(dtype=dtype)
         self._running = contextlib.ExitStack()
         self._session = requests.Session()
+        self._query = {**GREEDY_ENGLISH, "num_beams": str(options.n_beams)}
         self._url = ""
 
     def load(self) -> int:
@@ -38,7 +40,7 @@ class ServerEngine:
         return server.process.pid
 
     def transcribe(self, path: Path) -> str:
-        text: str = post(self._session, self._url, path.read_bytes()).json()["text"]
+        text: str = post(self._session, self._url, path.read_bytes(), self._query).json()["text"]
         return text
 
     def close(self) -> None:
@@ -46,9 +48,11 @@ class ServerEngine:
         self._running.close()
 
 
-def post(session: requests.Session, url: str, audio: bytes | BinaryIO) -> requests.Response:
+def post(
+    session: requests.Session, url: str, audio: bytes | BinaryIO, query: Mapping[str, str] = GREEDY_ENGLISH
+) -> requests.Response:
     """Ask for a transcription. Raises RuntimeError for any answer but a good one."""
-    answer = session.post(url, params=GREEDY_ENGLISH, data=audio, timeout=REQUEST_TIMEOUT_S)
+    answer = session.post(url, params=query, data=audio, timeout=REQUEST_TIMEOUT_S)
     if not answer.ok:
         raise RuntimeError(f"HTTP {answer.status_code}: {answer.text}")
     return answer

@@ -1,8 +1,9 @@
-"""transformers' own pipeline: overlapping chunks of 30 s, several in a batch."""
+"""transformers' own pipeline, float32: in either of its two ways through long recordings."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from bench.engines.protocol import EngineOptions
 
 
 class TransformersPipeline:
-    """float32 and greedy, without timestamps."""
+    """Overlapping chunks of 30 s, `batch_size` at a time, without timestamps; what overlaps is stitched."""
+
+    _pipeline_options: Mapping[str, Any] = {"chunk_length_s": 30}
+    _call_options: Mapping[str, Any] = {}
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
@@ -27,8 +31,8 @@ class TransformersPipeline:
             "automatic-speech-recognition",
             model=self._options.weights,
             dtype=torch.float32,
-            chunk_length_s=30,
             batch_size=self._options.batch_size,
+            **self._pipeline_options,
         )
         return os.getpid()
 
@@ -38,10 +42,18 @@ class TransformersPipeline:
         language = {"language": "en", "task": "transcribe"} if is_multilingual else {}
         answer = self._pipeline(
             {"raw": waveform, "sampling_rate": rate},
-            generate_kwargs={"num_beams": 1, "do_sample": False, **language},
+            generate_kwargs={"num_beams": self._options.n_beams, "do_sample": False, **language},
+            **self._call_options,
         )
         text: str = answer["text"]
         return text
 
     def close(self) -> None:
         self._pipeline = None
+
+
+class SequentialTransformersPipeline(TransformersPipeline):
+    """One window after another, each where the timestamps of the one before end: what transformers advises."""
+
+    _pipeline_options: Mapping[str, Any] = {}
+    _call_options: Mapping[str, Any] = {"return_timestamps": True}

@@ -12,7 +12,7 @@ from bench.engines.protocol import EngineOptions
 
 
 class WhisperCpp:
-    """Greedy, float16 weights, segments as it finds them."""
+    """float16 weights, segments as it finds them."""
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
@@ -21,11 +21,14 @@ class WhisperCpp:
     def load(self) -> int:
         from pywhispercpp.model import Model
 
+        beams = self._options.n_beams > 1
         self._model = Model(
             self._options.weights,
+            params_sampling_strategy=int(beams),  # 0 is greedy.
             n_threads=self._options.n_threads,
             language="en",
             single_segment=False,
+            **({"beam_search": {"beam_size": self._options.n_beams, "patience": -1.0}} if beams else {}),
             print_progress=False,
             redirect_whispercpp_logs_to=None,
         )

@@ -49,8 +49,12 @@ class BatchingTranscriber:
         n_requests: int,
         n_ahead: int,
         padding_s: float,
+        max_beams: int,
     ) -> None:
-        """n_ahead: a request's chunks in memory at most. padding_s: silence behind a chunk shorter than 30 s."""
+        """n_ahead: a request's chunks in memory at most. padding_s: silence behind a chunk shorter than 30 s.
+
+        max_beams: beams, candidates or samples that a request may ask for.
+        """
         self._engine = engine
         self._tokenizer = tokenizer
         self._info = info
@@ -58,6 +62,7 @@ class BatchingTranscriber:
         self._detector = LevelledDetector(VoiceActivityDetector())
         self._n_ahead = n_ahead
         self._padding_s = padding_s
+        self._max_beams = max_beams
         self._closed = threading.Event()
         self._threads = ThreadPoolExecutor(n_requests, "request", initializer=use_one_core)
         self._preparing = threading.Semaphore(N_PREPARING)
@@ -71,7 +76,7 @@ class BatchingTranscriber:
         self, waveform: Iterable[Waveform], options: TranscriptionOptions
     ) -> AsyncGenerator[Segment | Transcription]:
         check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
-        check_width(options.decoding, n_slots=self._engine.n_slots)
+        check_width(options.decoding, max_beams=self._max_beams, n_slots=self._engine.n_slots)
         check_suppressed_tokens(self._tokenizer, options.decoding)
         request = Request()
         stop = Stop(self._closed, on_cancel=request.cancel)

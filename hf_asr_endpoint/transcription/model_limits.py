@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 
@@ -30,22 +30,30 @@ def check_language_and_task(
         )
 
 
-def check_width(options: DecodingOptions, *, n_slots: int) -> None:
-    """Raise InvalidParameter for more beams or samples than there are slots to decode them in."""
-    used = {"num_beams": 0.0 in options.temperatures, "best_of": any(t > 0 for t in options.temperatures)}
-    for name, is_used in used.items():
-        if is_used and getattr(options, name) > n_slots:
+def check_width(options: DecodingOptions, *, max_beams: int, n_slots: int) -> None:
+    """Raise InvalidParameter for more beams, candidates or samples than the settings allow, or than slots."""
+    searches, samples = 0.0 in options.temperatures, any(t > 0 for t in options.temperatures)
+    used = {
+        "num_beams": options.num_beams if searches else 1,
+        "top_k": options.n_contrasted if searches else 1,
+        "best_of": options.best_of if samples else 1,
+    }
+    most, setting = min((n_slots, "--slots"), (max_beams, "--max-beams"))
+    for name, value in used.items():
+        if value > most:
+            beside = f" beside penalty_alpha {options.penalty_alpha:g}" if name == "top_k" else ""
             raise InvalidParameter(
-                f"{name} is {getattr(options, name)}, but this server decodes {n_slots} at a time (its --slots); "
-                f"allowed: up to {n_slots}"
+                f"{name} is {value}{beside}; allowed: up to {most}, by this server's setting {setting}",
+                parameter=name,
             )
 
 
 def check_suppressed_tokens(tokenizer: WhisperTokenizer, options: DecodingOptions) -> None:
     """Raise InvalidParameter for what is no token, and for timestamps, by which text is cut into segments."""
     for token in options.suppress_tokens or ():
-        if not 0 <= token < tokenizer.timestamp_begin:
+        if token != MODELS_OWN_TOKENS and not 0 <= token < tokenizer.timestamp_begin:
             raise InvalidParameter(
                 f"suppress_tokens has {token}; allowed: ids from 0 to {tokenizer.timestamp_begin - 1}, "
-                "which are all tokens but timestamps"
+                f"which are all tokens but timestamps, and {MODELS_OWN_TOKENS} for the model's own list",
+                parameter="suppress_tokens",
             )

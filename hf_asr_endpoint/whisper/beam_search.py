@@ -1,7 +1,9 @@
 """Beam search over one window: which beams go on, which texts are finished, and when that is enough.
 
 Its order of operations is that of transformers' `GenerationMixin._beam_search` (5.23), so that texts are the
-same. Knows token ids and scores; knows no tensors and no slots.
+same. Beams may be searched with in groups that are kept from saying the same: diverse beam search (Vijayakumar
+et al. 2016, arXiv 1610.02424), as transformers 4.55 had it (`_group_beam_search`, `BeamSearchScorer`). Knows
+token ids and scores; knows no tensors and no slots.
 """
 
 from __future__ import annotations
@@ -20,9 +22,13 @@ class BeamRules:
 
     patience: the search keeps num_beams × patience finished texts, and may end once it has so many.
     temperature: divides the logits that beams are ranked by.
+    num_beam_groups: as many groups of equally many beams; patience and early stopping are each group's.
+    diversity_penalty: taken from the score of a token, in the groups behind, for each beam that has just said it.
     """
 
     num_beams: int
+    num_beam_groups: int = 1
+    diversity_penalty: float = 0.0
     length_penalty: float = 1.0
     early_stopping: bool | Literal["never"] = False
     patience: float = 1.0
@@ -63,17 +69,27 @@ class Hypothesis:
 
 
 class BeamSearch:
-    """The state of one search. `beams` has always num_beams texts; one of score -inf is only a place-holder."""
+    """The state of one search, or of one group's. `beams` has always num_beams texts.
 
-    def __init__(self, rules: BeamRules, *, max_new_tokens: int) -> None:
+    One of score -inf is only a place-holder.
+    """
+
+    def __init__(self, rules: BeamRules, *, max_new_tokens: int, is_group: bool = False) -> None:
+        """is_group: whether it ends as transformers' groups do, by an older rule; `rules` is the group's."""
         self.rules = rules
         self._max_new_tokens = max_new_tokens
+        self._is_group = is_group
         nothing = Hypothesis(score=-math.inf)
         # All begin alike, so that only the first one's candidates may count.
         self.beams = [Hypothesis(score=0.0), *[nothing] * (rules.num_beams - 1)]
         self.finished: list[Hypothesis] = []
         """The best so far, in descending order."""
         self.is_finished = False
+
+    @property
+    def groups(self) -> tuple[BeamSearch, ...]:
+        """Itself alone."""
+        return (self,)
 
     @property
     def best(self) -> Hypothesis:
@@ -88,23 +104,30 @@ class BeamSearch:
         """
         n_tokens = 1 + max(len(beam.tokens) for beam in self.beams)
         is_full = n_tokens >= self._max_new_tokens
+        ends_here = is_full and not self._is_group
         for candidate in candidates[: self.rules.num_beams]:
             # What ends only further down would be worse than every beam that goes on.
-            if is_full or candidate.token == eot:
-                self._finish(candidate, n_tokens=n_tokens, eot=eot)
-        going_on = [candidate for candidate in candidates if candidate.token != eot and not is_full]
+            if ends_here or candidate.token == eot:
+                extended = self._extend(candidate)
+                tokens = extended.tokens[:-1] if candidate.token == eot else extended.tokens
+                self._finish(replace(extended, tokens=tokens), n_tokens=n_tokens)
+        going_on = [candidate for candidate in candidates if candidate.token != eot and not ends_here]
         if not going_on:
             self.is_finished = True
             return list(range(self.rules.num_beams))
         parents = self._continue(going_on[: self.rules.num_beams])
-        self.is_finished = self._is_enough(n_tokens)
+        # A group looks at what ends here too, and so may go on for longer.
+        likeliest = candidates[0].score if self._is_group else max(beam.score for beam in self.beams)
+        self.is_finished = self._is_enough(likeliest, n_tokens=n_tokens)
+        if is_full and not self.is_finished:
+            for beam in self.beams:
+                self._finish(beam, n_tokens=n_tokens)
+            self.is_finished = True
         return parents
 
-    def _finish(self, candidate: Candidate, *, n_tokens: int, eot: int) -> None:
-        extended = self._extend(candidate)
-        tokens = extended.tokens[:-1] if candidate.token == eot else extended.tokens
-        score = candidate.score / float(n_tokens) ** self.rules.length_penalty
-        self.finished.append(Hypothesis(score=score, tokens=tokens, logprobs=extended.logprobs))
+    def _finish(self, text: Hypothesis, *, n_tokens: int) -> None:
+        """n_tokens: eot included, where it has come."""
+        self.finished.append(replace(text, score=text.score / float(n_tokens) ** self.rules.length_penalty))
         self.finished.sort(key=lambda hypothesis: hypothesis.score, reverse=True)
         del self.finished[self.rules.n_wanted :]
 
@@ -135,11 +158,11 @@ class BeamSearch:
             logprobs=(*beam.logprobs, candidate.logprob),
         )
 
-    def _is_enough(self, n_tokens: int) -> bool:
+    def _is_enough(self, likeliest: float, *, n_tokens: int) -> bool:
         """Say whether there are as many finished texts as wanted, and no beam is likely to become a better one.
 
-        Unless it stops early, the search guesses the best beam's score at its present length; "never" at the
-        length that is best for it.
+        likeliest: the score of the beam to be beaten. Unless it stops early, the search guesses its score at the
+        present length; "never" at the length that is best for it.
         """
         if len(self.finished) < self.rules.n_wanted:
             return False
@@ -148,5 +171,32 @@ class BeamSearch:
         penalty = self.rules.length_penalty
         is_patient = self.rules.early_stopping == "never" and penalty > 0
         length = self._max_new_tokens if is_patient else n_tokens
-        best_possible: float = max(beam.score for beam in self.beams) / float(length) ** penalty
+        best_possible: float = likeliest / float(length) ** penalty
         return best_possible <= self.finished[-1].score
+
+
+class DiverseSearch:
+    """The state of one search whose beams are in groups: each avoids what those before it say in the same step."""
+
+    def __init__(self, rules: BeamRules, *, max_new_tokens: int) -> None:
+        self.rules = rules
+        size = rules.num_beams // rules.num_beam_groups
+        of_group = replace(rules, num_beams=size, num_beam_groups=1)
+        self.groups = tuple(
+            BeamSearch(of_group, max_new_tokens=max_new_tokens, is_group=True)
+            for _ in range(rules.num_beam_groups)
+        )
+
+    @property
+    def beams(self) -> list[Hypothesis]:
+        """The first group's, then the second's …"""
+        return [beam for group in self.groups for beam in group.beams]
+
+    @property
+    def best(self) -> Hypothesis:
+        """The best text of any group. Scores are what penalties have left of them."""
+        return max((group.best for group in self.groups), key=lambda hypothesis: hypothesis.score)
+
+    @property
+    def is_finished(self) -> bool:
+        return all(group.is_finished for group in self.groups)

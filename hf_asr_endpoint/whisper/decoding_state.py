@@ -9,7 +9,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from hf_asr_endpoint.whisper.beam_search import BeamRules, BeamSearch, Hypothesis
+from hf_asr_endpoint.whisper.beam_search import BeamRules, BeamSearch, DiverseSearch, Hypothesis
+from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules, ContrastiveSearch
+
+Search = BeamSearch | DiverseSearch | ContrastiveSearch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +52,10 @@ NO_FILTERS = SamplingFilters()
 class SamplingRules:
     """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`.
 
-    n_samples: texts to choose from, at a temperature above 0. beams: search with them, at temperature 0.
-    suppressed_tokens: in place of the checkpoint's own list, where it is not None.
+    n_samples: texts to choose from, at a temperature above 0. beams: search with them, at temperature 0;
+    or contrast: search contrastively.
+    suppressed_tokens: in place of the checkpoint's own list, where it is not None; MODELS_OWN_TOKENS among them
+    stands for that list.
     """
 
     max_new_tokens: int
@@ -60,6 +65,7 @@ class SamplingRules:
     filters: SamplingFilters = NO_FILTERS
     n_samples: int = 1
     beams: BeamRules | None = None
+    contrast: ContrastiveRules | None = None
     suppressed_tokens: tuple[int, ...] | None = None
 
 
@@ -80,8 +86,8 @@ class DecodingState:
     is_finished: bool = False
     is_cut_off: bool = False
     """Whether the end is only that of the rules' most tokens."""
-    search: BeamSearch | None = None
-    """The one that this is a beam of; it knows the beams in the order of their slots."""
+    search: Search | None = None
+    """The one that this is a beam or a candidate of; it knows them in the order of their slots."""
     random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,27 +118,37 @@ class DecodingState:
         self.is_finished = token == eot or self.is_cut_off
 
     def follow(self, beam: Hypothesis) -> None:
-        """Become a beam as it now is."""
+        """Become a beam, or a candidate, as it now is."""
         self.sampled, self.logprobs = list(beam.tokens), list(beam.logprobs)
 
     def conclude(self, best: Hypothesis) -> None:
-        """Take the search's result, as each of its beams does."""
+        """Take the search's result, as each of its rows does."""
         self.follow(best)
         self.is_finished = True
         self.is_cut_off = len(self.logprobs) == len(self.sampled)  # There is no eot among them.
 
 
 def begin_rows(prompt: DecoderPrompt, rules: SamplingRules) -> list[DecodingState]:
-    """Return the states of a new attempt, each to be decoded in a slot of its own: beams, samples, or one alone.
+    """Return the states of a new attempt, each in a slot of its own: beams, candidates, samples, or one alone.
 
     The first sample is what it would be alone.
     """
+    search = _new_search(rules)
+    if search is not None:
+        n_rows = search.rules.top_k if isinstance(search, ContrastiveSearch) else search.rules.num_beams
+        return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(n_rows)]
+    seeds = random.Random(rules.seed)
+    others = [replace(rules, seed=seeds.getrandbits(64)) for _ in range(1, rules.n_samples)]
+    return [DecodingState(prompt=prompt, rules=own) for own in (rules, *others)]
+
+
+def _new_search(rules: SamplingRules) -> Search | None:
+    if rules.contrast is not None:
+        return ContrastiveSearch(rules.contrast, max_new_tokens=rules.max_new_tokens)
     if rules.beams is None:
-        seeds = random.Random(rules.seed)
-        others = [replace(rules, seed=seeds.getrandbits(64)) for _ in range(1, rules.n_samples)]
-        return [DecodingState(prompt=prompt, rules=own) for own in (rules, *others)]
-    search = BeamSearch(rules.beams, max_new_tokens=rules.max_new_tokens)
-    return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(rules.beams.num_beams)]
+        return None
+    kind = DiverseSearch if rules.beams.num_beam_groups > 1 else BeamSearch
+    return kind(rules.beams, max_new_tokens=rules.max_new_tokens)
 
 
 def best_row(rows: Sequence[DecodingState]) -> DecodingState:

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from hf_asr_endpoint.types import MODELS_OWN_TOKENS
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
 
 
@@ -27,6 +28,7 @@ class SuppressTokens:
 
     def __init__(self, tokens: Sequence[int], device: torch.device, *, always: Sequence[int] = ()) -> None:
         """always: tokens that do not come whatever a row's list says."""
+        self._models_own = tuple(tokens)
         self._always = tuple(always)
         self._device = device
         self._tokens = self._tensor(tokens)
@@ -37,7 +39,13 @@ class SuppressTokens:
             logits.index_fill_(1, self._tokens, -torch.inf)
             return
         for row, own in enumerate(lists):
-            logits[row].index_fill_(0, self._tokens if own is None else self._tensor(own), -torch.inf)
+            logits[row].index_fill_(0, self._tokens if own is None else self._tensor(self._whole(own)), -torch.inf)
+
+    def _whole(self, own: Sequence[int]) -> Sequence[int]:
+        """Put the model's tokens in the place of what stands for them."""
+        if MODELS_OWN_TOKENS not in own:
+            return own
+        return [*self._models_own, *(token for token in own if token != MODELS_OWN_TOKENS)]
 
     def _tensor(self, tokens: Sequence[int]) -> Tensor:
         return torch.tensor([*tokens, *self._always], dtype=torch.int64, device=self._device)

@@ -33,19 +33,20 @@ def choose_tokens(logits: Tensor, states: Sequence[DecodingState]) -> list[tuple
     chosen = list(zip(tokens.tolist(), best.tolist(), strict=True))
     for row, state in enumerate(states):
         if state.rules.temperature > 0:
-            token = _sample(logprobs[row], state)
+            token = _sample(logits[row], state)
             chosen[row] = (token, float(logprobs[row, token]))
     return chosen
 
 
-def _sample(logprobs: Tensor, state: DecodingState) -> int:
-    """Invert the distribution function. logprobs: shape = (n_vocab,)."""
-    scores = logprobs / state.rules.temperature
+def _sample(logits: Tensor, state: DecodingState) -> int:
+    """Invert the distribution function. logits: shape = (n_vocab,)."""
+    # Not from log-probabilities: rounded otherwise, what lies on a filter's edge would fall on its other side.
+    scores = logits / state.rules.temperature
     if state.rules.filters != NO_FILTERS:
         scores = filter_scores(scores, state.rules.filters)
     reached = torch.cumsum(torch.softmax(scores.double(), dim=0), dim=0)
     point = state.random.random() * float(reached[-1])
-    return min(int(torch.searchsorted(reached, point, right=True)), len(logprobs) - 1)
+    return min(int(torch.searchsorted(reached, point, right=True)), len(logits) - 1)
 
 
 def filter_scores(scores: Tensor, filters: SamplingFilters) -> Tensor:

@@ -1,14 +1,18 @@
-"""One step of all beam searches in a batch: logits to candidates, and beams to the rows that they continue."""
+"""One step of all searches in a batch: logits to candidates, and beams to the rows that they continue."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.beam_search import BeamSearch, Candidate
+from hf_asr_endpoint.whisper.beam_search import BeamSearch, Candidate, DiverseSearch
+from hf_asr_endpoint.whisper.contrastive_search import ContrastiveSearch, Proposal
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
+
+Filter = Callable[[Tensor, Sequence[DecodingState]], None]
+"""Sets what may not come next to -inf. Given logits, shape = (n_rows, n_vocab), and the rows' states."""
 
 
 class SearchStep:
@@ -20,50 +24,113 @@ class SearchStep:
 
     def __init__(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
         self._states = states
-        self._rows: dict[BeamSearch, list[int]] = {}
+        self._beams: dict[BeamSearch | DiverseSearch, list[int]] = {}
+        self._contrasts: dict[ContrastiveSearch, list[int]] = {}
         for row, state in enumerate(states):
-            if state.search is not None:
-                self._rows.setdefault(state.search, []).append(row)
+            match state.search:
+                case BeamSearch() | DiverseSearch() as search:
+                    self._beams.setdefault(search, []).append(row)
+                case ContrastiveSearch() as search:
+                    self._contrasts.setdefault(search, []).append(row)
+                case None:
+                    pass
         self._totals = {
             search: (logits[rows] / search.rules.temperature).logsumexp(dim=1, keepdim=True)
-            for search, rows in self._rows.items()
+            for search, rows in self._beams.items()
+        }
+        self._unfiltered = {
+            search: logits[rows].clone() for search, rows in self._beams.items() if len(search.groups) > 1
         }
 
     def others(self, logits: Tensor) -> tuple[Sequence[DecodingState], Tensor]:
-        """Return the states that are no beams, with their logits."""
-        if not self._rows:
+        """Return the states that are of no search, with their logits."""
+        if not self._beams and not self._contrasts:
             return self._states, logits
         rows = [row for row, state in enumerate(self._states) if state.search is None]
         return [self._states[row] for row in rows], logits[rows]
 
-    def advance(self, logits: Tensor, *, eot: int) -> dict[int, int]:
+    def advance(
+        self, logits: Tensor, *, eot: int, filter_again: Filter = lambda logits, states: None
+    ) -> dict[int, int]:
         """Take the searches a token further. logits: the same rows, filtered.
 
+        filter_again: how they were, for groups of beams whose logits change after the groups before have chosen.
         Returns which row each row now continues, of those that continue another one than before.
         """
         sources: dict[int, int] = {}
-        for search, rows in self._rows.items():
-            candidates = _candidates(search, logits[rows], self._totals[search])
-            parents = search.advance(candidates, eot=eot)
-            for row, parent, beam in zip(rows, parents, search.beams, strict=True):
-                if search.is_finished:
-                    self._states[row].conclude(search.best)
-                    continue
-                self._states[row].follow(beam)
-                if rows[parent] != row:
-                    sources[row] = rows[parent]
+        for beams, rows in self._beams.items():
+            sources |= self._advance_beams(beams, rows, logits, eot=eot, filter_again=filter_again)
+        for contrast, rows in self._contrasts.items():
+            sources |= self._advance_contrast(contrast, rows, logits)
         return sources
 
+    def _advance_beams(
+        self,
+        search: BeamSearch | DiverseSearch,
+        rows: Sequence[int],
+        logits: Tensor,
+        *,
+        eot: int,
+        filter_again: Filter,
+    ) -> dict[int, int]:
+        sources: dict[int, int] = {}
+        said: list[int] = []  # in this step, by the groups that have chosen
+        first = 0
+        for group in search.groups:
+            own = slice(first, first + len(group.beams))
+            first += len(group.beams)
+            if group.is_finished:
+                # To the groups behind, a text that has ended goes on to say so, as in transformers.
+                said += [eot] * len(group.beams)
+                continue
+            in_group = rows[own]
+            filtered = likely = logits[in_group]
+            if said:
+                filtered = self._penalise(search, own, said)
+                filter_again(filtered, [self._states[row] for row in in_group])
+                likely = self._unfiltered[search][own].masked_fill(filtered == -torch.inf, -torch.inf)
+            candidates = _candidates(group, filtered, likely, self._totals[search][own])
+            parents = group.advance(candidates, eot=eot)
+            said += [beam.tokens[-1] for beam in group.beams if beam.tokens]
+            sources |= {row: in_group[parent] for row, parent in zip(in_group, parents, strict=True)}
+        if search.is_finished:
+            for row in rows:
+                self._states[row].conclude(search.best)
+            return {}
+        for row, beam in zip(rows, search.beams, strict=True):
+            self._states[row].follow(beam)
+        return {row: source for row, source in sources.items() if row != source}
 
-def _candidates(search: BeamSearch, logits: Tensor, totals: Tensor) -> list[Candidate]:
-    """Return a search's best candidates, in descending order. totals: logsumexp of its logits before filtering.
+    def _penalise(self, search: BeamSearch | DiverseSearch, own: slice, said: Sequence[int]) -> Tensor:
+        """Return a group's logits, not yet filtered, less likely where other groups have said the same."""
+        unfiltered = self._unfiltered[search][own]
+        counts = torch.bincount(torch.tensor(said, device=unfiltered.device), minlength=unfiltered.shape[1])
+        # Scores are logits over the temperature.
+        return unfiltered - search.rules.diversity_penalty * search.rules.temperature * counts
 
-    logits: of its beams, filtered, shape = (n_beams, n_vocab).
+    def _advance_contrast(self, search: ContrastiveSearch, rows: Sequence[int], logits: Tensor) -> dict[int, int]:
+        if search.is_finished:
+            for row in rows:
+                self._states[row].conclude(search.best)
+            return {}
+        source = rows[search.chosen or 0]
+        search.propose(_proposals(search, logits[source]))
+        for row, candidate in zip(rows, search.candidates, strict=True):
+            self._states[row].follow(candidate)
+        # After the prompt all rows are alike.
+        return {} if search.chosen is None else {row: source for row in rows if row != source}
+
+
+def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor, totals: Tensor) -> list[Candidate]:
+    """Return a search's best candidates, in descending order.
+
+    logits: of its beams, filtered, shape = (n_beams, n_vocab). likely: the same without penalties.
+    totals: logsumexp of them before filtering.
     """
     n_kept = min(search.rules.n_candidates, logits.shape[1])
     best, tokens = logits.topk(n_kept, dim=1)
     scores = best / search.rules.temperature - totals
-    logprobs = best - logits.logsumexp(dim=1, keepdim=True)
+    logprobs = likely.gather(1, tokens) - likely.logsumexp(dim=1, keepdim=True)
     candidates = [
         Candidate(beam=index, token=token, score=beam.score + score, logprob=logprob)
         for index, (beam, *columns) in enumerate(
@@ -74,3 +141,15 @@ def _candidates(search: BeamSearch, logits: Tensor, totals: Tensor) -> list[Cand
     ]
     candidates.sort(key=lambda candidate: candidate.score, reverse=True)
     return candidates[:n_kept]
+
+
+def _proposals(search: ContrastiveSearch, logits: Tensor) -> list[Proposal]:
+    """Return the likeliest tokens that are allowed. logits: after the text, filtered, shape = (n_vocab,)."""
+    logprobs, tokens = logits.log_softmax(dim=0).topk(min(search.rules.top_k, len(logits)))
+    return [
+        Proposal(token=token, probability=probability, logprob=logprob)
+        for token, probability, logprob in zip(
+            tokens.tolist(), logprobs.exp().tolist(), logprobs.tolist(), strict=True
+        )
+        if logprob > -torch.inf
+    ]

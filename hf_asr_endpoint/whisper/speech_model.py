@@ -18,7 +18,7 @@ from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint,
 from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
 from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder, with_spare_rows
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
+from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, Search
 from hf_asr_endpoint.whisper.dense_windows import DenseWindows
 from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.heap import trim_heap
@@ -26,6 +26,7 @@ from hf_asr_endpoint.whisper.int8_windows import Int8Windows
 from hf_asr_endpoint.whisper.kernels import HEAD_DIM, are_available
 from hf_asr_endpoint.whisper.kv_cache import CacheShape, TokenCaches
 from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
+from hf_asr_endpoint.whisper.likeness import Likeness
 from hf_asr_endpoint.whisper.sampling import choose_tokens
 from hf_asr_endpoint.whisper.search_step import SearchStep
 from hf_asr_endpoint.whisper.text_attention import TextAttention
@@ -69,6 +70,7 @@ class WhisperSpeechModel:
         self._vocabulary = of_steps(checkpoint.model.proj_out.weight, None)
         self._batches = BatchBuilder(self._texts, self._windows, device=self._device, dtype=self._dtype)
         self._rules = TokenRules(checkpoint)
+        self._likeness = Likeness()
         self._n_windows = 0  # encoded since the heap was last trimmed
         self._aligner = Aligner(
             self._decoder,
@@ -108,7 +110,7 @@ class WhisperSpeechModel:
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         """Feed the prompts of newly begun states, by slot; detect languages; sample each one's first token.
 
-        Of those that share a window and a prompt, one is fed, and the others copy it.
+        Of those that share a window, a prompt and a search, one is fed, and the others copy it.
         """
         leaders = self._leaders(states)
         fed = {slot: states[slot] for slot in leaders.values()}
@@ -133,8 +135,9 @@ class WhisperSpeechModel:
             slots,
             tokens=[[states[slot].sampled[-1]] for slot in slots],
             begins=[len(states[slot].fed_prompt) + len(states[slot].sampled) - 1 for slot in slots],
-        )
-        self._sample(self._logits(features[:, 0]), slots, states)
+        )[:, 0]
+        self._likeness.choose([states[slot] for slot in slots], features, eot=self._rules.eot)
+        self._sample(self._logits(features), slots, states)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, TextToAlign]) -> dict[int, TextAttention]:
@@ -155,10 +158,11 @@ class WhisperSpeechModel:
             trim_heap()
 
     def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
-        """Return for each slot the first of those that share its window and have the same prompt."""
-        first: dict[tuple[int | tuple[int, int], DecoderPrompt], int] = {}
+        """Return for each slot the first of those that share its window and have the same prompt and search."""
+        first: dict[tuple[int | tuple[int, int], DecoderPrompt, Search | None], int] = {}
         return {
-            slot: first.setdefault((self._windows.of(slot), states[slot].prompt), slot) for slot in sorted(states)
+            slot: first.setdefault((self._windows.of(slot), state.prompt, state.search), slot)
+            for slot, state in sorted(states.items())
         }
 
     def _copy_prompts(self, sources: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
@@ -173,6 +177,7 @@ class WhisperSpeechModel:
         features = self._decode(
             slots, tokens=[states[slot].prompt.tokens for slot in slots], begins=[0] * len(slots)
         )
+        self._likeness.remember([states[slot] for slot in slots], features)
         logits = self._logits(features[:, -1])
         for slot, language, no_speech_prob in zip(
             slots, self._rules.languages(logits), self._rules.no_speech_probs(logits), strict=True
@@ -189,6 +194,7 @@ class WhisperSpeechModel:
         first = rows[0]
         n_fed = 0 if first.prompt.after_language is None else len(first.prompt.tokens)
         features = self._decode(slots, tokens=[row.fed_prompt[n_fed:] for row in rows], begins=[n_fed] * len(rows))
+        self._likeness.remember(rows, features)
         if n_fed:
             return self._logits(features[:, -1])
         at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
@@ -212,7 +218,7 @@ class WhisperSpeechModel:
         alone, of_alone = searches.others(logits)
         for state, (token, logprob) in zip(alone, choose_tokens(of_alone, alone), strict=True):
             state.append(token, logprob, eot=self._rules.eot)
-        if sources := searches.advance(logits, eot=self._rules.eot):
+        if sources := searches.advance(logits, eot=self._rules.eot, filter_again=self._rules.filter):
             moved = {slots[row]: slots[source] for row, source in sources.items()}
             n_tokens = max(len(states[slot].fed_prompt) + len(states[slot].sampled) for slot in moved)
             self._texts.copy(moved, n_tokens=n_tokens - 1)

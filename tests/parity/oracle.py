@@ -61,10 +61,17 @@ class Oracle:
         return features
 
     @torch.inference_mode()
-    def generate(self, features: Tensor, *, language: str, previous: Sequence[int] = ()) -> Answer:
+    def generate(
+        self,
+        features: Tensor,
+        *,
+        language: str,
+        previous: Sequence[int] = (),
+        arguments: Mapping[str, Any] | None = None,
+    ) -> Answer:
         """Decode greedily with timestamps, to the end of the text or of what the decoder holds.
 
-        previous: the text so far, without sot_prev.
+        previous: the text so far, without sot_prev. arguments: further ones of transformers' `generate`.
         """
         spoken: dict[str, Any] = {}
         if self._checkpoint.is_multilingual:
@@ -80,6 +87,7 @@ class Oracle:
             return_dict_in_generate=True,
             output_scores=True,
             **spoken,
+            **(arguments or {}),
         )
         n_generated = len(output.scores)
         return Answer(

@@ -49,6 +49,11 @@ LOCAL = [
 """Lengths from 2 to 20 seconds, in the order of the file's name."""
 
 
+def frozen_recordings() -> list[Recording]:
+    """Return the English clips of which the frozen answers tell."""
+    return [Recording(path=path, language="en") for path in (DATA / "jfk.mp3", *sorted(DATA.glob("*.flac")))]
+
+
 def few_recordings() -> list[Recording]:
     """Return what every run of the tests compares."""
     return LOCAL + [

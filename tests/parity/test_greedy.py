@@ -8,15 +8,34 @@ half an hour, and print figures:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pytest
 
+from hf_asr_endpoint.transcription.fallback import Step
+from hf_asr_endpoint.transcription.sampling_rules import sampling_rules
+from hf_asr_endpoint.types import DecodingOptions
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
 from tests.parity.comparison import compare
 from tests.parity.conftest import Pair
 from tests.parity.decoding import decode, greedy, with_eot
 from tests.parity.oracle import TIE
-from tests.parity.recordings import LOCAL, Recording, all_recordings, few_recordings, whole_window
+from tests.parity.recordings import LOCAL, Recording, all_recordings, clips, few_recordings, whole_window
 
 pytestmark = pytest.mark.parity
+
+N_CLIPS = 30
+
+VARIANTS: Mapping[str, dict[str, Any]] = {
+    "the most tokens": {"max_new_tokens": 9},
+    "the least number of tokens": {"min_new_tokens": 40},
+    "the least number of tokens, the prompt among them": {"min_length": 40},
+    "two least numbers and a most one": {"min_length": 12, "min_new_tokens": 30, "max_new_tokens": 36},
+    "nothing suppressed": {"suppress_tokens": ()},
+    "common words suppressed": {"suppress_tokens": (13, 11, 262, 290, 264, 293)},
+}
+"""Arguments of transformers' `generate`, which are fields of DecodingOptions too."""
 
 
 def understood(pair: Pair, recordings: list[Recording]) -> list[Recording]:
@@ -51,3 +70,36 @@ def test_answers_after_previous_text(tiny_en: Pair, n_previous: int) -> None:
     tiny_en.model.free(4)
     difference = answer.difference(with_eot(state, eot=tiny_en.tokenizer.eot))
     assert difference is None or abs(difference) < TIE
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_answers_with_limits_and_suppressed_tokens(tiny_en: Pair, variant: str) -> None:
+    compare_variant(tiny_en, [LOCAL[0], LOCAL[2]], variant)
+
+
+@pytest.mark.parity_full
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_many_answers_with_limits_and_suppressed_tokens(pair: Pair, variant: str) -> None:
+    compare_variant(pair, clips(N_CLIPS), variant)
+
+
+def compare_variant(pair: Pair, recordings: Sequence[Recording], variant: str) -> None:
+    """What a caller asks for is turned into rules as it is for every window."""
+    arguments = VARIANTS[variant]
+    options = DecodingOptions(**{"max_new_tokens": 60, **arguments})
+    prompt = pair.prompt("en")
+    rules = sampling_rules(options, Step(temperature=0.0, is_whole=True), prompt=prompt)
+    texts = set()
+    for recording in recordings:
+        window = whole_window(recording.waveform())
+        answer = pair.oracle.generate(
+            pair.oracle.encode(window), language="en", arguments={"max_new_tokens": 60, **arguments}
+        )
+        state = DecodingState(prompt=prompt, rules=rules)
+        pair.model.encode({3: window})
+        decode(pair.model, {3: state})
+        pair.model.free(3)
+        difference = answer.difference(with_eot(state, eot=pair.tokenizer.eot))
+        assert difference is None or abs(difference) < TIE, recording.name
+        texts.add(tuple(state.sampled))
+    assert len(texts) == len(recordings)

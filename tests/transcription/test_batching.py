@@ -109,7 +109,13 @@ def multilingual(base_model: Watched, base_loaded: Loaded) -> Iterator[BatchingT
 def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]:
     _, tokenizer, info = loaded
     transcriber = BatchingTranscriber(
-        Engine(model, n_slots=N_SLOTS), tokenizer, info, n_requests=8, n_ahead=2 * N_SLOTS, padding_s=6.0
+        Engine(model, n_slots=N_SLOTS),
+        tokenizer,
+        info,
+        n_requests=8,
+        n_ahead=2 * N_SLOTS,
+        padding_s=6.0,
+        max_beams=N_SLOTS,
     )
     yield transcriber
     transcriber.close()

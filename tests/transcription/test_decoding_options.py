@@ -26,13 +26,23 @@ TOLERANCE = 1e-4
 N_TEXT_TOKENS = 50_256  # of an English-only vocabulary
 GREEDY = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,)))
 BEAMS = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,), num_beams=5))
+GROUPS = TranscriptionOptions(
+    decoding=DecodingOptions(temperatures=(0.0,), num_beams=4, num_beam_groups=2, diversity_penalty=2.0)
+)
+CONTRAST = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,), penalty_alpha=0.7, top_k=4))
 
 
 @pytest.fixture(scope="module")
 def transcriber(tiny_en_directory: Path) -> Iterator[BatchingTranscriber]:
     model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
     transcriber = BatchingTranscriber(
-        Engine(model, n_slots=N_SLOTS), tokenizer, info, n_requests=8, n_ahead=2 * N_SLOTS, padding_s=6.0
+        Engine(model, n_slots=N_SLOTS),
+        tokenizer,
+        info,
+        n_requests=8,
+        n_ahead=2 * N_SLOTS,
+        padding_s=6.0,
+        max_beams=N_SLOTS + 1,
     )
     yield transcriber
     transcriber.close()
@@ -51,15 +61,17 @@ def ask(transcriber: BatchingTranscriber, *work: Work) -> list[Transcription]:
     return asyncio.run(scenario())
 
 
-def test_beams_beside_greedy_requests_change_neither(transcriber: BatchingTranscriber, speech: Waveform) -> None:
-    """With five beams and eight slots, only one chunk with beams runs at a time."""
+def test_searches_beside_greedy_requests_change_neither(
+    transcriber: BatchingTranscriber, speech: Waveform
+) -> None:
+    """With five beams and eight slots, only one chunk with beams runs at a time; of the others two do."""
     pause = np.zeros(5 * SAMPLE_RATE, np.float32)
     pieces = [[speech, pause, speech], [speech[: 5 * SAMPLE_RATE]], [speech[4 * SAMPLE_RATE :]]]
-    work = [(piece, options) for piece in pieces for options in (BEAMS, GREEDY)]
+    work = [(piece, options) for piece in pieces for options in (BEAMS, GREEDY, GROUPS, CONTRAST)]
     alone = [ask(transcriber, one)[0] for one in work]
     together = ask(transcriber, *work)
     assert [result.text for result in together] == [result.text for result in alone]
-    assert len({result.text for result in alone}) >= 4
+    assert len({result.text for result in alone}) >= 6
     for result, expected in zip(together, alone, strict=True):
         for segment, other in zip(result.segments, expected.segments, strict=True):
             assert segment.window.avg_logprob == pytest.approx(other.window.avg_logprob, abs=TOLERANCE)
@@ -71,7 +83,9 @@ def test_more_beams_than_slots_are_refused_before_the_recording_is_read(transcri
         yield
 
     options = TranscriptionOptions(decoding=DecodingOptions(num_beams=N_SLOTS + 1))
-    with pytest.raises(InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}, .* {N_SLOTS} at a time"):
+    with pytest.raises(
+        InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}; allowed: up to {N_SLOTS}, .*--slots"
+    ):
         ask(transcriber, (waveform(), options))
 
 
@@ -108,6 +122,8 @@ def plain(transcription: Transcription) -> str:
         pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, early_stopping="never"), id="never early"),
         pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, patience=2.0), id="patience"),
         pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, beam_temperature=0.5), id="temperature"),
+        pytest.param(DecodingOptions(num_beams=4, num_beam_groups=2), id="groups of beams, then the ladder"),
+        pytest.param(DecodingOptions(penalty_alpha=0.2), id="contrast, then the ladder"),
         pytest.param(DecodingOptions(num_beams=N_SLOTS, best_of=N_SLOTS), id="all slots"),
         pytest.param(DecodingOptions(temperatures=(0.8,), top_k=1), id="top_k 1 is greedy"),
         pytest.param(DecodingOptions(temperatures=(0.8,), top_p=1e-6), id="top_p 0 is greedy"),

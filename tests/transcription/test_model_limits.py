@@ -11,7 +11,7 @@ from hf_asr_endpoint.transcription.model_limits import (
     check_suppressed_tokens,
     check_width,
 )
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 
@@ -66,26 +66,51 @@ def test_what_it_cannot_follow_is_refused_by_name(
     assert str(caught.value).startswith(message)
 
 
-def test_as_many_beams_and_samples_as_slots_are_let_through() -> None:
-    check_width(DecodingOptions(num_beams=8, best_of=8), n_slots=8)
-    check_width(DecodingOptions(num_beams=9, temperatures=(0.4,)), n_slots=8)
-    check_width(DecodingOptions(best_of=9, temperatures=(0.0,)), n_slots=8)
+CONTRASTIVE = DecodingOptions(penalty_alpha=0.6, top_k=9)
 
 
-@pytest.mark.parametrize("name", ["num_beams", "best_of"])
-def test_more_beams_or_samples_than_slots_are_refused_with_both_numbers(name: str) -> None:
-    with pytest.raises(InvalidParameter, match=rf"{name} is 9, but .* 8 at a time .*; allowed: up to 8"):
-        check_width(replace(DecodingOptions(), **{name: 9}), n_slots=8)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(DecodingOptions(num_beams=8, best_of=8), id="as many"),
+        pytest.param(DecodingOptions(num_beams=9, temperatures=(0.4,)), id="beams of no use"),
+        pytest.param(DecodingOptions(best_of=9, temperatures=(0.0,)), id="samples of no use"),
+        pytest.param(replace(CONTRASTIVE, top_k=8), id="as many candidates"),
+        pytest.param(replace(CONTRASTIVE, temperatures=(0.4,)), id="candidates of no use"),
+        pytest.param(replace(CONTRASTIVE, penalty_alpha=0.0), id="a filter, no candidates"),
+    ],
+)
+def test_what_is_not_too_wide_is_let_through(options: DecodingOptions) -> None:
+    check_width(options, max_beams=8, n_slots=8)
 
 
-@pytest.mark.parametrize("tokens", [None, (), (0, 11, 50_257, 50_363)])
+@pytest.mark.parametrize(
+    ("max_beams", "n_slots", "setting"), [(8, 16, "--max-beams"), (8, 8, "--max-beams"), (16, 8, "--slots")]
+)
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (DecodingOptions(num_beams=9), "num_beams is 9;"),
+        (DecodingOptions(best_of=9), "best_of is 9;"),
+        (CONTRASTIVE, "top_k is 9 beside penalty_alpha 0.6;"),
+    ],
+)
+def test_what_is_too_wide_is_refused_with_both_numbers_and_the_setting(
+    options: DecodingOptions, named: str, max_beams: int, n_slots: int, setting: str
+) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        check_width(options, max_beams=max_beams, n_slots=n_slots)
+    assert str(refused.value) == f"{named} allowed: up to 8, by this server's setting {setting}"
+
+
+@pytest.mark.parametrize("tokens", [None, (), (0, 11, 50_257, 50_363), (MODELS_OWN_TOKENS, 7)])
 def test_lists_of_tokens_that_are_no_timestamps_are_let_through(
     tokenizer: WhisperTokenizer, tokens: tuple[int, ...] | None
 ) -> None:
     check_suppressed_tokens(tokenizer, DecodingOptions(suppress_tokens=tokens))
 
 
-@pytest.mark.parametrize("token", [-1, 50_364, 99_999], ids=["none", "the first timestamp", "past the end"])
+@pytest.mark.parametrize("token", [-2, 50_364, 99_999], ids=["none", "the first timestamp", "past the end"])
 def test_what_is_no_token_or_a_timestamp_is_refused(tokenizer: WhisperTokenizer, token: int) -> None:
     with pytest.raises(InvalidParameter, match=rf"suppress_tokens has {token}; allowed: ids from 0 to 50363"):
         check_suppressed_tokens(tokenizer, DecodingOptions(suppress_tokens=(5, token)))

@@ -11,6 +11,7 @@ from hf_asr_endpoint.transcription.sampling_rules import DEFAULT_MAX_NEW_TOKENS,
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.beam_search import BeamRules
+from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingFilters, SamplingRules
 
 
@@ -21,16 +22,50 @@ def rules_at(temperature: float, options: DecodingOptions) -> SamplingRules:
 
 def test_beams_are_searched_with_at_temperature_0_only() -> None:
     options = DecodingOptions(
-        num_beams=3, early_stopping="never", length_penalty=0.5, patience=2.0, beam_temperature=1.5
+        num_beams=6,
+        num_beam_groups=3,
+        diversity_penalty=0.75,
+        early_stopping="never",
+        length_penalty=0.5,
+        patience=2.0,
+        beam_temperature=1.5,
     )
     assert rules_at(0.0, options).beams == BeamRules(
-        num_beams=3, early_stopping="never", length_penalty=0.5, patience=2.0, temperature=1.5
+        num_beams=6,
+        num_beam_groups=3,
+        diversity_penalty=0.75,
+        early_stopping="never",
+        length_penalty=0.5,
+        patience=2.0,
+        temperature=1.5,
     )
     assert rules_at(0.4, options).beams is None
 
 
 def test_one_beam_is_greedy_decoding() -> None:
     assert rules_at(0.0, DecodingOptions()).beams is None
+
+
+def test_contrastive_search_takes_the_place_of_greedy_decoding_only() -> None:
+    options = DecodingOptions(penalty_alpha=0.6, top_k=7)
+    assert rules_at(0.0, options).contrast == ContrastiveRules(top_k=7, penalty_alpha=0.6)
+    assert rules_at(0.4, options).contrast is None
+    assert rules_at(0.4, options).filters == SamplingFilters(top_k=7)
+    assert rules_at(0.0, replace(options, penalty_alpha=0.0)).contrast is None
+
+
+def test_contrastive_search_has_candidates_without_being_told_how_many() -> None:
+    options = DecodingOptions(penalty_alpha=0.6)
+    assert rules_at(0.0, options).contrast == ContrastiveRules(top_k=4, penalty_alpha=0.6)
+    assert rules_at(0.4, options).filters == SamplingFilters()
+
+
+def test_candidates_need_slots_where_they_are_ever_compared() -> None:
+    options = DecodingOptions(penalty_alpha=0.6, top_k=5)
+    assert n_slots(options) == 5
+    assert n_slots(replace(options, top_k=None)) == 4
+    assert n_slots(replace(options, temperatures=(0.4,))) == 1
+    assert n_slots(replace(options, penalty_alpha=0.0)) == 1
 
 
 def test_beams_need_slots_where_they_are_ever_searched_with() -> None:
@@ -86,3 +121,13 @@ def test_numbers_of_tokens(options: DecodingOptions, n_prompt: int, most: int, l
     assert (rules.max_new_tokens, max(rules.min_new_tokens, 0)) == (most, least)
     assert rules.temperature == 0.4
     assert prompt.length + rules.max_new_tokens <= MAX_TARGET_POSITIONS or most == 1
+
+
+def test_the_text_so_far_takes_nothing_from_a_limit() -> None:
+    """A `max_length` of 40 once left a single token to each window that followed forty tokens of text."""
+    options = DecodingOptions(max_length=40, min_length=10)
+    after_text = DecoderPrompt(tokens=tuple(range(103)), sot_index=100)
+    rules = sampling_rules(options, Step(temperature=0.0, is_whole=True), prompt=after_text)
+    assert (rules.max_new_tokens, rules.min_new_tokens) == (37, 7)
+    asking = DecoderPrompt(tokens=tuple(range(101)), sot_index=100, after_language=(5,))
+    assert sampling_rules(options, Step(temperature=0.0, is_whole=True), prompt=asking) == rules

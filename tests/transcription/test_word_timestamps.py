@@ -46,7 +46,7 @@ def at(seconds: float) -> int:
 def multilingual(base_directory: Path) -> Iterator[BatchingTranscriber]:
     model, tokenizer, info = load_speech_model(base_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
     engine = Engine(model, n_slots=N_SLOTS)
-    transcriber = BatchingTranscriber(engine, tokenizer, info, n_requests=4, n_ahead=8, padding_s=4.0)
+    transcriber = BatchingTranscriber(engine, tokenizer, info, n_requests=4, n_ahead=8, padding_s=4.0, max_beams=8)
     yield transcriber
     transcriber.close()
 

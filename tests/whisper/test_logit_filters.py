@@ -15,6 +15,7 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
+from hf_asr_endpoint.types import MODELS_OWN_TOKENS
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
 from hf_asr_endpoint.whisper.logit_filters import (
     LogitFilter,
@@ -182,8 +183,15 @@ def test_least_number_of_tokens_is_that_of_transformers(n_sampled: int) -> None:
 
 
 def test_a_row_may_have_a_list_of_its_own_and_what_never_comes_still_does_not() -> None:
-    logits = torch.zeros(4, N_VOCAB)
-    states = [make_state(suppressed=suppressed) for suppressed in (None, (), (7, 8), None)]
+    logits = torch.zeros(5, N_VOCAB)
+    own = (None, (), (7, 8), None, (8, MODELS_OWN_TOKENS))
+    states = [make_state(suppressed=suppressed) for suppressed in own]
     filtered = apply(SuppressTokens([3, 4], CPU, always=[NO_TIMESTAMPS]), logits, *states)
     forbidden = [row.isinf().nonzero().flatten().tolist() for row in filtered]
-    assert forbidden == [[3, 4, NO_TIMESTAMPS], [NO_TIMESTAMPS], [7, 8, NO_TIMESTAMPS], [3, 4, NO_TIMESTAMPS]]
+    assert forbidden == [
+        [3, 4, NO_TIMESTAMPS],
+        [NO_TIMESTAMPS],
+        [7, 8, NO_TIMESTAMPS],
+        [3, 4, NO_TIMESTAMPS],
+        [3, 4, 8, NO_TIMESTAMPS],
+    ]

@@ -19,19 +19,17 @@ from pydantic import (
     field_validator,
 )
 
+from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
+from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE, Task
 from hf_asr_endpoint.units import WINDOW_S
 
 AUDIO = "audio"
 """The field that holds the file."""
 
-MAX_BEAMS = 16
 MAX_PATIENCE = 10.0
 MIN_INCREMENT = 0.05
 """Of the temperature: a smaller one would have a window decoded again and again to little purpose."""
-
-MODEL_TOKENS = "-1"
-"""`suppress_tokens`: those that the model's generation config lists."""
 
 TEXTS = ("task", "language", "initial_prompt", "suppress_tokens", "chunk_level", "webhook")
 """Fields whose plain text may look like JSON of another type, such as a prompt of digits."""
@@ -60,17 +58,16 @@ def _check_increment(value: float | None) -> float | None:
     return value
 
 
-def _split_tokens(value: object) -> object:
-    """Return the ids in a text such as "1,2"; None for the model's own list."""
+def _parse_tokens(value: object) -> object:
+    """Return the ids in a text such as "1,2" or "[1,2]", or in a list; None for the model's own list."""
+    if isinstance(value, list) and all(type(item) is int for item in value):
+        value = ",".join(str(item) for item in value)
     if not isinstance(value, str):
         return value
-    text = value.strip().removeprefix("[").removesuffix("]")
-    if text == MODEL_TOKENS:
-        return None
-    return [item.strip() for item in text.split(",")] if text.strip() else []
-
-
-_Token = Annotated[int, Field(ge=0)]
+    try:
+        return parse_suppress_tokens(value.strip().removeprefix("[").removesuffix("]"))
+    except InvalidParameter as exc:
+        raise ValueError from exc  # Pydantic's, so that the message shows the value as it was given.
 
 
 class Parameters(BaseModel):
@@ -94,10 +91,10 @@ class Parameters(BaseModel):
     initial_prompt: str | None = Field(None, description="a text")
     patience: float = Field(1.0, gt=0, le=MAX_PATIENCE, description=f"a number above 0 and up to {MAX_PATIENCE:g}")
     num_beams: int = Field(
-        DEFAULT_NUM_BEAMS, ge=1, le=MAX_BEAMS, description=f"a whole number from 1 to {MAX_BEAMS}"
+        DEFAULT_NUM_BEAMS, ge=1, description="a whole number from 1 to the server's --max-beams"
     )
-    suppress_tokens: Annotated[tuple[_Token, ...] | None, BeforeValidator(_split_tokens)] = Field(
-        None, description=f'"{MODEL_TOKENS}" alone, or ids of tokens, separated by commas'
+    suppress_tokens: Annotated[tuple[int, ...] | None, BeforeValidator(_parse_tokens)] = Field(
+        None, description="ids of tokens, separated by commas; -1 is the model's own list"
     )
     condition_on_previous_text: bool = Field(True, description="true or false")
     temperature_increment_on_fallback: Annotated[float | None, AfterValidator(_check_increment)] = Field(

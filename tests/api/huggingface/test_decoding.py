@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any
 
 import pytest
@@ -7,7 +9,13 @@ import pytest
 from hf_asr_endpoint.api.huggingface.decoding import decoding_options
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, FALLBACK_TEMPERATURES, DecodingOptions
+from hf_asr_endpoint.types import (
+    DEFAULT_CONTRASTIVE_TOP_K,
+    DEFAULT_DIVERSITY_PENALTY,
+    DEFAULT_NUM_BEAMS,
+    FALLBACK_TEMPERATURES,
+    DecodingOptions,
+)
 
 
 def decide(**parameters: Any) -> DecodingOptions:
@@ -95,6 +103,36 @@ def test_early_stopping_is_handed_on(value: object) -> None:
         pytest.param(
             {"temperature": 0.5, "do_sample": False, "num_beams": 1}, ("temperature", "do_sample"), id="no effect"
         ),
+        pytest.param({"num_beam_groups": 2}, ("num_beam_groups", "num_beams"), id="groups without beams"),
+        pytest.param(
+            {"num_beam_groups": 2, "num_beams": 5}, ("num_beam_groups", "num_beams"), id="groups of unequal size"
+        ),
+        pytest.param(
+            {"num_beam_groups": 8, "num_beams": 4}, ("num_beam_groups", "num_beams"), id="more groups than beams"
+        ),
+        pytest.param(
+            {"num_beam_groups": 2, "num_beams": 4, "diversity_penalty": 0.0},
+            ("num_beam_groups", "diversity_penalty"),
+            id="groups that say the same",
+        ),
+        pytest.param(
+            {"num_beams": 4, "diversity_penalty": 0.5}, ("num_beam_groups", "diversity_penalty"), id="no groups"
+        ),
+        pytest.param({"length_penalty": 0.5}, ("length_penalty", "num_beams"), id="no beams to rank"),
+        pytest.param({"patience": 2.0, "num_beams": 1}, ("patience", "num_beams"), id="no beams to wait for"),
+        pytest.param({"penalty_alpha": 0.6, "top_k": 1}, ("penalty_alpha", "top_k"), id="one candidate"),
+        pytest.param({"penalty_alpha": 0.6, "top_k": 0}, ("penalty_alpha", "top_k"), id="no candidate"),
+        pytest.param(
+            {"penalty_alpha": 0.6, "do_sample": False, "top_p": 0.5},
+            ("top_p", "do_sample"),
+            id="contrast unsampled",
+        ),
+        pytest.param(
+            {"penalty_alpha": 0.6, "do_sample": False, "temperature": 0.5},
+            ("temperature", "do_sample"),
+            id="a temperature of no effect on contrast",
+        ),
+        pytest.param({"num_beams": 2, "temperature": 0.5, "best_of": 2}, ("best_of", "num_beams"), id="best of"),
         pytest.param({"min_length": 9, "max_length": 8}, ("min_length", "max_length"), id="lengths"),
         pytest.param({"min_length": 13, "max_new_tokens": 8}, ("min_length", "max_new_tokens"), id="mixed"),
         pytest.param({"min_new_tokens": 8, "max_length": 8}, ("min_new_tokens", "max_length"), id="mixed too"),
@@ -105,3 +143,85 @@ def test_contradictions_are_refused_naming_both(parameters: dict[str, Any], name
     with pytest.raises(InvalidParameter, match="allowed") as refused:
         decide(**parameters)
     assert all(name in str(refused.value) for name in named)
+
+
+BEAMS = {"num_beams": 4}
+ASKED: dict[str, dict[str, Any]] = {
+    "sampling": {"do_sample": True},
+    "no sampling": {"do_sample": False},
+    "temperature 0": {"temperature": 0.0},
+    "temperature": {"temperature": 0.5},
+    "beams": BEAMS,
+    "groups": {**BEAMS, "num_beam_groups": 2},
+    "diversity": {**BEAMS, "num_beam_groups": 2, "diversity_penalty": 1.0},
+    "early stopping": {**BEAMS, "early_stopping": "never"},
+    "length penalty": {**BEAMS, "length_penalty": 0.5},
+    "patience": {**BEAMS, "patience": 2.0},
+    "contrast": {"penalty_alpha": 0.6},
+    "top_k": {"top_k": 5},
+    "top_p": {"top_p": 0.5},
+    "typical_p": {"typical_p": 0.5},
+    "epsilon_cutoff": {"epsilon_cutoff": 0.1},
+    "eta_cutoff": {"eta_cutoff": 0.1},
+    "best_of": {"best_of": 3},
+    "least": {"min_length": 9, "min_new_tokens": 5},
+    "most": {"max_length": 90, "max_new_tokens": 60},
+    "cache": {"use_cache": False},
+    "seed": {"seed": 3},
+    "suppressed": {"suppress_tokens": [5]},
+    "thresholds": {"compression_ratio_threshold": 2.0, "logprob_threshold": -2.0, "no_speech_threshold": 0.5},
+    "text before": {"prompt": "Ithaca", "condition_on_prev_tokens": True},
+}
+"""What can be asked for, each with what it cannot be without."""
+
+OF_BEAMS = {name for name, parameters in ASKED.items() if "num_beams" in parameters}
+OF_SAMPLING = {"top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "best_of"}
+CONTRADICT = {
+    "sampling": {"no sampling", "temperature 0", "contrast"} | OF_BEAMS,
+    "no sampling": {"sampling", "temperature"} | OF_SAMPLING,
+    "temperature 0": {"sampling", "temperature"} | OF_SAMPLING,
+    "temperature": {"no sampling", "temperature 0", "contrast"},
+    "contrast": {"sampling", "temperature"} | OF_BEAMS,
+}
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(ASKED, 2)))
+def test_each_pair_is_followed_or_refused_with_the_names_that_clash(one: str, other: str) -> None:
+    if ASKED[one].keys() == ASKED[other].keys():
+        return  # One key has one value.
+    parameters = {**ASKED[one], **ASKED[other]}
+    if other in CONTRADICT.get(one, ()) or one in CONTRADICT.get(other, ()):
+        with pytest.raises(InvalidParameter, match="allowed") as refused:
+            decide(**parameters)
+        named = {name for name in parameters if re.search(rf"\b{name}\b", str(refused.value))}
+        assert named & ASKED[one].keys()
+        assert named & ASKED[other].keys()
+        assert len(named) >= 2
+    else:
+        options = decide(**parameters)
+        for name, value in parameters.items():
+            if name in DecodingOptions.__dataclass_fields__ and name != "suppress_tokens":
+                assert getattr(options, name) == value
+
+
+def test_every_key_is_in_some_pair() -> None:
+    apart = {"language", "task"}  # They choose no way to decode.
+    assert {name for asked in ASKED.values() for name in asked} == GenerationParameters.model_fields.keys() - apart
+
+
+@pytest.mark.parametrize(
+    "beside", [{}, {"temperature": 0.0}, {"do_sample": False}, {"do_sample": False, "temperature": 1.0}]
+)
+def test_contrastive_search_chooses_among_the_top_k(beside: dict[str, Any]) -> None:
+    options = decide(penalty_alpha=0.6, top_k=7, **beside)
+    assert options.temperatures == ((0.0,) if beside else FALLBACK_TEMPERATURES)
+    assert (options.penalty_alpha, options.n_contrasted) == (0.6, 7)
+
+
+def test_contrastive_search_has_a_number_of_candidates() -> None:
+    assert decide(penalty_alpha=0.6).n_contrasted == DEFAULT_CONTRASTIVE_TOP_K
+
+
+def test_groups_differ_without_being_told_how_much() -> None:
+    options = decide(num_beams=4, num_beam_groups=2)
+    assert (options.num_beam_groups, options.diversity_penalty) == (2, DEFAULT_DIVERSITY_PENALTY)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,14 +8,18 @@ import pytest
 from hf_asr_endpoint.api.huggingface.parameters import parse_parameters, parse_query
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.types import DEFAULT_DIVERSITY_PENALTY, DecodingOptions, TranscriptionOptions
 
 SCHEMA_KEYS = {
     *("do_sample", "early_stopping", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens"),
     *("min_length", "min_new_tokens", "num_beam_groups", "num_beams", "penalty_alpha", "temperature"),
     *("top_k", "top_p", "typical_p", "use_cache"),
 }
-EXTENSIONS = {"language", "task"}
+EXTENSIONS = {
+    *("language", "task", "prompt", "condition_on_prev_tokens", "suppress_tokens", "seed"),
+    *("best_of", "patience", "length_penalty", "diversity_penalty"),
+    *("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"),
+}
 
 
 def test_all_keys_of_the_task_and_the_extensions_are_known() -> None:
@@ -68,12 +73,12 @@ BAD_VALUES = [
     ("min_length", -1),
     ("min_new_tokens", 445),
     ("num_beam_groups", 0),
-    ("num_beam_groups", 2),
     ("num_beams", 0),
-    ("num_beams", 17),
+    ("num_beams", 2.0),
     ("num_beams", True),
     ("penalty_alpha", -1.0),
-    ("penalty_alpha", 0.6),
+    ("penalty_alpha", 1.1),
+    ("penalty_alpha", "0.6"),
     ("temperature", -0.1),
     ("temperature", 1e-9),
     ("temperature", 1e9),
@@ -86,6 +91,22 @@ BAD_VALUES = [
     ("top_p", 1.1),
     ("typical_p", 0.0),
     ("use_cache", "false"),
+    ("best_of", 0),
+    ("compression_ratio_threshold", -0.1),
+    ("condition_on_prev_tokens", 1),
+    ("diversity_penalty", -0.5),
+    ("diversity_penalty", 10.5),
+    ("length_penalty", 11),
+    ("length_penalty", -11.0),
+    ("logprob_threshold", 0.5),
+    ("no_speech_threshold", 1.5),
+    ("patience", 0.0),
+    ("prompt", ["a"]),
+    ("seed", -1),
+    ("seed", 2**63),
+    ("suppress_tokens", 5),
+    ("suppress_tokens", ["5"]),
+    ("suppress_tokens", [1.5]),
     ("task", "summarise"),
     ("language", 5),
 ]
@@ -101,21 +122,28 @@ def test_a_bad_value_is_refused_with_what_was_given_and_what_is_allowed(key: str
     assert f"allowed: {GenerationParameters.model_fields[key].description}" in message
 
 
-@pytest.mark.parametrize("key", sorted(SCHEMA_KEYS))
+@pytest.mark.parametrize("key", sorted(SCHEMA_KEYS | EXTENSIONS))
 def test_each_key_has_a_value_that_is_refused(key: str) -> None:
     assert key in dict(BAD_VALUES)
 
 
-def test_what_is_not_supported_yet_is_refused_by_name() -> None:
-    with pytest.raises(InvalidParameter, match=r"num_beam_groups is 2.*diverse beam search is not supported yet"):
-        parse_parameters({"generation_parameters": {"num_beam_groups": 2, "num_beams": 4}})
-    with pytest.raises(InvalidParameter, match=r"penalty_alpha is 0\.6.*contrastive search is not supported yet"):
-        parse_parameters({"generation_parameters": {"penalty_alpha": 0.6, "top_k": 4}})
-
-
-def test_neutral_values_of_what_is_not_supported_are_fine() -> None:
-    parameters = {"num_beam_groups": 1, "penalty_alpha": 0.0}
-    assert parse_parameters({"generation_parameters": parameters}).options == TranscriptionOptions()
+def test_neutral_values_ask_for_nothing() -> None:
+    parameters = {
+        "num_beam_groups": 1,
+        "diversity_penalty": 0.0,
+        "penalty_alpha": 0.0,
+        "length_penalty": 1.0,
+        "patience": 1.0,
+        "early_stopping": False,
+        "best_of": 1,
+        "seed": 0,
+        "suppress_tokens": "-1",
+        "condition_on_prev_tokens": False,
+    }
+    options = parse_parameters({"generation_parameters": parameters}).options
+    assert replace(options, decoding=replace(options.decoding, diversity_penalty=DEFAULT_DIVERSITY_PENALTY)) == (
+        TranscriptionOptions()
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,6 +155,20 @@ def test_neutral_values_of_what_is_not_supported_are_fine() -> None:
             {"generation_parameters": {"return_timestamps": True}}, "it belongs in parameters", id="inside"
         ),
         pytest.param({"generation_parameters": {"num_beam": 2}}, "did you mean 'num_beams'", id="misspelt"),
+        pytest.param(
+            {"generation_parameters": {"condition_on_previous_text": True}},
+            "did you mean 'condition_on_prev_tokens'",
+            id="openai/whisper's name",
+        ),
+        pytest.param({"generation_parameters": {"beam_size": 2}}, "it is num_beams here", id="faster-whisper's"),
+        pytest.param(
+            {"generation_parameters": {"repetition_penalty": 1.5}},
+            "unknown key 'repetition_penalty', which is not supported: what repeats itself",
+            id="transformers'",
+        ),
+        pytest.param(
+            {"generation_parameters": {"suppress_tokens": "a,b"}}, "suppress_tokens is 'a,b'", id="no ids"
+        ),
         pytest.param({"generation_parameters": [1]}, "allowed: an object", id="not an object"),
         pytest.param({"\ud800": 1}, "parameters cannot be read", id="half a surrogate pair"),
         pytest.param([1], "parameters is [1]; allowed: an object", id="list"),
@@ -157,6 +199,53 @@ def test_a_query_string_carries_the_same_keys_on_one_level() -> None:
     assert parsed.return_timestamps is True
     assert parsed.options.language == "fr"
     assert parsed.options.decoding.max_new_tokens == 20
+
+
+def test_extensions_have_the_meaning_of_the_options_they_set() -> None:
+    parameters = {
+        "prompt": "Glossary: Ithaca",
+        "condition_on_prev_tokens": True,
+        "num_beams": 4,
+        "num_beam_groups": 2,
+        "diversity_penalty": 0.8,
+        "length_penalty": -0.5,
+        "patience": 2.0,
+        "best_of": 3,
+        "seed": 11,
+        "compression_ratio_threshold": 1.35,
+        "logprob_threshold": -0.5,
+        "no_speech_threshold": 0.3,
+        "suppress_tokens": [7, -1],
+    }
+    options = parse_parameters({"generation_parameters": parameters}).options
+    assert options == TranscriptionOptions(
+        prompt="Glossary: Ithaca",
+        condition_on_previous_text=True,
+        decoding=DecodingOptions(
+            num_beams=4,
+            num_beam_groups=2,
+            diversity_penalty=0.8,
+            length_penalty=-0.5,
+            patience=2.0,
+            best_of=3,
+            seed=11,
+            compression_ratio_threshold=1.35,
+            logprob_threshold=-0.5,
+            no_speech_threshold=0.3,
+            suppress_tokens=(7, -1),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "tokens"),
+    [("-1", None), ([-1], None), ("", ()), ([], ()), ("5,6", (5, 6)), ([5, 6], (5, 6)), ("-1,5", (-1, 5))],
+)
+def test_suppressed_tokens_as_text_and_as_a_list(given: object, tokens: tuple[int, ...] | None) -> None:
+    parsed = parse_parameters({"generation_parameters": {"suppress_tokens": given}})
+    assert parsed.options.decoding.suppress_tokens == tokens
+    if isinstance(given, str):
+        assert parse_query([("suppress_tokens", given)]).options.decoding.suppress_tokens == tokens
 
 
 @pytest.mark.parametrize(("text", "value"), [("never", "never"), ("true", True), ("false", False)])
