@@ -6,7 +6,6 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.errors import headers_of, message_headers, printable, status_of
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, MissingParameter, UnknownParameter
 
@@ -23,19 +22,9 @@ def error_body(error: AsrError) -> dict[str, Any]:
     message = printable(str(error))
     if not isinstance(error, InvalidParameter):
         return {"error": message}
-    name = error.parameter or _first_field(message)
-    location = ["body"] if name is None else ["body", printable(name)]
+    location = ["body"] if error.parameter is None else ["body", printable(error.parameter)]
     kind = next(_TYPES[base] for base in type(error).__mro__ if base in _TYPES)
     return {"detail": [{"loc": location, "msg": message, "type": kind}]}
-
-
-def _first_field(message: str) -> str | None:
-    """Return the field that a message begins with.
-
-    Whoever says what a model can follow knows options, not what each dialect calls them. Here they are called
-    alike.
-    """
-    return next((name for name in FIELDS if message.startswith(f"{name} ")), None)
 
 
 def error_response(error: AsrError) -> JSONResponse:

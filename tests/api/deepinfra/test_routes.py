@@ -320,11 +320,8 @@ def test_failures_are_shown(serve: Serve, wav: bytes, failure: AsrError, status:
 
 
 def test_what_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
-    named = InvalidParameter("task is 'translate', but the model is English-only", parameter="task")
-    unnamed = InvalidParameter("suppress_tokens has 99999; allowed: ids from 0 to 50362")
-    other = InvalidParameter("patiences are few")
-    for failure, location in ((named, ["task"]), (unnamed, ["suppress_tokens"]), (other, [])):
-        assert detail_of(post(serve(FakeTranscriber(failure=failure)), wav))["loc"] == ["body", *location]
+    failure = InvalidParameter("task is 'translate', but the model is English-only", parameter="task")
+    assert detail_of(post(serve(FakeTranscriber(failure=failure)), wav))["loc"] == ["body", "task"]
 
 
 def test_a_bug_is_500(serve: Serve, wav: bytes) -> None:
