@@ -1,0 +1,57 @@
+"""Transcribers with real weights, and one long form whose model follows a script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from tests.transcription.hearing import N_SLOTS, Loaded, Watched, running
+from tests.transcription.scripted import Scene
+
+
+@pytest.fixture(scope="module")
+def tiny_en_loaded(tiny_en_directory: Path) -> Loaded:
+    return load_speech_model(tiny_en_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+
+
+@pytest.fixture(scope="module")
+def base_loaded(base_directory: Path) -> Loaded:
+    return load_speech_model(base_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+
+
+@pytest.fixture
+def model(tiny_en_loaded: Loaded) -> Watched:
+    return Watched(tiny_en_loaded[0])
+
+
+@pytest.fixture
+def transcriber(model: Watched, tiny_en_loaded: Loaded) -> Iterator[BatchingTranscriber]:
+    yield from running(model, tiny_en_loaded)
+
+
+@pytest.fixture
+def base_model(base_loaded: Loaded) -> Watched:
+    return Watched(base_loaded[0])
+
+
+@pytest.fixture
+def multilingual(base_model: Watched, base_loaded: Loaded) -> Iterator[BatchingTranscriber]:
+    yield from running(base_model, base_loaded)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(base_directory: Path) -> WhisperTokenizer:
+    return WhisperTokenizer.from_directory(base_directory)
+
+
+@pytest.fixture
+def scene(tokenizer: WhisperTokenizer) -> Iterator[Scene]:
+    scene = Scene(tokenizer)
+    scene.engine.start()
+    yield scene
+    scene.engine.close()

@@ -1,0 +1,107 @@
+"""Real weights in a batching engine that tests can watch, and what they ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.engine.engine import Engine
+from hf_asr_endpoint.engine.model import SpeechModel
+from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.transcription.transcriber import transcribe
+from hf_asr_endpoint.types import DecodingOptions, ModelInfo, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from tests.conftest import DATA
+from tests.fakes import DEADLINE_S
+
+N_SLOTS = 8
+GREEDY = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,)))
+SPOKEN = "ask not what your country can do for you"
+
+Loaded = tuple[SpeechModel, WhisperTokenizer, ModelInfo]
+
+
+class Watched:
+    """A SpeechModel that counts, and that fails or waits when a test wants it to."""
+
+    def __init__(self, model: SpeechModel) -> None:
+        self._model = model
+        self.failure: BaseException | None = None
+        self.n_windows = 0
+        self.n_steps = 0
+        self.busy: set[int] = set()
+        self.is_stepping = threading.Event()
+        self.may_step = threading.Event()
+        self.may_step.set()
+
+    def encode(self, windows: dict[int, object]) -> None:
+        self.n_windows += len(windows)
+        self.busy |= windows.keys()
+        self._model.encode(windows)
+
+    def prefill(self, states: dict[int, object]) -> None:
+        self._model.prefill(states)
+
+    def decode_step(self, states: dict[int, object]) -> None:
+        self.n_steps += 1
+        self.is_stepping.set()
+        assert self.may_step.wait(DEADLINE_S)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        self._model.decode_step(states)
+
+    def free(self, slot: int) -> None:
+        self.busy.discard(slot)
+        self._model.free(slot)
+
+
+def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]:
+    _, tokenizer, info = loaded
+    transcriber = BatchingTranscriber(
+        Engine(model, n_slots=N_SLOTS),
+        tokenizer,
+        info,
+        n_requests=8,
+        n_ahead=2 * N_SLOTS,
+        padding_s=6.0,
+        max_beams=N_SLOTS,
+    )
+    yield transcriber
+    transcriber.close()
+
+
+async def ask(
+    transcriber: BatchingTranscriber, waveform: Iterable[Waveform], options: TranscriptionOptions = GREEDY
+) -> Transcription:
+    async with asyncio.timeout(2 * DEADLINE_S):
+        return await transcribe(transcriber, waveform, options)
+
+
+def hear(
+    transcriber: BatchingTranscriber, waveform: Iterable[Waveform], options: TranscriptionOptions = GREEDY
+) -> Transcription:
+    return asyncio.run(ask(transcriber, waveform, options))
+
+
+def told(result: Transcription) -> list[tuple[float, float, str, tuple[int, ...]]]:
+    """Return what must not depend on who else is there; log-probabilities may, in their last digits."""
+    return [(segment.start, segment.end, segment.text, segment.tokens) for segment in result.segments]
+
+
+def plain(text: str) -> str:
+    return text.lower().replace(",", "").replace(".", "")
+
+
+def pause(seconds: float) -> Waveform:
+    return np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+
+
+def read(name: str) -> list[Waveform]:
+    with (DATA / name).open("rb") as file:
+        return list(decode_audio(file))

@@ -1,0 +1,132 @@
+"""One request whose model hears what a script says, and what tests make scripts from."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
+from hf_asr_endpoint.engine.engine import Engine
+from hf_asr_endpoint.engine.sequence import Request
+from hf_asr_endpoint.transcription.long_form import LongForm
+from hf_asr_endpoint.transcription.threads import Stop
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.types import Segment, TranscriptionOptions
+from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from tests.fakes import FakeSpeechModel
+
+N_SLOTS = 8
+PADDING_S = 6.0
+BEGIN = 50_364  # <|0.00|> of multilingual models
+ENGLISH = TranscriptionOptions(language="en")
+
+
+def at(seconds: float) -> int:
+    """Return the timestamp token."""
+    return BEGIN + round(seconds / 0.02)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the model hears in a window: tokens and the numbers that thresholds look at."""
+
+    tokens: tuple[int, ...]
+    avg_logprob: float = -0.2
+    no_speech_prob: float = 0.0
+
+
+@dataclass(slots=True)
+class ScriptedModel:
+    """A SpeechModel that hears what its script says, prompt by prompt.
+
+    frames: of each window that was encoded. states: of each prompt that was fed.
+    """
+
+    script: list[Heard]
+    language_token: int
+    inner: FakeSpeechModel = field(default_factory=lambda: FakeSpeechModel(n_slots=N_SLOTS))
+    frames: list[int] = field(default_factory=list)
+    states: list[DecodingState] = field(default_factory=list)
+    on_prefill: Callable[[], None] = lambda: None
+
+    def encode(self, windows: Mapping[int, torch.Tensor]) -> None:
+        self.frames += [window.shape[1] for window in windows.values()]
+
+    def prefill(self, states: Mapping[int, DecodingState]) -> None:
+        self.on_prefill()
+        for slot in sorted(states):
+            state, heard = states[slot], self.script.pop(0)
+            self.states.append(state)
+            self.inner.encode({slot: heard.tokens})
+            self.inner.prefill({slot: state})
+            state.no_speech_prob = heard.no_speech_prob
+            # The fake gives each of the tokens and eot -1.
+            state.logprobs[0] += (heard.avg_logprob + 1) * (len(heard.tokens) + 1)
+            if state.prompt.after_language is not None:
+                state.language_token = self.language_token
+
+    def decode_step(self, states: Mapping[int, DecodingState]) -> None:
+        self.inner.decode_step(states)
+
+    def free(self, slot: int) -> None:
+        self.inner.free(slot)
+
+
+class Scene:
+    """One request, with an engine of its own."""
+
+    def __init__(self, tokenizer: WhisperTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.model = ScriptedModel([], tokenizer.language_tokens["de"])
+        self.engine = Engine(self.model, n_slots=N_SLOTS)
+        self.request = Request()
+        self.stop = Stop(threading.Event(), on_cancel=self.request.cancel)
+
+    def long_form(self, options: TranscriptionOptions, *, n_ahead: int = 16) -> LongForm:
+        return LongForm(
+            self.engine,
+            options,
+            vocabulary=Vocabulary(self._tokenizer, is_multilingual=True),
+            n_mels=80,
+            padding_s=PADDING_S,
+            n_ahead=n_ahead,
+            request=self.request,
+            stop=self.stop,
+        )
+
+    def run(self, chunks: list[Chunk], *script: Heard, options: TranscriptionOptions = ENGLISH) -> list[Segment]:
+        self.model.script = list(script)
+        result = list(self.long_form(options).run(iter(chunks)))
+        assert self.model.script == [], "not all was asked for"
+        return result
+
+
+def chunk(
+    seconds: float, *, offset_s: float = 0.0, speech: tuple[tuple[float, float], ...] | None = None
+) -> Chunk:
+    """Return a chunk in which somebody speaks for the first few seconds, or at the times given."""
+    spans = ((0.0, min(seconds, 4.0)),) if speech is None else speech
+    return Chunk(
+        waveform=np.zeros(round(seconds * SAMPLE_RATE), np.float32),
+        offset_s=offset_s,
+        speech=tuple(SpeechSpan(start_s=start, end_s=end) for start, end in spans),
+    )
+
+
+def words(n: int) -> tuple[int, ...]:
+    """Return so many tokens whose text does not repeat itself."""
+    return tuple(range(1_000, 1_000 + 7 * n, 7))
+
+
+def told(result: list[Segment]) -> list[tuple[float, float, tuple[int, ...]]]:
+    """Return start, end and text tokens."""
+    return [
+        (round(timed.start, 3), round(timed.end, 3), tuple(token for token in timed.tokens if token < BEGIN))
+        for timed in result
+    ]

@@ -1,0 +1,147 @@
+"""The batching engine on real weights: every request ends, whatever fails, leaves or closes; slots are freed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+
+from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio
+from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.transcription.transcriber import transcribe
+from hf_asr_endpoint.types import Transcription, Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.fakes import DEADLINE_S
+from tests.transcription.hearing import GREEDY, SPOKEN, Watched, ask, hear, pause, plain
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_what_the_waveform_raises_is_raised(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+    def broken() -> Iterator[Waveform]:
+        yield np.concatenate([speech, pause(5)] * 3)
+        raise InvalidAudio("cut off")
+
+    with pytest.raises(InvalidAudio, match="cut off"):
+        hear(transcriber, broken())
+    assert SPOKEN in plain(hear(transcriber, [speech]).text)
+
+
+def test_a_failure_of_the_model_is_an_engine_error_and_the_next_request_works(
+    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+) -> None:
+    model.failure = MemoryError("no room")
+    with pytest.raises(EngineError, match="the model failed: MemoryError: no room"):
+        hear(transcriber, [speech])
+    assert transcriber.health().state == "ready"
+    assert SPOKEN in plain(hear(transcriber, [speech]).text)
+
+
+def test_an_engine_that_dies_shows_in_health_and_ends_every_request(
+    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+) -> None:
+    model.failure = SystemExit("gone")
+
+    async def together() -> list[Transcription | BaseException]:
+        return await asyncio.gather(*(ask(transcriber, [speech]) for _ in range(3)), return_exceptions=True)
+
+    results = asyncio.run(together())
+    assert [type(result) for result in results] == [EngineUnavailable] * 3
+    health = transcriber.health()
+    assert (health.state, health.detail) == ("failed", "the engine has stopped: SystemExit: gone")
+    with pytest.raises(EngineUnavailable, match="SystemExit"):
+        hear(transcriber, [speech])
+
+
+def test_cancelling_frees_the_slots_within_a_step(
+    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+) -> None:
+    async def scenario() -> None:
+        task = asyncio.create_task(transcribe(transcriber, [np.concatenate([speech, pause(5)] * 3)], GREEDY))
+        model.may_step.clear()
+        await asyncio.to_thread(model.is_stepping.wait, DEADLINE_S)
+        n_steps = model.n_steps
+        task.cancel()
+        for _ in range(5):
+            await asyncio.sleep(0)  # The request is told while the engine is in the middle of a step.
+        model.may_step.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert model.n_steps == n_steps, "there was no other step"
+        assert (await ask(transcriber, [speech[: 2 * SAMPLE_RATE]])).text
+
+    asyncio.run(scenario())
+    assert model.busy == set()
+
+
+def test_nothing_reads_the_waveform_once_the_call_has_ended(transcriber: BatchingTranscriber) -> None:
+    is_reading = threading.Event()
+    n_taken = 0
+
+    def endless() -> Iterator[Waveform]:
+        nonlocal n_taken
+        while True:
+            n_taken += 1
+            is_reading.set()
+            yield np.zeros(16_000, np.float32)
+
+    async def scenario() -> int:
+        task = asyncio.create_task(transcribe(transcriber, endless(), GREEDY))
+        await asyncio.to_thread(is_reading.wait, DEADLINE_S)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        return n_taken
+
+    at_the_end = asyncio.run(scenario())
+    assert hear(transcriber, [pause(1)]).text == ""
+    assert n_taken == at_the_end
+
+
+def test_segments_are_told_before_the_end_is_there_and_a_listener_that_leaves_stops_the_work(
+    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+) -> None:
+    n_taken = 0
+
+    def endless() -> Iterator[Waveform]:
+        nonlocal n_taken
+        while True:
+            n_taken += 1
+            yield np.concatenate([speech, pause(8)])
+
+    async def scenario() -> int:
+        async with aclosing(transcriber.stream(endless(), GREEDY)) as events:
+            async for _ in events:
+                break
+        return n_taken
+
+    at_the_end = asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+    assert SPOKEN in plain(hear(transcriber, [speech]).text)
+    assert n_taken == at_the_end
+    assert model.busy == set()
+
+
+def test_closing_ends_running_and_waiting_requests(
+    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+) -> None:
+    model.may_step.clear()
+
+    async def scenario() -> list[Transcription | BaseException]:
+        tasks = [asyncio.create_task(transcribe(transcriber, [speech], GREEDY)) for _ in range(12)]
+        await asyncio.to_thread(model.is_stepping.wait, DEADLINE_S)
+        closing = asyncio.create_task(asyncio.to_thread(transcriber.close))
+        while transcriber.health().state == "ready":
+            await asyncio.sleep(0)
+        model.may_step.set()
+        await closing
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    results = asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+    assert [type(result) for result in results] == [EngineUnavailable] * 12
+    assert transcriber.health().detail == "the server is shutting down"
+    with pytest.raises(EngineUnavailable, match="shutting down"):
+        hear(transcriber, [speech])

@@ -1,0 +1,51 @@
+"""The batching engine on real weights: the language is detected, given or translated from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.types import TranscriptionOptions, Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.transcription.hearing import GREEDY, Watched, hear, pause, plain, read, told
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_silence_has_no_text_and_no_window(multilingual: BatchingTranscriber, base_model: Watched) -> None:
+    result = hear(multilingual, [pause(40)])
+    assert (result.segments, result.language, result.duration_s) == ((), "en", 40.0)
+    assert base_model.n_windows == 0
+
+
+def test_the_language_is_detected_once_in_the_first_chunk(
+    multilingual: BatchingTranscriber, base_model: Watched
+) -> None:
+    german = np.concatenate(read("fleurs-de-005.ogg"))[: 8 * SAMPLE_RATE]
+    result = hear(multilingual, [german, pause(20), german[: 5 * SAMPLE_RATE]])
+    assert result.language == "de"
+    assert base_model.n_windows == 2, "what was encoded to detect the language is decoded, too"
+    given = TranscriptionOptions(language="de", decoding=GREEDY.decoding)
+    assert told(hear(multilingual, [german, pause(20), german[: 5 * SAMPLE_RATE]], given)) == told(result)
+
+
+def test_a_language_given_is_used_and_not_remembered(multilingual: BatchingTranscriber, speech: Waveform) -> None:
+    piece = [speech[: 6 * SAMPLE_RATE]]
+    german = hear(multilingual, piece, TranscriptionOptions(language="de", decoding=GREEDY.decoding))
+    english = hear(multilingual, piece)
+    assert (german.language, english.language) == ("de", "en")
+    assert german.text != english.text
+
+
+def test_translation_is_english(multilingual: BatchingTranscriber) -> None:
+    options = TranscriptionOptions(task="translate", decoding=GREEDY.decoding)
+    result = hear(multilingual, read("fleurs-es-002.ogg"), options)
+    assert (result.language, result.task) == ("es", "translate")
+    assert {"the", "people"} <= set(plain(result.text).split())
+
+
+def test_what_the_model_cannot_follow_is_refused(transcriber: BatchingTranscriber) -> None:
+    with pytest.raises(InvalidParameter, match="English-only"):
+        hear(transcriber, [], TranscriptionOptions(language="de"))

@@ -1,0 +1,83 @@
+"""What the model is told before each window: the language, and the text before where it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hf_asr_endpoint.audio.chunking import Chunk
+from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from tests.transcription.scripted import Heard, Scene, at, chunk, words
+
+ONE_AFTER_THE_OTHER = TranscriptionOptions(language="en", condition_on_previous_text=True)
+
+
+def test_the_language_given_is_in_every_prompt(scene: Scene, tokenizer: WhisperTokenizer) -> None:
+    options = TranscriptionOptions(language="fr", task="translate")
+    heard = Heard((at(0), 7, at(10)))
+    scene.run([chunk(10), chunk(10)], heard, heard, options=options)
+    expected = (tokenizer.sot, tokenizer.language_tokens["fr"], tokenizer.task_tokens["translate"])
+    assert [state.prompt.tokens for state in scene.model.states] == [expected] * 2
+
+
+def test_the_language_is_detected_in_the_first_chunk_while_the_others_wait(
+    scene: Scene, tokenizer: WhisperTokenizer
+) -> None:
+    taken: list[int] = []
+    taken_at_first_prompt: list[int] = []
+
+    def chunks() -> Iterator[Chunk]:
+        for n in range(4):
+            taken.append(n)
+            yield chunk(10, offset_s=10 * n)
+
+    def look() -> None:
+        if not scene.model.states:
+            taken_at_first_prompt.append(len(taken))
+
+    scene.model.on_prefill = look
+    scene.model.script = [Heard((at(0), 7, at(10)))] * 4
+    long_form = scene.long_form(TranscriptionOptions())
+    assert long_form.language is None
+    assert len(list(long_form.run(chunks()))) == 4
+    assert long_form.language == "de"
+    assert taken_at_first_prompt == [1]
+    first, *others = scene.model.states
+    assert first.prompt.after_language == (tokenizer.task_tokens["transcribe"],)
+    german = tokenizer.language_tokens["de"]
+    assert {state.prompt.tokens[1] for state in others} == {german}
+    assert len(scene.model.frames) == 4, "the first one was not encoded again"
+
+
+def test_previous_text_is_the_prompt_of_the_next_window(scene: Scene, tokenizer: WhisperTokenizer) -> None:
+    script = Heard((at(0), 7, at(4))), Heard((at(0), 8, at(4.5))), Heard((at(0), 9, at(10)))
+    scene.run([chunk(10, speech=((0.0, 8.5),)), chunk(10)], *script, options=ONE_AFTER_THE_OTHER)
+    bare = (tokenizer.sot, tokenizer.language_tokens["en"], tokenizer.task_tokens["transcribe"])
+    first, second, third = (state.prompt for state in scene.model.states)
+    assert (first.tokens, first.sot_index) == (bare, 0)
+    assert (second.tokens, second.sot_index) == ((tokenizer.sot_prev, at(0), 7, at(4), *bare), 4)
+    assert third.tokens == (tokenizer.sot_prev, at(0), 7, at(4), at(0), 8, at(4.5), *bare)
+
+
+def test_previous_text_is_left_out_unless_asked_for(scene: Scene) -> None:
+    script = [Heard((at(0), 7, at(4.5)))] * 2
+    scene.run([chunk(10, speech=((0.0, 9.0),))], *script)
+    assert [state.prompt.sot_index for state in scene.model.states] == [0, 0]
+
+
+def test_text_sampled_hot_does_not_become_a_prompt(scene: Scene) -> None:
+    """It used to: what came before it was forgotten, but not the text itself, which misleads the most."""
+    decoding = DecodingOptions(temperatures=(0.0, 0.8))
+    options = TranscriptionOptions(language="en", condition_on_previous_text=True, decoding=decoding)
+    unlikely = Heard((at(0), 66, at(30)), avg_logprob=-1.5)
+    script = Heard((at(0), 7, at(30))), unlikely, Heard((at(0), 8, at(30))), Heard((at(0), 9, at(30)))
+    scene.run([chunk(30)] * 3, *script, options=options)
+    assert [state.rules.temperature for state in scene.model.states] == [0.0, 0.0, 0.8, 0.0]
+    assert [state.prompt.sot_index for state in scene.model.states] == [0, 4, 4, 0]
+
+
+def test_a_long_text_is_cut_to_half_of_what_the_decoder_holds(scene: Scene) -> None:
+    script = [Heard((at(0), *words(100), at(30)))] * 4
+    scene.run([chunk(30)] * 4, *script, options=ONE_AFTER_THE_OTHER)
+    assert [state.prompt.sot_index for state in scene.model.states] == [0, 103, 205, 224]
+    assert scene.model.states[-1].rules.max_new_tokens == 448 - 227
