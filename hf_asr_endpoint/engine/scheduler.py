@@ -18,7 +18,7 @@ from hf_asr_endpoint.engine.sequence import Request, Sequence, Status
 
 SHORT_REQUEST = 2  # sequences, waiting and running: up to a minute of speech
 N_BESIDE_SHORT = 2  # sequences that a longer request may advance while a short one is running
-RESERVED_SHARE = 8  # one slot in so many is kept from any single request, for whoever comes next
+RESERVED_SHARE = 16  # one slot in so many is kept from any single request, for whoever comes next
 
 
 class Scheduler:

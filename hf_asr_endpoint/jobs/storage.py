@@ -72,7 +72,12 @@ class Storage:
 
     async def open_audio(self, job_id: str) -> BinaryIO:
         """Return a job's audio, which the caller closes. Raises StorageFailed when it is gone."""
-        return await asyncio.to_thread(self._spool.open, job_id)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._spool.open, job_id))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)  # Nobody else would.
+            raise
 
     async def remove_audio(self, job_id: str) -> None:
         await asyncio.to_thread(self._spool.remove, job_id)
@@ -93,3 +98,8 @@ async def _to_the_end(work: Callable[[], T]) -> T:
             await asyncio.wait([working])
         working.exception()  # Looked at, so that asyncio does not log it.
         raise
+
+
+def _close(opening: asyncio.Future[BinaryIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -46,7 +46,7 @@ def test_whoever_has_the_fewest_slots_goes_first() -> None:
     assert requests_of(admit_all(scheduler)) == [beams, *[greedy] * 5, beams, greedy]
 
 
-@pytest.mark.parametrize(("n_slots", "width", "n_admitted"), [(16, 5, 2), (16, 16, 1), (16, 7, 2), (5, 5, 1)])
+@pytest.mark.parametrize(("n_slots", "width", "n_admitted"), [(16, 5, 3), (16, 16, 1), (16, 7, 2), (5, 5, 1)])
 def test_wide_sequences_of_one_request_leave_slots_to_others(n_slots: int, width: int, n_admitted: int) -> None:
     """But one of them may run, whatever it takes."""
     scheduler = Scheduler(n_slots=n_slots)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -118,3 +118,7 @@ async def ended(jobs: Jobs, job_id: str) -> Job:
 async def until(condition: Callable[[], bool]) -> None:
     while not condition():
         await asyncio.sleep(POLL_INTERVAL_S)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(work, DEADLINE_S))

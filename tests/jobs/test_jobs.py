@@ -1,11 +1,11 @@
+"""Jobs are taken, run, answered for, cancelled, refused and forgotten."""
+
 from __future__ import annotations
 
 import asyncio
 import io
-import time
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,33 +18,21 @@ from hf_asr_endpoint.errors import (
     StorageFailed,
     UnknownJob,
 )
-from hf_asr_endpoint.jobs.database import open_database
-from hf_asr_endpoint.jobs.deliverer import MAX_SENDING, MAX_SENDING_TO_ONE
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
-from hf_asr_endpoint.jobs.schedule import RetrySchedule
-from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.types import Health, Segment, Transcription, TranscriptionOptions, Waveform
 from tests.fakes import FakeTranscriber
 from tests.jobs.receiver import run_receiver
 from tests.jobs.running import (
-    DEADLINE_S,
-    QUICK,
     audio_files,
     ended,
     make_audio,
     plain_job,
+    run,
     running_jobs,
     until,
 )
-
-
-def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, DEADLINE_S))
-
-
-N_RESULTS = MAX_SENDING + 1  # more than are on their way at a time
 
 
 async def delivery_ended(jobs: Jobs, job_id: str) -> Job:
@@ -222,92 +210,6 @@ def test_cancelling_ends_the_work_and_tells_nobody(tmp_path: Path, is_running: b
         assert len(receiver.received) == 1
 
 
-def test_stopping_leaves_running_jobs_queued_and_the_next_start_runs_them(tmp_path: Path) -> None:
-    async def work() -> None:
-        transcriber = FakeTranscriber()
-        transcriber.hold()
-        async with running_jobs(tmp_path, transcriber, max_running=1) as jobs:
-            ids = [(await jobs.submit(plain_job(), make_audio())).id for _ in range(2)]
-            await until(lambda: transcriber.n_running == 1)
-        assert transcriber.n_cancelled == 1
-        with pytest.raises(JobsUnavailable, match="shutting down"):
-            await jobs.submit(plain_job(), make_audio())
-        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-            for job_id in ids:
-                job = await ended(jobs, job_id)
-                assert (job.status, job.n_crashes) == (JobStatus.SUCCEEDED, 0)
-
-    run(work())
-
-
-def crash(directory: Path, job_id: str, *, n_times: int) -> None:
-    """What processes leave that die while they run a job."""
-    store = JobStore(open_database(directory))
-    for _ in range(n_times):
-        assert store.start(job_id)
-        store.recover()
-    store.close()
-
-
-async def add_and_stop(directory: Path, *, n_jobs: int) -> list[str]:
-    loading = FakeTranscriber(health=Health(state="loading"))
-    async with running_jobs(directory, loading) as jobs:
-        return [(await jobs.submit(plain_job(), make_audio())).id for _ in range(n_jobs)]
-
-
-def test_a_job_that_kills_the_process_again_and_again_fails(tmp_path: Path) -> None:
-    async def work() -> None:
-        poison, innocent = await add_and_stop(tmp_path, n_jobs=2)
-        await asyncio.to_thread(crash, tmp_path, poison, n_times=5)
-        transcriber = FakeTranscriber()
-        async with running_jobs(tmp_path, transcriber, max_crashes=5) as jobs:
-            job = await ended(jobs, poison)
-            assert job.status is JobStatus.FAILED
-            assert "the server crashed 5 times" in str(job.outcome)
-            assert (await ended(jobs, innocent)).status is JobStatus.SUCCEEDED
-        assert len(transcriber.options) == 1
-
-    run(work())
-
-
-def test_a_job_found_running_by_two_crashes_runs_alone(tmp_path: Path) -> None:
-    async def work() -> None:
-        suspect, other = await add_and_stop(tmp_path, n_jobs=2)
-        await asyncio.to_thread(crash, tmp_path, suspect, n_times=2)
-        transcriber = FakeTranscriber()
-        transcriber.hold()
-        async with running_jobs(tmp_path, transcriber, max_running=2) as jobs:
-            await until(lambda: transcriber.n_running == 1)
-            third = await jobs.submit(plain_job(), make_audio())
-            assert [(await jobs.find(job_id)).status.value for job_id in (suspect, other, third.id)] == [
-                "running",
-                "queued",
-                "queued",
-            ]
-            transcriber.release()
-            await ended(jobs, third.id)
-            assert (await jobs.find(suspect)).n_crashes == 2
-
-    run(work())
-
-
-def test_a_suspect_job_waits_until_those_before_it_have_ended(tmp_path: Path) -> None:
-    async def work() -> None:
-        first, suspect = await add_and_stop(tmp_path, n_jobs=2)
-        await asyncio.to_thread(crash, tmp_path, suspect, n_times=2)
-        transcriber = FakeTranscriber()
-        transcriber.hold()
-        async with running_jobs(tmp_path, transcriber, max_running=2) as jobs:
-            await until(lambda: transcriber.n_running == 1)
-            await jobs.submit(plain_job(), make_audio())  # The queue is looked at again.
-            await asyncio.to_thread(lambda: None)
-            assert [(await jobs.find(job_id)).status.value for job_id in (first, suspect)] == ["running", "queued"]
-            transcriber.release()
-            assert (await ended(jobs, suspect)).status is JobStatus.SUCCEEDED
-
-    run(work())
-
-
 def test_jobs_that_are_refused_at_the_last_moment_leave_no_audio(tmp_path: Path) -> None:
     async def work() -> None:
         loading = FakeTranscriber(health=Health(state="loading"))
@@ -317,30 +219,6 @@ def test_jobs_that_are_refused_at_the_last_moment_leave_no_audio(tmp_path: Path)
             (taken,) = [result for result in results if isinstance(result, Job)]
             assert all(isinstance(result, Job | Overloaded) for result in results)
             assert audio_files(tmp_path) == [taken.id]
-
-    run(work())
-
-
-def test_audio_that_nobody_waits_for_is_deleted_at_the_start(tmp_path: Path) -> None:
-    async def work() -> None:
-        (waiting,) = await add_and_stop(tmp_path, n_jobs=1)
-        (tmp_path / "audio" / "orphan").write_bytes(b"audio")
-        async with running_jobs(tmp_path, FakeTranscriber(health=Health(state="loading"))):
-            assert audio_files(tmp_path) == [waiting]
-
-    run(work())
-
-
-def test_a_job_whose_audio_is_gone_or_whose_kind_is_unknown_fails(tmp_path: Path) -> None:
-    async def work() -> None:
-        (gone,) = await add_and_stop(tmp_path, n_jobs=1)
-        (tmp_path / "audio" / gone).unlink()
-        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-            assert "send the job again" in str((await ended(jobs, gone)).outcome)
-            other = await jobs.submit(plain_job(kind="other"), make_audio())
-            assert "'other', which this server does not know; allowed: plain" in str(
-                (await ended(jobs, other.id)).outcome
-            )
 
     run(work())
 
@@ -364,125 +242,6 @@ def test_old_jobs_are_forgotten(tmp_path: Path) -> None:
         async with running_jobs(tmp_path, FakeTranscriber(), retention_s=1e-6) as jobs:
             with pytest.raises(UnknownJob):
                 await find_for_ever(jobs, job.id)
-
-    run(work())
-
-
-def test_a_receiver_that_is_down_for_a_while_gets_the_result(tmp_path: Path) -> None:
-    async def work() -> None:
-        with run_receiver() as receiver:
-            url = receiver.url
-        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-            job_id = (await jobs.submit(plain_job(webhook=url), make_audio())).id
-            while (await jobs.find(job_id)).delivery.n_attempts < 2:
-                await asyncio.sleep(0.005)
-            assert "ConnectError" in str((await jobs.find(job_id)).delivery.error)
-            with run_receiver(int(url.split(":")[2].split("/")[0])) as receiver:
-                receiver.statuses = [500, 302, 200]
-                job = await delivery_ended(jobs, job_id)
-            assert job.delivery.status is DeliveryStatus.DELIVERED
-            assert job.delivery.error is None
-            assert {received.headers["webhook-id"] for received in receiver.received} == {job_id}
-            assert [received.document() for received in receiver.received] == [render_job(job)] * 3
-
-    run(work())
-
-
-@pytest.mark.parametrize(
-    ("status", "schedule", "n_attempts"),
-    [(410, QUICK, 1), (500, RetrySchedule(retry_for_s=0.0), 1)],
-    ids=["410 Gone", "the time is up"],
-)
-def test_a_delivery_that_is_given_up(
-    tmp_path: Path, status: int, schedule: RetrySchedule, n_attempts: int
-) -> None:
-    async def work() -> None:
-        with run_receiver() as receiver:
-            receiver.statuses = [status]
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
-                job = await delivery_ended(
-                    jobs, (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
-                )
-                assert (job.delivery.status, job.delivery.n_attempts) == (DeliveryStatus.GIVEN_UP, n_attempts)
-                assert str(status) in str(job.delivery.error)
-                assert job.outcome is not None
-
-    run(work())
-
-
-def test_a_delivery_that_was_cut_off_is_made_again_after_the_next_start(tmp_path: Path) -> None:
-    async def work() -> None:
-        with run_receiver() as receiver:
-            receiver.statuses = [0, 200]
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-                job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
-                await until(lambda: len(receiver.received) == 1)
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-                assert (await delivery_ended(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
-            assert [received.headers["webhook-id"] for received in receiver.received] == [job.id] * 2
-
-    run(work())
-
-
-def test_a_planned_attempt_keeps_its_time_over_a_restart(tmp_path: Path) -> None:
-    schedule = RetrySchedule(retry_for_s=9999.0, first_delay_s=1000.0, chance=lambda: 1.0)
-
-    async def work() -> None:
-        with run_receiver() as receiver:
-            receiver.statuses = [500]
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
-                job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
-                while not (planned := (await jobs.find(job_id)).delivery).n_attempts:
-                    await asyncio.sleep(0.005)
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
-                assert (await jobs.find(job_id)).delivery == planned
-                assert (planned.next_attempt_at or 0) > time.time() + 900
-
-    run(work())
-
-
-def test_an_attempt_planned_by_a_wrong_clock_is_brought_forward(tmp_path: Path) -> None:
-    wrong = RetrySchedule(retry_for_s=1e9, first_delay_s=1e8, longest_delay_s=1e8)
-
-    async def work() -> None:
-        with run_receiver() as receiver:
-            receiver.statuses = [500, 200]
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=wrong) as jobs:
-                job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
-                while not (await jobs.find(job_id)).delivery.n_attempts:
-                    await asyncio.sleep(0.005)
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=QUICK) as jobs:
-                assert (await delivery_ended(jobs, job_id)).delivery.status is DeliveryStatus.DELIVERED
-
-    run(work())
-
-
-def test_many_results_for_a_receiver_that_hangs_do_not_hold_up_the_others(tmp_path: Path) -> None:
-    async def work() -> None:
-        with run_receiver() as hanging, run_receiver() as receiver:
-            hanging.statuses = [0]
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-                for _ in range(N_RESULTS):
-                    await ended(jobs, (await jobs.submit(plain_job(webhook=hanging.url), make_audio())).id)
-                await until(lambda: len(hanging.received) == MAX_SENDING_TO_ONE)
-                job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
-                assert (await delivery_ended(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
-                assert len(hanging.received) == MAX_SENDING_TO_ONE
-
-    run(work())
-
-
-def test_a_removed_job_is_not_sent_to_its_end(tmp_path: Path) -> None:
-    async def work() -> None:
-        with run_receiver() as receiver:
-            receiver.statuses = [0]
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-                job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
-                await until(lambda: len(receiver.received) == 1)
-                sending = {task for task in asyncio.all_tasks() if task.get_name() == job.id}
-                assert len(sending) == 1
-                assert await jobs.end(job.id) is None
-                assert all(task.cancelled() for task in sending)
 
     run(work())
 
