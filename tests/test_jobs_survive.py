@@ -22,6 +22,7 @@ from tests.jobs.receiver import run_receiver
 from tests.server import Server, run_server, wait_until_ready
 
 SEED = 20261121
+POLL_INTERVAL_S = 0.05
 N_KILLS = 10
 JOBS_PER_LIFE = 2
 LONGEST_LOADING_S, LONGEST_WORKING_S = 4.0, 1.0  # before a kill, from the beginning, or from when it is ready
@@ -122,6 +123,7 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
             is_loading = life % 2 == 0
             if not is_loading:
                 wait_until_ready(server)
+            # A random moment is what is tested; nothing is waited for.
             time.sleep(chance.uniform(0, LONGEST_LOADING_S if is_loading else LONGEST_WORKING_S))
             server.process.kill()
             server.process.wait(TIMEOUT_S)
@@ -151,7 +153,7 @@ def wait_for_all(receivers: Receivers, expected: set[str]) -> None:
     deadline = time.monotonic() + DELIVERY_TIMEOUT_S
     while receivers.delivered().keys() < expected:
         assert time.monotonic() < deadline, "results are missing"
-        time.sleep(0.05)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def count_crashes(data_dir: Path) -> int:

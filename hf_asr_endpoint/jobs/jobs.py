@@ -165,6 +165,6 @@ async def _guarded(run: Callable[[], Awaitable[None]]) -> None:
     while True:
         try:
             await run()
-        except Exception:
+        except Exception:  # A bug: jobs would wait for ever.
             logger.exception("a loop of the jobs failed; it begins again in %g s", RESTART_INTERVAL_S)
             await asyncio.sleep(RESTART_INTERVAL_S)

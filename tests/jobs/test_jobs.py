@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,10 @@ async def delivery_ended(jobs: Jobs, job_id: str) -> Job:
     while (job := await jobs.find(job_id)).delivery.status is DeliveryStatus.PENDING or not job.status.is_final:
         await asyncio.sleep(0.005)
     return job
+
+
+def is_running(transcriber: FakeTranscriber, n_jobs: int) -> bool:
+    return transcriber.n_running == n_jobs
 
 
 async def find_for_ever(jobs: Jobs, job_id: str) -> None:
@@ -171,7 +176,7 @@ def test_only_so_many_run_and_wait(tmp_path: Path) -> None:
         async with running_jobs(tmp_path, transcriber, max_running=2, max_queued=1) as jobs:
             for n_running in (1, 2):
                 await jobs.submit(plain_job(), make_audio())
-                await until(lambda expected=n_running: transcriber.n_running == expected)  # type: ignore[misc]
+                await until(partial(is_running, transcriber, n_running))
             waiting = await jobs.submit(plain_job(), make_audio())
             with pytest.raises(Overloaded, match="1 jobs are queued"):
                 await jobs.submit(plain_job(), make_audio())

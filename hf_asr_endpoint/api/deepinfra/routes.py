@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -21,10 +20,11 @@ from hf_asr_endpoint.api.deepinfra.request import Received, take_document, take_
 from hf_asr_endpoint.api.deepinfra.schema import AUDIO
 from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
+from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.jobs.deepinfra_kind import VERSION, make_job
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits, parse_multipart
 from hf_asr_endpoint.audio.source import read_waveform
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
@@ -57,7 +57,7 @@ class DeepInfraDialect:
         self._admission = admission
 
     def routes(self) -> list[Route]:
-        return [Route(path, _answering_errors(self.infer), methods=["POST"]) for path in PATHS]
+        return [Route(path, answering_errors(self.infer, error_response), methods=["POST"]) for path in PATHS]
 
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; or, with a webhook, leave that to a job. Raises AsrError."""
@@ -123,15 +123,3 @@ def _version(request: Request) -> str | None:
     if len(versions) > 1:
         raise InvalidParameter(f"{VERSION} is given {len(versions)} times; allowed: once", parameter=VERSION)
     return versions[0] if versions else None
-
-
-def _answering_errors(
-    endpoint: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except AsrError as exc:
-            return error_response(exc)
-
-    return answer

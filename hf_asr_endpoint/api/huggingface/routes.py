@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,6 +13,7 @@ from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import Body, RequestLimits, read_body
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
+from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.errors import headers_of, status_of
 from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
@@ -49,7 +49,7 @@ class HuggingFaceDialect:
         self._admission = admission
 
     def routes(self) -> list[Route]:
-        return [Route(path, _answering_errors(self.transcribe), methods=["POST"]) for path in PATHS]
+        return [Route(path, answering_errors(self.transcribe, answer_error), methods=["POST"]) for path in PATHS]
 
     async def transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
@@ -97,16 +97,9 @@ def error_response(message: str, status: int, headers: dict[str, str] | None = N
     return JSONResponse(body, status_code=status, headers={**own_headers, **(headers or {})})
 
 
-def _answering_errors(
-    endpoint: Callable[[Request], Awaitable[Response]],
-) -> Callable[[Request], Awaitable[Response]]:
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except AsrError as exc:
-            return error_response(str(exc), status_of(exc), headers_of(exc))
-
-    return answer
+def answer_error(error: AsrError) -> JSONResponse:
+    """Return the answer to a request that fails with `error`."""
+    return error_response(str(error), status_of(error), headers_of(error))
 
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -11,8 +10,8 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.errors import headers_of, status_of
-from hf_asr_endpoint.api.huggingface.routes import error_response
+from hf_asr_endpoint.api.endpoints import answering_errors
+from hf_asr_endpoint.api.huggingface.routes import answer_error
 from hf_asr_endpoint.api.jobs.openai_kind import KIND
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits
 from hf_asr_endpoint.api.openai.form import (
@@ -21,7 +20,7 @@ from hf_asr_endpoint.api.openai.form import (
     read_form,
     split_form,
 )
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnknownParameter
+from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.job import Job, JobKind, NewJob
 from hf_asr_endpoint.jobs.jobs import JobService
@@ -45,9 +44,9 @@ class JobRoutes:
     def routes(self) -> list[Route]:
         one = f"{REQUESTS}/{{id}}"
         return [
-            Route(JOBS, _answering_errors(self.create), methods=["POST"]),
-            Route(one, _answering_errors(self.retrieve), methods=["GET"]),
-            Route(one, _answering_errors(self.end), methods=["DELETE"]),
+            Route(JOBS, answering_errors(self.create, answer_error), methods=["POST"]),
+            Route(one, answering_errors(self.retrieve, answer_error), methods=["GET"]),
+            Route(one, answering_errors(self.end, answer_error), methods=["DELETE"]),
         ]
 
     async def create(self, request: Request) -> Response:
@@ -112,16 +111,3 @@ def _parse_task(text: str | None) -> Task:
     if task is None:
         raise InvalidParameter(f"task is {(text or '')[:80]!r}; allowed: {', '.join(TASKS)}", parameter="task")
     return task
-
-
-_Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
-    async def answer(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except AsrError as exc:
-            return error_response(str(exc), status_of(exc), headers_of(exc))
-
-    return answer

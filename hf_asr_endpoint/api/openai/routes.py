@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
+from hf_asr_endpoint.api.endpoints import Endpoint, answering_errors
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, Form, FormLimits
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.errors import error_response
@@ -59,14 +60,14 @@ class OpenAIDialect:
         self._created = int(time.time())
 
     def routes(self) -> list[Route]:
-        handlers: dict[str, tuple[str, _Endpoint]] = {
+        handlers: dict[str, tuple[str, Endpoint]] = {
             "/audio/transcriptions": ("POST", self.create_transcription),
             "/audio/translations": ("POST", self.create_translation),
             "/models": ("GET", self.list_models),
             "/models/{model:path}": ("GET", self.retrieve_model),
         }
         return [
-            Route(prefix + path, self._answering_errors(handler), methods=[method])
+            Route(prefix + path, answering_errors(handler, self._answer_error), methods=[method])
             for prefix in PREFIXES
             for path, (method, handler) in handlers.items()
         ]
@@ -133,17 +134,8 @@ class OpenAIDialect:
     async def _read_form(self, request: Request) -> Form:
         return await read_form(request, limits=self._limits, form_limits=self._form_limits)
 
-    def _answering_errors(self, endpoint: _Endpoint) -> _Endpoint:
-        async def answer(request: Request) -> Response:
-            try:
-                return await endpoint(request)
-            except AsrError as exc:
-                return error_response(exc, max_audio_bytes=self._form_limits.max_file_bytes)
-
-        return answer
-
-
-_Endpoint = Callable[[Request], Awaitable[Response]]
+    def _answer_error(self, error: AsrError) -> Response:
+        return error_response(error, max_audio_bytes=self._form_limits.max_file_bytes)
 
 
 async def _next(events: AsyncGenerator[Segment | Transcription]) -> Segment | Transcription:
