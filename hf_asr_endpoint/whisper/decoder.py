@@ -98,9 +98,12 @@ def with_spare_rows(x: Tensor) -> Tensor:
     """Add rows of zeros: oneDNN makes, and keeps, 5 MB of kernels for each number of rows that it meets.
 
     x: shape = (n_rows, d_model). Up to 16 rows take hardly more time than one: it goes into reading weights.
+    Further on a power of 2 or its half more, so that at most a third of the rows is spare.
     """
     n_rows = len(x)
-    enough = 1 << (n_rows - 1).bit_length() if n_rows <= FEW_ROWS else -(-n_rows // FEW_ROWS) * FEW_ROWS
+    enough = 1 << (n_rows - 1).bit_length()
+    if enough > FEW_ROWS and n_rows <= enough * 3 // 4:
+        enough = enough * 3 // 4
     return F.pad(x, (0, 0, 0, enough - n_rows))
 
 

@@ -34,13 +34,13 @@ def widen(typing: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def _bits_of(typing: Any, value: Any) -> Any:
+def bits_of(typing: Any, value: Any) -> Any:
     """float32 to its bits."""
     return types.int32(types.float32), lambda context, builder, signature, args: builder.bitcast(args[0], _INT32)
 
 
 @intrinsic
-def _of_bits(typing: Any, bits: Any) -> Any:
+def of_bits(typing: Any, bits: Any) -> Any:
     """float32 of its bits."""
     return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], _FLOAT)
 
@@ -59,7 +59,7 @@ def pointer(typing: Any, address: Any, dtype: Any) -> Any:
 @njit(inline="always", **OPTIONS)
 def narrow(value):
     """float32 to bfloat16's bits, to the nearest, ties to even."""
-    bits = _bits_of(np.float32(value))
+    bits = bits_of(np.float32(value))
     return np.uint16((bits + ((bits >> np.int32(16)) & np.int32(1)) + np.int32(0x7FFF)) >> np.int32(16))
 
 
@@ -77,7 +77,7 @@ def exp(x):
     power = power * part + np.float32(2.4022651e-1)
     power = power * part + np.float32(6.9314718e-1)
     power = power * part + np.float32(1)
-    return _of_bits((np.int32(whole) + np.int32(127)) << np.int32(23)) * power
+    return of_bits((np.int32(whole) + np.int32(127)) << np.int32(23)) * power
 
 
 @njit(**OPTIONS)

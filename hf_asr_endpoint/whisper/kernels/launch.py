@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ Kernel = Callable[[Sequence[int]], None]
 """Runs a kernel over its data on torch's threads and returns when all of it is done."""
 
 
+@cache
 def are_available() -> bool:
     """Say whether torch's threads in this process are OpenMP's, as on Linux."""
     return all(hasattr(ctypes.CDLL(None), name) for name in ("GOMP_parallel", "omp_get_thread_num"))
