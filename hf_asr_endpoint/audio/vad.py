@@ -96,8 +96,8 @@ class _Convolution:
 class _Network:
     """The layers of silero-vad's model, over many steps."""
 
-    basis: torch.Tensor
-    """Cosines and sines of the spectrum, windowed, (SPECTRUM_SAMPLES, 2 × N_BINS)."""
+    window: torch.Tensor
+    """Hann's, (SPECTRUM_SAMPLES,). The network's first layer is this window times cosines and sines, to 4e-5."""
     convolutions: tuple[_Convolution, ...]
     lstm: torch.nn.LSTM
     output_weight: torch.Tensor
@@ -119,9 +119,7 @@ class _Network:
         """Return magnitudes, (n_steps, N_BINS, 4)."""
         padded = F.pad(steps[:, None], (0, N_MIRRORED), mode="reflect")[:, 0]
         frames = padded.unfold(1, SPECTRUM_SAMPLES, SPECTRUM_HOP)  # (n_steps, 4, SPECTRUM_SAMPLES)
-        # One matrix product takes half as long as the same written as a convolution.
-        parts = (frames.reshape(-1, SPECTRUM_SAMPLES) @ self.basis).view(*frames.shape[:2], -1)
-        magnitudes = parts[..., :N_BINS].square().add_(parts[..., N_BINS:].square()).sqrt_()
+        magnitudes: torch.Tensor = torch.fft.rfft(frames * self.window).abs()
         return magnitudes.transpose(1, 2)
 
 
@@ -131,7 +129,7 @@ def _load_network() -> _Network:
     names = [name for name, _ in lstm.named_parameters()]
     lstm.load_state_dict({name: weights[f"decoder.rnn.{name.removesuffix('_l0')}"] for name in names}, assign=True)
     return _Network(
-        basis=weights["stft.forward_basis_buffer"][:, 0].T.contiguous(),
+        window=torch.hann_window(SPECTRUM_SAMPLES),
         convolutions=tuple(
             _Convolution(
                 weight=weights[f"encoder.{i}.reparam_conv.weight"],
