@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,12 @@ from tests.parity.recordings import whole_window
 from tests.whisper.conftest import replace_file
 
 SPOKEN = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+HEAVY = {
+    "transformers.models.whisper.modeling_whisper",
+    "transformers.modeling_utils",
+    "accelerate",
+    "torch._dynamo",
+}
 N_HEADER_BYTES = 8  # of a safetensors file: the length of its header, before it
 
 
@@ -90,6 +98,7 @@ def test_truncated_weights_are_refused(copied_directory: Path, n_bytes: int) -> 
         pytest.param({"config.json": b'{"model_type": "whisper"}'}, id="configuration of another shape"),
         pytest.param({"config.json": b'{"model_type": "whisper", "d_model": "x"}'}, id="text for a number"),
         pytest.param({"generation_config.json": b"[]"}, id="generation configuration that is a list"),
+        pytest.param({"generation_config.json": b'{"sup'}, id="generation configuration that is cut off"),
         pytest.param({"tokenizer.json": b"nonsense"}, id="tokenizer that is no JSON"),
         pytest.param({"tokenizer.json": b"{}"}, id="tokenizer that says nothing"),
         pytest.param({"tokenizer.json": None}, id="no vocabulary"),
@@ -184,3 +193,34 @@ def test_english_only_generation_config_is_completed(copied_directory: Path) -> 
     assert not hasattr(config, "lang_to_id")
     assert (config.decoder_start_token_id, config.eos_token_id) == (50257, 50256)
     assert config.no_timestamps_token_id == 50362
+
+
+def test_the_model_of_transformers_is_not_imported(tiny_en_directory: Path) -> None:
+    """With what it brings, it takes two seconds and 120 MB; only its weights are wanted."""
+    code = f"""
+import sys
+from pathlib import Path
+from hf_asr_endpoint.whisper.speech_model import load_speech_model
+load_speech_model(Path({str(tiny_en_directory)!r}), device="cpu", dtype="auto", n_slots=1)
+print(*{HEAVY!r} & sys.modules.keys())
+"""
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes"}},
+            "are quantised; allowed: floating-point weights",
+        ),
+        ({"activation_function": "relu"}, "has the activation 'relu'; allowed: 'gelu'"),
+        ({"decoder_attention_heads": 5}, "has a d_model of 384 for the 5 attention heads of its decoder; allowed"),
+    ],
+    ids=["quantised", "activation", "heads"],
+)
+def test_model_of_another_make_is_refused(copied_directory: Path, changes: dict[str, object], reason: str) -> None:
+    config = json.loads((copied_directory / "config.json").read_bytes())
+    replace_file(copied_directory / "config.json", json.dumps({**config, **changes}).encode())
+    assert reason in refusal(copied_directory)
