@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import transformers
-from transformers import GenerationConfig, WhisperConfig
 
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.whisper.model_config import (
+    GenerationConfig,
+    ModelConfig,
+    read_generation_config,
+    read_model_config,
+)
 from hf_asr_endpoint.whisper.tensor_files import stored_tensors
 from hf_asr_endpoint.whisper.tensors import Tensors, select_tensors
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
@@ -26,7 +30,7 @@ N_MULTILINGUAL_VOCABULARY = 51_865  # tokens; an English-only vocabulary is smal
 class WhisperCheckpoint:
     """A model's dimensions, its way of generating, its tensors, and what its tokens mean."""
 
-    config: WhisperConfig
+    config: ModelConfig
     generation_config: GenerationConfig
     tensors: Tensors
     tokenizer: WhisperTokenizer
@@ -34,8 +38,7 @@ class WhisperCheckpoint:
 
     @property
     def n_mels(self) -> int:
-        n_mels: int = self.config.num_mel_bins
-        return n_mels
+        return self.config.num_mel_bins
 
     @property
     def info(self) -> ModelInfo:
@@ -59,13 +62,12 @@ def load_checkpoint(
     bfloat16 where the processor computes with it, else float32.
     Raises ModelUnavailable when the device is not there or the files cannot be loaded.
     """
-    transformers.utils.logging.set_verbosity_error()
     torch_device = _choose_device(device)
     try:
-        config = WhisperConfig.from_pretrained(directory, local_files_only=True)
+        config = read_model_config(directory)
         _check_config(config, directory)
         stored = select_tensors(stored_tensors(directory), config)
-        generation_config = _generation_config(directory)
+        generation_config = read_generation_config(directory)
         tokenizer = WhisperTokenizer.from_directory(directory)
         _check_tokenizer(tokenizer, config)
     except ModelUnavailable:
@@ -76,7 +78,6 @@ def load_checkpoint(
             f"the model in {directory} cannot be loaded ({reason}); copy or download it again"
         ) from exc
     is_multilingual = config.vocab_size >= N_MULTILINGUAL_VOCABULARY
-    _complete_generation_config(generation_config, config, tokenizer, is_multilingual=is_multilingual)
     return WhisperCheckpoint(
         config=config,
         generation_config=generation_config,
@@ -86,9 +87,9 @@ def load_checkpoint(
     )
 
 
-def _check_config(config: WhisperConfig, directory: Path) -> None:
+def _check_config(config: ModelConfig, directory: Path) -> None:
     """Refuse what the layers cannot compute."""
-    if getattr(config, "quantization_config", None):
+    if config.is_quantised:
         raise ModelUnavailable(f"the weights in {directory} are quantised; allowed: floating-point weights")
     if config.activation_function != "gelu":
         raise ModelUnavailable(
@@ -102,16 +103,7 @@ def _check_config(config: WhisperConfig, directory: Path) -> None:
             )
 
 
-def _generation_config(directory: Path) -> GenerationConfig:
-    """Read generation_config.json or, for want of one, what old checkpoints have of it in config.json."""
-    if (directory / "generation_config.json").is_file():
-        return GenerationConfig.from_pretrained(directory, local_files_only=True)
-    return GenerationConfig.from_pretrained(
-        directory, config_file_name="config.json", local_files_only=True, _from_model_config=True
-    )
-
-
-def _check_tokenizer(tokenizer: WhisperTokenizer, config: WhisperConfig) -> None:
+def _check_tokenizer(tokenizer: WhisperTokenizer, config: ModelConfig) -> None:
     """Refuse another model's tokenizer, and the empty one that transformers makes up for want of a vocabulary."""
     expected = config.eos_token_id
     if tokenizer.eot != expected:
@@ -143,30 +135,3 @@ def _choose_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
 def _computes_in_bfloat16() -> bool:
     """Return whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _complete_generation_config(
-    generation_config: GenerationConfig,
-    config: WhisperConfig,
-    tokenizer: WhisperTokenizer,
-    *,
-    is_multilingual: bool,
-) -> None:
-    """Add what fine-tuned checkpoints often lack, so that languages, tasks and timestamps work on them too."""
-    missing: dict[str, object] = {
-        "is_multilingual": is_multilingual,
-        "no_timestamps_token_id": tokenizer.no_timestamps,
-        "prev_sot_token_id": tokenizer.sot_prev,
-        "decoder_start_token_id": tokenizer.sot,
-        "eos_token_id": tokenizer.eot,
-        "pad_token_id": tokenizer.eot,
-        "max_length": config.max_target_positions,  # The library's own default is 20 tokens.
-    }
-    if is_multilingual:
-        missing["task_to_id"] = dict(tokenizer.task_tokens)
-        missing["lang_to_id"] = {f"<|{code}|>": token for code, token in tokenizer.language_tokens.items()}
-    for name, value in missing.items():
-        if getattr(generation_config, name, None) is None:
-            setattr(generation_config, name, value)
-    # The prompt is always given in full (language, task), so these old instructions only cause warnings.
-    setattr(generation_config, "forced_decoder_ids", None)  # noqa: B010 # No type declares it.

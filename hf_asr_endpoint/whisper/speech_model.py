@@ -84,7 +84,7 @@ class WhisperSpeechModel:
             self._windows,
             self._batches,
             heads=heads_to_average(
-                getattr(checkpoint.generation_config, "alignment_heads", None),
+                checkpoint.generation_config.alignment_heads,
                 n_layers=config.decoder_layers,
                 n_heads=config.decoder_attention_heads,
             ),

@@ -5,7 +5,7 @@ Names and shapes are those of transformers' WhisperForConditionalGeneration; key
 
 from __future__ import annotations
 
-from transformers import WhisperConfig
+from hf_asr_endpoint.whisper.model_config import ModelConfig
 
 EMBEDDINGS = "model.decoder.embed_tokens.weight"
 OUTPUT = "proj_out.weight"
@@ -16,7 +16,7 @@ KERNEL_SIZE = 3  # of both convolutions
 Shape = tuple[int, ...]
 
 
-def expected_shapes(config: WhisperConfig) -> dict[str, Shape]:
+def expected_shapes(config: ModelConfig) -> dict[str, Shape]:
     """Return the shape of every tensor, by name."""
     width = config.d_model
     shapes = {

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
-from transformers import WhisperConfig
 
+from hf_asr_endpoint.whisper.model_config import ModelConfig
 from hf_asr_endpoint.whisper.tensor_files import StoredTensor, in_memory
 from hf_asr_endpoint.whisper.tensor_shapes import EMBEDDINGS, ENCODER_POSITIONS, OUTPUT, Shape, expected_shapes
 
@@ -59,7 +59,7 @@ class Tensors:
         return self[f"{name}.weight"], self[f"{name}.bias"]
 
 
-def select_tensors(stored: Mapping[str, StoredTensor], config: WhisperConfig) -> dict[str, StoredTensor]:
+def select_tensors(stored: Mapping[str, StoredTensor], config: ModelConfig) -> dict[str, StoredTensor]:
     """Return those of a checkpoint's tensors that the model has, by the model's names, and check them.
 
     OUTPUT is left out when it is the same as EMBEDDINGS.

@@ -27,16 +27,15 @@ class TokenRules:
         self.eot = tokenizer.eot
         self._no_speech = tokenizer.no_timestamps - 1
         self._languages = torch.tensor(sorted(tokenizer.language_tokens.values()), device=device)
-        suppressed = getattr(config, "suppress_tokens", None) or ()
         self._filters: list[LogitFilter] = [
-            SuppressTokens(suppressed, device, always=[tokenizer.no_timestamps]),
-            SuppressAtBegin(getattr(config, "begin_suppress_tokens", None) or (), device),
+            SuppressTokens(config.suppress_tokens, device, always=[tokenizer.no_timestamps]),
+            SuppressAtBegin(config.begin_suppress_tokens, device),
             MinNewTokens(tokenizer.eot),
             TimestampRules(
                 timestamp_begin=tokenizer.timestamp_begin,
                 eot=tokenizer.eot,
                 n_vocab=checkpoint.config.vocab_size,
-                max_initial_index=getattr(config, "max_initial_timestamp_index", None),
+                max_initial_index=config.max_initial_timestamp_index,
                 device=device,
             ),
         ]

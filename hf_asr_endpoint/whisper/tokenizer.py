@@ -48,7 +48,9 @@ class WhisperTokenizer:
                 return cls(backend)
         # Imported here, because hardly a checkpoint needs it.
         from transformers import AutoTokenizer
+        from transformers.utils.logging import set_verbosity_error
 
+        set_verbosity_error()
         return cls(AutoTokenizer.from_pretrained(directory).backend_tokenizer)
 
     def decode(self, tokens: Sequence[int]) -> str:

@@ -20,6 +20,7 @@ from hf_asr_endpoint.whisper.beam_search import BeamRules
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
 from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules, best_row
+from hf_asr_endpoint.whisper.model_config import GenerationConfig, ModelConfig
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from hf_asr_endpoint.whisper.tensor_files import in_memory
 from hf_asr_endpoint.whisper.tensors import Tensors, select_tensors
@@ -81,10 +82,11 @@ def random_model() -> WhisperSpeechModel:
         words[name] = token
     tokenizer = WhisperTokenizer(Tokenizer(WordLevel(words, unk_token="w0")))
     model = random_whisper()
-    stored = select_tensors(in_memory(model.state_dict()), model.config)
+    config = ModelConfig.of(model.config.to_dict())
+    stored = select_tensors(in_memory(model.state_dict()), config)
     checkpoint = WhisperCheckpoint(
-        config=model.config,
-        generation_config=model.generation_config,
+        config=config,
+        generation_config=GenerationConfig.of(model.generation_config.to_dict()),
         tensors=Tensors(stored, device=model.device, dtype=model.dtype),
         tokenizer=tokenizer,
         is_multilingual=False,
