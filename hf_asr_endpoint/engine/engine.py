@@ -72,10 +72,15 @@ class Engine:
             self._thread.join()
 
     def step(self) -> None:
-        """Take in what was submitted, and what is running one token further."""
+        """Take in what was submitted, and what is running one token further.
+
+        While there is one request alone, its free slots are filled first: nobody waits for the tokens meanwhile.
+        """
         self._take_in()
         self._drop_cancelled()
         self._encode()
+        if self._scheduler.is_filling():
+            return  # More windows come first: prompts and tokens of many take hardly longer than those of few.
         self._prefill()
         self._decode()
         self._align()

@@ -45,23 +45,22 @@ class Scheduler:
 
     def admit(self) -> Sequence | None:
         """Give the next waiting sequence its slots; None when nobody may have any now."""
-        counts = self._n_running()
-        taken = self._n_taken()
-        candidates = [request for request in self._waiting if self._may_run_another(request, counts, taken)]
-        if not self._free or not candidates:
+        sequence = self._next()
+        if sequence is None:
             return None
-        request = min(candidates, key=lambda candidate: taken[candidate])  # The first among equals.
-        sequence = self._waiting[request][0]
-        if sequence.n_slots > len(self._free):
-            return None
-        self._waiting[request].popleft()
-        queue = self._waiting.pop(request)
+        queue = self._waiting.pop(sequence.request)
+        queue.popleft()
         if queue:
-            self._waiting[request] = queue  # At the end: the others are served before it comes again.
+            self._waiting[sequence.request] = queue  # At the end: the others are served before it comes again.
         sequence.slots = tuple(heapq.heappop(self._free) for _ in range(sequence.n_slots))
         sequence.status = Status.RUNNING
         self._running[sequence.slots[0]] = sequence
         return sequence
+
+    def is_filling(self) -> bool:
+        """Say whether all sequences are of one request, and another one of them would be admitted now."""
+        requests = {sequence.request for sequence in self._running.values()} | self._waiting.keys()
+        return len(requests) == 1 and self._next() is not None
 
     def batch(self) -> list[Sequence]:
         """Return the running sequences that advance now, the longest running first."""
@@ -85,6 +84,17 @@ class Scheduler:
         queue.remove(sequence)
         if not queue:
             del self._waiting[sequence.request]
+
+    def _next(self) -> Sequence | None:
+        """Return the waiting sequence that may have its slots now."""
+        counts = self._n_running()
+        taken = self._n_taken()
+        candidates = [request for request in self._waiting if self._may_run_another(request, counts, taken)]
+        if not self._free or not candidates:
+            return None
+        request = min(candidates, key=lambda candidate: taken[candidate])  # The first among equals.
+        sequence = self._waiting[request][0]
+        return sequence if sequence.n_slots <= len(self._free) else None
 
     def _n_running(self) -> Counter[Request]:
         return Counter(sequence.request for sequence in self._running.values())

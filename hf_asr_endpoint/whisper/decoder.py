@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.attention import attend_rows
 from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch
-from hf_asr_endpoint.whisper.kv_cache import CacheShape, TokenCaches
+from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
 from hf_asr_endpoint.whisper.tensors import Tensors
 
@@ -24,28 +23,27 @@ OnQueries = Callable[[int, Tensor], None]
 
 
 class Decoder:
-    """Reads and writes the caches; keeps nothing else from call to call."""
+    """Reads and writes the caches through its batches; keeps nothing from call to call."""
 
     def __init__(
-        self, tensors: Tensors, make_linear: MakeLinear, texts: TokenCaches, *, embeddings: Tensor
+        self, tensors: Tensors, make_linear: MakeLinear, *, shape: CacheShape, embeddings: Tensor
     ) -> None:
         """embeddings: of the tokens, shape = (n_vocab, d_model)."""
         self._tokens = embeddings
         self._positions = tensors["embed_positions.weight"]  # (max_tokens, d_model)
         self._layers = [
-            _DecoderLayer(tensors.under(f"layers.{index}"), make_linear, shape=texts.shape)
-            for index in range(texts.shape.n_layers)
+            _DecoderLayer(tensors.under(f"layers.{index}"), make_linear, shape=shape)
+            for index in range(shape.n_layers)
         ]
         self._norm = LayerNorm(*tensors.norm("layer_norm"))
-        self._texts = texts
 
     def __call__(self, batch: DecoderBatch, on_queries: OnQueries = lambda layer, queries: None) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
         x = F.embedding(batch.tokens, self._tokens) + F.embedding(batch.positions, self._positions)
         shape = x.shape
         x = with_spare_rows(x.flatten(0, 1))
-        for index, (layer, text) in enumerate(zip(self._layers, self._texts.layers, strict=True)):
-            x = layer.attend_text(x, batch, text)
+        for index, layer in enumerate(self._layers):
+            x = layer.add_text(x, batch.own(index, layer.text_heads(x, batch)))
             queries = layer.window_queries(x, batch)
             on_queries(index, queries)
             x = layer.finish(x, batch.cross(index, queries))
@@ -83,17 +81,13 @@ class _DecoderLayer:
         self._cross_norm = LayerNorm(*tensors.norm("encoder_attn_layer_norm"))
         self._feed_forward_norm = LayerNorm(*tensors.norm("final_layer_norm"))
 
-    def attend_text(self, x: Tensor, batch: DecoderBatch, text: Tensor) -> Tensor:
-        """Cache the rows' keys and values and attend to what the text has. text: the layer's cache."""
-        heads = self._qkv(self._self_norm(x))[: batch.tokens.numel()].view(
-            *batch.tokens.shape, 3, self._n_heads, -1
-        )
-        text[:, batch.slots, :, batch.positions] = heads[:, :, 1:]
-        queries = heads[:, :, 0]
-        attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
-        for run in batch.own:
-            keys, values = text[0, run.slots], text[1, run.slots]
-            attended[run.rows] = attend_rows(queries[run.rows], keys, values, run.mask)
+    def text_heads(self, x: Tensor, batch: DecoderBatch) -> Tensor:
+        """Return the tokens' queries, keys and values, shape = (n_sequences, n_tokens, 3, n_heads, head_dim)."""
+        heads = self._qkv(self._self_norm(x))[: batch.tokens.numel()]
+        return heads.view(*batch.tokens.shape, 3, self._n_heads, -1)
+
+    def add_text(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Go on from what the rows attend to in their texts."""
         return self._out.add(_beside(attended, x), x)
 
     def window_queries(self, x: Tensor, batch: DecoderBatch) -> Tensor:
@@ -110,9 +104,12 @@ def with_spare_rows(x: Tensor) -> Tensor:
     """Add rows of zeros: oneDNN makes, and keeps, 5 MB of kernels for each number of rows that it meets.
 
     x: shape = (n_rows, d_model). Up to 16 rows take hardly more time than one: it goes into reading weights.
+    Further on a power of 2 or its half more, so that at most a third of the rows is spare.
     """
     n_rows = len(x)
-    enough = 1 << (n_rows - 1).bit_length() if n_rows <= FEW_ROWS else -(-n_rows // FEW_ROWS) * FEW_ROWS
+    enough = 1 << (n_rows - 1).bit_length()
+    if enough > FEW_ROWS and n_rows <= enough * 3 // 4:
+        enough = enough * 3 // 4
     return F.pad(x, (0, 0, 0, enough - n_rows))
 
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.cores import N_CORES
-from hf_asr_endpoint.whisper.kernels import HEAD_DIM, attend_int8, quantise_rows
+from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.windows import attend_int8, quantise_rows
 from hf_asr_endpoint.whisper.kv_cache import CacheShape, reserve
 from hf_asr_endpoint.whisper.windows import Attend
 

@@ -14,17 +14,20 @@ from torch import Tensor
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.whisper.aligner import Aligner, heads_to_average
+from hf_asr_endpoint.whisper.bfloat16_texts import Bfloat16Texts
 from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint, load_checkpoint
 from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
 from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder, with_spare_rows
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, Search
+from hf_asr_endpoint.whisper.dense_texts import DenseTexts
 from hf_asr_endpoint.whisper.dense_windows import DenseWindows
 from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.heap import trim_heap
 from hf_asr_endpoint.whisper.int8_windows import Int8Windows
-from hf_asr_endpoint.whisper.kernels import HEAD_DIM, are_available
-from hf_asr_endpoint.whisper.kv_cache import CacheShape, TokenCaches
+from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.launch import are_available
+from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
 from hf_asr_endpoint.whisper.likeness import Likeness
 from hf_asr_endpoint.whisper.sampling import choose_tokens
@@ -32,6 +35,7 @@ from hf_asr_endpoint.whisper.search_step import SearchStep
 from hf_asr_endpoint.whisper.tensor_shapes import EMBEDDINGS, OUTPUT
 from hf_asr_endpoint.whisper.text_attention import TextAttention
 from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.texts import Texts
 from hf_asr_endpoint.whisper.token_rules import TokenRules
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.windows import Windows
@@ -62,8 +66,7 @@ class WhisperSpeechModel:
         )
         of_windows = linear_factory(arithmetic=arithmetic, n_rows=N_ROWS_OF_A_WINDOW)
         of_steps = linear_factory(arithmetic=arithmetic, n_rows=n_slots)
-        self._texts = TokenCaches(shape, device=self._device, dtype=self._dtype)
-        self._windows = make_windows(shape, device=self._device, dtype=self._dtype)
+        self._texts, self._windows = make_caches(shape, device=self._device, dtype=self._dtype)
         self._encoder = Encoder(
             tensors.under("model.encoder"),
             of_windows,
@@ -73,9 +76,9 @@ class WhisperSpeechModel:
         decoder = tensors.under("model.decoder")
         embeddings, output = tensors[EMBEDDINGS], tensors.find(OUTPUT)
         self._cross = CrossProjection(decoder, n_layers=config.decoder_layers)
-        self._decoder = Decoder(decoder, of_steps, self._texts, embeddings=embeddings)
+        self._decoder = Decoder(decoder, of_steps, shape=shape, embeddings=embeddings)
         self._vocabulary = of_steps(embeddings if output is None else output, None)
-        self._batches = BatchBuilder(self._texts, self._windows, device=self._device, dtype=self._dtype)
+        self._batches = BatchBuilder(self._texts, self._windows, device=self._device)
         self._rules = TokenRules(checkpoint)
         self._likeness = Likeness()
         self._n_windows = 0  # encoded since the heap was last trimmed
@@ -154,12 +157,10 @@ class WhisperSpeechModel:
 
     @torch.inference_mode()
     def free(self, slot: int) -> None:
-        """Forget a slot's window."""
+        """Forget a slot's window and its text."""
         self._windows.free(slot)
         self._texts.free(slot)
         is_idle = not self._windows.slots
-        if is_idle:
-            self._texts.shrink()
         if self._n_windows >= (WINDOWS_BETWEEN_TRIMS if is_idle else BUSY_WINDOWS_BETWEEN_TRIMS):
             self._n_windows = 0
             trim_heap()
@@ -231,11 +232,11 @@ class WhisperSpeechModel:
             self._texts.copy(moved, n_tokens=n_tokens - 1)
 
 
-def make_windows(shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> Windows:
+def make_caches(shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> tuple[Texts, Windows]:
     """Return the fastest ones for a device and dtype."""
     if device.type == "cpu" and dtype == torch.bfloat16 and shape.head_dim == HEAD_DIM and are_available():
-        return Int8Windows(shape)
-    return DenseWindows(shape, device=device, dtype=dtype)
+        return Bfloat16Texts(shape), Int8Windows(shape)
+    return DenseTexts(shape, device=device, dtype=dtype), DenseWindows(shape, device=device, dtype=dtype)
 
 
 def _lengthen(mel: Tensor, n_frames: int) -> Tensor:

@@ -125,7 +125,7 @@ def test_so_many_are_aligned_before_the_others_get_their_next_token(
 
 def test_cancelling_before_the_alignment_frees_the_slot(engine: Engine, model: FakeSpeechModel) -> None:
     request = Request()
-    callers = [Caller(*range(n), request=request) for n in (4, 3, 2)]
+    callers = [Caller(*range(n), request=request) for n in (4, 4, 4)]
     for caller in callers:
         engine.submit(caller.sequence)
     while Status.FINISHED not in callers[0].told:

@@ -81,6 +81,30 @@ def test_so_many_windows_are_encoded_before_the_others_get_their_next_token(
         assert model.calls[-1] == ("decode_step", tuple(range(n_running)))
 
 
+def test_a_request_that_is_alone_fills_its_slots_before_any_token(engine: Engine, model: FakeSpeechModel) -> None:
+    request = Request()
+    callers = [Caller(*range(10, 13), request=request) for _ in range(N_SLOTS)]
+    submit(engine, *callers)
+    run(engine, *callers)
+    most = tuple(range(N_SLOTS - 1))  # One slot is kept from any single request.
+    expected = [*[("encode", (slot,)) for slot in most], ("prefill", most), ("decode_step", most)]
+    assert model.calls[: len(expected)] == expected
+
+
+def test_another_request_need_not_wait_until_they_are_full(engine: Engine, model: FakeSpeechModel) -> None:
+    file = Request()
+    callers = [Caller(*range(10, 30), request=file) for _ in range(N_SLOTS)]
+    submit(engine, *callers)
+    engine.step()
+    engine.step()
+    clip = Caller(1)
+    submit(engine, clip)
+    model.calls.clear()
+    engine.step()
+    assert clip.heard == [(1,)]
+    assert [name for name, _ in model.calls][:2] == ["encode", "prefill"]
+
+
 def test_more_sequences_than_slots_take_turns(engine: Engine) -> None:
     callers = [Caller(*range(n)) for n in range(20)]
     submit(engine, *callers)

@@ -11,7 +11,6 @@ from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
 from hf_asr_endpoint.whisper.encoder import Encoder
-from hf_asr_endpoint.whisper.kernels import HEAD_DIM
 from hf_asr_endpoint.whisper.layers import linear_factory
 from hf_asr_endpoint.whisper.speech_model import N_ROWS_OF_A_WINDOW, WhisperSpeechModel
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
@@ -67,7 +66,7 @@ def load_pair(directory: Path) -> Pair:
             checkpoint.tensors.under("model.encoder"),
             linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW),
             n_layers=checkpoint.config.encoder_layers,
-            head_dim=HEAD_DIM,
+            head_dim=checkpoint.config.d_model // checkpoint.config.encoder_attention_heads,
         ),
         model=model,
         tokenizer=checkpoint.tokenizer,

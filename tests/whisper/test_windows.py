@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hf_asr_endpoint.whisper.dense_windows import DenseWindows
 from hf_asr_endpoint.whisper.int8_windows import MOST_ROWS, Int8Windows
-from hf_asr_endpoint.whisper.kernels import HEAD_DIM, are_available
+from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.launch import are_available
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.windows import Windows
 
