@@ -53,9 +53,7 @@ def _beyond_typical_p(scores: Tensor, typical_p: float) -> Tensor:
     distances, order = torch.sort((-logprobs - entropy).abs())
     reached = scores[order].softmax(dim=0).cumsum(dim=0)
     last = min(int((reached < typical_p).sum()), len(scores) - 1)
-    removed = distances > distances[last]
-    removed[0] = False
-    return torch.empty_like(removed).scatter_(0, order, removed)
+    return torch.empty_like(order, dtype=torch.bool).scatter_(0, order, distances > distances[last])
 
 
 def _below(scores: Tensor, probability: Tensor) -> Tensor:
