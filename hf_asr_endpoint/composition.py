@@ -132,7 +132,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
 
     report: told before each slow step what is being waited for. Raises ModelUnavailable.
     """
-    report("torch and transformers to be imported")
+    report("torch to be imported")
     _prepare_process()
     # Imported here, because it takes seconds in which the server should already answer GET /health.
     from hf_asr_endpoint.engine.engine import Engine

@@ -1,17 +1,23 @@
-"""Loads a transformers Whisper directory: the model on its device, its tokenizer, its special tokens."""
+"""Opens a transformers Whisper directory: its configurations, its tensors, its tokenizer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-import transformers
-from transformers import WhisperForConditionalGeneration
 
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.whisper.model_config import (
+    GenerationConfig,
+    ModelConfig,
+    read_generation_config,
+    read_model_config,
+)
+from hf_asr_endpoint.whisper.tensor_files import stored_tensors
+from hf_asr_endpoint.whisper.tensors import Tensors, select_tensors
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -22,22 +28,23 @@ N_MULTILINGUAL_VOCABULARY = 51_865  # tokens; an English-only vocabulary is smal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhisperCheckpoint:
-    """A loaded model in inference mode, with what its tokens mean."""
+    """A model's dimensions, its way of generating, its tensors, and what its tokens mean."""
 
-    model: WhisperForConditionalGeneration
+    config: ModelConfig
+    generation_config: GenerationConfig
+    tensors: Tensors
     tokenizer: WhisperTokenizer
     is_multilingual: bool
 
     @property
     def n_mels(self) -> int:
-        n_mels: int = self.model.config.num_mel_bins
-        return n_mels
+        return self.config.num_mel_bins
 
     @property
     def info(self) -> ModelInfo:
         return ModelInfo(
-            device=self.model.device.type,
-            dtype=str(self.model.dtype).removeprefix("torch."),
+            device=self.tensors.device.type,
+            dtype=str(self.tensors.dtype).removeprefix("torch."),
             is_multilingual=self.is_multilingual,
             n_mels=self.n_mels,
         )
@@ -49,48 +56,56 @@ def load_checkpoint(
     device: Device = "auto",
     dtype: Dtype = "auto",
 ) -> WhisperCheckpoint:
-    """Load `directory` onto `device`.
+    """Open `directory`; its tensors are read as they are asked for, in `dtype` onto `device`.
 
     device "auto": CUDA, else MPS, else the CPU. dtype "auto": float16 on CUDA and MPS; on the CPU
     bfloat16 where the processor computes with it, else float32.
     Raises ModelUnavailable when the device is not there or the files cannot be loaded.
     """
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     torch_device = _choose_device(device)
     try:
-        model = _load_model(directory, device=torch_device, dtype=_choose_dtype(dtype, torch_device))
+        config = read_model_config(directory)
+        _check_config(config, directory)
+        stored = select_tensors(stored_tensors(directory), config)
+        generation_config = read_generation_config(directory)
         tokenizer = WhisperTokenizer.from_directory(directory)
-        _check_tokenizer(tokenizer, model)
+        _check_tokenizer(tokenizer, config)
+    except ModelUnavailable:
+        raise
     except Exception as exc:  # A damaged file fails in any of five libraries, each with errors of its own.
         reason = f"{type(exc).__name__}: {exc}".splitlines()[0]
         raise ModelUnavailable(
             f"the model in {directory} cannot be loaded ({reason}); copy or download it again"
         ) from exc
-    is_multilingual = model.config.vocab_size >= N_MULTILINGUAL_VOCABULARY
-    _complete_generation_config(model, tokenizer, is_multilingual=is_multilingual)
-    return WhisperCheckpoint(model=model.eval(), tokenizer=tokenizer, is_multilingual=is_multilingual)
-
-
-def _load_model(
-    directory: Path,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> WhisperForConditionalGeneration:
-    pair: Any = WhisperForConditionalGeneration.from_pretrained(
-        directory, dtype=dtype, device_map=device, local_files_only=True, output_loading_info=True
+    is_multilingual = config.vocab_size >= N_MULTILINGUAL_VOCABULARY
+    return WhisperCheckpoint(
+        config=config,
+        generation_config=generation_config,
+        tensors=Tensors(stored, device=torch_device, dtype=_choose_dtype(dtype, torch_device)),
+        tokenizer=tokenizer,
+        is_multilingual=is_multilingual,
     )
-    model: WhisperForConditionalGeneration = pair[0]
-    if missing := sorted(pair[1]["missing_keys"]):
-        # transformers puts random numbers in their place, which transcribe to nonsense.
-        raise ValueError(f"tensors missing: {len(missing)}, the first is {missing[0]}")
-    return model
 
 
-def _check_tokenizer(tokenizer: WhisperTokenizer, model: WhisperForConditionalGeneration) -> None:
+def _check_config(config: ModelConfig, directory: Path) -> None:
+    """Refuse what the layers cannot compute."""
+    if config.is_quantised:
+        raise ModelUnavailable(f"the weights in {directory} are quantised; allowed: floating-point weights")
+    if config.activation_function != "gelu":
+        raise ModelUnavailable(
+            f"the model in {directory} has the activation {config.activation_function!r}; allowed: 'gelu'"
+        )
+    for stack in ("encoder", "decoder"):
+        if config.d_model % (n_heads := getattr(config, f"{stack}_attention_heads")):
+            raise ModelUnavailable(
+                f"the model in {directory} has a d_model of {config.d_model} for the {n_heads} attention heads of "
+                f"its {stack}; allowed: a multiple of them"
+            )
+
+
+def _check_tokenizer(tokenizer: WhisperTokenizer, config: ModelConfig) -> None:
     """Refuse another model's tokenizer, and the empty one that transformers makes up for want of a vocabulary."""
-    expected = model.config.eos_token_id
+    expected = config.eos_token_id
     if tokenizer.eot != expected:
         raise ValueError(f"<|endoftext|> is {tokenizer.eot} in its tokenizer and {expected} in its config.json")
 
@@ -120,27 +135,3 @@ def _choose_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
 def _computes_in_bfloat16() -> bool:
     """Return whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-def _complete_generation_config(
-    model: WhisperForConditionalGeneration, tokenizer: WhisperTokenizer, *, is_multilingual: bool
-) -> None:
-    """Add what fine-tuned checkpoints often lack, so that languages, tasks and timestamps work on them too."""
-    config = model.generation_config
-    missing: dict[str, object] = {
-        "is_multilingual": is_multilingual,
-        "no_timestamps_token_id": tokenizer.no_timestamps,
-        "prev_sot_token_id": tokenizer.sot_prev,
-        "decoder_start_token_id": tokenizer.sot,
-        "eos_token_id": tokenizer.eot,
-        "pad_token_id": tokenizer.eot,
-        "max_length": model.config.max_target_positions,  # The library's own default is 20 tokens.
-    }
-    if is_multilingual:
-        missing["task_to_id"] = dict(tokenizer.task_tokens)
-        missing["lang_to_id"] = {f"<|{code}|>": token for code, token in tokenizer.language_tokens.items()}
-    for name, value in missing.items():
-        if getattr(config, name, None) is None:
-            setattr(config, name, value)
-    # The prompt is always given in full (language, task), so these old instructions only cause warnings.
-    setattr(config, "forced_decoder_ids", None)  # noqa: B010 # No type declares it.

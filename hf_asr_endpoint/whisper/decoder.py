@@ -6,15 +6,15 @@ One code path for prefill (several tokens of a few sequences) and decode step (o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers.models.whisper.modeling_whisper import WhisperDecoder, WhisperDecoderLayer
 
 from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch
+from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
+from hf_asr_endpoint.whisper.tensors import Tensors
 
 FEW_ROWS = 16
 
@@ -25,11 +25,17 @@ OnQueries = Callable[[int, Tensor], None]
 class Decoder:
     """Reads and writes the caches through its batches; keeps nothing from call to call."""
 
-    def __init__(self, module: WhisperDecoder, make_linear: MakeLinear) -> None:
-        self._tokens = module.embed_tokens.weight.detach()  # (n_vocab, d_model)
-        self._positions = module.embed_positions.weight.detach()  # (max_tokens, d_model)
-        self._layers = [_DecoderLayer(layer, make_linear) for layer in _layers(module)]
-        self._norm = LayerNorm(module.layer_norm)
+    def __init__(
+        self, tensors: Tensors, make_linear: MakeLinear, *, shape: CacheShape, embeddings: Tensor
+    ) -> None:
+        """embeddings: of the tokens, shape = (n_vocab, d_model)."""
+        self._tokens = embeddings
+        self._positions = tensors["embed_positions.weight"]  # (max_tokens, d_model)
+        self._layers = [
+            _DecoderLayer(tensors.under(f"layers.{index}"), make_linear, shape=shape)
+            for index in range(shape.n_layers)
+        ]
+        self._norm = LayerNorm(*tensors.norm("layer_norm"))
 
     def __call__(self, batch: DecoderBatch, on_queries: OnQueries = lambda layer, queries: None) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
@@ -47,9 +53,11 @@ class Decoder:
 class CrossProjection:
     """All decoder layers' cross-attention keys and values of an encoded window."""
 
-    def __init__(self, module: WhisperDecoder) -> None:
-        attentions = [layer.encoder_attn for layer in _layers(module)]
-        self._weights = [stack((attention.k_proj, attention.v_proj)) for attention in attentions]
+    def __init__(self, tensors: Tensors, *, n_layers: int) -> None:
+        attentions = [tensors.under(f"layers.{index}.encoder_attn") for index in range(n_layers)]
+        self._weights = [
+            stack([attention.linear(name) for name in ("k_proj", "v_proj")]) for attention in attentions
+        ]
 
     def __call__(self, features: Tensor) -> Iterator[Tensor]:
         """Yield each layer's, shape = (2 × d_model, n_positions). features: shape = (n_positions, d_model)."""
@@ -57,23 +65,21 @@ class CrossProjection:
             yield torch.addmm(bias[:, None], weight, features.t())
 
 
-def _layers(module: WhisperDecoder) -> list[WhisperDecoderLayer]:
-    return cast("list[WhisperDecoderLayer]", list(module.layers))
-
-
 class _DecoderLayer:
-    def __init__(self, module: WhisperDecoderLayer, make_linear: MakeLinear) -> None:
-        own, cross = module.self_attn, module.encoder_attn
-        self._n_heads = own.num_heads
-        self._qkv = make_linear(*stack((own.q_proj, own.k_proj, own.v_proj), scale_first=own.scaling))
-        self._out = make_linear(own.out_proj.weight, own.out_proj.bias)
-        self._cross_q = make_linear(*stack((cross.q_proj,), scale_first=cross.scaling))
-        self._cross_out = make_linear(cross.out_proj.weight, cross.out_proj.bias)
-        self._fc1 = make_linear(module.fc1.weight, module.fc1.bias)
-        self._fc2 = make_linear(module.fc2.weight, module.fc2.bias)
-        self._self_norm = LayerNorm(module.self_attn_layer_norm)
-        self._cross_norm = LayerNorm(module.encoder_attn_layer_norm)
-        self._feed_forward_norm = LayerNorm(module.final_layer_norm)
+    def __init__(self, tensors: Tensors, make_linear: MakeLinear, *, shape: CacheShape) -> None:
+        own, cross = tensors.under("self_attn"), tensors.under("encoder_attn")
+        scaling = shape.head_dim**-0.5
+        self._n_heads = shape.n_heads
+        projections = [own.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
+        self._qkv = make_linear(*stack(projections, scale_first=scaling))
+        self._out = make_linear(*own.linear("out_proj"))
+        self._cross_q = make_linear(*stack([cross.linear("q_proj")], scale_first=scaling))
+        self._cross_out = make_linear(*cross.linear("out_proj"))
+        self._fc1 = make_linear(*tensors.linear("fc1"))
+        self._fc2 = make_linear(*tensors.linear("fc2"))
+        self._self_norm = LayerNorm(*tensors.norm("self_attn_layer_norm"))
+        self._cross_norm = LayerNorm(*tensors.norm("encoder_attn_layer_norm"))
+        self._feed_forward_norm = LayerNorm(*tensors.norm("final_layer_norm"))
 
     def text_heads(self, x: Tensor, batch: DecoderBatch) -> Tensor:
         """Return the tokens' queries, keys and values, shape = (n_sequences, n_tokens, 3, n_heads, head_dim)."""

@@ -1,4 +1,4 @@
-"""Turns a transformers checkpoint's modules into the fused layers that inference runs on."""
+"""Turns a checkpoint's tensors into the fused layers that inference runs on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.linear import Int8Linear, Linear, PackedLinear, PlainLinear
@@ -14,18 +14,19 @@ from hf_asr_endpoint.whisper.linear import Int8Linear, Linear, PackedLinear, Pla
 Arithmetic = Literal["float", "int8"]
 """How products with weights are computed: in the weights' own dtype, or in 8-bit integers."""
 
+NORM_EPSILON = 1e-5  # added to the variance; torch's own, in every Whisper
+
 MakeLinear = Callable[[Tensor, Tensor | None], Linear]
 
 
 class LayerNorm:
     """y = (x - mean) / deviation × weight + bias, over the last dimension."""
 
-    def __init__(self, module: nn.LayerNorm) -> None:
-        self._shape, self._eps = list(module.normalized_shape), module.eps
-        self._weight, self._bias = module.weight.detach(), module.bias.detach()
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._weight, self._bias = weight, bias
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self._shape, self._weight, self._bias, self._eps)
+        return F.layer_norm(x, self._weight.shape, self._weight, self._bias, NORM_EPSILON)
 
 
 def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
@@ -35,7 +36,6 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
     """
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
-        weight, bias = weight.detach(), None if bias is None else bias.detach()
         if arithmetic == "int8":
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
         if weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
@@ -45,15 +45,15 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
     return make
 
 
-def stack(modules: Sequence[nn.Linear], *, scale_first: float = 1.0) -> tuple[Tensor, Tensor]:
+def stack(
+    projections: Sequence[tuple[Tensor, Tensor | None]], *, scale_first: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Return weight and bias of linear layers that read the same input, as one layer.
 
-    scale_first: multiplies the first one: the queries' 1 / sqrt(head_dim). Whisper's keys have no bias.
+    projections: weight and bias of each. scale_first: multiplies the first one: the queries' 1 / sqrt(head_dim).
+    Whisper's keys have no bias.
     """
-    weights = [module.weight.detach() for module in modules]
-    biases = [
-        torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach()
-        for module, weight in zip(modules, weights, strict=True)
-    ]
+    weights = [weight for weight, _ in projections]
+    biases = [torch.zeros_like(weight[:, 0]) if bias is None else bias for weight, bias in projections]
     weights[0], biases[0] = weights[0] * scale_first, biases[0] * scale_first
     return torch.cat(weights), torch.cat(biases)

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import cast
 
 import torch
 from torch import Tensor
-from transformers.generation.logits_process import (
-    EpsilonLogitsWarper,
-    EtaLogitsWarper,
-    LogitsProcessor,
-    LogitsProcessorList,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-    TypicalLogitsWarper,
-)
 
-from hf_asr_endpoint.whisper.decoding_state import NO_FILTERS, DecodingState, SamplingFilters
+from hf_asr_endpoint.whisper.decoding_state import NO_FILTERS, DecodingState
+from hf_asr_endpoint.whisper.sampling_filters import filter_scores
 
 
 def choose_tokens(logits: Tensor, states: Sequence[DecodingState]) -> list[tuple[int, float]]:
@@ -54,28 +44,3 @@ def _sample(logits: Tensor, state: DecodingState) -> int:
     reached = torch.cumsum(torch.softmax(scores.double(), dim=0), dim=0)
     point = state.random.random() * float(reached[-1])
     return min(int(torch.searchsorted(reached, point, right=True)), len(logits) - 1)
-
-
-def filter_scores(scores: Tensor, filters: SamplingFilters) -> Tensor:
-    """Return scores with -inf for what may not be sampled. scores: over the temperature, shape = (n_vocab,)."""
-    # What came before is asked by none of these filters.
-    before = cast("torch.LongTensor", torch.empty((1, 0), dtype=torch.int64, device=scores.device))
-    filtered: Tensor = _processors(filters, scores.device)(before, scores[None])[0]
-    return filtered
-
-
-@lru_cache(maxsize=256)
-def _processors(filters: SamplingFilters, device: torch.device) -> LogitsProcessorList:
-    """Return transformers' own filters in its own order (`GenerationMixin._get_logits_processor`)."""
-    found: list[LogitsProcessor] = []
-    if filters.top_k:
-        found.append(TopKLogitsWarper(filters.top_k))
-    if filters.top_p is not None and filters.top_p < 1:
-        found.append(TopPLogitsWarper(filters.top_p))
-    if filters.typical_p is not None and filters.typical_p < 1:
-        found.append(TypicalLogitsWarper(filters.typical_p))
-    if filters.epsilon_cutoff:
-        found.append(EpsilonLogitsWarper(filters.epsilon_cutoff))
-    if filters.eta_cutoff:
-        found.append(EtaLogitsWarper(filters.eta_cutoff, device=str(device)))
-    return LogitsProcessorList(found)

@@ -32,6 +32,7 @@ from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
 from hf_asr_endpoint.whisper.likeness import Likeness
 from hf_asr_endpoint.whisper.sampling import choose_tokens
 from hf_asr_endpoint.whisper.search_step import SearchStep
+from hf_asr_endpoint.whisper.tensor_shapes import EMBEDDINGS, OUTPUT
 from hf_asr_endpoint.whisper.text_attention import TextAttention
 from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 from hf_asr_endpoint.whisper.texts import Texts
@@ -53,9 +54,8 @@ class WhisperSpeechModel:
     """
 
     def __init__(self, checkpoint: WhisperCheckpoint, *, n_slots: int, arithmetic: Arithmetic) -> None:
-        model = checkpoint.model.model
-        config = model.config
-        self._device, self._dtype = checkpoint.model.device, checkpoint.model.dtype
+        config, tensors = checkpoint.config, checkpoint.tensors
+        self._device, self._dtype = tensors.device, tensors.dtype
         shape = CacheShape(
             n_slots=n_slots,
             n_layers=config.decoder_layers,
@@ -67,10 +67,17 @@ class WhisperSpeechModel:
         of_windows = linear_factory(arithmetic=arithmetic, n_rows=N_ROWS_OF_A_WINDOW)
         of_steps = linear_factory(arithmetic=arithmetic, n_rows=n_slots)
         self._texts, self._windows = make_caches(shape, device=self._device, dtype=self._dtype)
-        self._encoder = Encoder(model.encoder, of_windows)
-        self._cross = CrossProjection(model.decoder)
-        self._decoder = Decoder(model.decoder, of_steps)
-        self._vocabulary = of_steps(checkpoint.model.proj_out.weight, None)
+        self._encoder = Encoder(
+            tensors.under("model.encoder"),
+            of_windows,
+            n_layers=config.encoder_layers,
+            head_dim=config.d_model // config.encoder_attention_heads,
+        )
+        decoder = tensors.under("model.decoder")
+        embeddings, output = tensors[EMBEDDINGS], tensors.find(OUTPUT)
+        self._cross = CrossProjection(decoder, n_layers=config.decoder_layers)
+        self._decoder = Decoder(decoder, of_steps, shape=shape, embeddings=embeddings)
+        self._vocabulary = of_steps(embeddings if output is None else output, None)
         self._batches = BatchBuilder(self._texts, self._windows, device=self._device)
         self._rules = TokenRules(checkpoint)
         self._likeness = Likeness()
@@ -80,7 +87,7 @@ class WhisperSpeechModel:
             self._windows,
             self._batches,
             heads=heads_to_average(
-                getattr(checkpoint.model.generation_config, "alignment_heads", None),
+                checkpoint.generation_config.alignment_heads,
                 n_layers=config.decoder_layers,
                 n_heads=config.decoder_attention_heads,
             ),

@@ -22,21 +22,20 @@ class TokenRules:
     """Filters logits and reads the ones after sot. Made from the generation config, as transformers does."""
 
     def __init__(self, checkpoint: WhisperCheckpoint) -> None:
-        tokenizer, config = checkpoint.tokenizer, checkpoint.model.generation_config
-        device = checkpoint.model.device
+        tokenizer, config = checkpoint.tokenizer, checkpoint.generation_config
+        device = checkpoint.tensors.device
         self.eot = tokenizer.eot
         self._no_speech = tokenizer.no_timestamps - 1
         self._languages = torch.tensor(sorted(tokenizer.language_tokens.values()), device=device)
-        suppressed = getattr(config, "suppress_tokens", None) or ()
         self._filters: list[LogitFilter] = [
-            SuppressTokens(suppressed, device, always=[tokenizer.no_timestamps]),
-            SuppressAtBegin(getattr(config, "begin_suppress_tokens", None) or (), device),
+            SuppressTokens(config.suppress_tokens, device, always=[tokenizer.no_timestamps]),
+            SuppressAtBegin(config.begin_suppress_tokens, device),
             MinNewTokens(tokenizer.eot),
             TimestampRules(
                 timestamp_begin=tokenizer.timestamp_begin,
                 eot=tokenizer.eot,
-                n_vocab=checkpoint.model.config.vocab_size,
-                max_initial_index=getattr(config, "max_initial_timestamp_index", None),
+                n_vocab=checkpoint.config.vocab_size,
+                max_initial_index=config.max_initial_timestamp_index,
                 device=device,
             ),
         ]

@@ -61,9 +61,12 @@ def load_pair(directory: Path) -> Pair:
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
     model = WhisperSpeechModel(checkpoint, n_slots=N_SLOTS, arithmetic="float")
     return Pair(
-        oracle=Oracle(checkpoint),
+        oracle=Oracle(directory, checkpoint),
         encoder=Encoder(
-            checkpoint.model.model.encoder, linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW)
+            checkpoint.tensors.under("model.encoder"),
+            linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW),
+            n_layers=checkpoint.config.encoder_layers,
+            head_dim=checkpoint.config.d_model // checkpoint.config.encoder_attention_heads,
         ),
         model=model,
         tokenizer=checkpoint.tokenizer,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
@@ -38,9 +40,13 @@ class Answer:
 class Oracle:
     """transformers' own functions over a checkpoint, for one window at a time."""
 
-    def __init__(self, checkpoint: WhisperCheckpoint) -> None:
+    def __init__(self, directory: Path, checkpoint: WhisperCheckpoint) -> None:
+        """checkpoint: of the same directory, for what its tokens mean; the weights are read anew."""
         self._checkpoint = checkpoint
-        self._model = checkpoint.model
+        self._model = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
+        self._model.eval()
+        # The prompt is always given in full, so these only cause warnings.
+        self._model.generation_config.forced_decoder_ids = None
 
     @torch.inference_mode()
     def encode(self, window: Tensor) -> Tensor:

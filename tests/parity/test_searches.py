@@ -20,7 +20,10 @@ from hf_asr_endpoint.whisper.beam_search import BeamRules
 from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
 from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules, best_row
+from hf_asr_endpoint.whisper.model_config import GenerationConfig, ModelConfig
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
+from hf_asr_endpoint.whisper.tensor_files import in_memory
+from hf_asr_endpoint.whisper.tensors import Tensors, select_tensors
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.parity.conftest import Pair
 from tests.parity.decoding import N_SLOTS, decode, rows_in, with_eot
@@ -78,7 +81,16 @@ def random_model() -> WhisperSpeechModel:
         del words[f"w{token}"]
         words[name] = token
     tokenizer = WhisperTokenizer(Tokenizer(WordLevel(words, unk_token="w0")))
-    checkpoint = WhisperCheckpoint(model=random_whisper(), tokenizer=tokenizer, is_multilingual=False)
+    model = random_whisper()
+    config = ModelConfig.of(model.config.to_dict())
+    stored = select_tensors(in_memory(model.state_dict()), config)
+    checkpoint = WhisperCheckpoint(
+        config=config,
+        generation_config=GenerationConfig.of(model.generation_config.to_dict()),
+        tensors=Tensors(stored, device=model.device, dtype=model.dtype),
+        tokenizer=tokenizer,
+        is_multilingual=False,
+    )
     return WhisperSpeechModel(checkpoint, n_slots=N_SLOTS, arithmetic="float")
 
 

@@ -2,21 +2,31 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import WhisperProcessor
 
 from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import ModelInfo, Waveform
-from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
+from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
+from tests.parity.decoding import decode, greedy
+from tests.parity.recordings import whole_window
 from tests.whisper.conftest import replace_file
 
 SPOKEN = "and so my fellow americans ask not what your country can do for you ask what you can do for your country"
+HEAVY = {
+    "transformers.models.whisper.modeling_whisper",
+    "transformers.modeling_utils",
+    "accelerate",
+    "torch._dynamo",
+}
 N_HEADER_BYTES = 8  # of a safetensors file: the length of its header, before it
 
 
@@ -43,7 +53,7 @@ def refusal(directory: Path) -> str:
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_precision_is_as_asked(tiny_en_directory: Path, dtype: str) -> None:
     checkpoint = load_checkpoint(tiny_en_directory, device="cpu", dtype=dtype)
-    assert {parameter.dtype for parameter in checkpoint.model.parameters()} == {getattr(torch, dtype)}
+    assert checkpoint.tensors["model.encoder.conv1.weight"].dtype == getattr(torch, dtype)
     assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=False, n_mels=80)
 
 
@@ -55,7 +65,6 @@ def test_processor_computes_in_bfloat16_where_it_can(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     checkpoint = load_checkpoint(base_directory, device="cpu")
     assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=True, n_mels=80)
-    assert not checkpoint.model.training
 
 
 def test_device_is_found(tiny_en_directory: Path) -> None:
@@ -88,7 +97,9 @@ def test_truncated_weights_are_refused(copied_directory: Path, n_bytes: int) -> 
         pytest.param({"config.json": b"[]"}, id="configuration that is a list"),
         pytest.param({"config.json": b'{"model_type": "whisper"}'}, id="configuration of another shape"),
         pytest.param({"config.json": b'{"model_type": "whisper", "d_model": "x"}'}, id="text for a number"),
+        pytest.param({"generation_config.json": b'{"suppress_tokens": ["x"]}'}, id="text for a token"),
         pytest.param({"generation_config.json": b"[]"}, id="generation configuration that is a list"),
+        pytest.param({"generation_config.json": b'{"sup'}, id="generation configuration that is cut off"),
         pytest.param({"tokenizer.json": b"nonsense"}, id="tokenizer that is no JSON"),
         pytest.param({"tokenizer.json": b"{}"}, id="tokenizer that says nothing"),
         pytest.param({"tokenizer.json": None}, id="no vocabulary"),
@@ -132,10 +143,9 @@ def test_pytorch_weights_are_loaded(copied_directory: Path, tiny_en_directory: P
     tensors = load_file(tiny_en_directory / "model.safetensors")
     (copied_directory / "model.safetensors").unlink()
     torch.save(tensors, copied_directory / "pytorch_model.bin")
-    model = load_checkpoint(copied_directory, device="cpu", dtype="float16").model
-    torch.testing.assert_close(
-        model.state_dict()["model.encoder.conv1.bias"], tensors["model.encoder.conv1.bias"], rtol=0, atol=0
-    )
+    loaded = load_checkpoint(copied_directory, device="cpu", dtype="float16").tensors
+    name = "model.encoder.conv1.bias"
+    torch.testing.assert_close(loaded[name], tensors[name], rtol=0, atol=0)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -146,39 +156,42 @@ def test_fine_tuned_model_without_generation_config_transcribes(
     directory = link_files(base_directory, tmp_path / "fine-tuned")
     (directory / "generation_config.json").unlink()
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
-    processor = WhisperProcessor.from_pretrained(directory)
-    features = processor(speech, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
-    tokens = checkpoint.model.generate(features, language="en", task="transcribe", return_timestamps=True)[0]
-    text = checkpoint.tokenizer.decode(tokens.tolist())
+    model = WhisperSpeechModel(checkpoint, n_slots=1, arithmetic="float")
+    vocabulary = Vocabulary(checkpoint.tokenizer, is_multilingual=True)
+    state = greedy(vocabulary.prompt(language_token=None, task="transcribe"))
+    model.encode({0: whole_window(speech)})
+    decode(model, {0: state})
+    text = checkpoint.tokenizer.decode(state.sampled)
     assert re.sub(r"[^\w\s]", "", text).lower().split() == SPOKEN.split()
-    assert tokens.max() == pytest.approx(checkpoint.tokenizer.timestamp_begin + 11.0 * 50, abs=25)
+    assert max(state.sampled) == pytest.approx(checkpoint.tokenizer.timestamp_begin + 11.0 * 50, abs=25)
 
 
-def test_poor_generation_config_is_completed(base_directory: Path, tmp_path: Path) -> None:
-    directory = link_files(base_directory, tmp_path / "fine-tuned")
-    complete = json.loads((directory / "generation_config.json").read_bytes())
-    poor = {"suppress_tokens": [7], "forced_decoder_ids": [[1, 50259], [2, 50359], [3, 50363]], "max_length": 225}
-    replace_file(directory / "generation_config.json", json.dumps(poor).encode())
-    config = load_checkpoint(directory, device="cpu").model.generation_config
-    for name in ("is_multilingual", "task_to_id", "lang_to_id", "no_timestamps_token_id", "prev_sot_token_id"):
-        assert getattr(config, name) == complete[name]
-    assert (config.decoder_start_token_id, config.eos_token_id, config.pad_token_id) == (50258, 50257, 50257)
-    assert (config.suppress_tokens, config.max_length) == ([7], 225)
-    assert config.forced_decoder_ids is None
+def test_transformers_is_not_imported(tiny_en_directory: Path) -> None:
+    """The library and the model take three seconds and 140 MB; only its files are wanted."""
+    code = f"""
+import sys
+from pathlib import Path
+from hf_asr_endpoint.whisper.speech_model import load_speech_model
+load_speech_model(Path({str(tiny_en_directory)!r}), device="cpu", dtype="auto", n_slots=1)
+print(*{HEAVY!r} & sys.modules.keys())
+"""
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == ""
 
 
-def test_generation_config_that_is_complete_is_kept(base_directory: Path) -> None:
-    written = json.loads((base_directory / "generation_config.json").read_bytes())
-    loaded = load_checkpoint(base_directory, device="cpu").model.generation_config.to_dict()
-    del written["forced_decoder_ids"]
-    assert {name: loaded[name] for name in written} == written
-    assert loaded["forced_decoder_ids"] is None
-
-
-def test_english_only_generation_config_is_completed(copied_directory: Path) -> None:
-    (copied_directory / "generation_config.json").unlink()
-    config = load_checkpoint(copied_directory, device="cpu").model.generation_config
-    assert config.is_multilingual is False
-    assert not hasattr(config, "lang_to_id")
-    assert (config.decoder_start_token_id, config.eos_token_id) == (50257, 50256)
-    assert config.no_timestamps_token_id == 50362
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes"}},
+            "are quantised; allowed: floating-point weights",
+        ),
+        ({"activation_function": "relu"}, "has the activation 'relu'; allowed: 'gelu'"),
+        ({"decoder_attention_heads": 5}, "has a d_model of 384 for the 5 attention heads of its decoder; allowed"),
+    ],
+    ids=["quantised", "activation", "heads"],
+)
+def test_model_of_another_make_is_refused(copied_directory: Path, changes: dict[str, object], reason: str) -> None:
+    config = json.loads((copied_directory / "config.json").read_bytes())
+    replace_file(copied_directory / "config.json", json.dumps({**config, **changes}).encode())
+    assert reason in refusal(copied_directory)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
@@ -64,6 +64,7 @@ def sampled_by_transformers(
 
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=800)
+@example(values=[token / 10 for token in range(N_VOCAB)], filters={"epsilon_cutoff": 0.9}, temperature=1.0)
 @given(values=logits_of_tokens, filters=filters_of_sampling, temperature=temperatures)
 def test_the_support_is_that_of_transformers(
     language_model: GPT2LMHeadModel, values: list[float], filters: dict[str, Any], temperature: float

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from hf_asr_endpoint.units import N_TIMESTAMPS
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
+ALPHABETS = [(0x20, 0x7F), (0xA0, 0x250), (0x300, 0x530), (0x5D0, 0x700), (0x900, 0x980), (0x3040, 0x3100)]
+ALPHABETS += [(0x4E00, 0x4F00), (0xAC00, 0xAD00), (0x1F300, 0x1F650)]
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +89,56 @@ def test_slow_tokenizer_files_are_read(base_directory: Path, base: WhisperTokeni
     assert (slow.eot, slow.sot, slow.no_timestamps) == (base.eot, base.sot, base.no_timestamps)
     assert slow.language_tokens == base.language_tokens
     assert slow.decode([2425, 11, 1002, 0]) == base.decode([2425, 11, 1002, 0])
+
+
+def test_special_tokens_may_be_elsewhere(base_directory: Path, base: WhisperTokenizer, tmp_path: Path) -> None:
+    """In tokenizer_config.json, which transformers reads as well."""
+    content = json.loads((base_directory / "tokenizer.json").read_bytes())
+    config = json.loads((base_directory / "tokenizer_config.json").read_bytes())
+    added = content.pop("added_tokens")
+    config["added_tokens_decoder"] = {str(token.pop("id")): token for token in added}
+    (tmp_path / "config.json").symlink_to(base_directory / "config.json")
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**content, "added_tokens": []}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    found = WhisperTokenizer.from_directory(tmp_path)
+    assert (found.eot, found.sot, found.no_timestamps) == (base.eot, base.sot, base.no_timestamps)
+    assert found.language_tokens == base.language_tokens
+
+
+def test_no_text_is_cut_or_padded(base_directory: Path, base: WhisperTokenizer, tmp_path: Path) -> None:
+    """Fine-tuning leaves the length of its batches in tokenizer.json."""
+    backend = Tokenizer.from_file(str(base_directory / "tokenizer.json"))
+    backend.enable_truncation(5)
+    backend.enable_padding(length=20)
+    backend.save(str(tmp_path / "tokenizer.json"))
+    found = WhisperTokenizer.from_directory(tmp_path)
+    for text in ("short", "a text of more than five tokens, if one counts them"):
+        assert found.encode(text) == base.encode(text)
+
+
+@pytest.mark.parametrize("name", ["base_directory", "tiny_en_directory"])
+def test_answers_are_those_of_transformers(name: str, request: pytest.FixtureRequest) -> None:
+    """It reads more files, and makes its tokenizer from the vocabulary."""
+    directory: Path = request.getfixturevalue(name)
+    own, expected = WhisperTokenizer.from_directory(directory), AutoTokenizer.from_pretrained(directory)
+    vocabulary = expected.get_vocab()
+    assert Tokenizer.from_file(str(directory / "tokenizer.json")).get_vocab() == vocabulary
+    chance = random.Random(7)
+    for _ in range(300):
+        text = "".join(chr(chance.choice((32, *range(*chance.choice(ALPHABETS))))) for _ in range(30))
+        tokens = [token for token in expected(text, add_special_tokens=False).input_ids if token < own.eot]
+        assert own.encode(text) == tokens
+        some = chance.choices(range(own.eot), k=30)
+        for known in (tokens, some):
+            assert own.decode(known) == expected.decode(known, clean_up_tokenization_spaces=False)
+
+
+def test_bytes_of_tokens_are_those_of_transformers(base: WhisperTokenizer, backend: Tokenizer) -> None:
+    known = {character: byte for byte, character in bytes_to_unicode().items()}
+    assert len(known) == 256
+    for character, byte in known.items():
+        token = backend.token_to_id(character)
+        assert base.token_bytes(token) == bytes([byte])
 
 
 def test_vocabulary_without_whispers_tokens_is_refused(backend: Tokenizer) -> None:

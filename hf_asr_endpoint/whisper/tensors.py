@@ -1,0 +1,118 @@
+"""A checkpoint's tensors, each read, converted and put on its device when a layer asks for it by its name.
+
+What `from_pretrained` of transformers loads loads here too (its `core_model_loading` and `tie_weights`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from hf_asr_endpoint.whisper.model_config import ModelConfig
+from hf_asr_endpoint.whisper.tensor_files import StoredTensor, in_memory
+from hf_asr_endpoint.whisper.tensor_shapes import EMBEDDINGS, ENCODER_POSITIONS, OUTPUT, Shape, expected_shapes
+
+LONGEST_PERIOD = 10_000  # of the encoder's sinusoids, in positions over 2 pi (openai/whisper)
+
+
+class Tensors:
+    """Keeps no tensor: who asks twice has two."""
+
+    def __init__(
+        self,
+        stored: Mapping[str, StoredTensor],
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        prefix: str = "",
+    ) -> None:
+        """prefix: of all names that are asked for; ends in a dot, unless it is empty."""
+        self.device, self.dtype = device, dtype
+        self._stored, self._prefix = stored, prefix
+
+    def under(self, prefix: str) -> Tensors:
+        """Return the tensors whose names begin with `prefix` and a dot, without these."""
+        return Tensors(self._stored, device=self.device, dtype=self.dtype, prefix=f"{self._prefix}{prefix}.")
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Read a tensor, into memory of its own."""
+        stored = self._stored[self._prefix + name]
+        return stored.read().to(self.device, self.dtype, copy=stored.is_shared).contiguous()
+
+    def find(self, name: str) -> Tensor | None:
+        """Read a tensor that a model may do without."""
+        return self[name] if self._prefix + name in self._stored else None
+
+    def linear(self, name: str) -> tuple[Tensor, Tensor | None]:
+        """Return weight, shape = (n_out, n_in), and bias, which Whisper's keys have not."""
+        return self[f"{name}.weight"], self.find(f"{name}.bias")
+
+    def norm(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return scale and bias, each of shape (n,)."""
+        return self[f"{name}.weight"], self[f"{name}.bias"]
+
+    def convolution(self, name: str) -> tuple[Tensor, Tensor]:
+        """Return weight, shape = (n_out, n_in, n_kernel), and bias."""
+        return self[f"{name}.weight"], self[f"{name}.bias"]
+
+
+def select_tensors(stored: Mapping[str, StoredTensor], config: ModelConfig) -> dict[str, StoredTensor]:
+    """Return those of a checkpoint's tensors that the model has, by the model's names, and check them.
+
+    OUTPUT is left out when it is the same as EMBEDDINGS.
+    Raises ValueError when there are tensors missing, or of another shape than the configuration says.
+    """
+    expected = expected_shapes(config)
+    found = dict(_named(stored, expected))
+    if config.tie_word_embeddings and _ties(found):
+        del expected[OUTPUT]
+    if ENCODER_POSITIONS not in found:
+        found |= in_memory({ENCODER_POSITIONS: sinusoids(*expected[ENCODER_POSITIONS])})
+    if missing := [name for name in expected if name not in found]:
+        # transformers puts random numbers in their place, which transcribe to nonsense.
+        raise ValueError(f"tensors missing: {len(missing)}, the first is {missing[0]}")
+    for name, shape in expected.items():
+        if found[name].shape != shape:
+            raise ValueError(f"{name} has shape {found[name].shape}; config.json asks for {shape}")
+        if not found[name].is_floating:
+            raise ValueError(f"{name} holds integers; quantised weights are not supported")
+    return found
+
+
+def sinusoids(n_positions: int, width: int) -> Tensor:
+    """Return the encoder's positions, which some checkpoints leave out, float32, shape = (n_positions, width).
+
+    As in openai/whisper's `model.py` and in transformers.
+    """
+    n_periods = width // 2
+    step = math.log(LONGEST_PERIOD) / (n_periods - 1)
+    angles = torch.arange(n_positions)[:, None] * torch.exp(-step * torch.arange(n_periods))
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def _named(
+    stored: Mapping[str, StoredTensor], expected: Mapping[str, Shape]
+) -> Iterator[tuple[str, StoredTensor]]:
+    """Yield tensors by the names they are expected by; "model." is absent from what a WhisperModel has saved."""
+    for name, tensor in stored.items():
+        for candidate in (name.removeprefix("model."), f"model.{name}", name):
+            if candidate in expected:
+                yield candidate, tensor
+                break
+
+
+def _ties(found: dict[str, StoredTensor]) -> bool:
+    """Keep one of EMBEDDINGS and OUTPUT, as EMBEDDINGS, and return whether they are one.
+
+    They are two when a fine-tune has changed only one of them, although its configuration ties them.
+    """
+    if EMBEDDINGS not in found and OUTPUT in found:
+        found[EMBEDDINGS] = found.pop(OUTPUT)
+    elif EMBEDDINGS in found and OUTPUT in found:
+        if not torch.equal(found[EMBEDDINGS].read(), found[OUTPUT].read()):
+            return False
+        del found[OUTPUT]
+    return True
