@@ -7,6 +7,7 @@ in one file a quiet speaker after a loud one. What is transcribed is the recordi
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from hf_asr_endpoint.audio.speech_detector import Probabilities, SpeechDetector, SpeechStream
 from hf_asr_endpoint.types import Waveform
@@ -14,14 +15,16 @@ from hf_asr_endpoint.units import SAMPLE_RATE
 
 SPEECH_LEVEL = 10 ** (-25 / 20)  # root mean square of full scale: speech in a recording of common loudness
 MAX_GAIN = 10 ** (40 / 20)  # beyond it is the noise of the quietest recorders
-LOUD_PART = 0.9  # The level is that of the frame that so many frames of a block do not exceed.
+LOUD_PART = 0.9  # The level is that of the frame that so many frames around do not exceed.
 FRAME_SAMPLES = SAMPLE_RATE // 32
-SHORT_BLOCK_SAMPLES = SAMPLE_RATE  # In less there may be no speech, and its level says nothing.
-RAMP_SAMPLES = SAMPLE_RATE // 4  # A gain that changed at once would be a click.
+WINDOW_FRAMES = 48
+"""Frames around one, 1.5 s, that are levelled as one: not so many that somebody loud hides who speaks before or
+after, nor so few that the breath in a common pause becomes as loud as speech."""
+RAMP_FRAMES = 8  # A gain that changed at once would be a click.
 
 
 class LevelledDetector:
-    """Has another detector hear each block at about the same level."""
+    """Has another detector hear a recording at about the same level throughout."""
 
     def __init__(self, detector: SpeechDetector) -> None:
         self._detector = detector
@@ -32,11 +35,12 @@ class LevelledDetector:
 
 
 class LevelledStream:
-    """See `SpeechStream`. Blocks should hold a few seconds, for which one gain is right."""
+    """See `SpeechStream`. Of what follows a block nothing is known, so blocks should hold a few seconds."""
 
     def __init__(self, stream: SpeechStream) -> None:
         self._stream = stream
-        self._gain: float | None = None  # at the end of what has been pushed
+        self._levels = np.zeros(0, np.float32)  # of the last frames, WINDOW_FRAMES at most
+        self._wanted = np.zeros(0, np.float32)  # logarithms of the last RAMP_FRAMES frames' gains
 
     def push(self, block: Waveform) -> Probabilities:
         return self._stream.push(self._levelled(block))
@@ -46,21 +50,35 @@ class LevelledStream:
 
     def _levelled(self, block: Waveform) -> Waveform:
         n_frames = len(block) // FRAME_SAMPLES
-        if n_frames == 0:
-            return block * np.float32(self._gain or 1)
-        gain = _gain_for(block[: n_frames * FRAME_SAMPLES].reshape(n_frames, FRAME_SAMPLES))
-        before = gain if self._gain is None else self._gain
-        if len(block) < SHORT_BLOCK_SAMPLES:
-            gain = min(gain, before)
-        self._gain = gain
-        levelled = block * np.float32(gain)
-        ramp = np.geomspace(before, gain, min(RAMP_SAMPLES, len(block)), dtype=np.float32)
-        levelled[: len(ramp)] = block[: len(ramp)] * ramp
+        n_framed = n_frames * FRAME_SAMPLES
+        gains = self._gains(block[:n_framed].reshape(n_frames, FRAME_SAMPLES))
+        step = np.arange(FRAME_SAMPLES, dtype=np.float32) / FRAME_SAMPLES
+        ramps = gains[:-1, None] + np.diff(gains)[:, None] * step  # (n_frames, FRAME_SAMPLES)
+        levelled: Waveform = block * gains[-1]
+        levelled[:n_framed] = block[:n_framed] * ramps.ravel()
         return levelled
 
+    def _gains(self, frames: Waveform) -> Waveform:
+        """Return the gain at the first frame's beginning and at each one's end.
 
-def _gain_for(frames: Waveform) -> float:
-    """frames: shape = (n_frames, FRAME_SAMPLES)."""
-    levels = np.sqrt(np.square(frames).mean(axis=1))
-    loud = np.partition(levels, index := int(LOUD_PART * (len(levels) - 1)))[index]
-    return min(max(SPEECH_LEVEL / max(float(loud), SPEECH_LEVEL / MAX_GAIN), 1.0), MAX_GAIN)
+        frames: shape = (n_frames, FRAME_SAMPLES).
+        """
+        levels = np.concatenate([self._levels, np.sqrt(np.square(frames).mean(axis=1))])
+        wanted = np.log(_wanted(levels)[len(self._levels) :]) if len(levels) else np.zeros(1, np.float32)
+        before = self._wanted if len(self._wanted) else np.repeat(wanted[:1], RAMP_FRAMES)
+        wanted = np.concatenate([before, wanted[: len(frames)]])
+        self._levels, self._wanted = levels[-WINDOW_FRAMES:], wanted[-RAMP_FRAMES:]
+        ramp = np.full(RAMP_FRAMES, 1 / RAMP_FRAMES, np.float32)
+        gains: Waveform = np.exp(np.convolve(wanted, ramp, mode="valid"))
+        return gains
+
+
+def _wanted(levels: Waveform) -> Waveform:
+    """Return each frame's gain, by the levels of as many frames on either side, or what is known of them."""
+    windows = sliding_window_view(levels, min(WINDOW_FRAMES, len(levels)))
+    index = int(LOUD_PART * (windows.shape[1] - 1))
+    loud = np.partition(windows, index, axis=1)[:, index]
+    first = np.arange(len(levels)) - WINDOW_FRAMES // 2
+    loud = loud[np.clip(first, 0, len(loud) - 1)]
+    gains: Waveform = np.clip(SPEECH_LEVEL / np.maximum(loud, SPEECH_LEVEL / MAX_GAIN), 1, MAX_GAIN)
+    return gains

@@ -72,6 +72,15 @@ def test_a_quiet_speaker_after_a_loud_one_is_heard(detector: LevelledDetector, s
     assert seconds_of_speech(waveform, detector) > 2.7 * seconds_of_speech(speech, detector)
 
 
+def test_a_quiet_speaker_is_heard_until_a_loud_one_begins(detector: LevelledDetector, speech: Waveform) -> None:
+    """Each block of 4 s had one gain, that of the loudest in it. What was said before somebody loud was lost."""
+    pause = np.zeros(SAMPLE_RATE // 4, np.float32)
+    first = speech[SAMPLE_RATE:]
+    waveform = np.concatenate([first * db(-35), pause, speech * 3])
+    expected = seconds_of_speech(first, detector) + seconds_of_speech(speech, detector)
+    assert seconds_of_speech(waveform, detector) > expected - 0.5
+
+
 def test_chunks_hold_the_recording_as_it_was(detector: LevelledDetector, speech: Waveform) -> None:
     quiet = speech * db(-40)
     (chunk,) = split_chunks([quiet], detector)
@@ -102,7 +111,13 @@ def test_gain_changes_without_a_click() -> None:
     assert np.abs(np.diff(np.log(gains))).max() < 0.01
 
 
-def test_a_short_block_does_not_raise_the_gain() -> None:
+def test_what_is_quiet_in_a_pause_between_loud_words_stays_quiet() -> None:
+    loud, breath = noise(2) * db(-20), noise(1) * db(-60)
+    played = np.concatenate([loud, breath, loud[:SAMPLE_RATE]])
+    np.testing.assert_allclose(levelled(played)[0], played, rtol=1e-5)
+
+
+def test_a_short_block_is_levelled_with_what_came_before() -> None:
     _, end = levelled(noise(4) * db(-20), noise(0.9) * db(-70))
     np.testing.assert_allclose(end, noise(0.9) * db(-70), rtol=1e-5)
 
