@@ -22,9 +22,11 @@ from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.text_attention import TextAttention
 from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
-MIN_LEFT_S = 1.0  # seconds of speech behind the last timestamp that are worth another window
+MIN_LEFT_S = 0.5  # seconds of speech behind the last timestamp that are worth another window
+LITTLE_LEFT_S = 1.0  # so little may also be what a timestamp that came early has cut off
 MIN_PROGRESS_S = 0.5  # seconds that a window must have taken the decoding further
 MIN_SKIPPED_S = 5.0  # seconds of speech in a segment, from which on too little text is suspicious
+MIN_BETWEEN_S = 1.0  # seconds of speech between segments that have been skipped
 MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text in a second of speech: half of what most speech has
 
 MakePrompt = Callable[[int | None], DecoderPrompt]
@@ -52,6 +54,7 @@ class ChunkDecoding:
             begin_s=chunk.offset_s, end_s=chunk.offset_s + self._duration_s, decode=vocabulary.decode
         )
         self._begin_s = 0.0  # where in the chunk the window under way begins
+        self._said: list[str] = []  # words of the last segment
         self._fallback: Fallback | None = None  # of that window
         self._attention: TextAttention | None = None  # of its text, when words are wanted and there is any
         self.is_done = False
@@ -114,8 +117,15 @@ class ChunkDecoding:
             self._build(timed, window, attempted.state, of_piece)
             for timed, of_piece in zip(pieces, words, strict=True)
         ]
+        is_little = self._speech_s(self._begin_s, self._duration_s) < LITTLE_LEFT_S
         self._begin_s = seek_s
-        return [segment for segment in built if segment is not None]
+        segments = [segment for segment in built if segment is not None]
+        said = _plain_words("".join(segment.text for segment in segments))
+        if is_little and said and self._said[-len(said) :] == said:
+            # A timestamp came before its last words had ended, and now they are heard again.
+            return []
+        self._said = _plain_words(segments[-1].text) if segments else self._said
+        return segments
 
     def _advance(self, attempted: Attempted) -> tuple[list[TimedTokens], float]:
         """Return the window's pieces of text and where in the chunk the next window begins, if there is one."""
@@ -172,8 +182,12 @@ class ChunkDecoding:
     def _skips_speech(self, tokens: Many[int]) -> bool:
         """Say whether the model went on to a later time without the words: the contrary of a loop."""
         split = self._vocabulary.split(tokens, window_s=self._duration_s - self._begin_s)
+        behind_s = self._begin_s
         for timed in split.segments:
-            speech_s = self._speech_s(self._begin_s + timed.start, self._begin_s + timed.end)
+            if self._speech_s(behind_s, self._begin_s + timed.start) > MIN_BETWEEN_S:
+                return True
+            behind_s = self._begin_s + timed.end
+            speech_s = self._speech_s(self._begin_s + timed.start, behind_s)
             n_bytes = len(self._vocabulary.decode(timed.tokens).encode())
             if speech_s >= MIN_SKIPPED_S and n_bytes < MIN_BYTES_PER_S * speech_s:
                 return True
@@ -182,3 +196,9 @@ class ChunkDecoding:
     def _speech_s(self, start_s: float, end_s: float) -> float:
         """Return how many seconds of speech lie between two times in the chunk."""
         return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self._speech)
+
+
+def _plain_words(text: str) -> list[str]:
+    """Return a text's words however they are written: without capitals and punctuation."""
+    words = ("".join(letter for letter in word if letter.isalnum()) for word in text.casefold().split())
+    return [word for word in words if word]

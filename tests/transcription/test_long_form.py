@@ -50,17 +50,39 @@ def test_speech_behind_the_last_timestamp_gets_a_window_of_its_own(scene: Scene)
     assert scene.model.frames == [1_600, 1_000]
 
 
+def test_the_last_word_is_heard_however_short(scene: Scene) -> None:
+    """Behind "he does not" came 0.9 s of speech, taken for the end of "not", and "visit often" was lost."""
+    script = Heard((at(0), *words(4), at(4))), Heard((at(0), 9, at(0.7)))
+    result = scene.run([chunk(10, speech=((0.0, 4.7),))], *script)
+    assert told(result) == [(0, 4, words(4)), (4, 4.7, (9,))]
+
+
+def test_a_last_word_whose_timestamp_came_early_is_not_heard_twice(scene: Scene) -> None:
+    script = Heard((at(0), *words(4), at(4))), Heard((at(0), *words(4)[2:], at(0.7)))
+    assert told(scene.run([chunk(10, speech=((0.0, 4.7),))], *script)) == [(0, 4, words(4))]
+
+
+def test_what_is_said_twice_is_heard_twice(scene: Scene) -> None:
+    script = Heard((at(0), *words(4), at(4))), Heard((at(0), *words(4)[2:], at(1.2)))
+    result = scene.run([chunk(10, speech=((0.0, 5.2),))], *script)
+    assert told(result) == [(0, 4, words(4)), (4, 5.2, words(4)[2:])]
+
+
+def test_a_short_chunk_keeps_a_text_without_letters(scene: Scene) -> None:
+    assert told(scene.run([chunk(0.9)], Heard((at(0), 7, at(0.8))))) == [(0, 0.8, (7,))]
+
+
 def test_a_second_window_may_be_followed_by_a_third(scene: Scene) -> None:
     script = [Heard((at(0), 7 + n, at(3))) for n in range(3)]
-    result = scene.run([chunk(10, speech=((0.0, 9.5),))], *script)
+    result = scene.run([chunk(10, speech=((0.0, 9.4),))], *script)
     assert told(result) == [(0, 3, (7,)), (3, 6, (8,)), (6, 9, (9,))]
 
 
 @pytest.mark.parametrize(
     ("speech", "tokens"),
     [
-        pytest.param(((0, 6.9),), (at(0), 7, at(3), at(3), 8, at(6)), id="hardly any speech behind"),
-        pytest.param(((0, 3), (7.4, 7.9), (8.2, 8.6)), (at(0), 7, at(6)), id="scraps of speech behind"),
+        pytest.param(((0, 6.4),), (at(0), 7, at(3), at(3), 8, at(6)), id="hardly any speech behind"),
+        pytest.param(((0, 3), (7.4, 7.6), (8.2, 8.4)), (at(0), 7, at(6)), id="scraps of speech behind"),
         pytest.param(((0, 10),), (at(0), 7, at(0.4)), id="hardly any progress"),
         pytest.param(((0, 10),), (at(0), 7, 8), id="no end"),
         pytest.param(((0, 10),), (), id="no text"),
@@ -109,6 +131,19 @@ def test_a_long_segment_with_hardly_any_text_is_tried_again(scene: Scene) -> Non
     result = scene.run([chunk(10, speech=WHOLE)], *script)
     assert told(result) == [(0, 10, words(20))]
     assert scene.model.frames == [1_600, 3_000]
+
+
+@pytest.mark.parametrize(
+    "skipping",
+    [
+        pytest.param((at(0), 7, at(4), at(5.2), 8, at(10)), id="between segments"),
+        pytest.param((at(1.2), 7, at(5), at(5), 8, at(10)), id="before the first"),
+    ],
+)
+def test_speech_that_no_segment_covers_is_looked_for(scene: Scene, skipping: tuple[int, ...]) -> None:
+    chunks = [chunk(10, speech=((0.0, 4.0), (4.0, 5.2), (9.0, 10.0)))]
+    result = scene.run(chunks, Heard(skipping), Heard((at(0), *words(20), at(10)), avg_logprob=-0.5))
+    assert told(result) == [(0, 10, words(20))]
 
 
 def test_what_is_no_speech_after_all_is_not_looked_for_for_long(scene: Scene) -> None:
