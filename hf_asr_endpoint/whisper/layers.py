@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.linear import Int8Linear, Linear, PackedLinear, PlainLinear
+from hf_asr_endpoint.whisper.kernels.launch import are_available
+from hf_asr_endpoint.whisper.linear import Int8KernelLinear, Int8Linear, Linear, PackedLinear, PlainLinear
 
 Arithmetic = Literal["float", "int8"]
 """How products with weights are computed: in the weights' own dtype, or in 8-bit integers."""
@@ -37,6 +38,8 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         if arithmetic == "int8":
+            if weight.dtype == torch.bfloat16 and are_available():
+                return Int8KernelLinear(weight, bias, n_rows=n_rows)
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
         if weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
             return PackedLinear(weight, bias, n_rows=n_rows)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hf_asr_endpoint.whisper.kernels.int8_rows import ADD, GELU, PLAIN, finish_rows, quantise_rows
+
 INT8_MAX = 127
 UINT8_ZERO = 128  # oneDNN's fast kernels take unsigned activations; this is their zero
 
@@ -70,20 +72,39 @@ class PackedLinear:
         return y
 
 
-class Int8Linear:
-    """8-bit integers on the CPU: the weight with a scale per output row, activations with a scale per row of x.
+class Int8Weight:
+    """A weight rounded to 8-bit integers with a scale per output row.
 
-    A scale per row of x keeps one sequence's numbers out of another's. The product is exact in 32-bit
-    integers (VNNI, oneDNN); what is lost is lost in rounding x and the weight.
+    The product is exact in 32-bit integers (VNNI, oneDNN); what is lost is lost in rounding rows and the weight.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, n_rows: int, out_dtype: torch.dtype) -> None:
-        """n_rows: how many rows calls will mostly have. out_dtype: of what is returned."""
+    def __init__(self, weight: Tensor, *, n_rows: int, out_dtype: torch.dtype) -> None:
+        """n_rows: how many rows products will mostly have. out_dtype: of what is returned."""
         weight = weight.float()
         self._scales = weight.abs().amax(dim=1).clamp_(min=1e-8).div_(INT8_MAX)  # (n_out,)
         rounded = (weight / self._scales[:, None]).round_().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(rounded, [n_rows, weight.shape[1]])
         self._zeros = torch.zeros(len(weight), dtype=torch.int64)
+        self._out_dtype = out_dtype
+
+    def product(self, rows: Tensor) -> Tensor:
+        """Return the product in units of the rows' scales. rows: uint8, (n_rows, n_in), UINT8_ZERO for 0."""
+        y: Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(rows, 1.0, UINT8_ZERO, self._weight, self._scales, self._zeros, None),
+            *(1.0, 0, self._out_dtype, "none", [], ""),
+        )
+        return y
+
+
+class Int8Linear:
+    """8-bit integers on the CPU, in any floating dtype, by torch's operators.
+
+    A scale per row of x keeps one sequence's numbers out of another's.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, n_rows: int, out_dtype: torch.dtype) -> None:
+        """n_rows: how many rows calls will mostly have. out_dtype: of what is returned."""
+        self._weight = Int8Weight(weight, n_rows=n_rows, out_dtype=out_dtype)
         self._bias = None if bias is None else bias.to(out_dtype)
         self._out_dtype = out_dtype
 
@@ -106,8 +127,32 @@ class Int8Linear:
         scale = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=1e-8).div_(INT8_MAX)
         signed = (x.float() / scale).round_().to(torch.int8)
         quantised = signed.view(torch.uint8).bitwise_xor_(UINT8_ZERO)  # Adds the zero point; wraps as it should.
-        y: Tensor = torch.ops.onednn.qlinear_pointwise(
-            *(quantised, 1.0, UINT8_ZERO, self._weight, self._scales, self._zeros, None),
-            *(1.0, 0, self._out_dtype, "none", [], ""),
-        )
-        return y, scale.to(self._out_dtype)
+        return self._weight.product(quantised), scale.to(self._out_dtype)
+
+
+class Int8KernelLinear:
+    """The same for bfloat16, by kernels of our own around the product."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, n_rows: int) -> None:
+        """n_rows: how many rows calls will mostly have."""
+        self._weight = Int8Weight(weight, n_rows=n_rows, out_dtype=torch.bfloat16)
+        self._bias = torch.zeros(len(weight)) if bias is None else bias.float()
+        self._quantise, self._finish = quantise_rows(), finish_rows()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self._computed(x, PLAIN)
+
+    def gelu(self, x: Tensor) -> Tensor:
+        return self._computed(x, GELU)
+
+    def add(self, x: Tensor, residual: Tensor) -> Tensor:
+        return self._computed(x, ADD, residual.contiguous())
+
+    def _computed(self, x: Tensor, wanted: int, others: Tensor | None = None) -> Tensor:
+        x = x.contiguous()
+        rows, scales = torch.empty(x.shape, dtype=torch.uint8), torch.empty(len(x))
+        self._quantise((x.data_ptr(), rows.data_ptr(), scales.data_ptr(), *x.shape, UINT8_ZERO))
+        y = self._weight.product(rows)
+        addresses = [tensor.data_ptr() for tensor in (y, scales, self._bias, y if others is None else others)]
+        self._finish((*addresses, *y.shape, wanted))
+        return y

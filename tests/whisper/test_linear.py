@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hf_asr_endpoint.whisper.kernels.launch import are_available
 from hf_asr_endpoint.whisper.layers import linear_factory
-from hf_asr_endpoint.whisper.linear import Int8Linear, Linear, PackedLinear, PlainLinear
+from hf_asr_endpoint.whisper.linear import Int8KernelLinear, Int8Linear, Linear, PackedLinear, PlainLinear
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,6 +21,7 @@ N_IN, N_OUT = 96, 80
 needs_bfloat16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not compute in bfloat16"
 )
+needs_kernels = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
 needs_int8 = pytest.mark.skipif(
     not torch.cpu._is_vnni_supported(), reason="this processor does not compute in int8"
 )
@@ -60,6 +62,15 @@ def make_int8(dtype: torch.dtype) -> Callable[[Tensor, Tensor | None], Linear]:
             Kind(make=make_int8(torch.bfloat16), dtype=torch.bfloat16, tolerance=0.08),
             id="int8 bfloat16",
             marks=needs_int8,
+        ),
+        pytest.param(
+            Kind(
+                make=lambda weight, bias: Int8KernelLinear(weight, bias, n_rows=16),
+                dtype=torch.bfloat16,
+                tolerance=0.08,
+            ),
+            id="int8 kernel",
+            marks=[needs_int8, needs_kernels],
         ),
     ]
 )
@@ -149,7 +160,8 @@ def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor) -> None:
         pytest.param(torch.float32, "float", PlainLinear, id="float32"),
         pytest.param(torch.float16, "float", PlainLinear, id="float16"),
         pytest.param(torch.bfloat16, "float", PackedLinear, id="bfloat16", marks=needs_bfloat16),
-        pytest.param(torch.bfloat16, "int8", Int8Linear, id="int8", marks=needs_int8),
+        pytest.param(torch.float32, "int8", Int8Linear, id="int8 beside float32", marks=needs_int8),
+        pytest.param(torch.bfloat16, "int8", Int8KernelLinear, id="int8", marks=[needs_int8, needs_kernels]),
     ],
 )
 def test_the_kind_suits_the_weights(dtype: torch.dtype, arithmetic: str, expected: type, weight: Tensor) -> None:

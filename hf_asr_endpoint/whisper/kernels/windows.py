@@ -24,19 +24,11 @@ from hf_asr_endpoint.whisper.kernels.arithmetic import (
 )
 from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 
-INT8_MAX = np.float32(127)
-
 
 @cache
 def attend_int8() -> Kernel:
     """Return the kernel of attention; see `_attend` for its data."""
     return on_threads(_attend)
-
-
-@cache
-def quantise_rows() -> Kernel:
-    """Return the kernel that rounds rows to 8-bit integers; see `_quantise` for its data."""
-    return on_threads(_quantise)
 
 
 @njit(**OPTIONS)
@@ -105,31 +97,3 @@ def _attend(data):
             _score(queries[row, head], kv[0, head], scales[0, head], scores)
             total = exponentiate(scores)
             _average(scores, kv[1, head], scales[1, head], total, attended[row, head])
-
-
-@njit(**OPTIONS)
-def _quantise_row(row, rounded):
-    """Write a row as 8-bit integers; return what they are to be multiplied by."""
-    most = np.float32(1e-8)
-    for n in range(len(row)):
-        most = max(most, abs(widen(row[n])))
-    per_unit = INT8_MAX / most
-    for n in range(len(row)):
-        rounded[n] = np.int8(np.rint(widen(row[n]) * per_unit))
-    return most / INT8_MAX
-
-
-def _quantise(data):
-    """Round each row by a scale of its own.
-
-    data: addresses of rows, bfloat16, shape = (n_rows, n_columns), of what is written, int8, likewise, and of the
-    scales, float32, (n_rows); n_rows, n_columns.
-    """
-    args = carray(data, (5,))
-    n_rows, n_columns = args[3], args[4]
-    rows = carray(pointer(args[0], np.uint16), (n_rows, n_columns))
-    rounded = carray(pointer(args[1], np.int8), (n_rows, n_columns))
-    scales = carray(pointer(args[2], np.float32), (n_rows,))
-    thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-    for row in range(n_rows * thread // n_threads, n_rows * (thread + 1) // n_threads):
-        scales[row] = _quantise_row(rows[row], rounded[row])
