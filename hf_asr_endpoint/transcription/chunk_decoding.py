@@ -11,6 +11,7 @@ from collections.abc import Sequence as Many
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder
+from hf_asr_endpoint.transcription.repeated_words import ends_with
 from hf_asr_endpoint.transcription.sampling_rules import n_slots, sampling_rules
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
@@ -54,7 +55,7 @@ class ChunkDecoding:
             begin_s=chunk.offset_s, end_s=chunk.offset_s + self._duration_s, decode=vocabulary.decode
         )
         self._begin_s = 0.0  # where in the chunk the window under way begins
-        self._said: list[str] = []  # words of the last segment
+        self._said = ""  # the last segment's text
         self._fallback: Fallback | None = None  # of that window
         self._attention: TextAttention | None = None  # of its text, when words are wanted and there is any
         self.is_done = False
@@ -117,15 +118,22 @@ class ChunkDecoding:
             self._build(timed, window, attempted.state, of_piece)
             for timed, of_piece in zip(pieces, words, strict=True)
         ]
-        is_little = self._speech_s(self._begin_s, self._duration_s) < LITTLE_LEFT_S
-        self._begin_s = seek_s
         segments = [segment for segment in built if segment is not None]
-        said = _plain_words("".join(segment.text for segment in segments))
-        if is_little and said and self._said[-len(said) :] == said:
-            # A timestamp came before its last words had ended, and now they are heard again.
+        is_repeated = self._is_cut_off() and ends_with(
+            self._said,
+            "".join(segment.text for segment in segments),
+            language=self._vocabulary.language_of(attempted.state),
+        )
+        self._begin_s = seek_s
+        if is_repeated:
             return []
-        self._said = _plain_words(segments[-1].text) if segments else self._said
+        self._said = segments[-1].text if segments else self._said
         return segments
+
+    def _is_cut_off(self) -> bool:
+        """Say whether the window under way may begin in a word already heard: its timestamp came early."""
+        runs_on = any(span.start_s < self._begin_s < span.end_s for span in self._speech)
+        return runs_on and self._speech_s(self._begin_s, self._duration_s) < LITTLE_LEFT_S
 
     def _advance(self, attempted: Attempted) -> tuple[list[TimedTokens], float]:
         """Return the window's pieces of text and where in the chunk the next window begins, if there is one."""
@@ -196,9 +204,3 @@ class ChunkDecoding:
     def _speech_s(self, start_s: float, end_s: float) -> float:
         """Return how many seconds of speech lie between two times in the chunk."""
         return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self._speech)
-
-
-def _plain_words(text: str) -> list[str]:
-    """Return a text's words however they are written: without capitals and punctuation."""
-    words = ("".join(letter for letter in word if letter.isalnum()) for word in text.casefold().split())
-    return [word for word in words if word]

@@ -32,7 +32,12 @@ def heads_to_average(
     by up to 0.1 s, which the others make up for. Models so large that the named heads would be lost among them
     keep to the named ones.
     """
-    named = {(int(layer), int(head)) for layer, head in alignment_heads or ()}
+    # A distilled model may still name its teacher's.
+    named = {
+        (layer, head)
+        for layer, head in alignment_heads or ()
+        if layer in range(n_layers) and head in range(n_heads)
+    }
     half = {(layer, head) for layer in range(n_layers // 2, n_layers) for head in range(n_heads)}
     return sorted(named if named and len(half) > MOST_DILUTED * len(named) else named | half)
 

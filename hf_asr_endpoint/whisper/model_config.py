@@ -44,8 +44,14 @@ class ModelConfig:
     @classmethod
     def of(cls, content: Json) -> ModelConfig:
         """Take what matters of config.json's content. Raises ValueError for a value of another type."""
+        content = {
+            name: value for name, value in content.items() if value is not None
+        }  # null is as good as nothing.
         given = {known: content[alias] for alias, known in _ALIASES.items() if alias in content}
         given |= {field.name: content[field.name] for field in fields(cls) if field.name in content}
+        match given.get("eos_token_id"):
+            case [int(only)]:
+                given["eos_token_id"] = only
         given["is_quantised"] = bool(content.get("quantization_config"))
         for field in fields(cls):
             value = given.get(field.name, field.default)

@@ -19,10 +19,13 @@ from torch import Tensor
 
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
 
+_FLOATS = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64}
+"""What weights may be, by safetensors' names. Those of 8 bits are quantised: they need scales."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTensor:
-    """A tensor that is read when it is asked for. is_floating: not of integers, as quantised weights are.
+    """A tensor that is read when it is asked for. is_floating: not quantised.
 
     is_shared: what `read` returns lies in memory that others use too: a mapped file, another's tensor.
     """
@@ -61,7 +64,7 @@ def in_memory(tensors: Mapping[str, Tensor]) -> dict[str, StoredTensor]:
 def _held(tensor: Tensor) -> StoredTensor:
     return StoredTensor(
         shape=tuple(tensor.shape),
-        is_floating=tensor.is_floating_point(),
+        is_floating=tensor.dtype in _FLOATS.values(),
         is_shared=True,
         read=lambda: tensor.detach(),
     )
@@ -76,7 +79,7 @@ def _in_safetensors(path: Path) -> dict[str, StoredTensor]:
         described = file.get_slice(name)
         found[name] = StoredTensor(
             shape=tuple(described.get_shape()),
-            is_floating="F" in described.get_dtype(),  # F16, BF16, F32, F64; not I8, U8, BOOL.
+            is_floating=described.get_dtype() in _FLOATS,
             is_shared=False,
             read=partial(file.get_tensor, name),
         )
@@ -90,4 +93,7 @@ def _in_pickle(path: Path) -> dict[str, StoredTensor]:
 
 
 def _shards(index: Path) -> Iterable[str]:
-    return sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    shards = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+    if elsewhere := [shard for shard in shards if Path(shard).name != shard]:
+        raise ValueError(f"{index.name} names {elsewhere[0]!r}; allowed: files beside it")
+    return shards

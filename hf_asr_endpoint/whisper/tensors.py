@@ -6,6 +6,7 @@ What `from_pretrained` of transformers loads loads here too (its `core_model_loa
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -16,6 +17,8 @@ from hf_asr_endpoint.whisper.tensor_files import StoredTensor, in_memory
 from hf_asr_endpoint.whisper.tensor_shapes import EMBEDDINGS, ENCODER_POSITIONS, OUTPUT, Shape, expected_shapes
 
 LONGEST_PERIOD = 10_000  # of the encoder's sinusoids, in positions over 2 pi (openai/whisper)
+
+_LAYER = re.compile(r"(?:model\.)?(encoder|decoder)\.layers\.(\d+)\.")
 
 
 class Tensors:
@@ -63,7 +66,8 @@ def select_tensors(stored: Mapping[str, StoredTensor], config: ModelConfig) -> d
     """Return those of a checkpoint's tensors that the model has, by the model's names, and check them.
 
     OUTPUT is left out when it is the same as EMBEDDINGS.
-    Raises ValueError when there are tensors missing, or of another shape than the configuration says.
+    Raises ValueError when there are tensors missing, or of another shape than the configuration says, or layers
+    beyond it, without which the rest is nonsense.
     """
     expected = expected_shapes(config)
     found = dict(_named(stored, expected))
@@ -71,6 +75,10 @@ def select_tensors(stored: Mapping[str, StoredTensor], config: ModelConfig) -> d
         del expected[OUTPUT]
     if ENCODER_POSITIONS not in found:
         found |= in_memory({ENCODER_POSITIONS: sinusoids(*expected[ENCODER_POSITIONS])})
+    if further := [name for name in stored if _is_further_layer(name, config)]:
+        raise ValueError(
+            f"{len(further)} tensors of layers that config.json does not have, the first is {further[0]}"
+        )
     if missing := [name for name in expected if name not in found]:
         # transformers puts random numbers in their place, which transcribe to nonsense.
         raise ValueError(f"tensors missing: {len(missing)}, the first is {missing[0]}")
@@ -78,7 +86,7 @@ def select_tensors(stored: Mapping[str, StoredTensor], config: ModelConfig) -> d
         if found[name].shape != shape:
             raise ValueError(f"{name} has shape {found[name].shape}; config.json asks for {shape}")
         if not found[name].is_floating:
-            raise ValueError(f"{name} holds integers; quantised weights are not supported")
+            raise ValueError(f"{name} is quantised; allowed: weights in float16, bfloat16, float32 or float64")
     return found
 
 
@@ -102,6 +110,11 @@ def _named(
             if candidate in expected:
                 yield candidate, tensor
                 break
+
+
+def _is_further_layer(name: str, config: ModelConfig) -> bool:
+    match = _LAYER.match(name)
+    return match is not None and int(match[2]) >= getattr(config, f"{match[1]}_layers")
 
 
 def _ties(found: dict[str, StoredTensor]) -> bool:

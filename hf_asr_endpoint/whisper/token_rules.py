@@ -27,9 +27,14 @@ class TokenRules:
         self.eot = tokenizer.eot
         self._no_speech = tokenizer.no_timestamps - 1
         self._languages = torch.tensor(sorted(tokenizer.language_tokens.values()), device=device)
+        known = range(checkpoint.config.vocab_size)  # Some fine-tunes keep the lists of another vocabulary.
+        suppressed, at_begin = (
+            [token for token in tokens if token in known]
+            for tokens in (config.suppress_tokens, config.begin_suppress_tokens)
+        )
         self._filters: list[LogitFilter] = [
-            SuppressTokens(config.suppress_tokens, device, always=[tokenizer.no_timestamps]),
-            SuppressAtBegin(config.begin_suppress_tokens, device),
+            SuppressTokens(suppressed, device, always=[tokenizer.no_timestamps]),
+            SuppressAtBegin(at_begin, device),
             MinNewTokens(tokenizer.eot),
             TimestampRules(
                 timestamp_begin=tokenizer.timestamp_begin,

@@ -66,12 +66,13 @@ def test_searches_beside_greedy_requests_change_neither(
 ) -> None:
     """With five beams and eight slots, only one chunk with beams runs at a time; of the others two do."""
     pause = np.zeros(5 * SAMPLE_RATE, np.float32)
-    pieces = [[speech, pause, speech], [speech[: 5 * SAMPLE_RATE]], [speech[4 * SAMPLE_RATE :]]]
-    work = [(piece, options) for piece in pieces for options in (BEAMS, GREEDY, GROUPS, CONTRAST)]
+    long, *short = [speech, pause, speech], [speech[: 5 * SAMPLE_RATE]], [speech[4 * SAMPLE_RATE :]]
+    work = [(piece, options) for piece in short for options in (BEAMS, GREEDY, GROUPS, CONTRAST)]
+    work += [(long, BEAMS), (long, GREEDY)]
     alone = [ask(transcriber, one)[0] for one in work]
     together = ask(transcriber, *work)
     assert [result.text for result in together] == [result.text for result in alone]
-    assert len({result.text for result in alone}) >= 6
+    assert len({result.text for result in alone}) >= 5
     for result, expected in zip(together, alone, strict=True):
         for segment, other in zip(result.segments, expected.segments, strict=True):
             assert segment.window.avg_logprob == pytest.approx(other.window.avg_logprob, abs=TOLERANCE)
@@ -97,15 +98,15 @@ def test_the_best_of_samples_is_the_same_alone_and_beside_others(
             decoding=DecodingOptions(temperatures=(1.0,), best_of=best_of, seed=seed, top_k=50)
         )
 
-    seeds = (1, 2, 3)
+    seeds = (1, 2)
     work = [([speech], options(best_of, seed)) for best_of in (1, 4) for seed in seeds]
     alone = [ask(transcriber, one)[0] for one in work]
     together = ask(transcriber, *work, ([speech], BEAMS), ([speech], GREEDY))
     assert [result.text for result in together[: len(work)]] == [result.text for result in alone]
     assert len({result.text for result in alone}) >= 3
     best = [result.segments[0].window.avg_logprob for result in alone]
-    assert all(of_four >= of_one for of_one, of_four in zip(best[:3], best[3:], strict=True))
-    assert best[:3] != best[3:]
+    assert all(of_four >= of_one for of_one, of_four in zip(best[:2], best[2:], strict=True))
+    assert best[:2] != best[2:]
 
 
 SPOKEN = "ask not what your country can do for you"

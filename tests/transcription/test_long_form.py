@@ -68,6 +68,13 @@ def test_what_is_said_twice_is_heard_twice(scene: Scene) -> None:
     assert told(result) == [(0, 4, words(4)), (4, 5.2, words(4)[2:])]
 
 
+def test_a_short_answer_after_a_pause_is_no_repetition(scene: Scene) -> None:
+    """A second "No." was dropped."""
+    script = Heard((at(0), *words(4), at(3))), Heard((at(0.6), *words(4)[3:], at(1.5)))
+    result = scene.run([chunk(10, speech=((0.0, 3.0), (3.7, 4.5)))], *script)
+    assert told(result) == [(0, 3, words(4)), (3.6, 4.5, words(4)[3:])]
+
+
 def test_a_short_chunk_keeps_a_text_without_letters(scene: Scene) -> None:
     assert told(scene.run([chunk(0.9)], Heard((at(0), 7, at(0.8))))) == [(0, 0.8, (7,))]
 

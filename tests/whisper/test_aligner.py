@@ -19,3 +19,7 @@ def test_alignment_heads_are_among_those_averaged() -> None:
 
 def test_in_a_large_model_the_alignment_heads_are_not_lost_among_others() -> None:
     assert heads_to_average(LARGE, n_layers=32, n_heads=20) == [(layer, head) for layer, head in LARGE]
+
+
+def test_a_distilled_models_list_of_its_teachers_heads_is_left_out() -> None:
+    assert heads_to_average(LARGE, n_layers=2, n_heads=20) == [(1, head) for head in range(20)]

@@ -88,7 +88,7 @@ def test_null_is_as_good_as_nothing() -> None:
         ({"decoder_layers": True}, "decoder_layers is True, no int"),
         ({"encoder_attention_heads": 0}, "encoder_attention_heads is 0; allowed: 1 or more"),
         ({"tie_word_embeddings": 1}, "tie_word_embeddings is 1, no bool"),
-        ({"activation_function": None}, "activation_function is None, no str"),
+        ({"activation_function": 1}, "activation_function is 1, no str"),
     ],
 )
 def test_value_of_another_type_is_refused(content: dict[str, Any], message: str) -> None:
@@ -111,3 +111,11 @@ def test_value_of_another_type_is_refused(content: dict[str, Any], message: str)
 def test_tokens_and_heads_that_are_none_are_refused(content: dict[str, Any]) -> None:
     with pytest.raises((ValueError, TypeError)):
         GenerationConfig.of(content)
+
+
+def test_a_list_of_one_end_is_that_end() -> None:
+    assert ModelConfig.of({"eos_token_id": [50_257]}).eos_token_id == 50_257
+
+
+def test_dimensions_of_null_are_as_good_as_none() -> None:
+    assert ModelConfig.of({"num_hidden_layers": None, "eos_token_id": None}) == ModelConfig()

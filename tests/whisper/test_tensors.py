@@ -22,6 +22,7 @@ from tests.whisper.conftest import SMALL_SHAPE, make_small_whisper
 
 CPU = torch.device("cpu")
 SHARD = "4KB"
+FC1 = "model.encoder.layers.0.fc1.weight"
 Save = Callable[[WhisperForConditionalGeneration, Path], None]
 
 
@@ -231,11 +232,32 @@ def test_wrong_shape_is_refused(directory: Path, name: str, shape: tuple[int, ..
         load(directory)
 
 
-def test_integers_are_refused(model: WhisperForConditionalGeneration) -> None:
-    """Quantised weights have the shapes of others, and nothing else says what their numbers are worth."""
-    tensors = {**model.state_dict(), "model.encoder.layers.0.fc1.weight": torch.ones(16, 8, dtype=torch.int8)}
-    with pytest.raises(ValueError, match=r"model\.encoder\.layers\.0\.fc1\.weight holds integers"):
-        select_tensors(in_memory(tensors), ModelConfig.of(SMALL_SHAPE))
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
+def test_quantised_weights_are_refused(directory: Path, dtype: torch.dtype) -> None:
+    """They have the shapes of others, and nothing else says what their numbers are worth."""
+    rewrite(directory, lambda tensors: tensors.update({FC1: tensors[FC1].to(dtype)}))
+    with pytest.raises(ValueError, match=rf"{FC1} is quantised; allowed: weights in float16"):
+        load(directory)
+    tensors = {FC1: torch.ones(1, dtype=dtype)}
+    assert not in_memory(tensors)[FC1].is_floating
+
+
+def test_layers_beyond_the_configuration_are_refused(model: WhisperForConditionalGeneration) -> None:
+    """The first ones of several transcribe to nonsense."""
+    fewer = ModelConfig.of({**SMALL_SHAPE, "encoder_layers": 2})
+    with pytest.raises(ValueError, match=r"of layers that config\.json does not have, the first is model\.enc"):
+        select_tensors(in_memory(model.state_dict()), fewer)
+
+
+@pytest.mark.parametrize("elsewhere", ["../weights.safetensors", "/weights.safetensors"])
+def test_shards_lie_beside_their_index(
+    model: WhisperForConditionalGeneration, tmp_path: Path, elsewhere: str
+) -> None:
+    save_shards(model, tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {FC1: elsewhere}}))
+    with pytest.raises(ValueError, match=rf"{index.name} names '{elsewhere}'; allowed: files beside it"):
+        stored_tensors(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,4 @@
-"""What the kernels compute with.
-
-numba keeps what it has compiled beside a kernel's file, or in the user's cache, and compiles again when that file
-has changed. It does not look at this one: after a change here, delete `__pycache__`.
-"""
+"""What the kernels compute with."""
 
 from __future__ import annotations
 
@@ -10,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from hf_asr_endpoint.whisper.kernels.compiling import compiled, inlined
 
 HEAD_DIM = 64  # in every Whisper; the loops are laid out for it
 
-OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "boundscheck": False, "cache": True}
 _INT32, _FLOAT = ir.IntType(32), ir.FloatType()
 
 thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
@@ -56,14 +53,14 @@ def pointer(typing: Any, address: Any, dtype: Any) -> Any:
     return pointer(types.int64, dtype), generate
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def narrow(value):
     """float32 to bfloat16's bits, to the nearest, ties to even."""
     bits = bits_of(np.float32(value))
     return np.uint16((bits + ((bits >> np.int32(16)) & np.int32(1)) + np.int32(0x7FFF)) >> np.int32(16))
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def exp(x):
     """e to the x, for x <= 0, within 3e-6 of itself: Taylor's series for 2 to the fraction. Unlike libm's, it
     is computed for many at once."""
@@ -80,7 +77,7 @@ def exp(x):
     return of_bits((np.int32(whole) + np.int32(127)) << np.int32(23)) * power
 
 
-@njit(**OPTIONS)
+@compiled
 def exponentiate(scores):
     """Replace scores by their powers of e, the largest of which becomes 1; return the sum."""
     most = scores[0]

@@ -9,10 +9,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.arithmetic import (
-    OPTIONS,
     exp,
     narrow,
     pointer,
@@ -20,6 +19,7 @@ from hf_asr_endpoint.whisper.kernels.arithmetic import (
     thread_number,
     widen,
 )
+from hf_asr_endpoint.whisper.kernels.compiling import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 
 PLAIN, GELU, ADD = range(3)
@@ -40,7 +40,7 @@ def finish_rows() -> Kernel:
     return on_threads(_finish)
 
 
-@njit(**OPTIONS)
+@compiled
 def _quantise_row(row, zero, rounded):
     """Write a row as 8-bit integers; return what they are to be multiplied by."""
     most = np.float32(1e-8)
@@ -68,7 +68,7 @@ def _quantise(data):
         scales[row] = _quantise_row(rows[row], zero, rounded[row])
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def _gelu(x):
     """x times the normal distribution function, within 2e-7 of it (Abramowitz and Stegun, 7.1.26)."""
     size = abs(x) * np.float32(0.70710678)
@@ -81,19 +81,19 @@ def _gelu(x):
     return tail if x < np.float32(0) else x - tail
 
 
-@njit(**OPTIONS)
+@compiled
 def _finish_plain(sums, scale, bias):
     for n in range(len(sums)):
         sums[n] = narrow(widen(sums[n]) * scale + bias[n])
 
 
-@njit(**OPTIONS)
+@compiled
 def _finish_gelu(sums, scale, bias):
     for n in range(len(sums)):
         sums[n] = narrow(_gelu(widen(sums[n]) * scale + bias[n]))
 
 
-@njit(**OPTIONS)
+@compiled
 def _finish_add(sums, scale, bias, others):
     for n in range(len(sums)):
         sums[n] = narrow(widen(sums[n]) * scale + bias[n] + widen(others[n]))

@@ -13,10 +13,9 @@ from functools import cache
 from typing import Any
 
 import torch
-from numba import cfunc, types
 
 from hf_asr_endpoint.whisper.cores import N_CORES
-from hf_asr_endpoint.whisper.kernels.arithmetic import OPTIONS
+from hf_asr_endpoint.whisper.kernels.compiling import compiled_kernel
 
 Kernel = Callable[[Sequence[int]], None]
 """Runs a kernel over its data on torch's threads and returns when all of it is done."""
@@ -30,7 +29,7 @@ def are_available() -> bool:
 
 def on_threads(kernel: Callable[[Any], None]) -> Kernel:
     """Compile a kernel, or take what was compiled before."""
-    compiled = cfunc(types.void(types.CPointer(types.int64)), nopython=True, **OPTIONS)(kernel)
+    compiled = compiled_kernel(kernel)
     parallel = ctypes.CDLL(None).GOMP_parallel
     parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
     parallel.restype = None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.arithmetic import (
-    OPTIONS,
     bits_of,
     of_bits,
     pointer,
@@ -16,6 +15,7 @@ from hf_asr_endpoint.whisper.kernels.arithmetic import (
     thread_number,
     widen,
 )
+from hf_asr_endpoint.whisper.kernels.compiling import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 
 TRUSTED = 2.0**80
@@ -31,7 +31,7 @@ def exponentiate_rows() -> Kernel:
     return on_threads(_exponentiate_rows)
 
 
-@njit(inline="always", **OPTIONS)
+@inlined
 def _power_of_2(y):
     """2 to the y within 8e-5 of itself, where bfloat16 rounds off 2e-3: a cubic for the fraction."""
     whole = np.floor(y)
@@ -42,7 +42,7 @@ def _power_of_2(y):
     return of_bits((np.int32(whole) + np.int32(127)) << np.int32(23)) * power
 
 
-@njit(**OPTIONS)
+@compiled
 def _exponentiate_row(row):
     """Replace a row's scores; return the sum of what they are replaced by."""
     total = np.float32(0)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.arithmetic import (
     HEAD_DIM,
-    OPTIONS,
     exponentiate,
     narrow,
     pointer,
@@ -17,6 +16,7 @@ from hf_asr_endpoint.whisper.kernels.arithmetic import (
     thread_number,
     widen,
 )
+from hf_asr_endpoint.whisper.kernels.compiling import compiled
 from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 
 
@@ -26,13 +26,13 @@ def attend_texts() -> Kernel:
     return on_threads(_attend_texts)
 
 
-@njit(**OPTIONS)
+@compiled
 def _widen_row(row, wide):
     for d in range(HEAD_DIM):
         wide[d] = widen(row[d])
 
 
-@njit(**OPTIONS)
+@compiled
 def _score_tokens(query, keys, scores):
     """Write query · key for each token. query: float32. keys: bfloat16, shape = (max_tokens, HEAD_DIM)."""
     for n in range(len(scores)):
@@ -43,7 +43,7 @@ def _score_tokens(query, keys, scores):
         scores[n] = score
 
 
-@njit(**OPTIONS)
+@compiled
 def _average_tokens(weights, values, total, sums, attended):
     """Write the weighted mean of the values, shape = (max_tokens, HEAD_DIM). sums: to work in."""
     sums[:] = np.float32(0)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numba import carray, njit
+from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.arithmetic import (
     HEAD_DIM,
-    OPTIONS,
     exponentiate,
     narrow,
     pointer,
@@ -22,6 +21,7 @@ from hf_asr_endpoint.whisper.kernels.arithmetic import (
     thread_number,
     widen,
 )
+from hf_asr_endpoint.whisper.kernels.compiling import compiled
 from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 
 
@@ -31,7 +31,7 @@ def attend_int8() -> Kernel:
     return on_threads(_attend)
 
 
-@njit(**OPTIONS)
+@compiled
 def _score(query, keys, scales, scores):
     """Write query · key for each position. keys: in units of scales, shape = (HEAD_DIM, n_positions)."""
     scores[:] = np.float32(0)
@@ -50,7 +50,7 @@ def _score(query, keys, scales, scores):
             )
 
 
-@njit(**OPTIONS)
+@compiled
 def _average(weights, values, scales, total, attended):
     """Write the weighted mean of the values, shape = (HEAD_DIM, n_positions), in units of scales, (HEAD_DIM)."""
     for d in range(0, HEAD_DIM, 4):

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from hf_asr_endpoint.transcription.repeated_words import ends_with
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "language"),
+    [
+        pytest.param("He does not.", " Not.", "en", id="a word"),
+        pytest.param("So it was, in the end", "IN THE END!", "en", id="several"),
+        pytest.param("यह राम का", "का", "hi", id="marks belong to letters"),
+        pytest.param("そうですね、はい。", "はい。", "ja", id="no spaces"),
+        pytest.param("Take 1, take 2.", "2", None, id="digits"),
+    ],
+)
+def test_what_was_said_last_is_said_again(before: str, said: str, language: str | None) -> None:
+    assert ends_with(before, said, language=language)
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "language"),
+    [
+        pytest.param("He was also", "so", "en", id="the end of a word"),
+        pytest.param("He does not", "visit often", "en", id="other words"),
+        pytest.param("often", "visit often", "en", id="more words"),
+        pytest.param("यह राम का", "की", "hi", id="other marks"),
+        pytest.param("Yes.", " ♪", "en", id="no words"),
+        pytest.param("", "", "en", id="nothing"),
+    ],
+)
+def test_what_is_new_is_not(before: str, said: str, language: str | None) -> None:
+    assert not ends_with(before, said, language=language)

@@ -1,0 +1,43 @@
+"""Where what was compiled is kept. What the kernels compute is tested with what they are used for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_asr_endpoint.whisper.kernels.launch import are_available
+
+pytestmark = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
+
+QUANTISE = """
+import torch
+from hf_asr_endpoint.whisper.kernels.int8_rows import quantise_rows
+row, rounded, scale = torch.tensor([[-2.0, 1.0]]).bfloat16(), torch.zeros(1, 2, dtype=torch.int8), torch.zeros(1)
+quantise_rows()((row.data_ptr(), rounded.data_ptr(), scale.data_ptr(), 1, 2, 0))
+print(rounded.tolist())
+"""
+
+
+def quantised(cache: Path) -> str:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
+    done = subprocess.run([sys.executable, "-c", QUANTISE], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_what_was_compiled_is_kept_in_the_users_cache(tmp_path: Path) -> None:
+    assert quantised(tmp_path) == "[[-127, 64]]"
+    (folder,) = (tmp_path / "hf-asr-endpoint").iterdir()
+    assert folder.name.startswith("kernels-")
+    assert list(folder.rglob("*.nbc"))
+
+
+def test_kernels_run_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    """numba refuses to import a function that it is to keep and cannot."""
+    no_folder = tmp_path / "file"
+    no_folder.touch()
+    assert quantised(no_folder) == "[[-127, 64]]"
