@@ -10,6 +10,7 @@ from torch import Tensor
 from hf_asr_endpoint.whisper.beam_search import BeamSearch, Candidate, DiverseSearch
 from hf_asr_endpoint.whisper.contrastive_search import ContrastiveSearch, Proposal
 from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.log_total import log_total
 
 Filter = Callable[[Tensor, Sequence[DecodingState]], None]
 """Sets what may not come next to -inf. Given logits, shape = (n_rows, n_vocab), and the rows' states."""
@@ -35,7 +36,7 @@ class SearchStep:
                 case None:
                     pass
         self._totals = {
-            search: (logits[rows] / search.rules.temperature).logsumexp(dim=1, keepdim=True)
+            search: log_total(_over(logits[rows], search.rules.temperature))
             for search, rows in self._beams.items()
         }
         self._unfiltered = {
@@ -121,6 +122,10 @@ class SearchStep:
         return {} if search.chosen is None else {row: source for row in rows if row != source}
 
 
+def _over(logits: Tensor, temperature: float) -> Tensor:
+    return logits if temperature == 1 else logits / temperature
+
+
 def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor, totals: Tensor) -> list[Candidate]:
     """Return a search's best candidates, in descending order.
 
@@ -130,7 +135,7 @@ def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor, totals: Tens
     n_kept = min(search.rules.n_candidates, logits.shape[1])
     best, tokens = logits.topk(n_kept, dim=1)
     scores = best / search.rules.temperature - totals
-    logprobs = likely.gather(1, tokens) - likely.logsumexp(dim=1, keepdim=True)
+    logprobs = likely.gather(1, tokens) - log_total(likely)
     candidates = [
         Candidate(beam=index, token=token, score=beam.score + score, logprob=logprob)
         for index, (beam, *columns) in enumerate(
