@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.config import Settings, default_data_dir
+from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.user_folders import data_folder
 from hf_asr_endpoint.whisper.heap import limit_heaps, trim_heap
 from hf_asr_endpoint.whisper.weights.catalogue import model_names
 
@@ -66,7 +67,7 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     allowed = parse_allowed_hosts(settings.webhook_allowed_hosts)
     schedule = RetrySchedule(retry_for_s=settings.webhook_retry_for_s)
     try:
-        storage = _open_storage(settings.data_dir or default_data_dir())
+        storage = _open_storage(settings.data_dir or data_folder())
     except StorageFailed as exc:
         if settings.data_dir is not None:
             raise

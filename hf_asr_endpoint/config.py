@@ -12,23 +12,14 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hf_asr_endpoint.user_folders import cache_folder
+
 ENV_PREFIX = "HF_ASR_"
 
 VARIABLE_ONLY = ("webhook_secret",)
 """Settings without a flag: every user of a machine can read the flags of its processes."""
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
-
-
-def _default_cache_dir() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "hf-asr-endpoint"
-
-
-def default_data_dir() -> Path:
-    """Return where jobs are kept when no setting says."""
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path("~/.local/share").expanduser()) / "hf-asr-endpoint"
 
 
 def _split_names(value: object) -> object:
@@ -90,7 +81,7 @@ class Settings(BaseSettings):
         8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one. Also read from `PORT`."
     )
     cache_dir: Path = Field(
-        default_factory=_default_cache_dir, description="Where converted weights are kept, once and for all."
+        default_factory=cache_folder, description="Where converted weights are kept, once and for all."
     )
     max_audio_bytes: ByteSize = Field(
         ByteSize(100 * 2**20), gt=0, description="Largest audio file of a request, such as `100MiB`."

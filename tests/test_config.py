@@ -8,13 +8,13 @@ from pydantic import ValidationError
 
 from hf_asr_endpoint.config import (
     Settings,
-    default_data_dir,
     default_of,
     flag_of,
     platform_settings,
     settings_table,
     variable_of,
 )
+from hf_asr_endpoint.user_folders import data_folder
 
 PLATFORM_VARIABLES = ("HF_MODEL_ID", "HF_MODEL_DIR", "HF_REVISION", "PORT", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
@@ -100,9 +100,9 @@ def test_a_bad_secret_is_refused(environment: pytest.MonkeyPatch, text: str) -> 
 
 
 def test_the_data_follow_the_desktop_standard(environment: pytest.MonkeyPatch) -> None:
-    assert default_data_dir() == Path("~/.local/share/hf-asr-endpoint").expanduser()
+    assert data_folder() == Path("~/.local/share/hf-asr-endpoint").expanduser()
     environment.setenv("XDG_DATA_HOME", "/elsewhere")
-    assert default_data_dir() == Path("/elsewhere/hf-asr-endpoint")
+    assert data_folder() == Path("/elsewhere/hf-asr-endpoint")
 
 
 def test_flags_win_over_variables_and_variables_over_the_platforms(

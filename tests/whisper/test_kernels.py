@@ -7,11 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.whisper.conftest import needs_kernels
 
-from hf_asr_endpoint.whisper.kernels.launch import are_available
-
-pytestmark = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
+pytestmark = needs_kernels
 
 QUANTISE = """
 import torch

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels.launch import are_available
 from hf_asr_endpoint.whisper.layers import linear_factory
 from hf_asr_endpoint.whisper.linear import Int8KernelLinear, Int8Linear, Linear, PackedLinear, PlainLinear
+from tests.whisper.conftest import needs_kernels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,7 +21,6 @@ N_IN, N_OUT = 96, 80
 needs_bfloat16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not compute in bfloat16"
 )
-needs_kernels = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
 needs_int8 = pytest.mark.skipif(
     not torch.cpu._is_vnni_supported(), reason="this processor does not compute in int8"
 )

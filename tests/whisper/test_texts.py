@@ -13,17 +13,15 @@ from torch import Tensor
 from hf_asr_endpoint.whisper.bfloat16_texts import Bfloat16Texts
 from hf_asr_endpoint.whisper.dense_texts import GROWTH, DenseTexts
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.launch import are_available
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.texts import Texts
+from tests.whisper.conftest import needs_kernels
 
 N_HEADS, N_LAYERS, N_SLOTS = 3, 2, 6
 SHAPE = CacheShape(
     n_slots=N_SLOTS, n_layers=N_LAYERS, n_heads=N_HEADS, head_dim=HEAD_DIM, max_tokens=150, max_positions=30
 )
 CPU = torch.device("cpu")
-
-needs_kernels = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
 
 
 @pytest.fixture(params=["dense float32", "dense bfloat16", pytest.param("kernel", marks=needs_kernels)])

@@ -11,9 +11,9 @@ from torch import Tensor
 from hf_asr_endpoint.whisper.dense_windows import DenseWindows
 from hf_asr_endpoint.whisper.int8_windows import MOST_ROWS, Int8Windows
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.launch import are_available
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.windows import Windows
+from tests.whisper.conftest import needs_kernels
 
 N_HEADS, N_LAYERS, N_SLOTS, MAX_POSITIONS = 3, 2, 5, 90
 N_CHANNELS = 2 * N_HEADS * HEAD_DIM
@@ -25,8 +25,6 @@ SHAPE = CacheShape(
     max_tokens=20,
     max_positions=MAX_POSITIONS,
 )
-
-needs_kernels = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
 
 
 @pytest.fixture(params=["dense float32", "dense bfloat16", pytest.param("int8", marks=needs_kernels)])

@@ -17,6 +17,8 @@ from typing import Any
 import numba
 from numba import cfunc, njit, types
 
+from hf_asr_endpoint.user_folders import cache_folder
+
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "boundscheck": False}
 
 
@@ -56,8 +58,7 @@ def _folder() -> Path | None:
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(base) / "hf-asr-endpoint" / f"kernels-{digest.hexdigest()[:16]}"
+    folder = cache_folder() / f"kernels-{digest.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:

@@ -25,6 +25,8 @@ from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 PLAIN, GELU, ADD = range(3)
 """What a product is finished with: its bias, an activation behind that, or the sum with other rows."""
 
+SIGNED_ZERO = 0  # what `quantise_rows` is told when signed bytes are wanted
+
 _INT8_MAX = np.float32(127)
 
 
@@ -56,7 +58,7 @@ def _quantise(data):
     """Round each row by a scale of its own.
 
     data: addresses of rows, bfloat16, shape = (n_rows, n_columns), of what is written, bytes, likewise, and of the
-    scales, float32, (n_rows); n_rows, n_columns, and what is added to all integers: 0 for signed bytes.
+    scales, float32, (n_rows); n_rows, n_columns, and what is added to all integers.
     """
     args = carray(data, (6,))
     n_rows, n_columns, zero = args[3], args[4], np.int32(args[5])
