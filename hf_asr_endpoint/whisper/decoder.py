@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -53,16 +52,17 @@ class Decoder:
 class CrossProjection:
     """All decoder layers' cross-attention keys and values of an encoded window."""
 
-    def __init__(self, tensors: Tensors, *, n_layers: int) -> None:
+    def __init__(self, tensors: Tensors, make_linear: MakeLinear, *, n_layers: int) -> None:
         attentions = [tensors.under(f"layers.{index}.encoder_attn") for index in range(n_layers)]
-        self._weights = [
-            stack([attention.linear(name) for name in ("k_proj", "v_proj")]) for attention in attentions
+        self._layers = [
+            make_linear(*stack([attention.linear(name) for name in ("k_proj", "v_proj")]))
+            for attention in attentions
         ]
 
     def __call__(self, features: Tensor) -> Iterator[Tensor]:
-        """Yield each layer's, shape = (2 × d_model, n_positions). features: shape = (n_positions, d_model)."""
-        for weight, bias in self._weights:
-            yield torch.addmm(bias[:, None], weight, features.t())
+        """Yield each layer's, shape = (n_positions, 2 × d_model). features: shape = (n_positions, d_model)."""
+        for layer in self._layers:
+            yield layer(features)
 
 
 class _DecoderLayer:

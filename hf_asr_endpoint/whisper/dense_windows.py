@@ -108,11 +108,12 @@ class DenseWindows:
 
     def write(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
         length, row = self._places[slot]
-        n_positions = keys_and_values.shape[1]
-        keys, values = keys_and_values.view(2, self._shape.n_heads, self._shape.head_dim, n_positions)
+        n_positions = len(keys_and_values)
+        heads = keys_and_values.view(n_positions, 2, self._shape.n_heads, self._shape.head_dim)
+        keys, values = heads.permute(1, 2, 0, 3)
         cached = self._cached[layer][length]
-        cached.keys[row, :, :n_positions] = keys.transpose(1, 2)
-        cached.values[row, :, :, :n_positions] = values
+        cached.keys[row, :, :n_positions] = keys
+        cached.values[row, :, :, :n_positions] = values.transpose(1, 2)
         cached.keys[row, :, n_positions:] = 0
         cached.values[row, :, :, n_positions:] = 0
 

@@ -13,13 +13,27 @@ from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
 from hf_asr_endpoint.whisper.tensors import Tensors
 
 STRIDES = {"conv1": 1, "conv2": 2}
+KERNEL_SIZE = 3  # frames that a convolution sees at once
 
 
 class Encoder:
     """Encodes one window at a time. A window may be shorter than 30 s, and then takes less time."""
 
-    def __init__(self, tensors: Tensors, make_linear: MakeLinear, *, n_layers: int, head_dim: int) -> None:
-        self._convolutions = [(*tensors.convolution(name), stride) for name, stride in STRIDES.items()]
+    def __init__(
+        self,
+        tensors: Tensors,
+        make_linear: MakeLinear,
+        make_convolution: MakeLinear,
+        *,
+        n_layers: int,
+        head_dim: int,
+    ) -> None:
+        """make_convolution: what makes the linear layers of the convolutions: spectrograms lose more to rounding
+        than what is made of them."""
+        self._convolutions = [
+            _Convolution(*tensors.convolution(name), make_convolution, stride=stride)
+            for name, stride in STRIDES.items()
+        ]
         self._positions = tensors["embed_positions.weight"]  # (n_positions, d_model)
         self._layers = [
             _EncoderLayer(tensors.under(f"layers.{index}"), make_linear, head_dim=head_dim)
@@ -29,13 +43,30 @@ class Encoder:
 
     def __call__(self, mel: Tensor) -> Tensor:
         """Return features, shape = (n_frames // 2, d_model), of mel, shape = (n_mels, n_frames)."""
-        x = mel[None]
-        for weight, bias, stride in self._convolutions:
-            x = F.gelu(F.conv1d(x, weight, bias, stride=stride, padding=1))
-        x = x[0].t() + self._positions[: x.shape[2]]
+        x = mel.t()
+        for convolution in self._convolutions:
+            x = convolution(x)
+        x = x + self._positions[: len(x)]
         for layer in self._layers:
             x = layer(x)
         return self._norm(x)
+
+
+class _Convolution:
+    """A convolution over time and its activation, as a linear layer: of rows that overlap."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, make_linear: MakeLinear, *, stride: int) -> None:
+        """weight: shape = (n_out, n_in, KERNEL_SIZE)."""
+        self._linear = make_linear(weight.transpose(1, 2).flatten(1), bias)
+        self._stride = stride
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x: shape = (n_frames, n_in)."""
+        n_frames, n_in = x.shape
+        padded = F.pad(x, (0, 0, 1, 1)).contiguous()
+        n_rows = (n_frames + 2 - KERNEL_SIZE) // self._stride + 1
+        rows = padded.as_strided((n_rows, KERNEL_SIZE * n_in), (self._stride * n_in, 1))
+        return self._linear.gelu(rows.contiguous())
 
 
 class _EncoderLayer:
@@ -53,7 +84,5 @@ class _EncoderLayer:
     def __call__(self, x: Tensor) -> Tensor:
         n_positions, d_model = x.shape
         heads = self._qkv(self._attention_norm(x)).view(n_positions, 3, -1, self._head_dim)
-        queries, keys, values = heads.permute(1, 2, 0, 3)  # each (n_heads, n_positions, head_dim)
-        attended = attend_window(queries, keys, values).transpose(0, 1).reshape(n_positions, d_model)
-        x = self._out.add(attended, x)
+        x = self._out.add(attend_window(heads).reshape(n_positions, d_model), x)
         return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hf_asr_endpoint.whisper.cores import N_CORES
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.int8_rows import SIGNED_ZERO, quantise_rows
+from hf_asr_endpoint.whisper.kernels.int8_columns import quantise_columns
 from hf_asr_endpoint.whisper.kernels.windows import attend_int8
 from hf_asr_endpoint.whisper.kv_cache import CacheShape, reserve
 from hf_asr_endpoint.whisper.windows import Attend
@@ -41,7 +41,7 @@ class Int8Windows:
         n_bytes = self._n_channels * (shape.max_positions + torch.float32.itemsize)
         self._memory = reserve((shape.n_slots, shape.n_layers, n_bytes), torch.int8)
         self._windows: dict[int, _Window] = {}
-        self._attend, self._quantise = attend_int8(), quantise_rows()
+        self._attend, self._quantise = attend_int8(), quantise_columns()
         self._scratch = torch.empty(N_CORES, shape.max_positions)
 
     @property
@@ -66,8 +66,8 @@ class Int8Windows:
 
     def write(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
         rounded, scales = self._stored(self._windows[slot], layer)
-        rows = keys_and_values.contiguous()
-        self._quantise((rows.data_ptr(), rounded.data_ptr(), scales.data_ptr(), *rows.shape, SIGNED_ZERO))
+        columns = keys_and_values.contiguous()
+        self._quantise((columns.data_ptr(), rounded.data_ptr(), scales.data_ptr(), *columns.shape))
 
     def keys(self, slot: int, layer: int) -> Tensor:
         return self._restored(self._windows[slot], layer)[0].transpose(1, 2)

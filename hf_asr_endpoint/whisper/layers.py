@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels.launch import are_available
-from hf_asr_endpoint.whisper.linear import Int8KernelLinear, Int8Linear, Linear, PackedLinear, PlainLinear
-
-Arithmetic = Literal["float", "int8"]
-"""How products with weights are computed: in the weights' own dtype, or in 8-bit integers."""
+from hf_asr_endpoint.whisper.kernels.tiles import have_instructions
+from hf_asr_endpoint.whisper.linear import (
+    Arithmetic,
+    Int8Linear,
+    Int8TileLinear,
+    Linear,
+    PackedLinear,
+    PlainLinear,
+)
 
 NORM_EPSILON = 1e-5  # added to the variance; torch's own, in every Whisper
 
@@ -37,13 +40,12 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
     """
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
+        is_bfloat16 = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+        if arithmetic == "int8" and is_bfloat16 and have_instructions():
+            return Int8TileLinear(weight, bias)
         if arithmetic == "int8":
-            if weight.dtype == torch.bfloat16 and are_available():
-                return Int8KernelLinear(weight, bias, n_rows=n_rows)
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
-        if weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
-            return PackedLinear(weight, bias, n_rows=n_rows)
-        return PlainLinear(weight, bias)
+        return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16 else PlainLinear(weight, bias)
 
     return make
 

@@ -6,16 +6,29 @@ reorders the weight at every call, 1.6 ms for a weight reordered once, 0.6 ms fo
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels.int8_rows import ADD, GELU, PLAIN, finish_rows, quantise_rows
+from hf_asr_endpoint.whisper.cores import N_CORES
+from hf_asr_endpoint.whisper.kernels.rows import (
+    ADD,
+    GELU,
+    PLAIN,
+    UNSIGNED_ZERO,
+    WORD,
+    multiply_rows,
+    room_of,
+    rows_at_once,
+)
+from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS
+
+Arithmetic = Literal["float", "int8"]
+"""How products with weights are computed: in the weights' own dtype, or in 8-bit integers."""
 
 INT8_MAX = 127
-UINT8_ZERO = 128  # oneDNN's fast kernels take unsigned activations; this is their zero
 
 
 class Linear(Protocol):
@@ -72,39 +85,25 @@ class PackedLinear:
         return y
 
 
-class Int8Weight:
-    """A weight rounded to 8-bit integers with a scale per output row.
-
-    The product is exact in 32-bit integers (VNNI, oneDNN); what is lost is lost in rounding rows and the weight.
-    """
-
-    def __init__(self, weight: Tensor, *, n_rows: int, out_dtype: torch.dtype) -> None:
-        """n_rows: how many rows products will mostly have. out_dtype: of what is returned."""
-        weight = weight.float()
-        self._scales = weight.abs().amax(dim=1).clamp_(min=1e-8).div_(INT8_MAX)  # (n_out,)
-        rounded = (weight / self._scales[:, None]).round_().to(torch.int8)
-        self._weight = torch.ops.onednn.qlinear_prepack(rounded, [n_rows, weight.shape[1]])
-        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
-        self._out_dtype = out_dtype
-
-    def product(self, rows: Tensor) -> Tensor:
-        """Return the product in units of the rows' scales. rows: uint8, (n_rows, n_in), UINT8_ZERO for 0."""
-        y: Tensor = torch.ops.onednn.qlinear_pointwise(
-            *(rows, 1.0, UINT8_ZERO, self._weight, self._scales, self._zeros, None),
-            *(1.0, 0, self._out_dtype, "none", [], ""),
-        )
-        return y
+def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a weight as 8-bit integers, and float32 scales, one for each output row, shape = (n_out)."""
+    weight = weight.float()
+    scales = weight.abs().amax(dim=1).clamp_(min=1e-8).div_(INT8_MAX)
+    return (weight / scales[:, None]).round_().to(torch.int8), scales
 
 
 class Int8Linear:
     """8-bit integers on the CPU, in any floating dtype, by torch's operators.
 
+    The product is exact in 32-bit integers (VNNI, oneDNN); what is lost is lost in rounding rows and the weight.
     A scale per row of x keeps one sequence's numbers out of another's.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, n_rows: int, out_dtype: torch.dtype) -> None:
         """n_rows: how many rows calls will mostly have. out_dtype: of what is returned."""
-        self._weight = Int8Weight(weight, n_rows=n_rows, out_dtype=out_dtype)
+        rounded, self._scales = _rounded(weight)
+        self._weight = torch.ops.onednn.qlinear_prepack(rounded, [n_rows, weight.shape[1]])
+        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
         self._bias = None if bias is None else bias.to(out_dtype)
         self._out_dtype = out_dtype
 
@@ -126,18 +125,36 @@ class Int8Linear:
         """Return the product in units of a scale per row, shape = (n_rows, 1), and that scale."""
         scale = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=1e-8).div_(INT8_MAX)
         signed = (x.float() / scale).round_().to(torch.int8)
-        quantised = signed.view(torch.uint8).bitwise_xor_(UINT8_ZERO)  # Adds the zero point; wraps as it should.
-        return self._weight.product(quantised), scale.to(self._out_dtype)
+        quantised = signed.view(torch.uint8).bitwise_xor_(
+            UNSIGNED_ZERO
+        )  # Adds the zero point; wraps as it should.
+        y: Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(quantised, 1.0, UNSIGNED_ZERO, self._weight, self._scales, self._zeros, None),
+            *(1.0, 0, self._out_dtype, "none", [], ""),
+        )
+        return y, scale.to(self._out_dtype)
 
 
-class Int8KernelLinear:
-    """The same for bfloat16, by kernels of our own around the product."""
+class Int8TileLinear:
+    """The same for bfloat16, by a kernel of our own that does all of it in one pass."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, n_rows: int) -> None:
-        """n_rows: how many rows calls will mostly have."""
-        self._weight = Int8Weight(weight, n_rows=n_rows, out_dtype=torch.bfloat16)
-        self._bias = torch.zeros(len(weight)) if bias is None else bias.float()
-        self._quantise, self._finish = quantise_rows(), finish_rows()
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        """The number of inputs must be a multiple of WORD."""
+        n_out, n_in = weight.shape
+        n_panels = -(-n_out // N_COLUMNS)
+
+        def panels(rows: Tensor) -> Tensor:
+            spare = rows.new_zeros((n_panels * N_COLUMNS - n_out, *rows.shape[1:]))
+            return torch.cat([rows, spare]).view(n_panels, N_COLUMNS, *rows.shape[1:])
+
+        rounded, scales = _rounded(weight)
+        excess = rounded.sum(dim=1, dtype=torch.int32) * UNSIGNED_ZERO
+        bias = torch.zeros(n_out) if bias is None else bias.float()
+        words = rounded.view(n_out, n_in // WORD, WORD)
+        self._weight = panels(words).transpose(1, 2).contiguous()
+        self._finish = torch.stack([panels(excess.view(torch.float32)), panels(scales), panels(bias)], dim=1)
+        self._n_out, self._rows_at_once, self._room = n_out, rows_at_once(n_in), room_of(n_in)
+        self._multiply = multiply_rows()
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._computed(x, PLAIN)
@@ -148,11 +165,11 @@ class Int8KernelLinear:
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
         return self._computed(x, ADD, residual.contiguous())
 
-    def _computed(self, x: Tensor, wanted: int, others: Tensor | None = None) -> Tensor:
+    def _computed(self, x: Tensor, finish: int, others: Tensor | None = None) -> Tensor:
         x = x.contiguous()
-        rows, scales = torch.empty(x.shape, dtype=torch.uint8), torch.empty(len(x))
-        self._quantise((x.data_ptr(), rows.data_ptr(), scales.data_ptr(), *x.shape, UINT8_ZERO))
-        y = self._weight.product(rows)
-        addresses = [tensor.data_ptr() for tensor in (y, scales, self._bias, y if others is None else others)]
-        self._finish((*addresses, *y.shape, wanted))
+        y = x.new_empty((len(x), self._n_out))
+        scratch = torch.empty((N_CORES, self._room), dtype=torch.uint8)
+        tensors = (x, self._weight, self._finish, y if others is None else others, y, scratch)
+        numbers = (*x.shape, self._n_out, finish, self._rows_at_once, self._room)
+        self._multiply((*[tensor.data_ptr() for tensor in tensors], *numbers))
         return y

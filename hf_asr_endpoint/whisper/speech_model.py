@@ -28,8 +28,9 @@ from hf_asr_endpoint.whisper.int8_windows import Int8Windows
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
 from hf_asr_endpoint.whisper.kernels.launch import are_available
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
-from hf_asr_endpoint.whisper.layers import Arithmetic, linear_factory
+from hf_asr_endpoint.whisper.layers import linear_factory
 from hf_asr_endpoint.whisper.likeness import Likeness
+from hf_asr_endpoint.whisper.linear import Arithmetic
 from hf_asr_endpoint.whisper.sampling import choose_tokens
 from hf_asr_endpoint.whisper.search_step import SearchStep
 from hf_asr_endpoint.whisper.tensor_shapes import EMBEDDINGS, OUTPUT
@@ -70,12 +71,13 @@ class WhisperSpeechModel:
         self._encoder = Encoder(
             tensors.under("model.encoder"),
             of_windows,
+            linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW),
             n_layers=config.encoder_layers,
             head_dim=config.d_model // config.encoder_attention_heads,
         )
         decoder = tensors.under("model.decoder")
         embeddings, output = tensors[EMBEDDINGS], tensors.find(OUTPUT)
-        self._cross = CrossProjection(decoder, n_layers=config.decoder_layers)
+        self._cross = CrossProjection(decoder, of_windows, n_layers=config.decoder_layers)
         self._decoder = Decoder(decoder, of_steps, shape=shape, embeddings=embeddings)
         self._vocabulary = of_steps(embeddings if output is None else output, None)
         self._batches = BatchBuilder(self._texts, self._windows, device=self._device)

@@ -36,7 +36,7 @@ class Windows(Protocol):
         ...
 
     def write(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
-        """Store a layer's keys, then values, shape = (2 × n_heads × head_dim, n_positions)."""
+        """Store a layer's keys, then values, shape = (n_positions, 2 × n_heads × head_dim)."""
         ...
 
     def keys(self, slot: int, layer: int) -> Tensor:

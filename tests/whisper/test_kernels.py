@@ -13,10 +13,10 @@ pytestmark = needs_kernels
 
 QUANTISE = """
 import torch
-from hf_asr_endpoint.whisper.kernels.int8_rows import quantise_rows
-row, rounded, scale = torch.tensor([[-2.0, 1.0]]).bfloat16(), torch.zeros(1, 2, dtype=torch.int8), torch.zeros(1)
-quantise_rows()((row.data_ptr(), rounded.data_ptr(), scale.data_ptr(), 1, 2, 0))
-print(rounded.tolist())
+from hf_asr_endpoint.whisper.kernels.int8_columns import quantise_columns
+columns, rounded = torch.tensor([[-2.0], [1.0]]).bfloat16().repeat(1, 64), torch.zeros(64, 2, dtype=torch.int8)
+quantise_columns()((columns.data_ptr(), rounded.data_ptr(), torch.zeros(64).data_ptr(), 2, 64))
+print(rounded[:1].tolist())
 """
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.layers import linear_factory
-from hf_asr_endpoint.whisper.linear import Int8KernelLinear, Int8Linear, Linear, PackedLinear, PlainLinear
-from tests.whisper.conftest import needs_kernels
+from hf_asr_endpoint.whisper.linear import Int8Linear, Int8TileLinear, Linear, PackedLinear, PlainLinear
+from tests.whisper.conftest import needs_tiles
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -63,13 +63,9 @@ def make_int8(dtype: torch.dtype) -> Callable[[Tensor, Tensor | None], Linear]:
             marks=needs_int8,
         ),
         pytest.param(
-            Kind(
-                make=lambda weight, bias: Int8KernelLinear(weight, bias, n_rows=16),
-                dtype=torch.bfloat16,
-                tolerance=0.08,
-            ),
-            id="int8 kernel",
-            marks=[needs_int8, needs_kernels],
+            Kind(make=Int8TileLinear, dtype=torch.bfloat16, tolerance=0.08),
+            id="int8 tiles",
+            marks=needs_tiles,
         ),
     ]
 )
@@ -102,7 +98,7 @@ def assert_near(result: Tensor, expected: Tensor, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
-@pytest.mark.parametrize("n_rows", [1, 2, 7, 16, 17, 40])
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 16, 17, 40, 150])
 def test_product_activation_and_sum(kind: Kind, weight: Tensor, bias: Tensor, n_rows: int, has_bias: bool) -> None:
     linear = kind.make(weight.to(kind.dtype), bias.to(kind.dtype) if has_bias else None)
     x = rows(n_rows).to(kind.dtype)
@@ -160,7 +156,7 @@ def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor) -> None:
         pytest.param(torch.float16, "float", PlainLinear, id="float16"),
         pytest.param(torch.bfloat16, "float", PackedLinear, id="bfloat16", marks=needs_bfloat16),
         pytest.param(torch.float32, "int8", Int8Linear, id="int8 beside float32", marks=needs_int8),
-        pytest.param(torch.bfloat16, "int8", Int8KernelLinear, id="int8", marks=[needs_int8, needs_kernels]),
+        pytest.param(torch.bfloat16, "int8", Int8TileLinear, id="int8", marks=needs_tiles),
     ],
 )
 def test_the_kind_suits_the_weights(dtype: torch.dtype, arithmetic: str, expected: type, weight: Tensor) -> None:

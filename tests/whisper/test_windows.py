@@ -53,7 +53,7 @@ def fill(windows: Windows, slot: int, n_positions: int, kind: str, *, layers: ra
     written = (torch.randn(N_LAYERS, N_CHANNELS, n_positions) * sizes).to(dtype_of(kind))
     windows.place(slot, n_positions)
     for layer in layers:
-        windows.write(slot, layer, written[layer])
+        windows.write(slot, layer, written[layer].t())
     return written.double().view(N_LAYERS, 2, N_HEADS, HEAD_DIM, n_positions)
 
 
@@ -132,7 +132,7 @@ def test_nothing_of_a_places_last_owner_is_left(windows: Windows, kind: str) -> 
     """An infinity behind a mask made NaN of the next window."""
     windows.place(0, 60)
     for layer in range(N_LAYERS):
-        windows.write(0, layer, torch.full((N_CHANNELS, 60), torch.inf, dtype=dtype_of(kind)))
+        windows.write(0, layer, torch.full((60, N_CHANNELS), torch.inf, dtype=dtype_of(kind)))
     windows.free(0)
     check(windows, kind, {0: fill(windows, 0, 50, kind)})
 
@@ -155,7 +155,7 @@ def test_large_scores_are_as_good_as_small_ones() -> None:
     written = torch.zeros(2, N_HEADS, HEAD_DIM, 40)
     written[0, :, 0] = torch.arange(40) * 127 / 39  # keys: whole numbers of their scale at both ends
     written[1] = torch.arange(40.0)
-    windows.write(0, 0, written.view(N_CHANNELS, 40).bfloat16())
+    windows.write(0, 0, written.view(N_CHANNELS, 40).t().bfloat16())
     for size, place in ((1_000.0, 39.0), (-1_000.0, 0.0)):
         queries = torch.full((1, 1, N_HEADS, HEAD_DIM), size, dtype=torch.bfloat16)
         attended = windows.look([0], n_tokens=1)(0, queries)

@@ -13,7 +13,7 @@ from hf_asr_endpoint.whisper.kernels.compiling import compiled, inlined
 
 HEAD_DIM = 64  # in every Whisper; the loops are laid out for it
 
-_INT32, _FLOAT = ir.IntType(32), ir.FloatType()
+_HALF, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
 thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
@@ -31,15 +31,44 @@ def widen(typing: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def bits_of(typing: Any, value: Any) -> Any:
-    """float32 to its bits."""
-    return types.int32(types.float32), lambda context, builder, signature, args: builder.bitcast(args[0], _INT32)
+def larger(typing: Any, one: Any, other: Any) -> Any:
+    """The larger of two float32 that are numbers. Unlike `max`, it is computed for many at once."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = builder.module.declare_intrinsic("llvm.maxnum", [_FLOAT], ir.FunctionType(_FLOAT, [_FLOAT] * 2))
+        return builder.call(function, args, fastmath=("fast",))
+
+    return types.float32(types.float32, types.float32), generate
 
 
 @intrinsic
-def of_bits(typing: Any, bits: Any) -> Any:
-    """float32 of its bits."""
-    return types.float32(types.int32), lambda context, builder, signature, args: builder.bitcast(args[0], _FLOAT)
+def narrow(typing: Any, value: Any) -> Any:
+    """float32 to bfloat16's bits, to the nearest, ties to even."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits, half = builder.bitcast(args[0], _INT32), ir.Constant(_INT32, 16)
+        is_odd = builder.and_(builder.lshr(bits, half), ir.Constant(_INT32, 1))
+        rounded = builder.add(bits, builder.add(is_odd, ir.Constant(_INT32, 0x7FFF)))
+        return builder.trunc(builder.lshr(rounded, half), _HALF)
+
+    return types.uint16(types.float32), generate
+
+
+@intrinsic
+def to_int32(typing: Any, whole: Any) -> Any:
+    """float32 to an integer. Unlike `np.int32`, it does not go by way of 64 bits."""
+    return types.int32(types.float32), lambda context, builder, signature, args: builder.fptosi(args[0], _INT32)
+
+
+@intrinsic
+def power_of_2(typing: Any, exponent: Any) -> Any:
+    """2 to a whole number from -126 to 127, given as float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        biased = builder.add(builder.fptosi(args[0], _INT32), ir.Constant(_INT32, 127))
+        return builder.bitcast(builder.shl(biased, ir.Constant(_INT32, 23)), _FLOAT)
+
+    return types.float32(types.float32), generate
 
 
 @intrinsic
@@ -54,17 +83,10 @@ def pointer(typing: Any, address: Any, dtype: Any) -> Any:
 
 
 @inlined
-def narrow(value):
-    """float32 to bfloat16's bits, to the nearest, ties to even."""
-    bits = bits_of(np.float32(value))
-    return np.uint16((bits + ((bits >> np.int32(16)) & np.int32(1)) + np.int32(0x7FFF)) >> np.int32(16))
-
-
-@inlined
 def exp(x):
     """e to the x, for x <= 0, within 3e-6 of itself: Taylor's series for 2 to the fraction. Unlike libm's, it
     is computed for many at once."""
-    y = max(x, np.float32(-80)) * np.float32(1.44269504)
+    y = larger(x, np.float32(-80)) * np.float32(1.44269504)
     whole = np.floor(y)
     part = y - whole
     power = np.float32(1.5403530e-4)
@@ -74,7 +96,7 @@ def exp(x):
     power = power * part + np.float32(2.4022651e-1)
     power = power * part + np.float32(6.9314718e-1)
     power = power * part + np.float32(1)
-    return of_bits((np.int32(whole) + np.int32(127)) << np.int32(23)) * power
+    return power_of_2(whole) * power
 
 
 @compiled
@@ -82,7 +104,7 @@ def exponentiate(scores):
     """Replace scores by their powers of e, the largest of which becomes 1; return the sum."""
     most = scores[0]
     for n in range(len(scores)):
-        most = max(most, scores[n])
+        most = larger(most, scores[n])
     total = np.float32(0)
     for n in range(len(scores)):
         power = exp(scores[n] - most)

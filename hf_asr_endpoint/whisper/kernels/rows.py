@@ -1,0 +1,139 @@
+"""Linear layers in 8-bit integers: rows in bfloat16 times a weight, tile by tile.
+
+Each row is rounded by a scale of its own; the products are exact. What is added to a sum, and the activation
+behind it, are computed before a tile leaves its registers.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numba import carray
+
+from hf_asr_endpoint.whisper.kernels.arithmetic import (
+    larger,
+    pointer,
+    thread_count,
+    thread_number,
+    to_int32,
+    widen,
+)
+from hf_asr_endpoint.whisper.kernels.compiling import compiled, inlined
+from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
+from hf_asr_endpoint.whisper.kernels.tiles import (
+    N_COLUMNS,
+    N_ROWS,
+    multiply_add,
+    multiply_gelu,
+    multiply_plain,
+)
+
+PLAIN, GELU, ADD = range(3)
+"""What a product is finished with: its bias, an activation behind that, or the sum with other rows."""
+
+WORD = 4  # integers that are multiplied at once
+UNSIGNED_ZERO = 128  # of rounded rows: tiles multiply unsigned integers by signed ones
+MOST_BYTES_OF_ROWS = 192 << 10  # at a time: they and a panel of the weight stay in a core's own cache
+FEW_TILES = 4  # for a thread: of fewer, all threads compute all, for a part of the columns each
+
+_INT8_MAX = np.float32(127)
+_LEAST_SIZE = np.float32(1e-8)  # of a row, instead of 0
+
+
+@cache
+def multiply_rows() -> Kernel:
+    """Return the kernel; see `_multiply_rows` for its data."""
+    return on_threads(_multiply_rows)
+
+
+def rows_at_once(n_in: int) -> int:
+    """Return how many rows a thread takes at a time, whole tiles."""
+    return max(MOST_BYTES_OF_ROWS // n_in // N_ROWS, 1) * N_ROWS
+
+
+def room_of(n_in: int) -> int:
+    """Return how many bytes each thread works in: rounded rows, their scales, and a tile of what is written."""
+    return rows_at_once(n_in) * (n_in + 4) + 2 * N_ROWS * N_COLUMNS
+
+
+@compiled
+def _quantise(row, rounded):
+    """Write a row as 8-bit integers; return what they are to be multiplied by."""
+    most = _LEAST_SIZE
+    for n in range(len(row)):
+        most = larger(most, abs(widen(row[n])))
+    per_unit = _INT8_MAX / most
+    for n in range(len(row)):
+        rounded[n] = np.uint8(to_int32(np.rint(widen(row[n]) * per_unit)) + np.int32(UNSIGNED_ZERO))
+    return most / _INT8_MAX
+
+
+@compiled
+def _multiply_tile(finish, rows, n_in, columns, column_finish, row_scales, read, written, out_bytes):
+    n_words = n_in // WORD
+    if finish == ADD:
+        multiply_add(rows, n_in, columns, n_words, column_finish, row_scales, read, written, out_bytes)
+    elif finish == GELU:
+        multiply_gelu(rows, n_in, columns, n_words, column_finish, row_scales, read, written, out_bytes)
+    else:
+        multiply_plain(rows, n_in, columns, n_words, column_finish, row_scales, read, written, out_bytes)
+
+
+@inlined
+def _share(n_rows, n_panels, thread, n_threads):
+    """Return the first row and panel that a thread computes, and those behind the last."""
+    n_tiles = (n_rows + N_ROWS - 1) // N_ROWS
+    if n_tiles >= FEW_TILES * n_threads:
+        first, last = n_tiles * thread // n_threads, n_tiles * (thread + 1) // n_threads
+        return first * N_ROWS, min(last * N_ROWS, n_rows), 0, n_panels
+    return 0, n_rows, n_panels * thread // n_threads, n_panels * (thread + 1) // n_threads
+
+
+def _multiply_rows(data):
+    """Multiply rows by a weight. Many rows are shared out among the threads; of few ones, the weight's panels.
+
+    data: addresses of the rows, bfloat16, shape = (n_rows, n_in); of the weight, int8, (n_panels, n_in / WORD,
+    N_COLUMNS, WORD), and of what its columns are finished with, (n_panels, 3, N_COLUMNS), see `tiles`; of the
+    other rows, for ADD, and of what is written, bfloat16, (n_rows, n_out); of memory to work in, shape =
+    (N_CORES, `room_of` n_in); n_rows, n_in, n_out; PLAIN, GELU or ADD; `rows_at_once` and `room_of` of n_in.
+    """
+    args = carray(data, (12,))
+    n_rows, n_in, n_out, finish, at_once = args[6], args[7], args[8], args[9], args[10]
+    given = carray(pointer(args[0], np.uint16), (n_rows, n_in))
+    others = carray(pointer(args[3], np.uint16), (n_rows, n_out))
+    written = carray(pointer(args[4], np.uint16), (n_rows, n_out))
+    thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+    rows_at = args[5] + thread * args[11]
+    scales_at = rows_at + at_once * n_in
+    tile_at = scales_at + 4 * at_once
+    rows = carray(pointer(rows_at, np.uint8), (at_once, n_in))
+    scales = carray(pointer(scales_at, np.float32), (at_once,))
+    tile = carray(pointer(tile_at, np.uint16), (N_ROWS, N_COLUMNS))
+    n_panels = (n_out + N_COLUMNS - 1) // N_COLUMNS
+    first_row, last_row, first_panel, last_panel = _share(n_rows, n_panels, thread, n_threads)
+    for begin in range(first_row, last_row, at_once):
+        end = min(begin + at_once, last_row)
+        for row in range(end - begin):
+            scales[row] = _quantise(given[begin + row], rows[row])
+        for panel in range(first_panel, last_panel):
+            left = panel * N_COLUMNS
+            right = min(left + N_COLUMNS, n_out)
+            columns_at, finish_at = args[1] + left * n_in, args[2] + left * 12
+            for top in range(begin, end, N_ROWS):
+                bottom = min(top + N_ROWS, end)
+                is_whole = bottom - top == N_ROWS and right - left == N_COLUMNS
+                offset, out_bytes = 2 * (top * n_out + left), 2 * n_out
+                read_at, written_at = args[3] + offset, args[4] + offset
+                if not is_whole:
+                    read_at, written_at, out_bytes = tile_at, tile_at, 2 * N_COLUMNS
+                    if finish == ADD:
+                        for row in range(top, bottom):
+                            tile[row - top, : right - left] = others[row, left:right]
+                _multiply_tile(
+                    finish, rows_at + (top - begin) * n_in, n_in, columns_at, finish_at,
+                    scales_at + 4 * (top - begin), read_at, written_at, out_bytes,
+                )  # fmt: skip
+                if not is_whole:
+                    for row in range(top, bottom):
+                        written[row, left:right] = tile[row - top, : right - left]

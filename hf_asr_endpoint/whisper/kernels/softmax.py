@@ -1,0 +1,76 @@
+"""A row of scores to weights, in the processor's vectors; it is shorter by its sum, which is divided by later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from hf_asr_endpoint.whisper.kernels.lanes import (
+    FLOATS,
+    N_LANES,
+    Lanes,
+    advanced,
+    everywhere,
+    load_floats,
+    moved,
+    repeat,
+    store,
+)
+from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS, PARTS
+
+NO_SCORE = -1e30  # its weight is 0
+
+_LOG2_E = 1.44269504
+
+
+@intrinsic
+def weigh(typing: Any, scores: Any, weights: Any, n_panels: Any) -> Any:
+    """Write powers of e, of which the largest is 1, in bfloat16; return their sum, float32.
+
+    Given are addresses, of scores, float32, and of weights, and how many times N_COLUMNS there are.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        scores, weights, n_panels = args
+
+        def scores_of(panel: Any, part: int) -> Lanes:
+            return load_floats(
+                builder, advanced(builder, moved(builder, scores, panel, 4 * N_COLUMNS), _bytes(part))
+            )
+
+        def find_largest(panel: Any, *largest: Any) -> list[Any]:
+            found = enumerate(_lanes(builder, largest))
+            return [scores_of(panel, part).larger(of_part).value for part, of_part in found]
+
+        def exponentiate(panel: Any, *totals: Any) -> list[Any]:
+            following = []
+            for part, total in enumerate(_lanes(builder, totals)):
+                power = (scores_of(panel, part) * _LOG2_E - most).power_of_2()
+                first = moved(builder, weights, panel, 2 * N_COLUMNS)
+                store(builder, advanced(builder, first, _bytes(part) // 2), power.narrowed())
+                following.append((total + power).value)
+            return following
+
+        largest = _lanes(builder, repeat(builder, n_panels, _everywhere(NO_SCORE), find_largest))
+        most = everywhere(builder, reduce(Lanes.larger, largest).largest()) * _LOG2_E
+        totals = _lanes(builder, repeat(builder, n_panels, _everywhere(0.0), exponentiate))
+        return reduce(Lanes.__add__, totals).total()
+
+    return types.float32(*[types.int64] * 3), generate
+
+
+def _bytes(part: int) -> int:
+    return part * 4 * N_LANES
+
+
+def _everywhere(value: float) -> list[Any]:
+    return [ir.Constant(FLOATS, [value] * N_LANES)] * PARTS
+
+
+def _lanes(builder: Any, values: Sequence[Any]) -> list[Lanes]:
+    return [Lanes(builder, value) for value in values]
