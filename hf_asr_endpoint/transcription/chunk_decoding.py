@@ -74,7 +74,6 @@ class ChunkDecoding:
             ladder(decoding.temperatures, is_cut=self._spectrogram.n_frames(self._begin_s) < N_FRAMES),
             decoding,
             decode=self._vocabulary.decode,
-            skips_speech=self._skips_speech,
         )
 
         def attempt(step: Step, before: Step | None, language_token: int | None) -> Attempt:
@@ -85,7 +84,7 @@ class ChunkDecoding:
 
         def on_attempt(state: DecodingState) -> Attempt | TextToAlign | None:
             before = fallback.step
-            step = fallback.next(state)
+            step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
             return self._to_align() if step is None else attempt(step, before, state.language_token)
 
         return Sequence(

@@ -47,18 +47,12 @@ class Fallback:
     """Climbs the ladder for one window."""
 
     def __init__(
-        self,
-        steps: Sequence[Step],
-        options: DecodingOptions,
-        *,
-        decode: Callable[[Sequence[int]], str],
-        skips_speech: Callable[[Sequence[int]], bool] = lambda tokens: False,
+        self, steps: Sequence[Step], options: DecodingOptions, *, decode: Callable[[Sequence[int]], str]
     ) -> None:
-        """decode: token ids to text. skips_speech: whether speech was heard for which the tokens have no text."""
+        """decode: token ids to text."""
         self._steps = steps
         self._options = options
         self._decode = decode
-        self._skips_speech = skips_speech
         self._attempts: list[Attempted] = []
 
     @property
@@ -66,13 +60,16 @@ class Fallback:
         """What is being tried."""
         return self._steps[len(self._attempts)]
 
-    def next(self, state: DecodingState) -> Step | None:
-        """Take the result of a step and return the next one; None when there is nothing more to try."""
+    def next(self, state: DecodingState, *, skips_speech: bool = False) -> Step | None:
+        """Take the result of a step and return the next one; None when there is nothing more to try.
+
+        skips_speech: whether speech was heard for which the tokens have no text.
+        """
         attempt = Attempted(
             state=state,
             temperature=self.step.temperature,
             compression_ratio=compression_ratio(self._decode(state.sampled)),
-            skips_speech=self._skips_speech(state.sampled),
+            skips_speech=skips_speech,
         )
         self._attempts.append(attempt)
         if len(self._attempts) == len(self._steps):

@@ -159,9 +159,9 @@ def test_one_temperature_leaves_no_choice() -> None:
 def climb_past_skipped(*results: DecodingState) -> Fallback:
     """Take results of which those with token 99 have skipped speech."""
     steps = ladder((0.0, 0.2, 0.4, 0.6), is_cut=False)
-    fallback = Fallback(steps, OPTIONS, decode=decode, skips_speech=lambda tokens: 99 in tokens)
+    fallback = Fallback(steps, OPTIONS, decode=decode)
     for n, state in enumerate(results):
-        assert (fallback.next(state) is None) == (n == len(results) - 1)
+        assert (fallback.next(state, skips_speech=99 in state.sampled) is None) == (n == len(results) - 1)
     return fallback
 
 
