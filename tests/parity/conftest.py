@@ -59,12 +59,14 @@ def _one_thread(one_thread: None) -> None:
 
 def load_pair(directory: Path) -> Pair:
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
+    make_linear = linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW)
     model = WhisperSpeechModel(checkpoint, n_slots=N_SLOTS, arithmetic="float")
     return Pair(
         oracle=Oracle(directory, checkpoint),
         encoder=Encoder(
             checkpoint.tensors.under("model.encoder"),
-            linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW),
+            make_linear,
+            make_linear,
             n_layers=checkpoint.config.encoder_layers,
             head_dim=checkpoint.config.d_model // checkpoint.config.encoder_attention_heads,
         ),

@@ -14,7 +14,8 @@ from tests.parity.recordings import LOCAL, cut_window, whole_window
 
 pytestmark = pytest.mark.parity
 
-TOLERANCE = 1e-4  # of features, which reach from -5 to 5, and of probabilities
+TOLERANCE = 1e-4  # of probabilities
+FEATURE_TOLERANCE = 1e-3  # they reach 24; transformers' own in float32 are up to 7e-4 off those in float64
 
 ENGLISH, GERMAN = LOCAL[0].waveform, LOCAL[3].waveform
 
@@ -28,7 +29,7 @@ def test_features_of_a_whole_window_are_those_of_transformers(pair: Pair) -> Non
     with torch.inference_mode():
         features = pair.encoder(window)
     assert features.shape == (1_500, features.shape[1])
-    torch.testing.assert_close(features, pair.oracle.encode(window), atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(features, pair.oracle.encode(window), atol=FEATURE_TOLERANCE, rtol=0)
 
 
 def test_features_of_a_cut_window_are_those_of_its_first_positions(tiny_en: Pair) -> None:
@@ -36,7 +37,7 @@ def test_features_of_a_cut_window_are_those_of_its_first_positions(tiny_en: Pair
     with torch.inference_mode():
         features = tiny_en.encoder(window)
     assert features.shape == (350, features.shape[1])
-    torch.testing.assert_close(features, tiny_en.oracle.encode_cut(window), atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(features, tiny_en.oracle.encode_cut(window), atol=FEATURE_TOLERANCE, rtol=0)
 
 
 def test_language_and_silence_are_those_of_transformers_for_any_prompt(base: Pair) -> None:

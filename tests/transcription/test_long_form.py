@@ -28,7 +28,7 @@ def test_a_chunk_is_let_go_when_it_is_done(scene: Scene) -> None:
     gc.disable()
     try:
         scene.run([chunk(10, offset_s=10 * n) for n in range(3)], *[Heard((at(0), 7, at(9.5)))] * 3)
-        assert not [found for found in gc.get_objects() if isinstance(found, ChunkSpectrogram)]
+        assert not [found for found in gc.get_objects() if type(found) is ChunkSpectrogram]
     finally:
         gc.enable()
 
