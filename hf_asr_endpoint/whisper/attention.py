@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from hf_asr_endpoint.whisper.cores import N_CORES
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
 from hf_asr_endpoint.whisper.kernels.positions import attend_positions, room_of
-from hf_asr_endpoint.whisper.kernels.tiles import have_instructions
+from hf_asr_endpoint.whisper.kernels.tiles import are_fastest
 
 
 def attend_window(heads: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def attend_window(heads: Tensor) -> Tensor:
     """
     n_positions, _, n_heads, head_dim = heads.shape
     suits = heads.device.type == "cpu" and heads.dtype == torch.bfloat16 and head_dim == HEAD_DIM
-    if not (suits and have_instructions()):
+    if not (suits and are_fastest()):
         queries, keys, values = heads.permute(1, 2, 0, 3)[:, None]
         return F.scaled_dot_product_attention(queries, keys, values, scale=1.0)[0].transpose(0, 1)
     heads = heads.contiguous()

@@ -17,11 +17,10 @@ from torch import Tensor
 from hf_asr_endpoint.whisper.cores import N_CORES
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
 from hf_asr_endpoint.whisper.kernels.int8_columns import quantise_columns
-from hf_asr_endpoint.whisper.kernels.windows import attend_int8
+from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS
+from hf_asr_endpoint.whisper.kernels.windows import KEY_ZERO, attend_windows, padded, room_of
 from hf_asr_endpoint.whisper.kv_cache import CacheShape, reserve
 from hf_asr_endpoint.whisper.windows import Attend
-
-MOST_ROWS = 16  # of one sequence: more are quicker as a product of matrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +36,12 @@ class Int8Windows:
 
     def __init__(self, shape: CacheShape) -> None:
         self._shape = shape
-        self._n_channels = 2 * shape.n_heads * HEAD_DIM
-        n_bytes = self._n_channels * (shape.max_positions + torch.float32.itemsize)
-        self._memory = reserve((shape.n_slots, shape.n_layers, n_bytes), torch.int8)
+        n_bytes = 2 * shape.n_heads * HEAD_DIM * (padded(shape.max_positions) + torch.float32.itemsize)
+        self._memory = reserve((shape.n_slots, shape.n_layers, n_bytes), torch.uint8)
         self._windows: dict[int, _Window] = {}
-        self._attend, self._quantise = attend_int8(), quantise_columns()
-        self._scratch = torch.empty(N_CORES, shape.max_positions)
+        self._attend, self._quantise = attend_windows(), quantise_columns()
+        self._room = room_of(shape.max_positions)
+        self._scratch = torch.empty((N_CORES, self._room), dtype=torch.uint8)
 
     @property
     def slots(self) -> Iterable[int]:
@@ -65,17 +64,21 @@ class Int8Windows:
         self._windows.pop(slot, None)
 
     def write(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
-        rounded, scales = self._stored(self._windows[slot], layer)
         columns = keys_and_values.contiguous()
-        self._quantise((columns.data_ptr(), rounded.data_ptr(), scales.data_ptr(), *columns.shape))
+        address = self._memory[self._windows[slot].place, layer].data_ptr()
+        self._quantise((columns.data_ptr(), address, len(columns), self._shape.n_heads))
 
     def keys(self, slot: int, layer: int) -> Tensor:
-        return self._restored(self._windows[slot], layer)[0].transpose(1, 2)
+        window, n_heads = self._windows[slot], self._shape.n_heads
+        n_bytes = n_heads * padded(window.n_positions) * HEAD_DIM
+        memory = self._memory[window.place, layer]
+        panels = memory[:n_bytes].view(n_heads, -1, HEAD_DIM // 4, N_COLUMNS, 4)
+        rounded = panels.transpose(2, 3).reshape(n_heads, -1, HEAD_DIM)[:, : window.n_positions]
+        n_scales = n_heads * HEAD_DIM * torch.float32.itemsize
+        scales = memory[2 * n_bytes : 2 * n_bytes + n_scales].view(torch.float32)
+        return (rounded.float() - KEY_ZERO) * scales.view(n_heads, 1, HEAD_DIM)
 
     def look(self, slots: Sequence[int], *, n_tokens: int) -> Attend:
-        if n_tokens > MOST_ROWS:
-            windows = [self._windows[slot] for slot in slots]
-            return lambda layer, queries: self._attend_long(windows, layer, queries)
         rows: dict[_Window, list[int]] = defaultdict(list)
         for index, slot in enumerate(slots):
             rows[self._windows[slot]] += range(index * n_tokens, (index + 1) * n_tokens)
@@ -93,27 +96,7 @@ class Int8Windows:
             queries = queries.contiguous()
             attended = torch.empty_like(queries)
             addresses = [tensor.data_ptr() for tensor in (queries, attended, order, in_layer, self._scratch)]
-            self._attend((*addresses, first, self._shape.n_heads, len(table), self._shape.max_positions))
+            self._attend((*addresses, first, self._shape.n_heads, len(table), self._room))
             return attended
 
         return attend
-
-    def _attend_long(self, windows: Sequence[_Window], layer: int, queries: Tensor) -> Tensor:
-        """queries: shape = (n_sequences, n_tokens, n_heads, HEAD_DIM)."""
-        attended = torch.empty_like(queries)
-        for row, window in enumerate(windows):
-            keys, values = self._restored(window, layer).to(queries.dtype)
-            weights = torch.softmax(queries[row].transpose(0, 1) @ keys, dim=-1)
-            attended[row] = (weights @ values.transpose(1, 2)).transpose(0, 1)
-        return attended
-
-    def _stored(self, window: _Window, layer: int) -> tuple[Tensor, Tensor]:
-        """Return a window's integers, shape = (n_channels, n_positions), and scales, float32, (n_channels)."""
-        memory, n_integers = self._memory[window.place, layer], self._n_channels * window.n_positions
-        scales = memory[n_integers : n_integers + self._n_channels * torch.float32.itemsize].view(torch.float32)
-        return memory[:n_integers].view(self._n_channels, window.n_positions), scales
-
-    def _restored(self, window: _Window, layer: int) -> Tensor:
-        """Return keys and values, float32, shape = (2, n_heads, HEAD_DIM, n_positions)."""
-        rounded, scales = self._stored(window, layer)
-        return (rounded.float() * scales[:, None]).view(2, self._shape.n_heads, HEAD_DIM, window.n_positions)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels.tiles import have_instructions
+from hf_asr_endpoint.whisper.kernels.rows import WORD
+from hf_asr_endpoint.whisper.kernels.tiles import are_fastest
 from hf_asr_endpoint.whisper.linear import (
     Arithmetic,
     Int8Linear,
@@ -41,7 +42,7 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         is_bfloat16 = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
-        if arithmetic == "int8" and is_bfloat16 and have_instructions():
+        if arithmetic == "int8" and is_bfloat16 and are_fastest() and weight.shape[1] % WORD == 0:
             return Int8TileLinear(weight, bias)
         if arithmetic == "int8":
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)

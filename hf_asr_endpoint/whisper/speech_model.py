@@ -26,7 +26,7 @@ from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.heap import trim_heap
 from hf_asr_endpoint.whisper.int8_windows import Int8Windows
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.launch import are_available
+from hf_asr_endpoint.whisper.kernels.tiles import have_instructions
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.layers import linear_factory
 from hf_asr_endpoint.whisper.likeness import Likeness
@@ -236,7 +236,7 @@ class WhisperSpeechModel:
 
 def make_caches(shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> tuple[Texts, Windows]:
     """Return the fastest ones for a device and dtype."""
-    if device.type == "cpu" and dtype == torch.bfloat16 and shape.head_dim == HEAD_DIM and are_available():
+    if device.type == "cpu" and dtype == torch.bfloat16 and shape.head_dim == HEAD_DIM and have_instructions():
         return Bfloat16Texts(shape), Int8Windows(shape)
     return DenseTexts(shape, device=device, dtype=dtype), DenseWindows(shape, device=device, dtype=dtype)
 

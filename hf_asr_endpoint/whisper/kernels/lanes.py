@@ -15,7 +15,7 @@ N_LANES = 16  # 32-bit words of an AVX-512 register
 
 INT16, INT32, INT64, FLOAT = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 WORDS, FLOATS = ir.VectorType(INT32, N_LANES), ir.VectorType(FLOAT, N_LANES)
-HALVES = ir.VectorType(INT16, N_LANES)
+HALVES, BYTES = ir.VectorType(INT16, N_LANES), ir.VectorType(ir.IntType(8), N_LANES)
 _FAST = ("fast",)
 
 
@@ -39,7 +39,7 @@ class Lanes:
         return self._with(self.builder.fdiv(self._value_of(other), self.value, flags=_FAST))
 
     def __abs__(self) -> Lanes:
-        bits = self.builder.and_(self._bits(), _words(0x7FFFFFFF))
+        bits = self.builder.and_(self._bits(), words(0x7FFFFFFF))
         return self._with(self.builder.bitcast(bits, FLOATS))
 
     def larger(self, other: Lanes) -> Lanes:
@@ -58,6 +58,10 @@ class Lanes:
         part = self - whole
         power = ((part * 0.07790716 + 0.22623319) * part + 0.6957771) * part + 0.99992783
         return self._by("vscalefps $2, $1, $0", FLOATS, power, whole)
+
+    def whole(self) -> Any:
+        """Return what comes before the point, as integers."""
+        return self.builder.fptosi(self.value, WORDS)
 
     def narrowed(self) -> Any:
         """Return bfloat16's bits, to the nearest, ties to even."""
@@ -147,7 +151,7 @@ def load_floats(builder: Any, address: Any) -> Lanes:
 
 
 def load_bfloat16(builder: Any, address: Any) -> Lanes:
-    wide = builder.shl(builder.zext(load(builder, address, HALVES), WORDS), _words(16))
+    wide = builder.shl(builder.zext(load(builder, address, HALVES), WORDS), words(16))
     return Lanes(builder, builder.bitcast(wide, FLOATS))
 
 
@@ -158,5 +162,6 @@ def load_to_all(builder: Any, address: Any, element: Any, vector: Any) -> Any:
     return builder.shuffle_vector(lane, nothing, ir.Constant(WORDS, None))
 
 
-def _words(value: int) -> Any:
+def words(value: int) -> Any:
+    """Return one integer in all lanes."""
     return ir.Constant(WORDS, [value] * N_LANES)

@@ -44,26 +44,40 @@ PARTS = N_COLUMNS // N_LANES  # vectors of a row
 llvmlite.binding.initialize_native_asmparser()  # The instructions are named as assembly.
 
 
+BFLOAT16 = "vdpbf16ps $3, $2, $0"
+UNSIGNED_ROWS = "vpdpbusd $3, $2, $0"
+UNSIGNED_COLUMNS = "vpdpbusd $2, $3, $0"
+"""What adds up the products of the parts of 32-bit words: of two bfloat16, or of four 8-bit integers, of which the
+instruction takes those of one side to be unsigned."""
+
+
 @cache
 def have_instructions() -> bool:
-    """Say whether tiles can be computed here, and are what computes fastest.
-
-    Where there are tiles in hardware (AMX), torch's own products use them and are several times faster.
-    """
+    """Say whether tiles can be computed here."""
     has_both = torch.cpu._is_vnni_supported() and torch.cpu._is_avx512_bf16_supported()
-    return are_available() and has_both and not torch.cpu._is_amx_tile_supported()
+    return are_available() and has_both
 
 
-def add_products(builder: Any, instruction: str, vector: Any, args: Sequence[Any]) -> dict[tuple[int, int], Any]:
+@cache
+def are_fastest() -> bool:
+    """Say whether large products are fastest by tiles.
+
+    Where the processor has tiles of its own (AMX), torch's products use them and are several times faster.
+    """
+    return have_instructions() and not torch.cpu._is_amx_tile_supported()
+
+
+def add_products(
+    builder: Any, instruction: str, vector: Any, args: Sequence[Any], *, n_rows: int = N_ROWS
+) -> dict[tuple[int, int], Any]:
     """Emit the loop; return the sums, by row and part of it.
 
-    instruction: adds up the products of the parts of 32-bit words: two bfloat16 each, or four 8-bit integers,
-    unsigned ones of the rows and signed ones of the columns. vector: of sums. args: 64-bit integers: the rows'
-    address and how many bytes they are apart, the columns' address, shape = (n_words, N_COLUMNS), and n_words.
+    vector: of sums. args: 64-bit integers: the rows' address and how many bytes they are apart, the columns'
+    address, shape = (n_words, N_COLUMNS), and n_words.
     """
     rows, row_bytes, columns, n_words = args
     added = ir.FunctionType(vector, [vector, WORDS, WORDS])
-    first_words = [moved(builder, rows, row_bytes, row) for row in range(N_ROWS)]
+    first_words = [moved(builder, rows, row_bytes, row) for row in range(n_rows)]
 
     def add_words(word: Any, *totals: Any) -> list[Any]:
         here = moved(builder, columns, word, 4 * N_COLUMNS)
@@ -73,11 +87,11 @@ def add_products(builder: Any, instruction: str, vector: Any, args: Sequence[Any
             of_row = load_to_all(builder, moved(builder, first_word, word, 4), INT32, WORDS)
             for total, of_column in zip(totals[row * PARTS :], of_columns, strict=False):
                 operands = [total, of_row, of_column]
-                following.append(builder.asm(added, f"{instruction} $3, $2, $0", "=v,0,v,v", operands, False))
+                following.append(builder.asm(added, instruction, "=v,0,v,v", operands, False))
         return following
 
-    totals = repeat(builder, n_words, [ir.Constant(vector, None)] * (N_ROWS * PARTS), add_words)
-    return dict(zip(product(range(N_ROWS), range(PARTS)), totals, strict=True))
+    totals = repeat(builder, n_words, [ir.Constant(vector, None)] * (n_rows * PARTS), add_words)
+    return dict(zip(product(range(n_rows), range(PARTS)), totals, strict=True))
 
 
 @intrinsic
@@ -89,7 +103,7 @@ def multiply_bfloat16(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         sums, sums_bytes = args[4:]
-        for (row, part), total in add_products(builder, "vdpbf16ps", FLOATS, args[:4]).items():
+        for (row, part), total in add_products(builder, BFLOAT16, FLOATS, args[:4]).items():
             first = moved(builder, sums, sums_bytes, row)
             store(builder, advanced(builder, first, part * 4 * N_LANES), total)
         return context.get_dummy_value()
@@ -125,7 +139,7 @@ def _multiply_int8(finish: Finish) -> Any:
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             column_finish, row_scales, read, written, out_bytes = args[4:]
-            totals = add_products(builder, "vpdpbusd", WORDS, args[:4])
+            totals = add_products(builder, UNSIGNED_ROWS, WORDS, args[:4])
             for part in range(PARTS):
                 excess_at, scale_at, bias_at = (
                     advanced(builder, column_finish, 4 * (n * N_COLUMNS + part * N_LANES)) for n in range(3)
