@@ -12,10 +12,8 @@ from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.decoder_batch import DecoderBatch
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
-from hf_asr_endpoint.whisper.layers import LayerNorm, MakeLinear, stack
+from hf_asr_endpoint.whisper.layers import AddRows, LayerNorm, MakeLinear, stack
 from hf_asr_endpoint.whisper.tensors import Tensors
-
-FEW_ROWS = 16
 
 OnQueries = Callable[[int, Tensor], None]
 """Told a layer's queries of the encoded window, scaled, shape = (n_sequences, n_tokens, n_heads, head_dim)."""
@@ -25,10 +23,17 @@ class Decoder:
     """Reads and writes the caches through its batches; keeps nothing from call to call."""
 
     def __init__(
-        self, tensors: Tensors, make_linear: MakeLinear, *, shape: CacheShape, embeddings: Tensor
+        self,
+        tensors: Tensors,
+        make_linear: MakeLinear,
+        *,
+        add_spare_rows: AddRows,
+        shape: CacheShape,
+        embeddings: Tensor,
     ) -> None:
         """embeddings: of the tokens, shape = (n_vocab, d_model)."""
         self._tokens = embeddings
+        self._add_spare_rows = add_spare_rows
         self._positions = tensors["embed_positions.weight"]  # (max_tokens, d_model)
         self._layers = [
             _DecoderLayer(tensors.under(f"layers.{index}"), make_linear, shape=shape)
@@ -40,7 +45,7 @@ class Decoder:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
         x = F.embedding(batch.tokens, self._tokens) + F.embedding(batch.positions, self._positions)
         shape = x.shape
-        x = with_spare_rows(x.flatten(0, 1))
+        x = self._add_spare_rows(x.flatten(0, 1))
         for index, layer in enumerate(self._layers):
             x = layer.add_text(x, batch.own(index, layer.text_heads(x, batch)))
             queries = layer.window_queries(x, batch)
@@ -98,19 +103,6 @@ class _DecoderLayer:
         """Go on from what the rows attend to in their windows."""
         x = self._cross_out.add(_beside(attended, x), x)
         return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
-
-
-def with_spare_rows(x: Tensor) -> Tensor:
-    """Add rows of zeros: oneDNN makes, and keeps, 5 MB of kernels for each number of rows that it meets.
-
-    x: shape = (n_rows, d_model). Up to 16 rows take hardly more time than one: it goes into reading weights.
-    Further on a power of 2 or its half more, so that at most a third of the rows is spare.
-    """
-    n_rows = len(x)
-    enough = 1 << (n_rows - 1).bit_length()
-    if enough > FEW_ROWS and n_rows <= enough * 3 // 4:
-        enough = enough * 3 // 4
-    return F.pad(x, (0, 0, 0, enough - n_rows))
 
 
 def _beside(attended: Tensor, x: Tensor) -> Tensor:

@@ -23,6 +23,11 @@ NORM_EPSILON = 1e-5  # added to the variance; torch's own, in every Whisper
 
 MakeLinear = Callable[[Tensor, Tensor | None], Linear]
 
+AddRows = Callable[[Tensor], Tensor]
+"""Adds rows of zeros to rows, shape = (n_rows, n_columns), or none."""
+
+FEW_ROWS = 16
+
 
 class LayerNorm:
     """y = (x - mean) / deviation × weight + bias, over the last dimension."""
@@ -42,13 +47,43 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         is_bfloat16 = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
-        if arithmetic == "int8" and is_bfloat16 and are_fastest() and weight.shape[1] % WORD == 0:
+        if _suits_tiles(arithmetic, weight) and weight.shape[1] % WORD == 0:
             return Int8TileLinear(weight, bias)
         if arithmetic == "int8":
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
         return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16 else PlainLinear(weight, bias)
 
     return make
+
+
+def spare_rows(*, arithmetic: Arithmetic, like: Tensor) -> AddRows:
+    """Return what adds the rows with which such linear layers have few numbers of rows to know.
+
+    like: a tensor of the weights' device and dtype.
+    """
+    return _add_none if _suits_tiles(arithmetic, like) else _add_spare_rows
+
+
+def _suits_tiles(arithmetic: Arithmetic, weight: Tensor) -> bool:
+    is_bfloat16 = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+    return arithmetic == "int8" and is_bfloat16 and are_fastest()
+
+
+def _add_none(x: Tensor) -> Tensor:
+    return x
+
+
+def _add_spare_rows(x: Tensor) -> Tensor:
+    """Add rows of zeros: oneDNN makes, and keeps, 5 MB of kernels for each number of rows that it meets.
+
+    x: shape = (n_rows, d_model). Up to 16 rows take hardly more time than one: it goes into reading weights.
+    Further on a power of 2 or its half more, so that at most a third of the rows is spare.
+    """
+    n_rows = len(x)
+    enough = 1 << (n_rows - 1).bit_length()
+    if enough > FEW_ROWS and n_rows <= enough * 3 // 4:
+        enough = enough * 3 // 4
+    return F.pad(x, (0, 0, 0, enough - n_rows))
 
 
 def stack(

@@ -17,7 +17,7 @@ from hf_asr_endpoint.whisper.aligner import Aligner, heads_to_average
 from hf_asr_endpoint.whisper.bfloat16_texts import Bfloat16Texts
 from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint, load_checkpoint
 from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
-from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder, with_spare_rows
+from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, Search
 from hf_asr_endpoint.whisper.dense_texts import DenseTexts
@@ -28,7 +28,7 @@ from hf_asr_endpoint.whisper.int8_windows import Int8Windows
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
 from hf_asr_endpoint.whisper.kernels.tiles import have_instructions
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
-from hf_asr_endpoint.whisper.layers import linear_factory
+from hf_asr_endpoint.whisper.layers import linear_factory, spare_rows
 from hf_asr_endpoint.whisper.likeness import Likeness
 from hf_asr_endpoint.whisper.linear import Arithmetic
 from hf_asr_endpoint.whisper.sampling import choose_tokens
@@ -78,7 +78,10 @@ class WhisperSpeechModel:
         decoder = tensors.under("model.decoder")
         embeddings, output = tensors[EMBEDDINGS], tensors.find(OUTPUT)
         self._cross = CrossProjection(decoder, of_windows, n_layers=config.decoder_layers)
-        self._decoder = Decoder(decoder, of_steps, shape=shape, embeddings=embeddings)
+        self._add_spare_rows = spare_rows(arithmetic=arithmetic, like=embeddings)
+        self._decoder = Decoder(
+            decoder, of_steps, add_spare_rows=self._add_spare_rows, shape=shape, embeddings=embeddings
+        )
         self._vocabulary = of_steps(embeddings if output is None else output, None)
         self._batches = BatchBuilder(self._texts, self._windows, device=self._device)
         self._rules = TokenRules(checkpoint)
@@ -218,7 +221,7 @@ class WhisperSpeechModel:
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
-        return self._vocabulary(with_spare_rows(features))[: len(features)].float()
+        return self._vocabulary(self._add_spare_rows(features))[: len(features)].float()
 
     def _sample(self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
         """Have each row go on by a token. logits: of the slots, in ascending order, shape = (n_slots, n_vocab)."""

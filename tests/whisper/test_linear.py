@@ -31,12 +31,15 @@ needs_int8 = pytest.mark.skipif(
 class Kind:
     """tolerance: the largest error, of products whose deviation is about 1."""
 
-    make: Callable[[Tensor, Tensor | None], Linear]
+    make: Make
     dtype: torch.dtype
     tolerance: float
 
 
-def make_int8(dtype: torch.dtype) -> Callable[[Tensor, Tensor | None], Linear]:
+Make = Callable[[Tensor, Tensor | None], Linear]
+
+
+def make_int8(dtype: torch.dtype) -> Make:
     return lambda weight, bias: Int8Linear(weight, bias, n_rows=16, out_dtype=dtype)
 
 
@@ -132,22 +135,43 @@ def test_rows_that_are_views_give_the_same(kind: Kind, weight: Tensor, bias: Ten
     torch.testing.assert_close(linear(x), linear(x.contiguous()), atol=0, rtol=0)
 
 
-@needs_int8
+INT8_KINDS = [
+    pytest.param(make_int8(torch.float32), torch.float32, id="torch", marks=needs_int8),
+    pytest.param(Int8TileLinear, torch.bfloat16, id="tiles", marks=needs_tiles),
+]
+
+
+@pytest.mark.parametrize(("make", "dtype"), INT8_KINDS)
 @pytest.mark.parametrize("n_beside", [1, 15, 39])
-def test_int8_rows_do_not_depend_on_their_neighbours(weight: Tensor, bias: Tensor, n_beside: int) -> None:
+def test_int8_rows_do_not_depend_on_their_neighbours(
+    weight: Tensor, bias: Tensor, n_beside: int, make: Make, dtype: torch.dtype
+) -> None:
     """One loud row would take the others' precision if they shared a scale."""
-    linear = Int8Linear(weight, bias, n_rows=16, out_dtype=torch.float32)
-    x = rows(1)
-    beside = torch.cat([x, 1_000 * rows(n_beside)])
+    linear = make(weight.to(dtype), bias.to(dtype))
+    x = rows(1).to(dtype)
+    beside = torch.cat([x, 1_000 * rows(n_beside).to(dtype)])
     torch.testing.assert_close(linear(beside)[:1], linear(x), atol=1e-6, rtol=1e-6)
 
 
-@needs_int8
-def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor) -> None:
+@pytest.mark.parametrize(("make", "dtype"), INT8_KINDS)
+def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor, make: Make, dtype: torch.dtype) -> None:
     weight[3] = 0
-    linear = Int8Linear(weight, bias, n_rows=16, out_dtype=torch.float32)
-    torch.testing.assert_close(linear(torch.zeros(2, N_IN)), bias.expand(2, -1))
-    assert linear(rows(2))[0, 3] == pytest.approx(float(bias[3]))
+    bias = bias.to(dtype)
+    linear = make(weight.to(dtype), bias)
+    torch.testing.assert_close(linear(torch.zeros(2, N_IN, dtype=dtype)), bias.expand(2, -1))
+    assert float(linear(rows(2).to(dtype))[0, 3]) == pytest.approx(float(bias[3]))
+
+
+@needs_tiles
+@pytest.mark.parametrize("n_out", [1, 63, 64, 65, 128, 130])
+@pytest.mark.parametrize("n_rows", [5, 13, 61])
+def test_tiles_of_all_sizes(n_out: int, n_rows: int) -> None:
+    torch.manual_seed(0)
+    weight, x = torch.randn(n_out, 20).bfloat16(), torch.randn(n_rows, 20).bfloat16()
+    residual = torch.randn(n_rows, n_out).bfloat16()
+    expected = x.double() @ weight.double().T + residual.double()
+    found = Int8TileLinear(weight, None).add(x, residual)
+    assert (found.double() - expected).norm() / expected.norm() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -165,3 +189,9 @@ def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor) -> None:
 def test_the_kind_suits_the_weights(dtype: torch.dtype, arithmetic: str, expected: type, weight: Tensor) -> None:
     make = linear_factory(arithmetic=arithmetic, n_rows=16)
     assert isinstance(make(weight.to(dtype), None), expected)
+
+
+@needs_int8
+def test_weights_that_do_not_fill_words_are_no_tiles() -> None:
+    linear = linear_factory(arithmetic="int8", n_rows=16)(torch.randn(8, 6).bfloat16(), None)
+    assert isinstance(linear, Int8Linear)

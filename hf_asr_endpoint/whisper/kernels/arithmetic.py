@@ -84,8 +84,8 @@ def pointer(typing: Any, address: Any, dtype: Any) -> Any:
 
 @inlined
 def exp(x):
-    """e to the x, for x <= 0, within 3e-6 of itself: Taylor's series for 2 to the fraction. Unlike libm's, it
-    is computed for many at once."""
+    """e to the x, for x <= 0, within 1.1e-5 of itself down to -79, where it ends: Taylor's series for 2 to the
+    fraction. Unlike libm's, it is computed for many at once."""
     y = larger(x, np.float32(-80)) * np.float32(1.44269504)
     whole = np.floor(y)
     part = y - whole

@@ -89,13 +89,13 @@ def _exponentiate(builder: Any, scores: Any, n_panels: Any, write: Callable[[Any
     def exponentiate(panel: Any, *totals: Any) -> list[Any]:
         following = []
         for part, total in enumerate(_lanes(builder, totals)):
-            power = (scores_of(panel, part) * _LOG2_E - most).power_of_2()
+            power = ((scores_of(panel, part) - most) * _LOG2_E).power_of_2()
             write(panel, part, power)
             following.append((total + power).value)
         return following
 
     largest = _lanes(builder, repeat(builder, n_panels, _everywhere(NO_SCORE), find_largest))
-    most = everywhere(builder, reduce(Lanes.larger, largest).largest()) * _LOG2_E
+    most = everywhere(builder, reduce(Lanes.larger, largest).largest())
     totals = _lanes(builder, repeat(builder, n_panels, _everywhere(0.0), exponentiate))
     return reduce(Lanes.__add__, totals).total()
 
