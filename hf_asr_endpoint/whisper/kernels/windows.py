@@ -156,6 +156,17 @@ def _take_apart(query, scales, upper, lower):
     return total, most / _MOST_DIGITS
 
 
+@compiled
+def _score_panels(n_queries, n_panels, bytes_at, keys_at, excess_at, units_at, scores_at):
+    score_bytes = 4 * n_panels * N_COLUMNS
+    for panel in range(n_panels):
+        panel_at, panel_scores_at = keys_at + panel * HEAD_DIM * N_COLUMNS, scores_at + panel * 4 * N_COLUMNS
+        if n_queries == 1:
+            _score_one(bytes_at, panel_at, excess_at, units_at, panel_scores_at, score_bytes)
+        else:
+            _score_all(bytes_at, panel_at, excess_at, units_at, panel_scores_at, score_bytes)
+
+
 def _attend_windows(data):
     """Attend from rows to windows, a head of a window at a time, so that its keys stay in the cache for all rows.
 
@@ -198,13 +209,7 @@ def _attend_windows(data):
                 query = queries[order[first + n], head]
                 total, units[n] = _take_apart(query, scales[0, head], apart[2 * n], apart[2 * n + 1])
                 excess[n] = np.int32(total * KEY_ZERO)
-            for panel in range(n_panels):
-                panel_at = keys_at + panel * HEAD_DIM * N_COLUMNS
-                panel_scores_at = scores_at + panel * 4 * N_COLUMNS
-                if n_queries == 1:
-                    _score_one(bytes_at, panel_at, excess_at, units_at, panel_scores_at, 4 * n_keys)
-                else:
-                    _score_all(bytes_at, panel_at, excess_at, units_at, panel_scores_at, 4 * n_keys)
+            _score_panels(n_queries, n_panels, bytes_at, keys_at, excess_at, units_at, scores_at)
             for n in range(n_queries):
                 scores[n, n_positions:] = NO_SCORE
                 upper_at = weights_at + 2 * n * n_keys
