@@ -17,8 +17,8 @@ from torch import Tensor
 from hf_asr_endpoint.whisper.cores import N_CORES
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
 from hf_asr_endpoint.whisper.kernels.int8_columns import quantise_columns
-from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS
-from hf_asr_endpoint.whisper.kernels.windows import KEY_ZERO, attend_windows, padded, room_of
+from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS, UNSIGNED_ZERO, padded
+from hf_asr_endpoint.whisper.kernels.windows import attend_windows, room_of
 from hf_asr_endpoint.whisper.kv_cache import CacheShape, reserve
 from hf_asr_endpoint.whisper.windows import Attend
 
@@ -76,7 +76,7 @@ class Int8Windows:
         rounded = panels.transpose(2, 3).reshape(n_heads, -1, HEAD_DIM)[:, : window.n_positions]
         n_scales = n_heads * HEAD_DIM * torch.float32.itemsize
         scales = memory[2 * n_bytes : 2 * n_bytes + n_scales].view(torch.float32)
-        return (rounded.float() - KEY_ZERO) * scales.view(n_heads, 1, HEAD_DIM)
+        return (rounded.float() - UNSIGNED_ZERO) * scales.view(n_heads, 1, HEAD_DIM)
 
     def look(self, slots: Sequence[int], *, n_tokens: int) -> Attend:
         rows: dict[_Window, list[int]] = defaultdict(list)

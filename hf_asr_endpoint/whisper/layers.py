@@ -46,12 +46,12 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
     """
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
-        is_bfloat16 = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
         if _suits_tiles(arithmetic, weight) and weight.shape[1] % WORD == 0:
             return Int8TileLinear(weight, bias)
         if arithmetic == "int8":
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
-        return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16 else PlainLinear(weight, bias)
+        is_packed = _is_bfloat16_on_cpu(weight)
+        return PackedLinear(weight, bias, n_rows=n_rows) if is_packed else PlainLinear(weight, bias)
 
     return make
 
@@ -65,8 +65,11 @@ def spare_rows(*, arithmetic: Arithmetic, like: Tensor) -> AddRows:
 
 
 def _suits_tiles(arithmetic: Arithmetic, weight: Tensor) -> bool:
-    is_bfloat16 = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
-    return arithmetic == "int8" and is_bfloat16 and are_fastest()
+    return arithmetic == "int8" and _is_bfloat16_on_cpu(weight) and are_fastest()
+
+
+def _is_bfloat16_on_cpu(weight: Tensor) -> bool:
+    return weight.device.type == "cpu" and weight.dtype == torch.bfloat16
 
 
 def _add_none(x: Tensor) -> Tensor:

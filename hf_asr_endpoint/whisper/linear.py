@@ -17,13 +17,12 @@ from hf_asr_endpoint.whisper.kernels.rows import (
     ADD,
     GELU,
     PLAIN,
-    UNSIGNED_ZERO,
     WORD,
     multiply_rows,
     room_of,
     rows_at_once,
 )
-from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS
+from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS, UNSIGNED_ZERO, padded
 
 Arithmetic = Literal["float", "int8"]
 """How products with weights are computed: in the weights' own dtype, or in 8-bit integers."""
@@ -125,9 +124,8 @@ class Int8Linear:
         """Return the product in units of a scale per row, shape = (n_rows, 1), and that scale."""
         scale = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=1e-8).div_(INT8_MAX)
         signed = (x.float() / scale).round_().to(torch.int8)
-        quantised = signed.view(torch.uint8).bitwise_xor_(
-            UNSIGNED_ZERO
-        )  # Adds the zero point; wraps as it should.
+        # Adds the zero point; wraps as it should.
+        quantised = signed.view(torch.uint8).bitwise_xor_(UNSIGNED_ZERO)
         y: Tensor = torch.ops.onednn.qlinear_pointwise(
             *(quantised, 1.0, UNSIGNED_ZERO, self._weight, self._scales, self._zeros, None),
             *(1.0, 0, self._out_dtype, "none", [], ""),
@@ -141,11 +139,10 @@ class Int8TileLinear:
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         """The number of inputs must be a multiple of WORD."""
         n_out, n_in = weight.shape
-        n_panels = -(-n_out // N_COLUMNS)
 
         def panels(rows: Tensor) -> Tensor:
-            spare = rows.new_zeros((n_panels * N_COLUMNS - n_out, *rows.shape[1:]))
-            return torch.cat([rows, spare]).view(n_panels, N_COLUMNS, *rows.shape[1:])
+            spare = rows.new_zeros((padded(n_out) - n_out, *rows.shape[1:]))
+            return torch.cat([rows, spare]).view(-1, N_COLUMNS, *rows.shape[1:])
 
         rounded, scales = _rounded(weight)
         excess = rounded.sum(dim=1, dtype=torch.int32) * UNSIGNED_ZERO

@@ -44,9 +44,8 @@ class ModelConfig:
     @classmethod
     def of(cls, content: Json) -> ModelConfig:
         """Take what matters of config.json's content. Raises ValueError for a value of another type."""
-        content = {
-            name: value for name, value in content.items() if value is not None
-        }  # null is as good as nothing.
+        # null is as good as nothing.
+        content = {name: value for name, value in content.items() if value is not None}
         given = {known: content[alias] for alias, known in _ALIASES.items() if alias in content}
         given |= {field.name: content[field.name] for field in fields(cls) if field.name in content}
         match given.get("eos_token_id"):

@@ -45,7 +45,7 @@ N_ROWS_OF_A_WINDOW = 1_500  # encoder positions in 30 s: what the encoder's laye
 
 WINDOWS_BETWEEN_TRIMS = 8  # of the heap, when no slot is taken: minutes of audio, or many clips
 BUSY_WINDOWS_BETWEEN_TRIMS = 32  # when others go on, whom it keeps waiting for some milliseconds
-LENGTH_STEP = 100  # encoder positions, 2 s: for each new length kernels are made, which take 10 ms and 4 MB
+LENGTH_STEP = 100  # encoder positions, 2 s: for each new length oneDNN makes kernels, which take 10 ms and 4 MB
 
 
 class WhisperSpeechModel:

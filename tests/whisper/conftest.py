@@ -21,7 +21,7 @@ DTYPE_CODES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4, "u
 """CTranslate2's numbers for numpy's names; "uint16" stands for bfloat16, which numpy has not."""
 
 needs_tiles = pytest.mark.skipif(
-    not have_instructions(), reason="this processor has no dot products of vectors, or has better"
+    not have_instructions(), reason="this processor lacks AVX-512's dot products of bytes or of bfloat16"
 )
 needs_kernels = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
 

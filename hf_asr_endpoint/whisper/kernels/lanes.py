@@ -102,9 +102,7 @@ class Lanes:
 
 def everywhere(builder: Any, value: Any) -> Lanes:
     """Return one float32 in all lanes."""
-    nothing = ir.Constant(FLOATS, ir.Undefined)
-    lane = builder.insert_element(nothing, value, ir.Constant(INT32, 0))
-    return Lanes(builder, builder.shuffle_vector(lane, nothing, ir.Constant(WORDS, None)))
+    return Lanes(builder, _to_all(builder, value, FLOATS))
 
 
 def repeat(builder: Any, n_times: Any, firsts: Sequence[Any], body: Callable[..., Sequence[Any]]) -> list[Any]:
@@ -157,8 +155,12 @@ def load_bfloat16(builder: Any, address: Any) -> Lanes:
 
 def load_to_all(builder: Any, address: Any, element: Any, vector: Any) -> Any:
     """Load one word into all lanes."""
+    return _to_all(builder, load(builder, address, element), vector)
+
+
+def _to_all(builder: Any, value: Any, vector: Any) -> Any:
     nothing = ir.Constant(vector, ir.Undefined)
-    lane = builder.insert_element(nothing, load(builder, address, element), ir.Constant(INT32, 0))
+    lane = builder.insert_element(nothing, value, ir.Constant(INT32, 0))
     return builder.shuffle_vector(lane, nothing, ir.Constant(WORDS, None))
 
 

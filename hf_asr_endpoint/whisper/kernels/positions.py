@@ -15,7 +15,7 @@ from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM, narrow, pointer
 from hf_asr_endpoint.whisper.kernels.compiling import compiled
 from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 from hf_asr_endpoint.whisper.kernels.softmax import NO_SCORE, weigh
-from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS, N_ROWS, multiply_bfloat16
+from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS, N_ROWS, multiply_bfloat16, padded
 
 _PAIRS = HEAD_DIM // 2  # of bfloat16, which tiles take at once
 
@@ -28,7 +28,7 @@ def attend_positions() -> Kernel:
 
 def room_of(n_positions: int) -> int:
     """Return how many bytes each thread works in: keys, values, scores, weights, and a tile's rows and sums."""
-    n_keys = -(-n_positions // N_COLUMNS) * N_COLUMNS
+    n_keys = padded(n_positions)
     return n_keys * (4 * HEAD_DIM + 6 * N_ROWS) + 8 * N_ROWS * HEAD_DIM
 
 

@@ -24,6 +24,7 @@ from hf_asr_endpoint.whisper.kernels.launch import Kernel, on_threads
 from hf_asr_endpoint.whisper.kernels.tiles import (
     N_COLUMNS,
     N_ROWS,
+    UNSIGNED_ZERO,
     multiply_add,
     multiply_gelu,
     multiply_plain,
@@ -33,7 +34,6 @@ PLAIN, GELU, ADD = range(3)
 """What a product is finished with: its bias, an activation behind that, or the sum with other rows."""
 
 WORD = 4  # integers that are multiplied at once
-UNSIGNED_ZERO = 128  # of rounded rows: tiles multiply unsigned integers by signed ones
 MOST_BYTES_OF_ROWS = 192 << 10  # at a time: they and a panel of the weight stay in a core's own cache
 FEW_TILES = 4  # for a thread: of fewer, all threads compute all, for a part of the columns each
 

@@ -1,4 +1,4 @@
-"""A row of scores to weights, in the processor's vectors; it is shorter by its sum, which is divided by later."""
+"""A row of scores to weights, in the processor's vectors. Whoever uses them divides by their sum."""
 
 from __future__ import annotations
 

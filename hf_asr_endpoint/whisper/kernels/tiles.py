@@ -41,6 +41,7 @@ from hf_asr_endpoint.whisper.kernels.launch import are_available
 N_ROWS, N_COLUMNS = 6, 64
 
 PARTS = N_COLUMNS // N_LANES  # vectors of a row
+UNSIGNED_ZERO = 128  # what stands for 0 on the side whose integers are unsigned
 
 llvmlite.binding.initialize_native_asmparser()  # The instructions are named as assembly.
 
@@ -50,6 +51,11 @@ UNSIGNED_ROWS = "vpdpbusd $3, $2, $0"
 UNSIGNED_COLUMNS = "vpdpbusd $2, $3, $0"
 """What adds up the products of the parts of 32-bit words: of two bfloat16, or of four 8-bit integers, of which the
 instruction takes those of one side to be unsigned."""
+
+
+def padded(n_columns: int) -> int:
+    """Return how many columns the tiles have that hold so many."""
+    return -(-n_columns // N_COLUMNS) * N_COLUMNS
 
 
 @cache

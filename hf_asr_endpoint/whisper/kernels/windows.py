@@ -48,11 +48,12 @@ from hf_asr_endpoint.whisper.kernels.tiles import (
     PARTS,
     UNSIGNED_COLUMNS,
     UNSIGNED_ROWS,
+    UNSIGNED_ZERO,
     add_products,
+    padded,
 )
 
 MOST_QUERIES = N_ROWS // 2  # at once: each is two rows of a tile
-KEY_ZERO = 128  # keys are stored unsigned; this is their zero
 
 _WORDS_OF_HEAD = HEAD_DIM // 4
 _MOST_DIGITS = np.float32(32_639)  # the largest number whose upper and lower byte, both signed, are above -129
@@ -63,11 +64,6 @@ _LEAST_SIZE = np.float32(1e-20)  # of a query, instead of 0
 def attend_windows() -> Kernel:
     """Return the kernel of attention; see `_attend_windows` for its data."""
     return on_threads(_attend_windows)
-
-
-def padded(n_positions: int) -> int:
-    """Return how many positions a window's keys and values are stored for."""
-    return -(-n_positions // N_COLUMNS) * N_COLUMNS
 
 
 def room_of(n_positions: int) -> int:
@@ -208,7 +204,7 @@ def _attend_windows(data):
             for n in range(n_queries):
                 query = queries[order[first + n], head]
                 total, units[n] = _take_apart(query, scales[0, head], apart[2 * n], apart[2 * n + 1])
-                excess[n] = np.int32(total * KEY_ZERO)
+                excess[n] = np.int32(total * UNSIGNED_ZERO)
             _score_panels(n_queries, n_panels, bytes_at, keys_at, excess_at, units_at, scores_at)
             for n in range(n_queries):
                 scores[n, n_positions:] = NO_SCORE
