@@ -15,7 +15,7 @@ test: .venv/.test ## Check style and types, run the test suite
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: .venv/.bench ## Compare speed, accuracy and memory with peers (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
 	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)

@@ -57,8 +57,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the model runs.")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
-        description="Precision of the weights. `auto`: on the CPU bfloat16 where the processor computes with it, "
-        "else float32; float16 elsewhere. `int8`, the fastest, is for CPUs with VNNI.",
+        description="Precision of the weights. `auto`: on the CPU int8 where AVX-512 has VNNI and bfloat16 "
+        "and there is no AMX, else bfloat16 where the processor computes with it, else float32; float16 "
+        "elsewhere. `int8` needs a CPU with VNNI.",
     )
     slots: int = Field(
         16, ge=1, le=1024, description="Pieces of audio, of up to 30 seconds each, that are decoded at a time."

@@ -85,7 +85,8 @@ class ChunkDecoding:
         def on_attempt(state: DecodingState) -> Attempt | TextToAlign | None:
             before = fallback.step
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
-            return self._to_align() if step is None else attempt(step, before, state.language_token)
+            heard = self._vocabulary.language_token_of(state)
+            return self._to_align() if step is None else attempt(step, before, heard)
 
         return Sequence(
             request=request,

@@ -116,7 +116,7 @@ class LongForm:
         event = self._events.get()
         self._stop.check()
         if isinstance(event, DecodingState):
-            self._language_token = event.language_token
+            self._language_token = self._vocabulary.language_token_of(event)
             return
         if event.sequence.status is not Status.FINISHED:
             raise event.sequence.error or EngineUnavailable("the request was cancelled")

@@ -79,9 +79,13 @@ class Vocabulary:
             return None
         return self._tokenizer.language_tokens[language]
 
+    def language_token_of(self, state: DecodingState) -> int | None:
+        """Return the token of a state's language, given or detected; None for an English-only model."""
+        return state.fed_prompt[state.prompt.sot_index + 1] if self._is_multilingual else None
+
     def language_of(self, state: DecodingState) -> str | None:
-        """Return the language, given or detected, that a state was decoded in."""
-        return self.language(state.fed_prompt[state.prompt.sot_index + 1] if self._is_multilingual else None)
+        """Return the language, given or detected, that a state is decoded in."""
+        return self.language(self.language_token_of(state))
 
     def language(self, token: int | None) -> str | None:
         """Return the language of a token, "en" for an English-only model, None when it is not known yet."""

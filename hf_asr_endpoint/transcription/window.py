@@ -9,6 +9,8 @@ from hf_asr_endpoint.audio.mel import LogMelSpectrogram
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import HOP_LENGTH, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 
+LENGTH_STEP = 200  # frames, 2 s: for each new length oneDNN makes kernels, which take 10 ms and 4 MB
+
 
 class ChunkSpectrogram:
     """The log-mel spectrogram of a chunk, with silence behind it as far as a window reaches."""
@@ -27,7 +29,7 @@ class ChunkSpectrogram:
     def window(self, begin_s: float, *, is_whole: bool) -> torch.Tensor:
         """Return the frames from a time in the chunk on, shape = (n_mels, n_frames), n_frames even.
 
-        is_whole: all 30 s, as the model was trained; otherwise what audio there is and the padding.
+        is_whole: all 30 s, as the model was trained; otherwise what audio there is and at least the padding.
         """
         begin = 2 * round(begin_s * SAMPLE_RATE / HOP_LENGTH / 2)
         n_wanted = N_FRAMES if is_whole else self.n_frames(begin_s)
@@ -37,7 +39,7 @@ class ChunkSpectrogram:
         return torch.cat([mel, self._mel[:, -1:].expand(-1, missing)], dim=1) if missing else mel
 
     def n_frames(self, begin_s: float) -> int:
-        """Return how many frames a window that is not whole has."""
+        """Return how many frames a window that is not whole has, a multiple of LENGTH_STEP."""
         begin = 2 * round(begin_s * SAMPLE_RATE / HOP_LENGTH / 2)
-        n_audio = 2 * -(-max(self._n_audio - begin, 0) // 2)
-        return min(n_audio + self._padding, N_FRAMES)
+        n_least = max(self._n_audio - begin, 0) + self._padding
+        return min(LENGTH_STEP * -(-n_least // LENGTH_STEP), N_FRAMES)

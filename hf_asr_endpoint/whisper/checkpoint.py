@@ -10,6 +10,7 @@ import torch
 
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS, N_POSITIONS
 from hf_asr_endpoint.whisper.model_config import (
     GenerationConfig,
     ModelConfig,
@@ -95,6 +96,15 @@ def _check_config(config: ModelConfig, directory: Path) -> None:
         raise ModelUnavailable(
             f"the model in {directory} has the activation {config.activation_function!r}; allowed: 'gelu'"
         )
+    for side, given, expected in (
+        ("source", config.max_source_positions, N_POSITIONS),
+        ("target", config.max_target_positions, MAX_TARGET_POSITIONS),
+    ):
+        if given != expected:
+            raise ModelUnavailable(
+                f"the model in {directory} has max_{side}_positions of {given}; allowed: {expected}, as in every "
+                "Whisper"
+            )
     for stack in ("encoder", "decoder"):
         if config.d_model % (n_heads := getattr(config, f"{stack}_attention_heads")):
             raise ModelUnavailable(

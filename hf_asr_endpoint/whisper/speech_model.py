@@ -26,7 +26,7 @@ from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.heap import trim_heap
 from hf_asr_endpoint.whisper.int8_windows import Int8Windows
 from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.tiles import have_instructions
+from hf_asr_endpoint.whisper.kernels.tiles import are_fastest, have_instructions
 from hf_asr_endpoint.whisper.kv_cache import CacheShape
 from hf_asr_endpoint.whisper.layers import linear_factory, spare_rows
 from hf_asr_endpoint.whisper.likeness import Likeness
@@ -45,7 +45,6 @@ N_ROWS_OF_A_WINDOW = 1_500  # encoder positions in 30 s: what the encoder's laye
 
 WINDOWS_BETWEEN_TRIMS = 8  # of the heap, when no slot is taken: minutes of audio, or many clips
 BUSY_WINDOWS_BETWEEN_TRIMS = 32  # when others go on, whom it keeps waiting for some milliseconds
-LENGTH_STEP = 100  # encoder positions, 2 s: for each new length oneDNN makes kernels, which take 10 ms and 4 MB
 
 
 class WhisperSpeechModel:
@@ -102,9 +101,8 @@ class WhisperSpeechModel:
 
     @torch.inference_mode()
     def encode(self, windows: Mapping[int, Tensor]) -> None:
-        """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES.
+        """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), even and at most N_FRAMES.
 
-        One of fewer frames ends in silence, of which more is added up to a multiple of LENGTH_STEP positions.
         Slots that are given the same one share it.
         """
         use_all_cores()
@@ -113,10 +111,9 @@ class WhisperSpeechModel:
             sharing[id(mel)].append(slot)
         for slots in sharing.values():
             mel = windows[slots[0]]
-            n_positions = LENGTH_STEP * -(-mel.shape[1] // (2 * LENGTH_STEP))
-            self._windows.place(slots[0], n_positions)
+            self._windows.place(slots[0], mel.shape[1] // 2)
             self._windows.share(slots[0], slots[1:])
-            features = self._encoder(_lengthen(mel, 2 * n_positions).to(self._device, self._dtype))
+            features = self._encoder(mel.to(self._device, self._dtype))
             for layer, keys_and_values in enumerate(self._cross(features)):
                 self._windows.write(slots[0], layer, keys_and_values)
         self._n_windows += len(sharing)
@@ -244,24 +241,21 @@ def make_caches(shape: CacheShape, *, device: torch.device, dtype: torch.dtype) 
     return DenseTexts(shape, device=device, dtype=dtype), DenseWindows(shape, device=device, dtype=dtype)
 
 
-def _lengthen(mel: Tensor, n_frames: int) -> Tensor:
-    """Repeat the last frame."""
-    return torch.cat([mel, mel[:, -1:].expand(-1, n_frames - mel.shape[1])], dim=1)
-
-
 def load_speech_model(
     directory: Path, *, device: Device, dtype: Dtype | Literal["int8"], n_slots: int
 ) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
     """Load a transformers directory for the engine.
 
-    dtype: "int8" computes linear layers in 8-bit integers and the rest as "auto" would.
+    dtype: "int8" computes linear layers in 8-bit integers and the rest in bfloat16, or float32 where that is
+    slow; "auto" does so where tiles are fastest, and is what `load_checkpoint` takes it for elsewhere.
     Raises ModelUnavailable.
     """
     use_one_core()
-    is_int8 = dtype == "int8"
     checkpoint = load_checkpoint(directory, device=device, dtype="auto" if dtype == "int8" else dtype)
-    if is_int8 and not (checkpoint.info.device == "cpu" and torch.cpu._is_vnni_supported()):
+    is_on_cpu = checkpoint.info.device == "cpu"
+    if dtype == "int8" and not (is_on_cpu and torch.cpu._is_vnni_supported()):
         raise ModelUnavailable("dtype int8 needs a CPU with VNNI instructions; choose another --dtype")
+    is_int8 = dtype == "int8" or (dtype == "auto" and is_on_cpu and are_fastest())
     model = WhisperSpeechModel(checkpoint, n_slots=n_slots, arithmetic="int8" if is_int8 else "float")
     info = replace(checkpoint.info, dtype="int8") if is_int8 else checkpoint.info
     return model, checkpoint.tokenizer, info

@@ -12,6 +12,7 @@ import torch
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.whisper import speech_model
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
 from tests.parity.decoding import decode, greedy
 from tests.parity.recordings import cut_window
@@ -61,3 +62,12 @@ def test_words_in_every_precision(
 def test_int8_needs_its_instructions(tiny_en_directory: Path) -> None:
     with pytest.raises(ModelUnavailable, match="VNNI"):
         load_speech_model(tiny_en_directory, device="cpu", dtype="int8", n_slots=1)
+
+
+@pytest.mark.parametrize("are_fastest", [True, False])
+def test_auto_is_int8_where_tiles_are_fastest(
+    tiny_en_directory: Path, monkeypatch: pytest.MonkeyPatch, are_fastest: bool
+) -> None:
+    monkeypatch.setattr(speech_model, "are_fastest", lambda: are_fastest)
+    _, _, info = load_speech_model(tiny_en_directory, device="cpu", dtype="auto", n_slots=1)
+    assert (info.dtype == "int8") == are_fastest

@@ -15,6 +15,7 @@ from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.types import DecodingOptions, ModelInfo, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.decoding_state import DecodingState
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.conftest import DATA
 from tests.fakes import DEADLINE_S
@@ -33,6 +34,8 @@ class Watched:
         self._model = model
         self.failure: BaseException | None = None
         self.n_windows = 0
+        self.n_attempts = 0
+        self.n_detections = 0  # of languages
         self.n_steps = 0
         self.busy: set[int] = set()
         self.is_stepping = threading.Event()
@@ -44,7 +47,9 @@ class Watched:
         self.busy |= windows.keys()
         self._model.encode(windows)
 
-    def prefill(self, states: dict[int, object]) -> None:
+    def prefill(self, states: dict[int, DecodingState]) -> None:
+        self.n_attempts += len(states)
+        self.n_detections += sum(state.prompt.after_language is not None for state in states.values())
         self._model.prefill(states)
 
     def decode_step(self, states: dict[int, object]) -> None:

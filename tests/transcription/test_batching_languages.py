@@ -7,7 +7,7 @@ import pytest
 
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.types import TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.transcription.hearing import GREEDY, Watched, hear, pause, plain, read, told
 
@@ -29,6 +29,16 @@ def test_the_language_is_detected_once_in_the_first_chunk(
     assert base_model.n_windows == 2, "what was encoded to detect the language is decoded, too"
     given = TranscriptionOptions(language="de", decoding=GREEDY.decoding)
     assert told(hear(multilingual, [german, pause(20), german[: 5 * SAMPLE_RATE]], given)) == told(result)
+
+
+def test_the_language_is_kept_when_a_window_is_decoded_again(
+    multilingual: BatchingTranscriber, base_model: Watched
+) -> None:
+    never_likely = DecodingOptions(temperatures=(0.0, 0.2), logprob_threshold=0.0)
+    german = np.concatenate(read("fleurs-de-005.ogg"))[: 8 * SAMPLE_RATE]
+    result = hear(multilingual, [german], TranscriptionOptions(decoding=never_likely))
+    assert result.language == "de"
+    assert (base_model.n_attempts, base_model.n_detections) == (3, 1)
 
 
 def test_a_language_given_is_used_and_not_remembered(multilingual: BatchingTranscriber, speech: Waveform) -> None:

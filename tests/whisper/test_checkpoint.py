@@ -187,9 +187,11 @@ print(*{HEAVY!r} & sys.modules.keys())
             "are quantised; allowed: floating-point weights",
         ),
         ({"activation_function": "relu"}, "has the activation 'relu'; allowed: 'gelu'"),
+        ({"max_source_positions": 750}, "has max_source_positions of 750; allowed: 1500"),
+        ({"max_target_positions": 449}, "has max_target_positions of 449; allowed: 448"),
         ({"decoder_attention_heads": 5}, "has a d_model of 384 for the 5 attention heads of its decoder; allowed"),
     ],
-    ids=["quantised", "activation", "heads"],
+    ids=["quantised", "activation", "window", "text", "heads"],
 )
 def test_model_of_another_make_is_refused(copied_directory: Path, changes: dict[str, object], reason: str) -> None:
     config = json.loads((copied_directory / "config.json").read_bytes())
