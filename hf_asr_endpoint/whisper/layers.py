@@ -27,6 +27,10 @@ AddRows = Callable[[Tensor], Tensor]
 """Adds rows of zeros to rows, shape = (n_rows, n_columns), or none."""
 
 FEW_ROWS = 16
+MANY_ROWS = 256
+"""Fewer wait for the weight to be read, so there may be twice as many products: with rows in two bytes instead of
+one, the log-probabilities of whisper-base's likeliest tokens are off by 0.14 instead of 0.22 (root mean square; by
+0.08 in bfloat16)."""
 
 
 class LayerNorm:
@@ -47,7 +51,7 @@ def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         if _suits_tiles(arithmetic, weight) and weight.shape[1] % WORD == 0:
-            return Int8TileLinear(weight, bias)
+            return Int8TileLinear(weight, bias, n_bytes=2 if n_rows < MANY_ROWS else 1)
         if arithmetic == "int8":
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
         is_packed = _is_bfloat16_on_cpu(weight)

@@ -136,8 +136,8 @@ class Int8Linear:
 class Int8TileLinear:
     """The same for bfloat16, by a kernel of our own that does all of it in one pass."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        """The number of inputs must be a multiple of WORD."""
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, n_bytes: int) -> None:
+        """The number of inputs must be a multiple of WORD. n_bytes: to which rows of x are rounded, 1 or 2."""
         n_out, n_in = weight.shape
 
         def panels(rows: Tensor) -> Tensor:
@@ -150,7 +150,8 @@ class Int8TileLinear:
         words = rounded.view(n_out, n_in // WORD, WORD)
         self._weight = panels(words).transpose(1, 2).contiguous()
         self._finish = torch.stack([panels(excess.view(torch.float32)), panels(scales), panels(bias)], dim=1)
-        self._n_out, self._rows_at_once, self._room = n_out, rows_at_once(n_in), room_of(n_in)
+        self._n_out, self._n_bytes = n_out, n_bytes
+        self._rows_at_once, self._room = rows_at_once(n_in, n_bytes), room_of(n_in, n_bytes)
         self._multiply = multiply_rows()
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -167,6 +168,6 @@ class Int8TileLinear:
         y = x.new_empty((len(x), self._n_out))
         scratch = torch.empty((N_CORES, self._room), dtype=torch.uint8)
         tensors = (x, self._weight, self._finish, y if others is None else others, y, scratch)
-        numbers = (*x.shape, self._n_out, finish, self._rows_at_once, self._room)
+        numbers = (*x.shape, self._n_out, finish, self._n_bytes, self._rows_at_once, self._room)
         self._multiply((*[tensor.data_ptr() for tensor in tensors], *numbers))
         return y

@@ -142,14 +142,6 @@ def test_a_second_attempt_needs_no_second_encoding(
     assert_alike(states, [alone[4]] * 2)
 
 
-def test_a_window_is_lengthened_by_silence_to_a_whole_second(tiny_en: Pair, speech: Waveform) -> None:
-    piece, prompt = speech[: 7 * SAMPLE_RATE], tiny_en.prompt("en")
-    work = [(cut_window(piece, padding_s=padding_s), prompt) for padding_s in (4.2, 5.0)]
-    assert [window.shape[1] for window, _ in work] == [1_120, 1_200]
-    given, lengthened = decode_in(tiny_en, [0, 1], work)
-    assert_alike([given], [lengthened])
-
-
 def test_what_a_row_holds_behind_its_window_is_not_heard(tiny_en: Pair, speech: Waveform) -> None:
     """12 s lie in a row of 15 s, after a window that filled it."""
     short = (cut_window(speech[: 7 * SAMPLE_RATE], padding_s=5.0), tiny_en.prompt("en"))

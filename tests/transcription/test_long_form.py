@@ -53,7 +53,7 @@ def test_chunks_keep_their_order_however_long_each_takes(scene: Scene) -> None:
 def test_windows_are_cut_to_the_audio_and_its_padding(scene: Scene) -> None:
     lengths = [1.0, 2.5, 30.0]
     scene.run([chunk(seconds) for seconds in lengths], *(Heard((at(0), 7, at(seconds))) for seconds in lengths))
-    assert scene.model.frames == [700, 850, 3_000]
+    assert scene.model.frames == [800, 1_000, 3_000]
 
 
 def test_speech_behind_the_last_timestamp_gets_a_window_of_its_own(scene: Scene) -> None:
