@@ -59,7 +59,7 @@ class Settings(BaseSettings):
         "auto",
         description="Precision of the weights. `auto`: on the CPU int8 where AVX-512 has VNNI and bfloat16 "
         "and there is no AMX, else bfloat16 where the processor computes with it, else float32; float16 "
-        "elsewhere. `int8` needs a CPU with VNNI.",
+        "elsewhere. `int8`, the fastest, needs a CPU with VNNI.",
     )
     slots: int = Field(
         16, ge=1, le=1024, description="Pieces of audio, of up to 30 seconds each, that are decoded at a time."

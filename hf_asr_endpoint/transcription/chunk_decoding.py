@@ -31,7 +31,7 @@ MIN_BETWEEN_S = 1.0  # seconds of speech between segments that have been skipped
 MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text in a second of speech: half of what most speech has
 
 MakePrompt = Callable[[int | None], DecoderPrompt]
-"""Makes a window's prompt, given the language that an attempt before has detected."""
+"""Makes a window's prompt, given the language of the attempt before, if there is one."""
 
 
 class ChunkDecoding:
@@ -85,8 +85,8 @@ class ChunkDecoding:
         def on_attempt(state: DecodingState) -> Attempt | TextToAlign | None:
             before = fallback.step
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
-            heard = self._vocabulary.language_token_of(state)
-            return self._to_align() if step is None else attempt(step, before, heard)
+            language_token = self._vocabulary.language_token_of(state)
+            return self._to_align() if step is None else attempt(step, before, language_token)
 
         return Sequence(
             request=request,

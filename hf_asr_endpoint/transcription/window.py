@@ -16,7 +16,7 @@ class ChunkSpectrogram:
     """The log-mel spectrogram of a chunk, with silence behind it as far as a window reaches."""
 
     def __init__(self, waveform: Waveform, *, n_mels: int, padding_s: float) -> None:
-        """padding_s: silence behind the audio in a window that is not whole; at most up to 30 s in all."""
+        """padding_s: least silence behind the audio in a window that is not whole; at most up to 30 s in all."""
         self._padding = 2 * round(padding_s * SAMPLE_RATE / HOP_LENGTH / 2)  # frames, even
         spectrogram = LogMelSpectrogram(n_mels)
         spectrogram.push(waveform)

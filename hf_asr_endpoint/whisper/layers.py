@@ -27,10 +27,6 @@ AddRows = Callable[[Tensor], Tensor]
 """Adds rows of zeros to rows, shape = (n_rows, n_columns), or none."""
 
 FEW_ROWS = 16
-MANY_ROWS = 256
-"""Fewer wait for the weight to be read, so there may be twice as many products: with rows in two bytes instead of
-one, the log-probabilities of whisper-base's likeliest tokens are off by 0.14 instead of 0.22 (root mean square; by
-0.08 in bfloat16)."""
 
 
 class LayerNorm:
@@ -43,15 +39,15 @@ class LayerNorm:
         return F.layer_norm(x, self._weight.shape, self._weight, self._bias, NORM_EPSILON)
 
 
-def linear_factory(*, arithmetic: Arithmetic, n_rows: int) -> MakeLinear:
+def linear_factory(*, arithmetic: Arithmetic, n_rows: int, n_digits: int = 1) -> MakeLinear:
     """Return what makes the fastest linear layer for the device and dtype of the weights it is given.
 
-    n_rows: how many rows calls will mostly have.
+    n_rows: how many rows calls will mostly have. n_digits: bytes, 1 or 2, that tiles round rows to.
     """
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         if _suits_tiles(arithmetic, weight) and weight.shape[1] % WORD == 0:
-            return Int8TileLinear(weight, bias, n_bytes=2 if n_rows < MANY_ROWS else 1)
+            return Int8TileLinear(weight, bias, n_digits=n_digits)
         if arithmetic == "int8":
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
         is_packed = _is_bfloat16_on_cpu(weight)

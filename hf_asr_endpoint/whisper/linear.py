@@ -136,8 +136,8 @@ class Int8Linear:
 class Int8TileLinear:
     """The same for bfloat16, by a kernel of our own that does all of it in one pass."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, n_bytes: int) -> None:
-        """The number of inputs must be a multiple of WORD. n_bytes: to which rows of x are rounded, 1 or 2."""
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, n_digits: int) -> None:
+        """The number of inputs must be a multiple of WORD. n_digits: bytes that x is rounded to, 1 or 2."""
         n_out, n_in = weight.shape
 
         def panels(rows: Tensor) -> Tensor:
@@ -150,8 +150,8 @@ class Int8TileLinear:
         words = rounded.view(n_out, n_in // WORD, WORD)
         self._weight = panels(words).transpose(1, 2).contiguous()
         self._finish = torch.stack([panels(excess.view(torch.float32)), panels(scales), panels(bias)], dim=1)
-        self._n_out, self._n_bytes = n_out, n_bytes
-        self._rows_at_once, self._room = rows_at_once(n_in, n_bytes), room_of(n_in, n_bytes)
+        self._n_out, self._n_bytes = n_out, n_digits
+        self._rows_at_once, self._room = rows_at_once(n_in, n_digits), room_of(n_in, n_digits)
         self._multiply = multiply_rows()
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
 from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
 from hf_asr_endpoint.whisper.encoder import Encoder
 from hf_asr_endpoint.whisper.layers import linear_factory
-from hf_asr_endpoint.whisper.speech_model import N_ROWS_OF_A_WINDOW, WhisperSpeechModel
+from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.parity.decoding import N_SLOTS
 from tests.parity.oracle import Oracle
@@ -59,7 +60,7 @@ def _one_thread(one_thread: None) -> None:
 
 def load_pair(directory: Path) -> Pair:
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
-    make_linear = linear_factory(arithmetic="float", n_rows=N_ROWS_OF_A_WINDOW)
+    make_linear = linear_factory(arithmetic="float", n_rows=N_POSITIONS)
     model = WhisperSpeechModel(checkpoint, n_slots=N_SLOTS, arithmetic="float")
     return Pair(
         oracle=Oracle(directory, checkpoint),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from hf_asr_endpoint.whisper.cores import N_CORES
 from hf_asr_endpoint.whisper.kernels.tiles import are_fastest
 from hf_asr_endpoint.whisper.layers import linear_factory
 from hf_asr_endpoint.whisper.linear import Int8Linear, Int8TileLinear, Linear, PackedLinear, PlainLinear
@@ -43,8 +45,8 @@ def make_int8(dtype: torch.dtype) -> Make:
     return lambda weight, bias: Int8Linear(weight, bias, n_rows=16, out_dtype=dtype)
 
 
-def make_tiles(n_bytes: int) -> Make:
-    return lambda weight, bias: Int8TileLinear(weight, bias, n_bytes=n_bytes)
+def make_tiles(n_digits: int) -> Make:
+    return lambda weight, bias: Int8TileLinear(weight, bias, n_digits=n_digits)
 
 
 @pytest.fixture(
@@ -173,16 +175,46 @@ def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor, make: Make, dty
 
 
 @needs_tiles
-@pytest.mark.parametrize("n_bytes", [1, 2])
+@pytest.mark.parametrize("n_digits", [1, 2])
 @pytest.mark.parametrize("n_out", [1, 63, 64, 65, 128, 130])
 @pytest.mark.parametrize("n_rows", [5, 13, 61])
-def test_tiles_of_all_sizes(n_out: int, n_rows: int, n_bytes: int) -> None:
+def test_tiles_of_all_sizes(n_out: int, n_rows: int, n_digits: int) -> None:
     torch.manual_seed(0)
     weight, x = torch.randn(n_out, 20).bfloat16(), torch.randn(n_rows, 20).bfloat16()
     residual = torch.randn(n_rows, n_out).bfloat16()
     expected = x.double() @ weight.double().T + residual.double()
-    found = Int8TileLinear(weight, None, n_bytes=n_bytes).add(x, residual)
+    found = Int8TileLinear(weight, None, n_digits=n_digits).add(x, residual)
     assert (found.double() - expected).norm() / expected.norm() < 0.02
+
+
+@needs_tiles
+@pytest.mark.skipif(N_CORES < 2, reason="there is one core")
+@pytest.mark.parametrize("n_digits", [1, 2])
+@pytest.mark.parametrize("n_rows", [5, 47, 48, 250])
+def test_threads_share_the_columns_of_few_rows_and_many_rows(n_rows: int, n_digits: int) -> None:
+    """So many rows that each thread takes them in several turns, too."""
+    torch.manual_seed(0)
+    weight, x = torch.randn(200, 2_048).bfloat16(), torch.randn(n_rows, 2_048).bfloat16()
+    linear = Int8TileLinear(weight, None, n_digits=n_digits)
+    alone = linear(x)
+    # In a thread that ends: OpenMP counts the team of one that lives against all others.
+    with ThreadPoolExecutor(1, initializer=lambda: torch.set_num_threads(2)) as team:
+        together = team.submit(linear, x).result()
+    torch.set_num_threads(1)  # New threads begin with what was set last.
+    torch.testing.assert_close(together, alone, atol=0, rtol=0)
+    expected = x.double() @ weight.double().T
+    assert (alone.double() - expected).norm() / expected.norm() < 0.02
+
+
+@needs_tiles
+def test_a_factory_makes_them_as_fine_as_asked(weight: Tensor) -> None:
+    x, weight = rows(8).bfloat16(), weight.bfloat16()
+    coarse, fine = (
+        linear_factory(arithmetic="int8", n_rows=16, n_digits=n_digits)(weight, None)(x) for n_digits in (1, 2)
+    )
+    torch.testing.assert_close(coarse, Int8TileLinear(weight, None, n_digits=1)(x), atol=0, rtol=0)
+    torch.testing.assert_close(fine, Int8TileLinear(weight, None, n_digits=2)(x), atol=0, rtol=0)
+    assert not torch.equal(coarse, fine)
 
 
 @needs_tiles
@@ -196,8 +228,8 @@ def test_rows_in_two_bytes_lose_nothing_beside_an_outlier() -> None:
     x, weight = x.bfloat16(), weight.bfloat16()
     expected = x.double() @ weight.double().T
 
-    def error(n_bytes: int) -> float:
-        found = Int8TileLinear(weight, None, n_bytes=n_bytes)(x)
+    def error(n_digits: int) -> float:
+        found = Int8TileLinear(weight, None, n_digits=n_digits)(x)
         return float((found.double() - expected).norm() / expected.norm())
 
     assert error(1) > 0.05

@@ -38,10 +38,10 @@ PLAIN, GELU, ADD = range(3)
 
 WORD = 4  # integers that are multiplied at once
 MOST_BYTES_OF_ROWS = 192 << 10  # at a time: they and a panel of the weight stay in a core's own cache
-FEW_TILES = 4  # for a thread: of fewer, all threads compute all, for a part of the columns each
+FEW_ROWS = 24  # for a thread: of fewer, all threads compute all, for a part of the columns each
 
 _INT8_MAX = np.float32(127)
-_MOST_DIGITS = np.float32(32_639)  # the largest number whose upper and lower byte, both signed, are below 128
+_MOST_FINE = np.float32(32_639)  # the largest number whose upper and lower byte, both signed, are below 128
 _LEAST_SIZE = np.float32(1e-8)  # of a row, instead of 0
 
 
@@ -51,14 +51,14 @@ def multiply_rows() -> Kernel:
     return on_threads(_multiply_rows)
 
 
-def rows_at_once(n_in: int, n_bytes: int) -> int:
-    """Return how many rows of so many numbers, each of 1 or 2 bytes, a thread takes at a time, whole tiles."""
-    return max(MOST_BYTES_OF_ROWS // (n_in * n_bytes) // N_ROWS, 1) * N_ROWS
+def rows_at_once(n_in: int, n_digits: int) -> int:
+    """Return how many rows a thread takes at a time, whole tiles. n_digits: bytes of each of their numbers."""
+    return max(MOST_BYTES_OF_ROWS // (n_in * n_digits) // N_ROWS, 1) * N_ROWS
 
 
-def room_of(n_in: int, n_bytes: int) -> int:
+def room_of(n_in: int, n_digits: int) -> int:
     """Return how many bytes each thread works in: rounded rows, their scales, and a tile of what is written."""
-    return rows_at_once(n_in, n_bytes) * (n_in * n_bytes + 4) + 2 * N_ROWS * N_COLUMNS
+    return rows_at_once(n_in, n_digits) * (n_in * n_digits + 4) + 2 * N_ROWS * N_COLUMNS
 
 
 @inlined
@@ -83,19 +83,18 @@ def _round(row, rounded):
 def _round_finely(row, upper, lower):
     """Write a row as 16-bit integers, their upper bytes and their lower ones; return what to multiply them by."""
     most = _size_of(row)
-    per_unit = _MOST_DIGITS / most
+    per_unit = _MOST_FINE / most
     for n in range(len(row)):
-        digits = to_int32(np.rint(widen(row[n]) * per_unit))
-        above = (digits + np.int32(128)) >> np.int32(8)
-        upper[n] = np.uint8(above + np.int32(UNSIGNED_ZERO))
-        lower[n] = np.uint8(digits - (above << np.int32(8)) + np.int32(UNSIGNED_ZERO))
-    return most / _MOST_DIGITS
+        unsigned = to_int32(np.rint(widen(row[n]) * per_unit)) + np.int32(UNSIGNED_ZERO << 8 | UNSIGNED_ZERO)
+        upper[n] = np.uint8(unsigned >> np.int32(8))
+        lower[n] = np.uint8(unsigned)
+    return most / _MOST_FINE
 
 
 @compiled
-def _multiply_tile(n_bytes, finish, rows, n_in, columns, column_finish, row_scales, read, written, out_bytes):
+def _multiply_tile(n_digits, finish, rows, n_in, columns, column_finish, row_scales, read, written, out_bytes):
     n_words = n_in // WORD
-    if n_bytes == 1:
+    if n_digits == 1:
         if finish == ADD:
             multiply_add(rows, n_in, columns, n_words, column_finish, row_scales, read, written, out_bytes)
         elif finish == GELU:
@@ -113,8 +112,8 @@ def _multiply_tile(n_bytes, finish, rows, n_in, columns, column_finish, row_scal
 @inlined
 def _share(n_rows, tile_rows, n_panels, thread, n_threads):
     """Return the first row and panel that a thread computes, and those behind the last."""
-    n_tiles = (n_rows + tile_rows - 1) // tile_rows
-    if n_tiles >= FEW_TILES * n_threads:
+    if n_rows >= FEW_ROWS * n_threads:
+        n_tiles = (n_rows + tile_rows - 1) // tile_rows
         first, last = n_tiles * thread // n_threads, n_tiles * (thread + 1) // n_threads
         return first * tile_rows, min(last * tile_rows, n_rows), 0, n_panels
     return 0, n_rows, n_panels * thread // n_threads, n_panels * (thread + 1) // n_threads
@@ -126,27 +125,27 @@ def _multiply_rows(data):
     data: addresses of the rows, bfloat16, shape = (n_rows, n_in); of the weight, int8, (n_panels, n_in / WORD,
     N_COLUMNS, WORD), and of what its columns are finished with, (n_panels, 3, N_COLUMNS), see `tiles`; of the
     other rows, for ADD, and of what is written, bfloat16, (n_rows, n_out); of memory to work in, shape =
-    (N_CORES, `room_of` the rows); n_rows, n_in, n_out; PLAIN, GELU or ADD; the number of bytes, 1 or 2, that rows
-    are rounded to; `rows_at_once` and `room_of` such rows.
+    (N_CORES, `room_of` the rows); n_rows, n_in, n_out; PLAIN, GELU or ADD; n_digits, see `tiles`; `rows_at_once`
+    and `room_of` such rows.
     """
     args = carray(data, (13,))
-    n_rows, n_in, n_out, finish, n_bytes, at_once = args[6], args[7], args[8], args[9], args[10], args[11]
+    n_rows, n_in, n_out, finish, n_digits, at_once = args[6], args[7], args[8], args[9], args[10], args[11]
     given = carray(pointer(args[0], np.uint16), (n_rows, n_in))
     others = carray(pointer(args[3], np.uint16), (n_rows, n_out))
     written = carray(pointer(args[4], np.uint16), (n_rows, n_out))
     thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
     rows_at = args[5] + thread * args[12]
-    scales_at = rows_at + at_once * n_in * n_bytes
+    scales_at = rows_at + at_once * n_in * n_digits
     tile_at = scales_at + 4 * at_once
-    rows = carray(pointer(rows_at, np.uint8), (n_bytes * at_once, n_in))
+    rows = carray(pointer(rows_at, np.uint8), (n_digits * at_once, n_in))
     scales = carray(pointer(scales_at, np.float32), (at_once,))
     tile = carray(pointer(tile_at, np.uint16), (N_ROWS, N_COLUMNS))
-    n_panels, tile_rows = (n_out + N_COLUMNS - 1) // N_COLUMNS, N_ROWS // n_bytes
+    n_panels, tile_rows = (n_out + N_COLUMNS - 1) // N_COLUMNS, N_ROWS // n_digits
     first_row, last_row, first_panel, last_panel = _share(n_rows, tile_rows, n_panels, thread, n_threads)
     for begin in range(first_row, last_row, at_once):
         end = min(begin + at_once, last_row)
         for row in range(end - begin):
-            if n_bytes == 1:
+            if n_digits == 1:
                 scales[row] = _round(given[begin + row], rows[row])
             else:
                 scales[row] = _round_finely(given[begin + row], rows[2 * row], rows[2 * row + 1])
@@ -165,7 +164,7 @@ def _multiply_rows(data):
                         for row in range(top, bottom):
                             tile[row - top, : right - left] = others[row, left:right]
                 _multiply_tile(
-                    n_bytes, finish, rows_at + (top - begin) * n_bytes * n_in, n_in, columns_at, finish_at,
+                    n_digits, finish, rows_at + (top - begin) * n_digits * n_in, n_in, columns_at, finish_at,
                     scales_at + 4 * (top - begin), read_at, written_at, out_bytes,
                 )  # fmt: skip
                 if not is_whole:

@@ -123,11 +123,11 @@ Finish = Callable[[Lanes, Lanes], Lanes]
 """Given values and what is read beside them, returns what to write."""
 
 
-def _multiply_int8(finish: Finish, *, n_bytes: int) -> Any:
+def _multiply_int8(finish: Finish, *, n_digits: int) -> Any:
     """Return what multiplies a tile of 8-bit integers and writes what comes of it, bfloat16, for kernels to call.
 
-    n_bytes: of which each of the rows' numbers is made, 1 or 2. Two are rows of their own, the upper bytes first:
-    such a tile has half as many rows.
+    n_digits: bytes of which each of the rows' numbers is made, 1 or 2. Two are rows of their own, the upper ones
+    first: such a tile has half as many rows.
     What is returned takes 64-bit integers: see `add_products`, and then the addresses of what the columns are
     finished with, shape = (3, N_COLUMNS): what is to be taken off sums, int32, scales and bias, float32; of the
     rows' scales, float32; of what is read and what is written, bfloat16, and how many bytes rows of these two are
@@ -156,10 +156,10 @@ def _multiply_int8(finish: Finish, *, n_bytes: int) -> Any:
                 )
                 excess, scale = load(builder, excess_at, WORDS), load_floats(builder, scale_at)
                 bias = load_floats(builder, bias_at)
-                for row in range(N_ROWS // n_bytes):
-                    sums = [builder.sub(totals[n_bytes * row + n, part], excess) for n in range(n_bytes)]
-                    digits = [Lanes(builder, builder.sitofp(total, FLOATS)) for total in sums]
-                    units = reduce(lambda upper, lower: upper * 256.0 + lower, digits)
+                for row in range(N_ROWS // n_digits):
+                    sums = [builder.sub(totals[n_digits * row + n, part], excess) for n in range(n_digits)]
+                    of_digits = [Lanes(builder, builder.sitofp(total, FLOATS)) for total in sums]
+                    units = reduce(lambda upper, lower: upper * 256.0 + lower, of_digits)
                     row_scale = load_to_all(builder, advanced(builder, row_scales, 4 * row), FLOAT, FLOATS)
                     value = units * Lanes(builder, row_scale) * scale + bias
                     distance = builder.mul(out_bytes, ir.Constant(INT64, row))
@@ -193,8 +193,8 @@ def _activated(value: Lanes, beside: Lanes) -> Lanes:
 
 
 multiply_plain, multiply_gelu, multiply_add = (
-    _multiply_int8(finish, n_bytes=1) for finish in (_plain, _activated, Lanes.__add__)
+    _multiply_int8(finish, n_digits=1) for finish in (_plain, _activated, Lanes.__add__)
 )
 multiply_plain_finely, multiply_gelu_finely, multiply_add_finely = (
-    _multiply_int8(finish, n_bytes=2) for finish in (_plain, _activated, Lanes.__add__)
+    _multiply_int8(finish, n_digits=2) for finish in (_plain, _activated, Lanes.__add__)
 )
