@@ -94,9 +94,9 @@ class LongForm:
         """Have a chunk's next window decoded."""
         previous = tuple(self._previous)
 
-        def make_prompt(detected: int | None) -> DecoderPrompt:
+        def make_prompt(language_token: int | None) -> DecoderPrompt:
             return self._vocabulary.prompt(
-                language_token=detected if self._language_token is None else self._language_token,
+                language_token=language_token if self._language_token is None else self._language_token,
                 task=self._options.task,
                 hotwords=self._hotwords,
                 previous=previous,

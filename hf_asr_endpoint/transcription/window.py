@@ -17,7 +17,7 @@ class ChunkSpectrogram:
 
     def __init__(self, waveform: Waveform, *, n_mels: int, padding_s: float) -> None:
         """padding_s: least silence behind the audio in a window that is not whole; at most up to 30 s in all."""
-        self._padding = 2 * round(padding_s * SAMPLE_RATE / HOP_LENGTH / 2)  # frames, even
+        self._padding = round(padding_s * SAMPLE_RATE / HOP_LENGTH)  # frames
         spectrogram = LogMelSpectrogram(n_mels)
         spectrogram.push(waveform)
         self._n_audio = -(-len(waveform) // HOP_LENGTH)  # frames that hear any of the audio's samples

@@ -34,6 +34,8 @@ def test_the_language_is_detected_once_in_the_first_chunk(
 def test_the_language_is_kept_when_a_window_is_decoded_again(
     multilingual: BatchingTranscriber, base_model: Watched
 ) -> None:
+    """A window's second attempt was taken to have no language. The answer then said English, and further chunks
+    detected theirs anew."""
     never_likely = DecodingOptions(temperatures=(0.0, 0.2), logprob_threshold=0.0)
     german = np.concatenate(read("fleurs-de-005.ogg"))[: 8 * SAMPLE_RATE]
     result = hear(multilingual, [german], TranscriptionOptions(decoding=never_likely))
