@@ -150,7 +150,7 @@ class Int8TileLinear:
         words = rounded.view(n_out, n_in // WORD, WORD)
         self._weight = panels(words).transpose(1, 2).contiguous()
         self._finish = torch.stack([panels(excess.view(torch.float32)), panels(scales), panels(bias)], dim=1)
-        self._n_out, self._n_bytes = n_out, n_digits
+        self._n_out, self._n_digits = n_out, n_digits
         self._rows_at_once, self._room = rows_at_once(n_in, n_digits), room_of(n_in, n_digits)
         self._multiply = multiply_rows()
 
@@ -168,6 +168,6 @@ class Int8TileLinear:
         y = x.new_empty((len(x), self._n_out))
         scratch = torch.empty((N_CORES, self._room), dtype=torch.uint8)
         tensors = (x, self._weight, self._finish, y if others is None else others, y, scratch)
-        numbers = (*x.shape, self._n_out, finish, self._n_bytes, self._rows_at_once, self._room)
+        numbers = (*x.shape, self._n_out, finish, self._n_digits, self._rows_at_once, self._room)
         self._multiply((*[tensor.data_ptr() for tensor in tensors], *numbers))
         return y

@@ -188,7 +188,7 @@ def test_tiles_of_all_sizes(n_out: int, n_rows: int, n_digits: int) -> None:
 
 
 @needs_tiles
-@pytest.mark.skipif(N_CORES < 2, reason="there is one core")
+@pytest.mark.skipif(N_CORES < 2, reason="kernels have memory to work in for one thread on each core; there is one")
 @pytest.mark.parametrize("n_digits", [1, 2])
 @pytest.mark.parametrize("n_rows", [5, 47, 48, 250])
 def test_threads_share_the_columns_of_few_rows_and_many_rows(n_rows: int, n_digits: int) -> None:

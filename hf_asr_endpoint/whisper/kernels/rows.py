@@ -94,6 +94,7 @@ def _round_finely(row, upper, lower):
 @compiled
 def _multiply_tile(n_digits, finish, rows, n_in, columns, column_finish, row_scales, read, written, out_bytes):
     n_words = n_in // WORD
+    # Call by call: numba compiles each as machine code of its own, and takes none from a table.
     if n_digits == 1:
         if finish == ADD:
             multiply_add(rows, n_in, columns, n_words, column_finish, row_scales, read, written, out_bytes)
