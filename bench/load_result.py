@@ -53,7 +53,7 @@ class LoadResult:
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """Return a percentile, interpolated between neighbours; None of nothing."""
+    """Return a percentile, interpolated between contiguous_runs; None of nothing."""
     return float(np.percentile(values, percent)) if values else None
 
 

@@ -10,9 +10,9 @@ from typing import Literal
 
 from bench.ggml import convert_to_ggml
 from hf_asr_endpoint.config import Settings
-from hf_asr_endpoint.whisper.weights.cache import build_once
-from hf_asr_endpoint.whisper.weights.catalogue import EMBEDDED_MODELS, PREFIX, find_embedded
-from hf_asr_endpoint.whisper.weights.resolve import resolve_model
+from hf_asr_endpoint.whisper.checkpoint.weights.cache import build_once
+from hf_asr_endpoint.whisper.checkpoint.weights.embedded import EMBEDDED_MODELS, PREFIX, find_embedded
+from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 
 Format = Literal["reference", "transformers", "ctranslate2", "ggml"]
 

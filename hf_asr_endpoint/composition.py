@@ -14,8 +14,8 @@ from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
-from hf_asr_endpoint.whisper.heap import limit_heaps, trim_heap
-from hf_asr_endpoint.whisper.weights.catalogue import model_names
+from hf_asr_endpoint.whisper.checkpoint.weights.embedded import model_names
+from hf_asr_endpoint.whisper.process import limit_heaps, trim_heap
 
 if TYPE_CHECKING:
     from hf_asr_endpoint.jobs.job import JobKind
@@ -138,8 +138,8 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     # Imported here, because it takes seconds in which the server should already answer GET /health.
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+    from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
     from hf_asr_endpoint.whisper.speech_model import load_speech_model
-    from hf_asr_endpoint.whisper.weights.resolve import resolve_model
 
     directory = resolve_model(
         settings.model, revision=settings.revision, cache_dir=settings.cache_dir, report=report

@@ -18,8 +18,8 @@ from hf_asr_endpoint.types import (
     Word,
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 POLL_INTERVAL_S = 0.002
 DEADLINE_S = 30.0
@@ -178,7 +178,7 @@ class FakeSpeechModel:
             assert not state.is_finished
             self._append(slot)
 
-    def align(self, texts: Mapping[int, TextToAlign]) -> dict[int, tuple[tuple[int, ...], TextToAlign]]:
+    def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, tuple[tuple[int, ...], AlignmentInput]]:
         self._enter("align", texts)
         for slot in texts:
             assert self._states.pop(slot).is_finished, "its decoding goes on"

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import hf_asr_endpoint
-from hf_asr_endpoint.whisper.weights.resolve import resolve_model
+from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 from tests.conftest import DATA
 
 ROOT = Path(hf_asr_endpoint.__file__).parents[1]

@@ -13,8 +13,8 @@ from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.scheduler import Scheduler
 from hf_asr_endpoint.engine.sequence import Attempt, Sequence, Stage, Status
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Engine:
                     self._end(sequence, Status.FINISHED)
                 case Attempt():
                     sequence.begin(following)
-                case TextToAlign():
+                case AlignmentInput():
                     sequence.align(following)
 
     def _succeeds(self, sequences: Many[Sequence], work: Callable[[], None]) -> bool:
@@ -202,6 +202,6 @@ def _slot(sequence: Sequence) -> int:
     return sequence.slot
 
 
-def _text(sequence: Sequence) -> TextToAlign:
+def _text(sequence: Sequence) -> AlignmentInput:
     assert sequence.text is not None
     return sequence.text

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 
 class SpeechModel(Protocol):
@@ -27,7 +27,7 @@ class SpeechModel(Protocol):
         """Choose the next token of each state, by slot."""
         ...
 
-    def align(self, texts: Mapping[int, TextToAlign]) -> Mapping[int, Any]:
+    def align(self, texts: Mapping[int, AlignmentInput]) -> Mapping[int, Any]:
         """Return, by slot, what tells where in its window each token of a text is.
 
         No state goes on in those slots.

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_asr_endpoint.whisper.decoding_state import (
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
+from hf_asr_endpoint.whisper.decoding.state import (
     DecoderPrompt,
     DecodingState,
     SamplingRules,
     begin_rows,
     best_row,
 )
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
 
 
 class Status(enum.Enum):
@@ -77,7 +77,7 @@ class Sequence:
 
     request: Request
     attempt: Attempt
-    on_attempt: Callable[[DecodingState], Attempt | TextToAlign | None]
+    on_attempt: Callable[[DecodingState], Attempt | AlignmentInput | None]
     on_end: Callable[[Sequence], None]
     on_prefill: Callable[[DecodingState], None] = lambda state: None
     on_alignment: Callable[[Any], None] = lambda alignment: None
@@ -88,7 +88,7 @@ class Sequence:
     rows: list[DecodingState] = field(init=False)
     """Of the attempt under way, or of the last one: in its first slot, its second …"""
     stage: Stage = field(init=False)
-    text: TextToAlign | None = None
+    text: AlignmentInput | None = None
     """What is to be aligned, once that is known."""
     error: Exception | None = None
     """Why the status is FAILED."""
@@ -118,7 +118,7 @@ class Sequence:
         assert len(self.rows) <= self.n_slots
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
 
-    def align(self, text: TextToAlign) -> None:
+    def align(self, text: AlignmentInput) -> None:
         """Go on with what comes after the last attempt."""
         self.text = text
         self.stage = Stage.ALIGN

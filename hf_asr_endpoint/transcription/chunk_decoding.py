@@ -19,9 +19,8 @@ from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.transcription.window_words import WindowWords
 from hf_asr_endpoint.types import DecodedWindow, Segment, TranscriptionOptions, Word
 from hf_asr_endpoint.units import N_FRAMES, SAMPLE_RATE
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
-from hf_asr_endpoint.whisper.text_attention import TextAttention
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 
 MIN_LEFT_S = 0.5  # seconds of speech behind the last timestamp that are worth another window
 LITTLE_LEFT_S = 1.0  # so little may also be what a timestamp that came early has cut off
@@ -57,7 +56,7 @@ class ChunkDecoding:
         self._begin_s = 0.0  # where in the chunk the window under way begins
         self._said = ""  # the last segment's text
         self._fallback: Fallback | None = None  # of that window
-        self._attention: TextAttention | None = None  # of its text, when words are wanted and there is any
+        self._attention: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
         self.is_done = False
 
     def window(
@@ -82,7 +81,7 @@ class ChunkDecoding:
             prompt = make_prompt(language_token)
             return Attempt(window=window, prompt=prompt, rules=sampling_rules(decoding, step, prompt=prompt))
 
-        def on_attempt(state: DecodingState) -> Attempt | TextToAlign | None:
+        def on_attempt(state: DecodingState) -> Attempt | AlignmentInput | None:
             before = fallback.step
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
             language_token = self._vocabulary.language_token_of(state)
@@ -161,13 +160,13 @@ class ChunkDecoding:
             token_logprobs=self._vocabulary.token_logprobs(timed.tokens, logprobs) if wants_logprobs else (),
         )
 
-    def _to_align(self) -> TextToAlign | None:
+    def _to_align(self) -> AlignmentInput | None:
         """Return the text whose words are wanted: that of the attempt to keep, whichever was the last one."""
         assert self._fallback is not None
         attempted = self._fallback.result() if self._options.word_timestamps else None
         return None if attempted is None else self._window_words().to_align(attempted.state)
 
-    def _keep_attention(self, attention: TextAttention) -> None:
+    def _keep_attention(self, attention: AlignmentOutput) -> None:
         self._attention = attention
 
     def _take_words(self, pieces: Many[TimedTokens], state: DecodingState) -> list[list[Word]]:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hf_asr_endpoint.types import DecodingOptions
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
-MOST_FOR_SKIPPED = 3  # attempts in which to look for skipped speech: it may have been no speech after all
+MAX_ATTEMPTS_FOR_SKIPPED_SPEECH = (
+    3  # attempts in which to look for skipped speech: it may have been no speech after all
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +76,9 @@ class Fallback:
         self._attempts.append(attempt)
         if len(self._attempts) == len(self._steps):
             return None
-        if self._will_do(attempt) and not (attempt.skips_speech and len(self._attempts) < MOST_FOR_SKIPPED):
+        if self._will_do(attempt) and not (
+            attempt.skips_speech and len(self._attempts) < MAX_ATTEMPTS_FOR_SKIPPED_SPEECH
+        ):
             return None
         return self.step
 

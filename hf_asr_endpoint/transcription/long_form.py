@@ -16,7 +16,7 @@ from hf_asr_endpoint.transcription.threads import Stop
 from hf_asr_endpoint.transcription.vocabulary import MAX_PREVIOUS_TOKENS, Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.types import Segment, TranscriptionOptions
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 
 MAX_TEMPERATURE_OF_PROMPT = 0.5  # what was sampled above this would mislead the next window (openai/whisper)
 

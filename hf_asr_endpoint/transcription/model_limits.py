@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
 
 def check_language_and_task(

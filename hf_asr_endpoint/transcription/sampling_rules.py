@@ -5,9 +5,9 @@ from __future__ import annotations
 from hf_asr_endpoint.transcription.fallback import Step
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.beam_search import BeamRules
-from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingFilters, SamplingRules
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, SamplingFilters, SamplingRules
 
 DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
 

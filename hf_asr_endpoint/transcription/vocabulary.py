@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hf_asr_endpoint.transcription.timestamps import TimedWindow, split_at_timestamps
 from hf_asr_endpoint.types import Task, TokenLogprob
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 
 MAX_PREVIOUS_TOKENS = MAX_TARGET_POSITIONS // 2 - 1  # as in openai/whisper: half of what the decoder holds
 

@@ -11,7 +11,7 @@ from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.units import SAMPLE_RATE, WINDOW_S
-from hf_asr_endpoint.whisper.decoding_state import SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import SamplingRules
 
 N_LENGTHS = 5  # windows from short to whole; the others are short, because longer ones take memory
 

@@ -13,9 +13,8 @@ from hf_asr_endpoint.transcription.word_split import split_words
 from hf_asr_endpoint.transcription.words import Pause, time_words
 from hf_asr_endpoint.types import Task, Word
 from hf_asr_endpoint.units import N_POSITIONS, TIME_PRECISION_S
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
-from hf_asr_endpoint.whisper.text_attention import TextAttention, locate
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput, locate_tokens
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 MIN_TOKEN_S = 0.04  # seconds that a token takes at least: speech too short for its text was not found whole
 
@@ -32,23 +31,23 @@ class WindowWords:
         self._duration_s = duration_s
         self._speech = speech
 
-    def to_align(self, state: DecodingState) -> TextToAlign | None:
+    def to_align(self, state: DecodingState) -> AlignmentInput | None:
         """Return what the decoder is to align with the window; None when there is no text."""
         tokens = self._vocabulary.text_tokens(state.sampled)
         if not tokens:
             return None
-        return TextToAlign(
+        return AlignmentInput(
             prompt=self._vocabulary.prompt_without_timestamps(state),
             tokens=tokens,
             n_positions=min(math.ceil(self._duration_s / TIME_PRECISION_S), N_POSITIONS),
         )
 
     def find(
-        self, pieces: Sequence[TimedTokens], state: DecodingState, attention: TextAttention
+        self, pieces: Sequence[TimedTokens], state: DecodingState, attention: AlignmentOutput
     ) -> list[list[Word]]:
         """Return the words of each piece of the window's text. attention: what the decoder has answered."""
         begin_s, end_s, pauses = self._pauses(n_tokens=len(attention.probabilities))
-        tokens = locate(attention, begin_s=begin_s, end_s=end_s)
+        tokens = locate_tokens(attention, begin_s=begin_s, end_s=end_s)
         language = "en" if self._task == "translate" else self._vocabulary.language_of(state)
         by_piece = [
             split_words(

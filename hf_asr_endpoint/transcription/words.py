@@ -11,7 +11,7 @@ from statistics import fmean
 
 from hf_asr_endpoint.transcription.word_split import WordTokens
 from hf_asr_endpoint.types import Word
-from hf_asr_endpoint.whisper.text_attention import TimedToken
+from hf_asr_endpoint.whisper.alignment.timing import TimedToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,35 +14,29 @@ from torch import Tensor
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.units import N_POSITIONS
-from hf_asr_endpoint.whisper.aligner import Aligner, heads_to_average
-from hf_asr_endpoint.whisper.bfloat16_texts import Bfloat16Texts
-from hf_asr_endpoint.whisper.checkpoint import Device, Dtype, WhisperCheckpoint, load_checkpoint
-from hf_asr_endpoint.whisper.cores import use_all_cores, use_one_core
-from hf_asr_endpoint.whisper.decoder import CrossProjection, Decoder
-from hf_asr_endpoint.whisper.decoder_batch import BatchBuilder
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, Search
-from hf_asr_endpoint.whisper.dense_texts import DenseTexts
-from hf_asr_endpoint.whisper.dense_windows import DenseWindows
-from hf_asr_endpoint.whisper.encoder import Encoder
-from hf_asr_endpoint.whisper.heap import trim_heap
-from hf_asr_endpoint.whisper.int8_windows import Int8Windows
-from hf_asr_endpoint.whisper.kernels.arithmetic import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.tiles import are_fastest, have_instructions
-from hf_asr_endpoint.whisper.kv_cache import CacheShape
-from hf_asr_endpoint.whisper.layers import linear_factory, spare_rows
-from hf_asr_endpoint.whisper.likeness import Likeness
-from hf_asr_endpoint.whisper.linear import Arithmetic
-from hf_asr_endpoint.whisper.sampling import choose_tokens
-from hf_asr_endpoint.whisper.search_step import SearchStep
-from hf_asr_endpoint.whisper.tensor_shapes import EMBEDDINGS, OUTPUT
-from hf_asr_endpoint.whisper.text_attention import TextAttention
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
-from hf_asr_endpoint.whisper.texts import Texts
-from hf_asr_endpoint.whisper.token_rules import TokenRules
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.windows import Windows
+from hf_asr_endpoint.whisper import kernels
+from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_heads
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
+from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype, WhisperCheckpoint, load_checkpoint
+from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
+from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
+from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, Search
+from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
+from hf_asr_endpoint.whisper.kv_cache.bfloat16_self_kv import Bfloat16SelfKVCache
+from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVCache, DenseCrossKVCache
+from hf_asr_endpoint.whisper.kv_cache.int8_cross_kv import Int8CrossKVCache
+from hf_asr_endpoint.whisper.kv_cache.self_kv import DenseSelfKVCache, SelfKVCache
+from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
+from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
+from hf_asr_endpoint.whisper.model.encoder import Encoder
+from hf_asr_endpoint.whisper.model.layers import linear_factory, row_padding
+from hf_asr_endpoint.whisper.model.linear import Arithmetic
+from hf_asr_endpoint.whisper.process import trim_heap, use_all_cores, use_one_core
 
-DIGITS_OF_STEPS = 2
+DECODER_ACTIVATION_BYTES = 2
 """Steps wait for weights to be read, hardly for products, so there may be twice as many. With rows in two bytes
 instead of one, the log-probabilities of whisper-base's likeliest tokens are off by 0.14 instead of 0.22 (root mean
 square; by 0.08 in bfloat16), and a step of 14 rows takes 5 % longer."""
@@ -69,7 +63,7 @@ class WhisperSpeechModel:
             max_positions=config.max_source_positions,
         )
         of_windows = linear_factory(arithmetic=arithmetic, n_rows=N_POSITIONS)
-        of_steps = linear_factory(arithmetic=arithmetic, n_rows=n_slots, n_digits=DIGITS_OF_STEPS)
+        of_steps = linear_factory(arithmetic=arithmetic, n_rows=n_slots, activation_bytes=DECODER_ACTIVATION_BYTES)
         self._texts, self._windows = make_caches(shape, device=self._device, dtype=self._dtype)
         self._encoder = Encoder(
             tensors.under("model.encoder"),
@@ -81,20 +75,18 @@ class WhisperSpeechModel:
         decoder = tensors.under("model.decoder")
         embeddings, output = tensors[EMBEDDINGS], tensors.find(OUTPUT)
         self._cross = CrossProjection(decoder, of_windows, n_layers=config.decoder_layers)
-        self._add_spare_rows = spare_rows(arithmetic=arithmetic, like=embeddings)
-        self._decoder = Decoder(
-            decoder, of_steps, add_spare_rows=self._add_spare_rows, shape=shape, embeddings=embeddings
-        )
+        self._pad_rows = row_padding(arithmetic=arithmetic, like=embeddings)
+        self._decoder = Decoder(decoder, of_steps, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings)
         self._vocabulary = of_steps(embeddings if output is None else output, None)
         self._batches = BatchBuilder(self._texts, self._windows, device=self._device)
         self._rules = TokenRules(checkpoint)
-        self._likeness = Likeness()
+        self._likeness = DegenerationPenalty()
         self._n_windows = 0  # encoded since the heap was last trimmed
         self._aligner = Aligner(
             self._decoder,
             self._windows,
             self._batches,
-            heads=heads_to_average(
+            heads=select_alignment_heads(
                 checkpoint.generation_config.alignment_heads,
                 n_layers=config.decoder_layers,
                 n_heads=config.decoder_attention_heads,
@@ -156,7 +148,7 @@ class WhisperSpeechModel:
         self._sample(self._logits(features), slots, states)
 
     @torch.inference_mode()
-    def align(self, texts: Mapping[int, TextToAlign]) -> dict[int, TextAttention]:
+    def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
         """Feed texts to the windows they were heard in, by slot; the slots' decoding has ended."""
         use_all_cores()
         return self._aligner(texts)
@@ -222,7 +214,7 @@ class WhisperSpeechModel:
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
-        return self._vocabulary(self._add_spare_rows(features))[: len(features)].float()
+        return self._vocabulary(self._pad_rows(features))[: len(features)].float()
 
     def _sample(self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
         """Have each row go on by a token. logits: of the slots, in ascending order, shape = (n_slots, n_vocab)."""
@@ -238,11 +230,15 @@ class WhisperSpeechModel:
             self._texts.copy(moved, n_tokens=n_tokens - 1)
 
 
-def make_caches(shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> tuple[Texts, Windows]:
+def make_caches(
+    shape: CacheShape, *, device: torch.device, dtype: torch.dtype
+) -> tuple[SelfKVCache, CrossKVCache]:
     """Return the fastest ones for a device and dtype."""
-    if device.type == "cpu" and dtype == torch.bfloat16 and shape.head_dim == HEAD_DIM and have_instructions():
-        return Bfloat16Texts(shape), Int8Windows(shape)
-    return DenseTexts(shape, device=device, dtype=dtype), DenseWindows(shape, device=device, dtype=dtype)
+    if device.type == "cpu" and dtype == torch.bfloat16 and shape.head_dim == HEAD_DIM and kernels.available():
+        return Bfloat16SelfKVCache(shape), Int8CrossKVCache(shape)
+    return DenseSelfKVCache(shape, device=device, dtype=dtype), DenseCrossKVCache(
+        shape, device=device, dtype=dtype
+    )
 
 
 def load_speech_model(
@@ -259,7 +255,7 @@ def load_speech_model(
     is_on_cpu = checkpoint.info.device == "cpu"
     if dtype == "int8" and not (is_on_cpu and torch.cpu._is_vnni_supported()):
         raise ModelUnavailable("dtype int8 needs a CPU with VNNI instructions; choose another --dtype")
-    is_int8 = dtype == "int8" or (dtype == "auto" and is_on_cpu and are_fastest())
+    is_int8 = dtype == "int8" or (dtype == "auto" and is_on_cpu and kernels.prefer_tiles())
     model = WhisperSpeechModel(checkpoint, n_slots=n_slots, arithmetic="int8" if is_int8 else "float")
     info = replace(checkpoint.info, dtype="int8") if is_int8 else checkpoint.info
     return model, checkpoint.tokenizer, info

@@ -10,21 +10,21 @@ import pytest
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineError
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
 from tests.fakes import FakeSpeechModel
 
 N_SLOTS = 4
 
-Next = Attempt | TextToAlign | None
+Next = Attempt | AlignmentInput | None
 
 
 def attempt(window: tuple[int, ...] | None) -> Attempt:
     return Attempt(window=window, prompt=DecoderPrompt(tokens=(1,)), rules=SamplingRules(max_new_tokens=99))
 
 
-def text(state: DecodingState) -> TextToAlign:
-    return TextToAlign(prompt=(1,), tokens=tuple(state.sampled), n_positions=10)
+def text(state: DecodingState) -> AlignmentInput:
+    return AlignmentInput(prompt=(1,), tokens=tuple(state.sampled), n_positions=10)
 
 
 class Caller:
@@ -76,7 +76,7 @@ def run(engine: Engine, *callers: Caller) -> None:
 def test_a_text_is_aligned_before_the_slot_is_free(engine: Engine, model: FakeSpeechModel) -> None:
     caller = Caller(7, 8)
     run(engine, caller)
-    aligned = TextToAlign(prompt=(1,), tokens=(7, 8), n_positions=10)
+    aligned = AlignmentInput(prompt=(1,), tokens=(7, 8), n_positions=10)
     assert caller.told == [(7, 8), ((7, 8), aligned), Status.FINISHED]
     assert [name for name, _ in model.calls][-2:] == ["align", "free"]
     assert model.slots == set()
@@ -94,7 +94,7 @@ def test_the_text_of_an_attempt_before_is_aligned_with_the_window_of_the_last(
 
     caller = Caller(1, 2, decide=decide)
     run(engine, caller)
-    aligned = TextToAlign(prompt=(1,), tokens=(1, 2), n_positions=10)
+    aligned = AlignmentInput(prompt=(1,), tokens=(1, 2), n_positions=10)
     assert caller.told == [(1, 2), (5, 6, 7), ((5, 6, 7), aligned), Status.FINISHED]
     assert model.calls.count(("align", (0,))) == 1
 

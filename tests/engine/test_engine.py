@@ -6,8 +6,8 @@ import pytest
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.beam_search import BeamRules
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
 from tests.engine.callers import N_SLOTS, Caller, make_attempt, run, submit
 from tests.fakes import EOT, LANGUAGE, FakeSpeechModel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.parity.conftest import Pair
 from tests.parity.decoding import N_SLOTS, decode, greedy, with_eot
 from tests.parity.oracle import TIE, Answer

@@ -9,12 +9,12 @@ import pytest
 
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.units import N_POSITIONS
-from hf_asr_endpoint.whisper.checkpoint import load_checkpoint
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
-from hf_asr_endpoint.whisper.encoder import Encoder
-from hf_asr_endpoint.whisper.layers import linear_factory
+from hf_asr_endpoint.whisper.checkpoint.loader import load_checkpoint
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
+from hf_asr_endpoint.whisper.model.encoder import Encoder
+from hf_asr_endpoint.whisper.model.layers import linear_factory
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.parity.decoding import N_SLOTS
 from tests.parity.oracle import Oracle
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules, begin_rows
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_SLOTS = 16

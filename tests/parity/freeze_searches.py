@@ -11,8 +11,8 @@ DIRECTORY: converted weights, such as `~/.cache/hf-asr-endpoint/converted/openai
 computed in float32, over whole windows of 30 s.
 
 Where fewer tokens are allowed than top_k, transformers' contrastive search may take one that its own rules forbid
-(a timestamp that goes back, say), for it has the probability 0 but no more likeness than others. `breaks_rules_at`
-is the first such token's index. This project never takes one.
+(a timestamp that goes back, say), for it has the probability 0 but no larger degeneration penalty than
+others. `breaks_rules_at` is the first such token's index. This project never takes one.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt
+from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
 
 TIE = 1e-3
 """Logits closer than this are a tie: float32 sums taken in another order decide it either way."""

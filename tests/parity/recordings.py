@@ -18,7 +18,7 @@ from hf_asr_endpoint.units import WINDOW_S
 from tests.conftest import DATA
 
 N_MELS = 80
-MOST_CLIP_S = 20.0
+MAX_CLIP_S = 20.0
 
 SHARED = Path(__file__).parents[3] / "shared" / "speech"
 """A collection of recordings that may lie beside the checkout."""
@@ -65,7 +65,7 @@ def few_recordings() -> list[Recording]:
 def clips(n: int) -> list[Recording]:
     """Return so many clips of English, of at most 20 seconds, spread over the collection; local ones first."""
     paths = sorted((SHARED / "librispeech_test_other").glob("*.flac"))
-    short = [path for path in paths if soundfile.info(path).duration <= MOST_CLIP_S]
+    short = [path for path in paths if soundfile.info(path).duration <= MAX_CLIP_S]
     step = max(1, len(short) // max(1, n - 3))
     spread = [Recording(path=path, language="en") for path in short[::step]]
     return (LOCAL[:3] + spread)[:n]

@@ -14,9 +14,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import HOP_LENGTH, SAMPLE_RATE, TIME_PRECISION_S
-from hf_asr_endpoint.whisper.aligner import heads_to_average
-from hf_asr_endpoint.whisper.text_attention import TextAttention, locate
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
+from hf_asr_endpoint.whisper.alignment.aligner import select_alignment_heads
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput, locate_tokens
 from tests.parity.conftest import Pair
 from tests.parity.decoding import decode, greedy
 from tests.parity.oracle import TIE
@@ -37,20 +36,20 @@ def eager(base_directory: Path) -> WhisperForConditionalGeneration:
     return model.eval()
 
 
-def heard(pair: Pair, recording: Recording) -> TextToAlign:
+def heard(pair: Pair, recording: Recording) -> AlignmentInput:
     """Decode a recording in slot 0 and return its text."""
     pair.model.encode({0: whole_window(recording.waveform())})
     state = greedy(pair.prompt(recording.language))
     decode(pair.model, {0: state})
     pair.model.free(0)
-    return TextToAlign(
+    return AlignmentInput(
         prompt=pair.vocabulary.prompt_without_timestamps(state),
         tokens=pair.vocabulary.text_tokens(state.sampled),
         n_positions=-(-len(recording.waveform()) // (2 * HOP_LENGTH)),
     )
 
 
-def align(pair: Pair, window: Tensor, text: TextToAlign, *, slot: int = 0) -> TextAttention:
+def align(pair: Pair, window: Tensor, text: AlignmentInput, *, slot: int = 0) -> AlignmentOutput:
     pair.model.encode({slot: window})
     found = pair.model.align({slot: text})[slot]
     pair.model.free(slot)
@@ -59,7 +58,7 @@ def align(pair: Pair, window: Tensor, text: TextToAlign, *, slot: int = 0) -> Te
 
 @torch.inference_mode()
 def attend(
-    model: WhisperForConditionalGeneration, pair: Pair, window: Tensor, text: TextToAlign
+    model: WhisperForConditionalGeneration, pair: Pair, window: Tensor, text: AlignmentInput
 ) -> tuple[Tensor, Tensor]:
     """Return the cross-attention, (n_layers, n_heads, n_fed, n_positions), and the logits, (n_fed, n_vocab)."""
     fed = [*text.prompt, *text.tokens, pair.tokenizer.eot]
@@ -72,7 +71,7 @@ def attend(
     return weights / weights.sum(dim=-1, keepdim=True), output.logits[0]
 
 
-def whisper_starts(weights: Tensor, heads: list[list[int]], text: TextToAlign) -> npt.NDArray[np.float64]:
+def whisper_starts(weights: Tensor, heads: list[list[int]], text: AlignmentInput) -> npt.NDArray[np.float64]:
     """Return tokens' starts in seconds, as `find_alignment` in openai/whisper's `timing.py` has them."""
     chosen = torch.stack([weights[layer, head] for layer, head in heads])
     deviation, mean = torch.std_mean(chosen, dim=1, keepdim=True, correction=0)
@@ -103,7 +102,7 @@ def test_attention_and_probabilities_are_those_of_transformers(
     text, window = heard(base, recording), whole_window(recording.waveform())
     found = align(base, window, text)
     weights, logits = attend(eager, base, window, text)
-    heads = heads_to_average(eager.generation_config.alignment_heads, n_layers=6, n_heads=8)
+    heads = select_alignment_heads(eager.generation_config.alignment_heads, n_layers=6, n_heads=8)
     begin, n_tokens = len(text.prompt) - 1, len(text.tokens)
     expected = torch.stack([weights[layer, head] for layer, head in heads]).mean(dim=0)[begin:-1]
     assert found.weights.shape == (n_tokens + 1, text.n_positions)
@@ -121,7 +120,7 @@ def test_times_are_near_those_of_whispers_own_algorithm(
     weights, _ = attend(eager, base, window, text)
     expected = whisper_starts(weights, eager.generation_config.alignment_heads, text)
     seconds = len(recording.waveform()) / SAMPLE_RATE
-    found = locate(align(base, window, text), begin_s=0.0, end_s=seconds)
+    found = locate_tokens(align(base, window, text), begin_s=0.0, end_s=seconds)
     differences = np.abs(np.array([token.start for token in found]) - expected)
     assert np.median(differences) <= CLOSE_S
     assert np.mean(differences <= 2 * CLOSE_S) >= 0.8
@@ -131,7 +130,7 @@ def test_times_are_near_those_of_whispers_own_algorithm(
 def test_a_window_cut_to_the_audio_gives_the_times_of_a_whole_one(base: Pair, recording: Recording) -> None:
     text, waveform = heard(base, recording), recording.waveform()
     starts = [
-        np.array([token.start for token in locate(align(base, window, text), begin_s=0.0, end_s=30.0)])
+        np.array([token.start for token in locate_tokens(align(base, window, text), begin_s=0.0, end_s=30.0)])
         for window in (whole_window(waveform), cut_window(waveform))
     ]
     differences = np.abs(starts[0] - starts[1])
@@ -157,7 +156,7 @@ def test_aligning_a_slot_leaves_those_that_are_being_decoded_alone(tiny_en: Pair
     states = {slot: greedy(prompt) for slot in (0, 1, 2)}
     tiny_en.model.encode({0: window, 1: window, 2: window})
     tiny_en.model.prefill(states)
-    text = TextToAlign(
+    text = AlignmentInput(
         prompt=tiny_en.vocabulary.prompt_without_timestamps(states[1]), tokens=(400, 500, 600), n_positions=500
     )
     going = {slot: states[slot] for slot in (0, 2)}

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.beam_search import BeamRules
-from hf_asr_endpoint.whisper.decoding_state import DecodingState, SamplingRules, best_row
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
+from hf_asr_endpoint.whisper.decoding.state import DecodingState, SamplingRules, best_row
 from tests.parity.conftest import Pair
 from tests.parity.decoding import decode, greedy, rows_in, with_eot
 from tests.parity.oracle import TIE

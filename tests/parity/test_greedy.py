@@ -16,7 +16,7 @@ import pytest
 from hf_asr_endpoint.transcription.fallback import Step
 from hf_asr_endpoint.transcription.sampling_rules import sampling_rules
 from hf_asr_endpoint.types import DecodingOptions
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.parity.comparison import compare
 from tests.parity.conftest import Pair
 from tests.parity.decoding import decode, greedy, with_eot

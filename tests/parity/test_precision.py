@@ -12,8 +12,7 @@ import torch
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Waveform
-from hf_asr_endpoint.whisper import speech_model
-from hf_asr_endpoint.whisper.kernels.tiles import are_fastest
+from hf_asr_endpoint.whisper import kernels
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
 from tests.parity.decoding import decode, greedy
 from tests.parity.recordings import cut_window
@@ -69,6 +68,6 @@ def test_auto_is_int8_where_tiles_are_fastest(tiny_en_directory: Path, monkeypat
     def dtype() -> str:
         return load_speech_model(tiny_en_directory, device="cpu", dtype="auto", n_slots=1)[2].dtype
 
-    assert (dtype() == "int8") == are_fastest()
-    monkeypatch.setattr(speech_model, "are_fastest", lambda: False)
+    assert (dtype() == "int8") == kernels.prefer_tiles()
+    monkeypatch.setattr(kernels, "prefer_tiles", lambda: False)
     assert dtype() in ("bfloat16", "float32")

@@ -16,15 +16,15 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.beam_search import BeamRules
-from hf_asr_endpoint.whisper.checkpoint import WhisperCheckpoint
-from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules, best_row
-from hf_asr_endpoint.whisper.model_config import GenerationConfig, ModelConfig
+from hf_asr_endpoint.whisper.checkpoint.config import GenerationConfig, ModelConfig
+from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
+from hf_asr_endpoint.whisper.checkpoint.tensor_files import in_memory
+from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors, select_tensors
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules, best_row
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
-from hf_asr_endpoint.whisper.tensor_files import in_memory
-from hf_asr_endpoint.whisper.tensors import Tensors, select_tensors
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.parity.conftest import Pair
 from tests.parity.decoding import N_SLOTS, decode, rows_in, with_eot
 from tests.parity.freeze_searches import FROZEN, RANDOM
@@ -62,7 +62,7 @@ def search_rules(arguments: Mapping[str, Any]) -> SamplingRules:
 def search(
     model: WhisperSpeechModel, window: Tensor, prompt: DecoderPrompt, rules: SamplingRules
 ) -> DecodingState:
-    """Search in slots that are no neighbours, from the last one on."""
+    """Search in slots that are no contiguous_runs, from the last one on."""
     n_rows = rules.contrast.top_k if rules.contrast else rules.beams.num_beams if rules.beams else 1
     slots = sorted(5 * row % N_SLOTS for row in range(n_rows))
     model.encode(dict.fromkeys(slots, window))

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 from tests.parity.conftest import Pair
 from tests.parity.decoding import N_SLOTS, decode, greedy
 from tests.parity.oracle import TIE
@@ -74,10 +74,10 @@ def test_sixteen_together_give_what_each_gives_alone(
 @pytest.mark.parametrize(
     "slots",
     [
-        pytest.param([3, 7, 8], id="a gap and two neighbours"),
+        pytest.param([3, 7, 8], id="a gap and two contiguous_runs"),
         pytest.param([0, 15], id="the ends"),
         pytest.param([15, 4, 5, 0], id="in another order than their rows"),
-        pytest.param([2, 4, 6, 8, 10], id="no neighbours"),
+        pytest.param([2, 4, 6, 8, 10], id="no contiguous_runs"),
     ],
 )
 def test_any_slots_give_what_each_gives_alone(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.transcription.hearing import N_SLOTS, Loaded, Watched, running
 from tests.transcription.scripted import Scene
 

@@ -15,8 +15,8 @@ from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.types import DecodingOptions, ModelInfo, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.conftest import DATA
 from tests.fakes import DEADLINE_S
 

@@ -17,8 +17,8 @@ from hf_asr_endpoint.transcription.threads import Stop
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Segment, TranscriptionOptions
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.fakes import FakeSpeechModel
 
 N_SLOTS = 8

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from hf_asr_endpoint.transcription.fallback import (
-    MOST_FOR_SKIPPED,
+    MAX_ATTEMPTS_FOR_SKIPPED_SPEECH,
     Fallback,
     Step,
     compression_ratio,
     ladder,
 )
 from hf_asr_endpoint.types import DecodingOptions
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
 
 OPTIONS = DecodingOptions(temperatures=(0.0, 0.4, 0.8))
 LOOP = [1] * 200  # its text compresses more than 2.4 times
@@ -175,7 +175,7 @@ def test_skipped_speech_is_looked_for_and_beats_a_likelier_text_without_it() -> 
 def test_skipped_speech_is_not_looked_for_for_ever() -> None:
     likelier = result(4, 99, avg_logprob=-0.05)
     assert kept(climb_past_skipped(SKIPPING, likelier, SKIPPING)) is likelier
-    assert MOST_FOR_SKIPPED == 3
+    assert MAX_ATTEMPTS_FOR_SKIPPED_SPEECH == 3
 
 
 def test_a_text_that_skips_speech_is_kept_rather_than_a_bad_one() -> None:

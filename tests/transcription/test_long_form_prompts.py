@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+
 from hf_asr_endpoint.audio.chunking import Chunk
 from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.transcription.scripted import Heard, Scene, at, chunk, words
 
 ONE_AFTER_THE_OTHER = TranscriptionOptions(language="en", condition_on_previous_text=True)

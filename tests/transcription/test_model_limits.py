@@ -12,7 +12,7 @@ from hf_asr_endpoint.transcription.model_limits import (
     check_width,
 )
 from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from hf_asr_endpoint.transcription.fallback import Step
 from hf_asr_endpoint.transcription.sampling_rules import DEFAULT_MAX_NEW_TOKENS, n_slots, sampling_rules
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.beam_search import BeamRules
-from hf_asr_endpoint.whisper.contrastive_search import ContrastiveRules
-from hf_asr_endpoint.whisper.decoding_state import DecoderPrompt, SamplingFilters, SamplingRules
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, SamplingFilters, SamplingRules
 
 
 def rules_at(temperature: float, options: DecodingOptions) -> SamplingRules:

@@ -11,8 +11,8 @@ from hf_asr_endpoint.engine.sequence import Sequence
 from hf_asr_endpoint.errors import EngineError
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 N_SLOTS = 6
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.transcription.word_split import split_words
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
 
 def split(*tokens: bytes, language: str | None = "en") -> list[tuple[str, int]]:

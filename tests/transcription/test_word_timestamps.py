@@ -22,11 +22,10 @@ from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.types import DecodingOptions, Segment, Transcription, TranscriptionOptions, Waveform, Word
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.decoding_state import DecodingState
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
-from hf_asr_endpoint.whisper.text_attention import TextAttention
-from hf_asr_endpoint.whisper.text_to_align import TextToAlign
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
 from tests.conftest import DATA
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -163,7 +162,7 @@ class Scene:
         )
         return self.sequence
 
-    def hear(self, *tokens: int, avg_logprob: float = -0.2) -> Attempt | TextToAlign | None:
+    def hear(self, *tokens: int, avg_logprob: float = -0.2) -> Attempt | AlignmentInput | None:
         """Tell what an attempt has heard."""
         state = DecodingState(prompt=self.sequence.attempt.prompt, rules=self.sequence.attempt.rules)
         for token in (*tokens, -1):
@@ -176,7 +175,7 @@ class Scene:
         weights = np.full((len(starts), n_positions), 1e-5, np.float32)
         for row, (begin, end) in enumerate(itertools.pairwise([*rows, n_positions])):
             weights[row, begin:end] = 0.1
-        self.sequence.on_alignment(TextAttention(weights=weights, probabilities=(0.5,) * (len(starts) - 1)))
+        self.sequence.on_alignment(AlignmentOutput(weights=weights, probabilities=(0.5,) * (len(starts) - 1)))
         return self.decoding.take()
 
 
@@ -189,7 +188,9 @@ def test_what_is_aligned_is_the_text_without_timestamps_and_without_the_text_bef
     text = Scene(vocabulary, ENGLISH, ((0.0, 3.0),)).hear(at(0), 1000, at(1), at(1), 2000, 3000, at(10))
     tokenizer = WhisperTokenizer.from_directory(base_directory)
     prompt = tokenizer.sot, tokenizer.language_tokens["en"], tokenizer.task_tokens["transcribe"]
-    expected = TextToAlign(prompt=(*prompt, tokenizer.no_timestamps), tokens=(1000, 2000, 3000), n_positions=500)
+    expected = AlignmentInput(
+        prompt=(*prompt, tokenizer.no_timestamps), tokens=(1000, 2000, 3000), n_positions=500
+    )
     assert text == expected
 
 
@@ -198,7 +199,7 @@ def test_the_text_that_is_kept_is_the_one_that_is_aligned(vocabulary: Vocabulary
     scene = Scene(vocabulary, options, ((0.0, 2.0),))
     assert isinstance(scene.hear(at(0), 1000, at(2), avg_logprob=-1.2), Attempt)
     kept = scene.hear(at(0), 2000, at(2), avg_logprob=-1.5)
-    assert isinstance(kept, TextToAlign)
+    assert isinstance(kept, AlignmentInput)
     assert kept.tokens == (1000,)
 
 
@@ -237,7 +238,7 @@ def test_words_of_a_second_window_count_from_its_beginning(vocabulary: Vocabular
     assert not scene.decoding.is_done
     scene.begin()
     text = scene.hear(at(0), tokens[1], at(5))
-    assert isinstance(text, TextToAlign)
+    assert isinstance(text, AlignmentInput)
     assert text.n_positions == 300
     (segment,) = scene.attend(0.0, 4.0, n_positions=300)
     assert times(segment.words) == [(" so", 105.0, 108.0)]

@@ -8,7 +8,7 @@ from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.word_split import WordTokens
 from hf_asr_endpoint.transcription.words import Pause, time_words
 from hf_asr_endpoint.types import DecodedWindow, Word
-from hf_asr_endpoint.whisper.text_attention import TimedToken
+from hf_asr_endpoint.whisper.alignment.timing import TimedToken
 
 WINDOW = DecodedWindow(start=0, temperature=0, avg_logprob=0, compression_ratio=1, no_speech_prob=0)
 

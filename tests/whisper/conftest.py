@@ -13,17 +13,16 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from hf_asr_endpoint.whisper.kernels.launch import are_available
-from hf_asr_endpoint.whisper.kernels.tiles import have_instructions
-from hf_asr_endpoint.whisper.weights.ctranslate2 import Array
+from hf_asr_endpoint.whisper import kernels
+from hf_asr_endpoint.whisper.checkpoint.weights.ctranslate2 import Array
 
 DTYPE_CODES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4, "uint16": 5}
 """CTranslate2's numbers for numpy's names; "uint16" stands for bfloat16, which numpy has not."""
 
 needs_tiles = pytest.mark.skipif(
-    not have_instructions(), reason="this processor lacks AVX-512's dot products of bytes or of bfloat16"
+    not kernels.available(), reason="this processor lacks AVX-512's dot products of bytes or of bfloat16"
 )
-needs_kernels = pytest.mark.skipif(not are_available(), reason="torch's threads here are not OpenMP's")
+needs_kernels = pytest.mark.skipif(not kernels._has_gnu_openmp(), reason="torch's threads here are not OpenMP's")
 
 SMALL_SHAPE = {
     "vocab_size": 60,

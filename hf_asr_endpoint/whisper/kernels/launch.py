@@ -9,22 +9,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import Any
 
 import torch
 
-from hf_asr_endpoint.whisper.cores import N_CORES
-from hf_asr_endpoint.whisper.kernels.compiling import compiled_kernel
-
-Kernel = Callable[[Sequence[int]], None]
-"""Runs a kernel over its data on torch's threads and returns when all of it is done."""
-
-
-@cache
-def are_available() -> bool:
-    """Say whether torch's threads in this process are OpenMP's, as on Linux."""
-    return all(hasattr(ctypes.CDLL(None), name) for name in ("GOMP_parallel", "omp_get_thread_num"))
+from hf_asr_endpoint.whisper.kernels.compile import compiled_kernel
+from hf_asr_endpoint.whisper.kernels.layout import Kernel
+from hf_asr_endpoint.whisper.process import N_CORES
 
 
 def on_threads(kernel: Callable[[Any], None]) -> Kernel:

@@ -10,11 +10,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from hf_asr_endpoint.whisper.kernels.lanes import (
+from hf_asr_endpoint.whisper.kernels.layout import N_COLUMNS
+from hf_asr_endpoint.whisper.kernels.simd import (
     BYTES,
     FLOATS,
     N_LANES,
-    Lanes,
+    FloatVector,
     advanced,
     everywhere,
     load_floats,
@@ -23,16 +24,16 @@ from hf_asr_endpoint.whisper.kernels.lanes import (
     store,
     words,
 )
-from hf_asr_endpoint.whisper.kernels.tiles import N_COLUMNS, PARTS
+from hf_asr_endpoint.whisper.kernels.tile import PARTS
 
 NO_SCORE = -1e30  # its weight is 0
-MOST_WEIGHT = 65_535  # in bytes: two of them
+MAX_WEIGHT = 65_535  # in bytes: two of them
 
 _LOG2_E = 1.44269504
 
 
 @intrinsic
-def weigh(typing: Any, scores: Any, weights: Any, n_panels: Any) -> Any:
+def softmax_to_bfloat16(typing: Any, scores: Any, weights: Any, n_panels: Any) -> Any:
     """Write powers of e, of which the largest is 1, in bfloat16; return their sum, float32.
 
     Given are addresses, of scores, float32, and of weights, and how many times N_COLUMNS there are.
@@ -41,7 +42,7 @@ def weigh(typing: Any, scores: Any, weights: Any, n_panels: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         scores, weights, n_panels = args
 
-        def write(panel: Any, part: int, power: Lanes) -> None:
+        def write(panel: Any, part: int, power: FloatVector) -> None:
             first = moved(builder, weights, panel, 2 * N_COLUMNS)
             store(builder, advanced(builder, first, _bytes(part) // 2), power.narrowed())
 
@@ -51,8 +52,8 @@ def weigh(typing: Any, scores: Any, weights: Any, n_panels: Any) -> Any:
 
 
 @intrinsic
-def weigh_in_bytes(typing: Any, scores: Any, upper: Any, lower: Any, n_panels: Any) -> Any:
-    """Write powers of e, of which the largest is 1, in units of 1 / MOST_WEIGHT; return their sum, float32.
+def softmax_to_bytes(typing: Any, scores: Any, upper: Any, lower: Any, n_panels: Any) -> Any:
+    """Write powers of e, of which the largest is 1, in units of 1 / MAX_WEIGHT; return their sum, float32.
 
     Given are addresses, of scores, float32, of the upper and of the lower bytes, unsigned, and how many times
     N_COLUMNS there are.
@@ -61,8 +62,8 @@ def weigh_in_bytes(typing: Any, scores: Any, upper: Any, lower: Any, n_panels: A
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         scores, upper, lower, n_panels = args
 
-        def write(panel: Any, part: int, power: Lanes) -> None:
-            units = (power * MOST_WEIGHT + 0.5).whole()
+        def write(panel: Any, part: int, power: FloatVector) -> None:
+            units = (power * MAX_WEIGHT + 0.5).whole()
             for address, of_units in ((upper, builder.lshr(units, words(8))), (lower, units)):
                 first = moved(builder, address, panel, N_COLUMNS)
                 store(builder, advanced(builder, first, part * N_LANES), builder.trunc(of_units, BYTES))
@@ -72,13 +73,13 @@ def weigh_in_bytes(typing: Any, scores: Any, upper: Any, lower: Any, n_panels: A
     return types.float32(*[types.int64] * 4), generate
 
 
-def _exponentiate(builder: Any, scores: Any, n_panels: Any, write: Callable[[Any, int, Lanes], None]) -> Any:
+def _exponentiate(builder: Any, scores: Any, n_panels: Any, write: Callable[[Any, int, FloatVector], None]) -> Any:
     """Emit what computes powers of e of a row's scores; return their sum.
 
     write: emits what writes powers, given the panel and the part of it.
     """
 
-    def scores_of(panel: Any, part: int) -> Lanes:
+    def scores_of(panel: Any, part: int) -> FloatVector:
         first = moved(builder, scores, panel, 4 * N_COLUMNS)
         return load_floats(builder, advanced(builder, first, _bytes(part)))
 
@@ -95,9 +96,9 @@ def _exponentiate(builder: Any, scores: Any, n_panels: Any, write: Callable[[Any
         return following
 
     largest = _lanes(builder, repeat(builder, n_panels, _everywhere(NO_SCORE), find_largest))
-    most = everywhere(builder, reduce(Lanes.larger, largest).largest())
+    most = everywhere(builder, reduce(FloatVector.larger, largest).largest())
     totals = _lanes(builder, repeat(builder, n_panels, _everywhere(0.0), exponentiate))
-    return reduce(Lanes.__add__, totals).total()
+    return reduce(FloatVector.__add__, totals).total()
 
 
 def _bytes(part: int) -> int:
@@ -108,5 +109,5 @@ def _everywhere(value: float) -> list[Any]:
     return [ir.Constant(FLOATS, [value] * N_LANES)] * PARTS
 
 
-def _lanes(builder: Any, values: Sequence[Any]) -> list[Lanes]:
-    return [Lanes(builder, value) for value in values]
+def _lanes(builder: Any, values: Sequence[Any]) -> list[FloatVector]:
+    return [FloatVector(builder, value) for value in values]

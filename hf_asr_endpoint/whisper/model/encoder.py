@@ -1,0 +1,88 @@
+"""Whisper's audio encoder over fused layers: a window's mel frames to its features.
+
+Source: Radford et al. 2022, section 2.2; the tensors' names are those of transformers' WhisperEncoder.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
+from hf_asr_endpoint.whisper.model.attention import encoder_attention
+from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, stack
+
+STRIDES = {"conv1": 1, "conv2": 2}
+KERNEL_SIZE = 3  # frames that a convolution sees at once
+
+
+class Encoder:
+    """Encodes one window at a time. A window may be shorter than 30 s, and then takes less time."""
+
+    def __init__(
+        self,
+        tensors: Tensors,
+        make_linear: LinearFactory,
+        make_convolution: LinearFactory,
+        *,
+        n_layers: int,
+        head_dim: int,
+    ) -> None:
+        """make_convolution: what makes the linear layers of the convolutions: spectrograms lose more to rounding
+        than what is made of them."""
+        self._convolutions = [
+            _Convolution(*tensors.convolution(name), make_convolution, stride=stride)
+            for name, stride in STRIDES.items()
+        ]
+        self._positions = tensors["embed_positions.weight"]  # (n_positions, d_model)
+        self._layers = [
+            _EncoderLayer(tensors.under(f"layers.{index}"), make_linear, head_dim=head_dim)
+            for index in range(n_layers)
+        ]
+        self._norm = LayerNorm(*tensors.norm("layer_norm"))
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """Return features, shape = (n_frames // 2, d_model), of mel, shape = (n_mels, n_frames)."""
+        x = mel.t()
+        for convolution in self._convolutions:
+            x = convolution(x)
+        x = x + self._positions[: len(x)]
+        for layer in self._layers:
+            x = layer(x)
+        return self._norm(x)
+
+
+class _Convolution:
+    """A convolution over time and its activation, as a linear layer: of rows that overlap."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, make_linear: LinearFactory, *, stride: int) -> None:
+        """weight: shape = (n_out, n_in, KERNEL_SIZE)."""
+        self._linear = make_linear(weight.transpose(1, 2).flatten(1), bias)
+        self._stride = stride
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """x: shape = (n_frames, n_in)."""
+        n_frames, n_in = x.shape
+        padded = F.pad(x, (0, 0, 1, 1)).contiguous()
+        n_rows = (n_frames + 2 - KERNEL_SIZE) // self._stride + 1
+        rows = padded.as_strided((n_rows, KERNEL_SIZE * n_in), (self._stride * n_in, 1))
+        return self._linear.gelu(rows.contiguous())
+
+
+class _EncoderLayer:
+    def __init__(self, tensors: Tensors, make_linear: LinearFactory, *, head_dim: int) -> None:
+        attention = tensors.under("self_attn")
+        self._head_dim = head_dim
+        projections = [attention.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
+        self._qkv = make_linear(*stack(projections, scale_first=head_dim**-0.5))
+        self._out = make_linear(*attention.linear("out_proj"))
+        self._fc1 = make_linear(*tensors.linear("fc1"))
+        self._fc2 = make_linear(*tensors.linear("fc2"))
+        self._attention_norm = LayerNorm(*tensors.norm("self_attn_layer_norm"))
+        self._feed_forward_norm = LayerNorm(*tensors.norm("final_layer_norm"))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        n_positions, d_model = x.shape
+        heads = self._qkv(self._attention_norm(x)).view(n_positions, 3, -1, self._head_dim)
+        x = self._out.add(encoder_attention(heads).reshape(n_positions, d_model), x)
+        return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)

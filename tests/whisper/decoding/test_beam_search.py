@@ -1,0 +1,220 @@
+"""Against transformers' own beam search over a small language model, and the rules that it does not have."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, Literal
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules, BeamSearch, Candidate
+from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
+from hf_asr_endpoint.whisper.decoding.state import (
+    DecoderPrompt,
+    DecodingState,
+    SamplingRules,
+    begin_rows,
+    best_row,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EOT = 0
+N_VOCAB = 12
+PROMPT = (1, 2)
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def language_model() -> GPT2LMHeadModel:
+    """Random weights, large enough that texts differ and end at different lengths."""
+    torch.manual_seed(0)
+    shape = {"vocab_size": N_VOCAB, "n_positions": 40, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    config = GPT2Config(**shape, bos_token_id=1, eos_token_id=EOT, tie_word_embeddings=False)
+    model = GPT2LMHeadModel(config).eval()
+    for name, parameter in model.named_parameters():
+        if "ln" not in name:
+            torch.nn.init.normal_(parameter, std=0.5)
+    return model
+
+
+@torch.inference_mode()
+def search(model: GPT2LMHeadModel, rules: BeamRules, *, prompt: tuple[int, ...], most: int) -> BeamSearch:
+    """Search as the speech model does, feeding every text from its beginning; check where beams come from."""
+    sampling = SamplingRules(max_new_tokens=most, beams=rules)
+    rows = begin_rows(DecoderPrompt(tokens=prompt), sampling)
+    while not rows[0].is_finished:
+        before = [tuple(row.sampled) for row in rows]
+        logits = torch.stack([model(torch.tensor([[*prompt, *text]])).logits[0, -1] for text in before])
+        sources = SearchStep(logits, rows).advance(logits, eot=EOT)
+        if not rows[0].is_finished:
+            assert all(row.sampled[:-1] == list(before[sources.get(n, n)]) for n, row in enumerate(rows))
+    assert rows[0].search is not None
+    assert all(row.sampled == rows[0].sampled and row.is_finished for row in rows)
+    return rows[0].search
+
+
+@torch.inference_mode()
+def transformers_search(
+    model: GPT2LMHeadModel, *, prompt: tuple[int, ...], most: int, **arguments: Any
+) -> tuple[list[int], float]:
+    output = model.generate(
+        torch.tensor([prompt]),
+        attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+        max_new_tokens=most,
+        do_sample=False,
+        pad_token_id=EOT,
+        return_dict_in_generate=True,
+        output_scores=True,
+        **arguments,
+    )
+    n_generated = int((output.beam_indices[0] >= 0).sum())
+    tokens = output.sequences[0, len(prompt) : len(prompt) + n_generated].tolist()
+    return [token for token in tokens if token != EOT], float(output.sequences_scores[0])
+
+
+@pytest.mark.parametrize("early_stopping", [True, False, "never"])
+@pytest.mark.parametrize("num_beams", [2, 3, 5])
+def test_texts_and_scores_are_those_of_transformers(
+    language_model: GPT2LMHeadModel, num_beams: int, early_stopping: bool | Literal["never"]
+) -> None:
+    texts = set()
+    for length_penalty, most, first in itertools.product((1.0, 0.0, -1.5, 2.0), (1, 4, 12), range(1, N_VOCAB)):
+        prompt = (*PROMPT, first)
+        arguments = {"num_beams": num_beams, "early_stopping": early_stopping, "length_penalty": length_penalty}
+        expected, score = transformers_search(language_model, prompt=prompt, most=most, **arguments)
+        rules = BeamRules(num_beams=num_beams, early_stopping=early_stopping, length_penalty=length_penalty)
+        found = search(language_model, rules, prompt=prompt, most=most).best
+        assert list(found.tokens) == expected
+        assert found.score == pytest.approx(score, rel=TOLERANCE, abs=TOLERANCE)
+        texts.add(found.tokens)
+    assert len(texts) >= 15
+    assert len({len(text) for text in texts}) >= 4
+
+
+def candidates(*given: tuple[int, int, float]) -> list[Candidate]:
+    """Each: beam, token, score."""
+    return [Candidate(beam=beam, token=token, score=score, logprob=-0.5) for beam, token, score in given]
+
+
+def finish_one_a_step(rules: BeamRules, *, score: float = -1.0) -> int:
+    """Return after how many steps a search ends in which each step finishes a text, as good as all others."""
+    searching = BeamSearch(rules, max_new_tokens=50)
+    for n_tokens in range(1, 50):
+        total = score * n_tokens
+        searching.advance(candidates((0, EOT, total), (0, 4, total), (0, 5, total), (0, 6, total)), eot=EOT)
+        if searching.is_finished:
+            return n_tokens
+    raise AssertionError("it never ends")
+
+
+@pytest.mark.parametrize(("patience", "n_finished"), [(1.0, 2), (2.0, 4), (2.5, 5), (0.5, 1), (0.1, 1)])
+def test_patience_is_how_many_finished_texts_are_waited_for(patience: float, n_finished: int) -> None:
+    rules = BeamRules(num_beams=2, early_stopping=True, patience=patience)
+    assert finish_one_a_step(rules) == n_finished
+
+
+def test_beams_stay_in_their_places_when_they_go_on() -> None:
+    searching = BeamSearch(BeamRules(num_beams=3), max_new_tokens=9)
+    assert searching.advance(candidates((0, 4, -1.0), (0, 5, -2.0), (0, 6, -3.0)), eot=EOT) == [0, 0, 0]
+    assert [beam.tokens for beam in searching.beams] == [(4,), (5,), (6,)]
+    found = searching.advance(candidates((2, 7, -3.5), (1, 7, -3.6), (2, 8, -3.7), (0, 7, -3.8)), eot=EOT)
+    assert found == [2, 1, 2]
+    assert [beam.tokens for beam in searching.beams] == [(6, 8), (5, 7), (6, 7)]
+    assert [beam.score for beam in searching.beams] == [-3.7, -3.6, -3.5]
+
+
+def test_only_what_is_among_the_best_num_beams_can_finish() -> None:
+    searching = BeamSearch(BeamRules(num_beams=2), max_new_tokens=9)
+    searching.advance(candidates((0, 4, -1.0), (0, 5, -2.0), (0, EOT, -3.0)), eot=EOT)
+    assert searching.finished == []
+    searching.advance(candidates((0, 4, -1.5), (1, EOT, -2.5), (1, 5, -2.6), (0, EOT, -3.0)), eot=EOT)
+    assert [(text.tokens, text.score) for text in searching.finished] == [((5,), -1.25)]
+
+
+def test_fewer_possible_tokens_than_beams_leave_place_holders() -> None:
+    searching = BeamSearch(BeamRules(num_beams=3), max_new_tokens=9)
+    assert searching.advance(candidates((0, 4, -1.0)), eot=EOT) == [0, 0, 0]
+    assert [beam.score for beam in searching.beams] == [-1.0, -math.inf, -math.inf]
+    searching.advance(candidates((0, 5, -1.1), (0, 6, -1.2), (0, 7, -1.3)), eot=EOT)
+    assert [beam.tokens for beam in searching.beams] == [(4, 5), (4, 6), (4, 7)]
+
+
+@pytest.mark.parametrize(("most", "is_cut_off"), [(1, True), (5, False)])
+def test_the_result_tells_of_its_end_and_of_probabilities_among_what_was_allowed(
+    most: int, is_cut_off: bool
+) -> None:
+    """Beams are ranked by probabilities among all tokens."""
+    beams = BeamRules(num_beams=2, early_stopping=True, patience=0.5)
+    rows = begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=most, beams=beams))
+    allowed = []
+    for wanted in (4, EOT)[:most]:
+        logits = torch.zeros(2, N_VOCAB)
+        logits[:, EOT] = -9.0
+        logits[:, wanted] = 5.0
+        step = SearchStep(logits, rows)
+        logits[:, 6:] = -torch.inf
+        allowed.append(float(logits[0].log_softmax(dim=0)[wanted]))
+        step.advance(logits, eot=EOT)
+    state = best_row(rows)
+    assert state.is_finished
+    assert (state.sampled, state.is_cut_off) == ([4], is_cut_off)
+    assert state.logprobs == pytest.approx(allowed, abs=TOLERANCE)
+    assert state.avg_logprob == pytest.approx(sum(allowed) / 2, abs=TOLERANCE)
+    assert state.search is not None
+    assert state.search.best.score < sum(allowed) / len(allowed) - 0.01
+
+
+def test_temperature_divides_the_logits_that_beams_are_ranked_by() -> None:
+    logits = torch.randn(1, N_VOCAB, generator=torch.Generator().manual_seed(1))
+    logits[:, EOT] = -9.0
+    logits = logits.repeat(3, 1)
+    beams = BeamRules(num_beams=3, temperature=4.0)
+    rows = begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=5, beams=beams))
+    SearchStep(logits, rows).advance(logits, eot=EOT)
+    best = (logits[0] / 4).log_softmax(dim=0).topk(3)
+    search = rows[0].search
+    assert search is not None
+    assert [beam.tokens[0] for beam in search.beams] == best.indices.tolist()
+    assert [beam.score for beam in search.beams] == pytest.approx(best.values.tolist(), abs=TOLERANCE)
+    expected = logits[0].log_softmax(dim=0)[best.indices].tolist()
+    assert [row.logprobs[0] for row in rows] == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_searches_and_single_rows_of_one_batch_keep_to_themselves() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(6, N_VOCAB, generator=generator)
+
+    def begin() -> list[list[DecodingState]]:
+        return [
+            begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=5, beams=beams))
+            for beams in (BeamRules(num_beams=2), None, BeamRules(num_beams=3))
+        ]
+
+    together, apart = begin(), begin()
+    parts = [[0, 2], [1], [3, 4, 5]]
+    mixed = [together[0][0], together[1][0], together[0][1], *together[2]]
+    step = SearchStep(logits, mixed)
+    others, of_others = step.others(logits)
+    assert [id(state) for state in others] == [id(together[1][0])]
+    assert torch.equal(of_others, logits[[1]])
+    sources = step.advance(logits, eot=EOT)
+    assert sources == {2: 0, 4: 3, 5: 3}
+    for number in (0, 2):
+        own = logits[parts[number]]
+        SearchStep(own, apart[number]).advance(own, eot=EOT)
+        assert [row.sampled for row in together[number]] == [row.sampled for row in apart[number]]
+    assert together[1][0].sampled == []
+
+
+def test_with_a_penalty_on_length_the_best_that_a_beam_can_become_is_what_it_is_now() -> None:
+    """Where longer texts are better, "never" looks ahead to the longest one; here that would end too early."""
+    rules = BeamRules(num_beams=2, early_stopping="never", length_penalty=-1.0)
+    searching = BeamSearch(rules, max_new_tokens=9)
+    searching.advance(candidates((0, 4, -0.1), (0, 5, -0.2)), eot=EOT)
+    searching.advance(candidates((0, EOT, -0.3), (1, EOT, -0.4), (0, 4, -0.35), (1, 4, -0.5)), eot=EOT)
+    assert [text.score for text in searching.finished] == pytest.approx([-0.6, -0.8])
+    assert not searching.is_finished

@@ -1,0 +1,113 @@
+"""Groups of beams that avoid what earlier groups have said. Whole texts are compared in tests/parity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules, DiverseSearch
+from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules, begin_rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EOT = 0
+N_VOCAB = 12
+PROMPT = (1, 2)
+TOLERANCE = 1e-4
+
+
+def begin_groups(*, num_beams: int = 4, n_groups: int = 2, most: int = 9, **rules: Any) -> list[DecodingState]:
+    beams = BeamRules(num_beams=num_beams, num_beam_groups=n_groups, **rules)
+    return begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=most, beams=beams))
+
+
+def tokens_of(rows: list[DecodingState]) -> list[list[int]]:
+    return [row.sampled for row in rows]
+
+
+def test_later_groups_avoid_what_earlier_ones_have_just_said() -> None:
+    """Three groups of one: the second loses 1 where the first was, the third 1 for each."""
+    logits = torch.full((3, N_VOCAB), -9.0)
+    logits[:, 4:8] = torch.tensor([5.0, 4.5, 4.2, 0.0])
+    rows = begin_groups(num_beams=3, n_groups=3, diversity_penalty=1.0)
+    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    assert tokens_of(rows) == [[4], [5], [6]]
+    allowed = logits[0].log_softmax(dim=0)
+    search = rows[0].search
+    assert isinstance(search, DiverseSearch)
+    assert [beam.score for beam in search.beams] == pytest.approx(allowed[4:7].tolist(), abs=TOLERANCE)
+    assert [row.logprobs[0] for row in rows] == pytest.approx(allowed[4:7].tolist(), abs=TOLERANCE)
+
+
+def test_a_penalty_is_for_each_beam_and_stays_in_the_score_but_not_in_what_is_told() -> None:
+    logits = torch.full((4, N_VOCAB), -9.0)
+    logits[:, 4:6] = torch.tensor([9.0, 1.0])
+    rows = begin_groups(diversity_penalty=0.5)
+    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    search = rows[0].search
+    assert isinstance(search, DiverseSearch)
+    of_first, of_second = search.groups[0].beams[0], search.groups[1].beams[0]
+    assert of_second.tokens == (4, 4)
+    # Once 4 was said by one beam of two, then by both or by one of them.
+    said = [beam.tokens[-1] for beam in search.groups[0].beams].count(4)
+    assert of_first.score - of_second.score == pytest.approx(0.5 + 0.5 * said, abs=TOLERANCE)
+    assert of_second.logprobs == pytest.approx(of_first.logprobs, abs=TOLERANCE)
+
+
+def test_temperature_leaves_a_penalty_what_it_is() -> None:
+    logits = torch.zeros(2, N_VOCAB)
+    logits[:, 4:6] = torch.tensor([5.0, 2.0])
+    for penalty, second in ((0.7, 4), (0.8, 5)):
+        rows = begin_groups(num_beams=2, diversity_penalty=penalty, temperature=4.0)
+        SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+        assert tokens_of(rows) == [[4], [second]], "the scores differ by 3 / 4"
+
+
+def test_rules_about_tokens_are_applied_to_what_penalties_have_left() -> None:
+    """As the order of transformers' processors has it: whether a timestamp wins depends on the penalties."""
+    logits = torch.zeros(2, N_VOCAB)
+    logits[:, 4:7] = torch.tensor([5.0, 4.0, 3.0])
+
+    def keep_the_likeliest(given: torch.Tensor, states: Any) -> None:
+        given[given < given.amax(dim=1, keepdim=True)] = -torch.inf
+
+    rows = begin_groups(num_beams=2, diversity_penalty=1.5)
+    step = SearchStep(logits, rows)
+    keep_the_likeliest(logits, rows)
+    step.advance(logits, eot=EOT, filter_again=keep_the_likeliest)
+    assert tokens_of(rows) == [[4], [5]]
+    assert [row.logprobs[0] for row in rows] == pytest.approx([0.0, 0.0], abs=TOLERANCE)
+
+
+def test_a_group_that_has_ended_keeps_later_ones_from_ending() -> None:
+    """So it does in transformers, which fills it up with eot."""
+    logits = torch.full((2, N_VOCAB), -9.0)
+    logits[:, 4] = 3.0
+    rows = begin_groups(num_beams=2, diversity_penalty=2.0, early_stopping=True)
+    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    ends = logits.clone()
+    ends[0, EOT] = 5.0
+    SearchStep(ends, rows).advance(ends.clone(), eot=EOT)
+    search = rows[0].search
+    assert isinstance(search, DiverseSearch)
+    assert [group.is_finished for group in search.groups] == [True, False]
+    almost = logits.clone()
+    almost[1, EOT] = 4.5
+    SearchStep(almost, rows).advance(almost.clone(), eot=EOT)
+    assert not search.is_finished, "4.5 - 2 < 3"
+    almost[1, EOT] = 5.5
+    SearchStep(almost, rows).advance(almost.clone(), eot=EOT)
+    assert search.is_finished
+    assert all(row.is_finished and row.sampled == rows[0].sampled for row in rows)
+
+
+def test_the_result_is_the_best_of_any_group() -> None:
+    logits = torch.full((2, N_VOCAB), -9.0)
+    logits[0, 4], logits[1, 5] = 0.0, 9.0
+    rows = begin_groups(num_beams=2, most=1, diversity_penalty=0.1)
+    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    assert tokens_of(rows) == [[5], [5]]
