@@ -5,8 +5,8 @@ They know nothing of HTTP, tensors or files. Times are seconds from the beginnin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias, get_args
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -39,58 +39,130 @@ DEFAULT_CONTRASTIVE_TOP_K = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DecodingOptions:
-    """How tokens are chosen. The defaults are greedy decoding with the temperature fallback of openai/whisper.
+class SamplingFilters:
+    """Which tokens may be sampled, at temperatures above 0. None or the neutral value switches a filter off.
 
-    The filters of sampling (`top_k` … `eta_cutoff`) act only at a temperature above 0; None or the
-    neutral value switches one off. Names and meanings are those of transformers' GenerationConfig.
+    Names, meanings and order are those of transformers' GenerationConfig.
     """
 
-    temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
-    """Tried in order until one passes its thresholds; 0 searches with beams, above 0 samples."""
-    num_beams: int = DEFAULT_NUM_BEAMS
-    """Beams at temperature 0; 1 is greedy. Sampling has none."""
-    beam_temperature: float = 1.0
-    """Divides the logits that beam search ranks by; sampling has `temperatures` instead."""
-    num_beam_groups: int = 1
-    """Of equally many beams; later ones avoid what earlier ones say (diverse beam search)."""
-    diversity_penalty: float = DEFAULT_DIVERSITY_PENALTY
-    """Taken from a token's score for each beam of an earlier group that says it at the same place."""
-    penalty_alpha: float = 0.0
-    """Above 0: contrastive search, in place of greedy decoding, among `n_contrasted` candidates."""
-    early_stopping: bool | Literal["never"] = False
-    length_penalty: float = 1.0
-    """Finished beams are ranked by their log-probability over their length to this power."""
-    patience: float = 1.0
-    """The search looks for num_beams times so many finished beams, one at least; as in openai/whisper."""
-    best_of: int = 1
-    """Samples of each window at a temperature above 0; the one of the highest average log-probability is kept."""
     top_k: int | None = None
     top_p: float | None = None
     typical_p: float | None = None
     epsilon_cutoff: float | None = None
     eta_cutoff: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeamOptions:
+    """Beam search, at temperature 0. Names and meanings are those of transformers' GenerationConfig."""
+
+    num_beams: int = DEFAULT_NUM_BEAMS
+    """1 is greedy decoding."""
+    num_beam_groups: int = 1
+    """Groups of equal size; later groups are penalised for repeating earlier ones (diverse beam search)."""
+    diversity_penalty: float = DEFAULT_DIVERSITY_PENALTY
+    """Subtracted from a token's score for each beam of an earlier group that chose it in this step."""
+    early_stopping: bool | Literal["never"] = False
+    length_penalty: float = 1.0
+    """Finished beams are ranked by log-probability / length ** length_penalty."""
+    patience: float = 1.0
+    """The search keeps num_beams × patience finished beams, at least 1 (Kasai et al. 2022, arXiv 2204.05424)."""
+    beam_temperature: float = 1.0
+    """Divides the logits that beams are ranked by. Sampling has `DecodingOptions.temperatures` instead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastiveOptions:
+    """Contrastive search, at temperature 0 in place of greedy decoding (Su et al. 2022, arXiv 2202.06417)."""
+
+    penalty_alpha: float = 0.0
+    """Weight of the degeneration penalty, 0 to 1; 0 switches contrastive search off."""
+    top_k: int = DEFAULT_CONTRASTIVE_TOP_K
+    """Candidates in each step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LengthLimits:
+    """Tokens in a window. The `length` limits count the decoder prompt from sot on; the `new_tokens` limits do not."""
+
     max_length: int | None = None
-    """Tokens in a window, decoder prompt included, but for the text so far."""
     max_new_tokens: int | None = None
-    """Tokens in a window, decoder prompt left out; wins over `max_length`."""
+    """Takes precedence over `max_length`."""
     min_length: int | None = None
     min_new_tokens: int | None = None
-    suppress_tokens: tuple[int, ...] | None = None
-    """Tokens that never come; MODELS_OWN_TOKENS among them stands for the model's list, and so does None."""
-    seed: int = 0
-    """Sampling begins from it, in every window, so that equal requests have equal answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FallbackThresholds:
+    """When a decoded window is decoded again, as in openai/whisper's `transcribe`. None switches a threshold off."""
+
     compression_ratio_threshold: float | None = 2.4
-    """A text that zlib compresses further than this repeats itself: the next temperature is tried."""
+    """Text that zlib compresses further repeats itself: decode again."""
     logprob_threshold: float | None = -1.0
-    """So is it below this average log-probability."""
+    """A lower average log-probability is too unlikely: decode again."""
     no_speech_threshold: float | None = 0.6
-    """Unless P(no_speech) is above this as well: then nothing was said. None switches each of the three off."""
+    """Unless P(no_speech) is above this and the text is too unlikely: then the window is silence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodingOptions:
+    """How tokens are chosen. The defaults are greedy decoding with the temperature fallback of openai/whisper."""
+
+    temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
+    """Tried in order until a result passes its thresholds. 0 is greedy or searches, above 0 samples."""
+    best_of: int = 1
+    """Samples of each window at a temperature above 0; the one of highest average log-probability is kept."""
+    seed: int = 0
+    """Seeds sampling in every window, so that equal requests have equal results."""
+    suppress_tokens: tuple[int, ...] | None = None
+    """Tokens that are never chosen. MODELS_OWN_TOKENS stands for the model's own list, and so does None."""
+    filters: SamplingFilters = SamplingFilters()
+    beams: BeamOptions = BeamOptions()
+    contrast: ContrastiveOptions = ContrastiveOptions()
+    lengths: LengthLimits = LengthLimits()
+    thresholds: FallbackThresholds = FallbackThresholds()
+
+    @classmethod
+    def from_flat(cls, **values: Any) -> DecodingOptions:
+        """Return options from values by field name, in whichever group the field is. Raises TypeError.
+
+        `top_k` is the filter, and with `penalty_alpha` above 0 also the number of contrastive candidates.
+        """
+        if values.get("penalty_alpha", 0) > 0 and values.get("top_k"):
+            values["contrast"] = ContrastiveOptions(
+                penalty_alpha=values.pop("penalty_alpha"), top_k=values["top_k"]
+            )
+        for group, of_group in _GROUPS.items():
+            names = [field.name for field in fields(of_group) if field.name in values]
+            if names:
+                values[group] = of_group(**{name: values.pop(name) for name in names})
+        return cls(**values)
 
     @property
-    def n_contrasted(self) -> int:
-        """Candidates of contrastive search in each step; 1 without it."""
-        return (self.top_k or DEFAULT_CONTRASTIVE_TOP_K) if self.penalty_alpha > 0 else 1
+    def searches(self) -> bool:
+        """Whether a window may be decoded at temperature 0."""
+        return 0.0 in self.temperatures
+
+    @property
+    def samples(self) -> bool:
+        """Whether a window may be decoded at a temperature above 0."""
+        return any(temperature > 0 for temperature in self.temperatures)
+
+
+_GROUPS: dict[
+    str, type[SamplingFilters | BeamOptions | ContrastiveOptions | LengthLimits | FallbackThresholds]
+] = {
+    "filters": SamplingFilters,
+    "beams": BeamOptions,
+    "contrast": ContrastiveOptions,
+    "lengths": LengthLimits,
+    "thresholds": FallbackThresholds,
+}
+
+FLAT_DECODING_OPTIONS: frozenset[str] = frozenset(
+    field.name for group in (DecodingOptions, *_GROUPS.values()) for field in fields(group)
+).difference(_GROUPS)
+"""Every name that `DecodingOptions.from_flat` takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import (
+    AttemptRules,
     DecoderPrompt,
     DecodingState,
-    SamplingRules,
     begin_rows,
     best_row,
 )
@@ -44,7 +44,7 @@ class Attempt:
 
     window: object | None
     prompt: DecoderPrompt
-    rules: SamplingRules
+    rules: AttemptRules
 
 
 class Request:

@@ -10,9 +10,9 @@ from collections.abc import Sequence as Many
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
+from hf_asr_endpoint.transcription.attempt_rules import attempt_rules, slots_per_sequence
 from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder
 from hf_asr_endpoint.transcription.repeated_words import ends_with
-from hf_asr_endpoint.transcription.sampling_rules import n_slots, sampling_rules
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
@@ -71,7 +71,7 @@ class ChunkDecoding:
         decoding = self._options.decoding
         fallback = self._fallback = Fallback(
             ladder(decoding.temperatures, is_cut=self._spectrogram.n_frames(self._begin_s) < N_FRAMES),
-            decoding,
+            decoding.thresholds,
             decode=self._vocabulary.decode,
         )
 
@@ -79,7 +79,7 @@ class ChunkDecoding:
             is_encoded = before is not None and before.is_whole == step.is_whole
             window = None if is_encoded else self._spectrogram.window(self._begin_s, is_whole=step.is_whole)
             prompt = make_prompt(language_token)
-            return Attempt(window=window, prompt=prompt, rules=sampling_rules(decoding, step, prompt=prompt))
+            return Attempt(window=window, prompt=prompt, rules=attempt_rules(decoding, step, prompt=prompt))
 
         def on_attempt(state: DecodingState) -> Attempt | AlignmentInput | None:
             before = fallback.step
@@ -94,7 +94,7 @@ class ChunkDecoding:
             on_prefill=on_prefill,
             on_alignment=self._keep_attention,
             on_end=on_end,
-            n_slots=n_slots(decoding),
+            n_slots=slots_per_sequence(decoding),
         )
 
     def take(self) -> list[Segment]:

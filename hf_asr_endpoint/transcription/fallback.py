@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hf_asr_endpoint.types import DecodingOptions
+from hf_asr_endpoint.types import FallbackThresholds
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 MAX_ATTEMPTS_FOR_SKIPPED_SPEECH = (
@@ -49,11 +49,11 @@ class Fallback:
     """Climbs the ladder for one window."""
 
     def __init__(
-        self, steps: Sequence[Step], options: DecodingOptions, *, decode: Callable[[Sequence[int]], str]
+        self, steps: Sequence[Step], thresholds: FallbackThresholds, *, decode: Callable[[Sequence[int]], str]
     ) -> None:
         """decode: token ids to text."""
         self._steps = steps
-        self._options = options
+        self._thresholds = thresholds
         self._decode = decode
         self._attempts: list[Attempted] = []
 
@@ -108,19 +108,19 @@ class Fallback:
         return not (self._is_repetitive(attempt) or self._is_unlikely(attempt))
 
     def _is_repetitive(self, attempt: Attempted) -> bool:
-        threshold = self._options.compression_ratio_threshold
+        threshold = self._thresholds.compression_ratio_threshold
         return threshold is not None and attempt.compression_ratio > threshold
 
     def _is_unlikely(self, attempt: Attempted) -> bool:
-        threshold = self._options.logprob_threshold
+        threshold = self._thresholds.logprob_threshold
         return threshold is not None and attempt.state.avg_logprob < threshold
 
     def _is_silence(self, attempt: Attempted) -> bool:
         """The model doubts both that there is speech and that it is what it wrote."""
-        threshold = self._options.no_speech_threshold
+        threshold = self._thresholds.no_speech_threshold
         if threshold is None or attempt.state.no_speech_prob <= threshold:
             return False
-        return self._options.logprob_threshold is None or self._is_unlikely(attempt)
+        return self._thresholds.logprob_threshold is None or self._is_unlikely(attempt)
 
 
 def compression_ratio(text: str) -> float:

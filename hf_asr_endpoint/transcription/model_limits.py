@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.transcription.attempt_rules import n_candidates
 from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
@@ -32,16 +33,15 @@ def check_language_and_task(
 
 def check_width(options: DecodingOptions, *, max_beams: int, n_slots: int) -> None:
     """Raise InvalidParameter for more beams, candidates or samples than the settings allow, or than slots."""
-    searches, samples = 0.0 in options.temperatures, any(t > 0 for t in options.temperatures)
     used = {
-        "num_beams": options.num_beams if searches else 1,
-        "top_k": options.n_contrasted if searches else 1,
-        "best_of": options.best_of if samples else 1,
+        "num_beams": options.beams.num_beams if options.searches else 1,
+        "top_k": n_candidates(options) if options.searches else 1,
+        "best_of": options.best_of if options.samples else 1,
     }
     most, setting = min((n_slots, "--slots"), (max_beams, "--max-beams"))
     for name, value in used.items():
         if value > most:
-            beside = f" beside penalty_alpha {options.penalty_alpha:g}" if name == "top_k" else ""
+            beside = f" beside penalty_alpha {options.contrast.penalty_alpha:g}" if name == "top_k" else ""
             raise InvalidParameter(
                 f"{name} is {value}{beside}; allowed: up to {most}, by this server's setting {setting}",
                 parameter=name,

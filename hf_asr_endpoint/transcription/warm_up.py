@@ -11,7 +11,7 @@ from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.units import SAMPLE_RATE, WINDOW_S
-from hf_asr_endpoint.whisper.decoding.state import SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules
 
 N_LENGTHS = 5  # windows from short to whole; the others are short, because longer ones take memory
 
@@ -31,7 +31,7 @@ def warm_up(engine: Engine, vocabulary: Vocabulary, *, n_slots: int, n_mels: int
         attempt = Attempt(
             window=silence.window(0.0, is_whole=False),
             prompt=prompt,
-            rules=SamplingRules(max_new_tokens=n_tokens, min_new_tokens=n_tokens),
+            rules=AttemptRules(max_new_tokens=n_tokens, min_new_tokens=n_tokens),
         )
         sequences.append(
             Sequence(request=Request(), attempt=attempt, on_attempt=lambda state: None, on_end=ended.put)

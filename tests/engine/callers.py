@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
 from tests.fakes import DEADLINE_S, NO_SPEECH_PROB, Method
 
 N_SLOTS = 4
@@ -19,7 +19,7 @@ def make_attempt(*tokens: int, is_encoded: bool = False, max_new_tokens: int = 9
     return Attempt(
         window=None if is_encoded else tokens,
         prompt=DecoderPrompt(tokens=(1,)),
-        rules=SamplingRules(max_new_tokens=max_new_tokens),
+        rules=AttemptRules(max_new_tokens=max_new_tokens),
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from hf_asr_endpoint.engine.scheduler import SHORT_REQUEST, Scheduler
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, AttemptRules
 
 LONG = SHORT_REQUEST + 1
 
 
 def make_sequence(request: Request, *, n_slots: int = 1) -> Sequence:
-    attempt = Attempt(window=(), prompt=DecoderPrompt(tokens=(0,)), rules=SamplingRules(max_new_tokens=1))
+    attempt = Attempt(window=(), prompt=DecoderPrompt(tokens=(0,)), rules=AttemptRules(max_new_tokens=1))
     return Sequence(
         request=request,
         attempt=attempt,

@@ -11,7 +11,7 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineError
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
 from tests.fakes import FakeSpeechModel
 
 N_SLOTS = 4
@@ -20,7 +20,7 @@ Next = Attempt | AlignmentInput | None
 
 
 def attempt(window: tuple[int, ...] | None) -> Attempt:
-    return Attempt(window=window, prompt=DecoderPrompt(tokens=(1,)), rules=SamplingRules(max_new_tokens=99))
+    return Attempt(window=window, prompt=DecoderPrompt(tokens=(1,)), rules=AttemptRules(max_new_tokens=99))
 
 
 def text(state: DecodingState) -> AlignmentInput:

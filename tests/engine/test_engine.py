@@ -6,8 +6,8 @@ import pytest
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
 from tests.engine.callers import N_SLOTS, Caller, make_attempt, run, submit
 from tests.fakes import EOT, LANGUAGE, FakeSpeechModel
 
@@ -131,7 +131,7 @@ def test_beams_of_a_sequence_have_slots_of_their_own(engine: Engine, model: Fake
     beams = Attempt(
         window=(5, 6),
         prompt=DecoderPrompt(tokens=(1,)),
-        rules=SamplingRules(max_new_tokens=9, beams=BeamRules(num_beams=3)),
+        rules=AttemptRules(max_new_tokens=9, beams=BeamOptions(num_beams=3)),
     )
     wide = Caller(further=(make_attempt(is_encoded=True),), attempt=beams, n_slots=3)
     beside = Caller(*range(20))
@@ -149,7 +149,7 @@ def test_rows_that_have_finished_rest_until_the_others_have(engine: Engine, mode
     attempt = Attempt(
         window=(5, 6, 7),
         prompt=DecoderPrompt(tokens=(1,)),
-        rules=SamplingRules(max_new_tokens=9, beams=BeamRules(num_beams=2)),
+        rules=AttemptRules(max_new_tokens=9, beams=BeamOptions(num_beams=2)),
     )
     caller = Caller(attempt=attempt, n_slots=2)
     submit(engine, caller)
@@ -202,7 +202,7 @@ def test_the_caller_is_told_of_the_prompt_before_the_result(engine: Engine) -> N
         attempt=Attempt(
             window=(),
             prompt=DecoderPrompt(tokens=(1,), after_language=(2,)),
-            rules=SamplingRules(max_new_tokens=9),
+            rules=AttemptRules(max_new_tokens=9),
         ),
         on_attempt=lambda state: order.append("result"),
         on_prefill=prefilled,

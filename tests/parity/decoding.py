@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, begin_rows
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_SLOTS = 16
@@ -14,10 +14,10 @@ N_SLOTS = 16
 def greedy(prompt: DecoderPrompt, *, max_new_tokens: int | None = None) -> DecodingState:
     """Return a new state that goes on as long as the decoder can, if no limit is given."""
     most = MAX_TARGET_POSITIONS - prompt.length if max_new_tokens is None else max_new_tokens
-    return DecodingState(prompt=prompt, rules=SamplingRules(max_new_tokens=most))
+    return DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=most))
 
 
-def rows_in(slots: Sequence[int], prompt: DecoderPrompt, rules: SamplingRules) -> dict[int, DecodingState]:
+def rows_in(slots: Sequence[int], prompt: DecoderPrompt, rules: AttemptRules) -> dict[int, DecodingState]:
     """Return the states of an attempt that takes several slots, by slot."""
     return dict(zip(slots, begin_rows(prompt, rules), strict=True))
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
-from hf_asr_endpoint.whisper.decoding.state import DecodingState, SamplingRules, best_row
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
+from hf_asr_endpoint.whisper.decoding.state import DecodingState, AttemptRules, best_row
 from tests.parity.conftest import Pair
 from tests.parity.decoding import decode, greedy, rows_in, with_eot
 from tests.parity.oracle import TIE
@@ -52,15 +52,15 @@ class Figures:
         assert all(abs(difference) < TIE for difference in self.others.values()), self
 
 
-def search_rules(arguments: Mapping[str, Any]) -> SamplingRules:
+def search_rules(arguments: Mapping[str, Any]) -> AttemptRules:
     """Return transformers' arguments as rules."""
     limits = {"max_new_tokens": 60, **arguments}
-    beams = {name: limits.pop(name) for name in arguments if name in BeamRules.__slots__}
+    beams = {name: limits.pop(name) for name in arguments if name in BeamOptions.__slots__}
     limits["suppressed_tokens"] = limits.pop("suppress_tokens", None)
-    return SamplingRules(**limits, beams=BeamRules(**beams))
+    return AttemptRules(**limits, beams=BeamOptions(**beams))
 
 
-def begin(pair: Pair, window: Tensor, rules: SamplingRules) -> dict[int, DecodingState]:
+def begin(pair: Pair, window: Tensor, rules: AttemptRules) -> dict[int, DecodingState]:
     assert rules.beams is not None
     slots = SLOTS[: rules.beams.num_beams]
     pair.model.encode(dict.fromkeys(slots, window))

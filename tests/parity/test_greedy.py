@@ -86,7 +86,7 @@ def test_many_answers_with_limits_and_suppressed_tokens(pair: Pair, variant: str
 def compare_variant(pair: Pair, recordings: Sequence[Recording], variant: str) -> None:
     """What a caller asks for is turned into rules as it is for every window."""
     arguments = VARIANTS[variant]
-    options = DecodingOptions(**{"max_new_tokens": 60, **arguments})
+    options = DecodingOptions.from_flat(**{"max_new_tokens": 60, **arguments})
     prompt = pair.prompt("en")
     rules = sampling_rules(options, Step(temperature=0.0, is_whole=True), prompt=prompt)
     texts = set()

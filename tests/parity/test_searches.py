@@ -21,9 +21,9 @@ from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensor_files import in_memory
 from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors, select_tensors
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules
-from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveRules
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules, best_row
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveOptions
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, best_row
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from tests.parity.conftest import Pair
 from tests.parity.decoding import N_SLOTS, decode, rows_in, with_eot
@@ -47,21 +47,19 @@ def cases(model: str) -> dict[str, list[Any]]:
     return found
 
 
-def search_rules(arguments: Mapping[str, Any]) -> SamplingRules:
+def search_rules(arguments: Mapping[str, Any]) -> AttemptRules:
     """Return transformers' arguments as rules."""
     limits = {"max_new_tokens": DOCUMENT["max_new_tokens"], **arguments}
-    for name in (*BeamRules.__slots__, *ContrastiveRules.__slots__):
+    for name in (*BeamOptions.__slots__, *ContrastiveOptions.__slots__):
         limits.pop(name, None)
     if "penalty_alpha" in arguments:
-        names = ContrastiveRules.__slots__
-        return SamplingRules(**limits, contrast=ContrastiveRules(**{name: arguments[name] for name in names}))
-    names = [name for name in BeamRules.__slots__ if name in arguments]
-    return SamplingRules(**limits, beams=BeamRules(**{name: arguments[name] for name in names}))
+        names = ContrastiveOptions.__slots__
+        return AttemptRules(**limits, contrast=ContrastiveOptions(**{name: arguments[name] for name in names}))
+    names = [name for name in BeamOptions.__slots__ if name in arguments]
+    return AttemptRules(**limits, beams=BeamOptions(**{name: arguments[name] for name in names}))
 
 
-def search(
-    model: WhisperSpeechModel, window: Tensor, prompt: DecoderPrompt, rules: SamplingRules
-) -> DecodingState:
+def search(model: WhisperSpeechModel, window: Tensor, prompt: DecoderPrompt, rules: AttemptRules) -> DecodingState:
     """Search in slots that are no contiguous_runs, from the last one on."""
     n_rows = rules.contrast.top_k if rules.contrast else rules.beams.num_beams if rules.beams else 1
     slots = sorted(5 * row % N_SLOTS for row in range(n_rows))

@@ -21,7 +21,7 @@ from tests.conftest import DATA
 from tests.fakes import DEADLINE_S
 
 N_SLOTS = 8
-GREEDY = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,)))
+GREEDY = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
 SPOKEN = "ask not what your country can do for you"
 
 Loaded = tuple[SpeechModel, WhisperTokenizer, ModelInfo]

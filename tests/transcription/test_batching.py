@@ -85,7 +85,7 @@ def test_a_scrap_of_sound_has_no_text(transcriber: BatchingTranscriber, n_sample
 def test_sampling_gives_equal_answers_to_equal_requests(
     transcriber: BatchingTranscriber, speech: Waveform
 ) -> None:
-    options = TranscriptionOptions(decoding=DecodingOptions(temperatures=(1.0,), logprob_threshold=None))
+    options = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(1.0,), logprob_threshold=None))
     first = hear(transcriber, [speech], options)
 
     async def together() -> list[Transcription]:
@@ -97,7 +97,7 @@ def test_sampling_gives_equal_answers_to_equal_requests(
 
 
 def test_a_limit_of_tokens_holds(transcriber: BatchingTranscriber, speech: Waveform) -> None:
-    options = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,), max_new_tokens=6))
+    options = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,), max_new_tokens=6))
     result = hear(transcriber, [speech[: 4 * SAMPLE_RATE]], options)
     assert 0 < sum(len(segment.tokens) for segment in result.segments) <= 6
 
@@ -105,7 +105,9 @@ def test_a_limit_of_tokens_holds(transcriber: BatchingTranscriber, speech: Wavef
 def test_a_window_that_fails_is_tried_whole_and_then_warmer(
     transcriber: BatchingTranscriber, speech: Waveform, model: Watched
 ) -> None:
-    impossible = DecodingOptions(temperatures=(0.0, 0.2), logprob_threshold=0.0, no_speech_threshold=None)
+    impossible = DecodingOptions.from_flat(
+        temperatures=(0.0, 0.2), logprob_threshold=0.0, no_speech_threshold=None
+    )
     result = hear(transcriber, [speech[: 4 * SAMPLE_RATE]], TranscriptionOptions(decoding=impossible))
     assert model.n_windows == 2, "cut, then whole; the warmer one needs no other window"
     assert result.text

@@ -36,7 +36,7 @@ def test_the_language_is_kept_when_a_window_is_decoded_again(
 ) -> None:
     """A window's second attempt was taken to have no language. The answer then said English, and further chunks
     detected theirs anew."""
-    never_likely = DecodingOptions(temperatures=(0.0, 0.2), logprob_threshold=0.0)
+    never_likely = DecodingOptions.from_flat(temperatures=(0.0, 0.2), logprob_threshold=0.0)
     german = np.concatenate(read("fleurs-de-005.ogg"))[: 8 * SAMPLE_RATE]
     result = hear(multilingual, [german], TranscriptionOptions(decoding=never_likely))
     assert result.language == "de"

@@ -24,12 +24,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 N_SLOTS = 8
 TOLERANCE = 1e-4
 N_TEXT_TOKENS = 50_256  # of an English-only vocabulary
-GREEDY = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,)))
-BEAMS = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,), num_beams=5))
+GREEDY = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
+BEAMS = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,), num_beams=5))
 GROUPS = TranscriptionOptions(
-    decoding=DecodingOptions(temperatures=(0.0,), num_beams=4, num_beam_groups=2, diversity_penalty=2.0)
+    decoding=DecodingOptions.from_flat(temperatures=(0.0,), num_beams=4, num_beam_groups=2, diversity_penalty=2.0)
 )
-CONTRAST = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,), penalty_alpha=0.7, top_k=4))
+CONTRAST = TranscriptionOptions(
+    decoding=DecodingOptions.from_flat(temperatures=(0.0,), penalty_alpha=0.7, top_k=4)
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_more_beams_than_slots_are_refused_before_the_recording_is_read(transcri
         raise AssertionError("read")
         yield
 
-    options = TranscriptionOptions(decoding=DecodingOptions(num_beams=N_SLOTS + 1))
+    options = TranscriptionOptions(decoding=DecodingOptions.from_flat(num_beams=N_SLOTS + 1))
     with pytest.raises(
         InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}; allowed: up to {N_SLOTS}, .*--slots"
     ):
@@ -95,7 +97,7 @@ def test_the_best_of_samples_is_the_same_alone_and_beside_others(
 ) -> None:
     def options(best_of: int, seed: int) -> TranscriptionOptions:
         return TranscriptionOptions(
-            decoding=DecodingOptions(temperatures=(1.0,), best_of=best_of, seed=seed, top_k=50)
+            decoding=DecodingOptions.from_flat(temperatures=(1.0,), best_of=best_of, seed=seed, top_k=50)
         )
 
     seeds = (1, 2)
@@ -119,17 +121,23 @@ def plain(transcription: Transcription) -> str:
 @pytest.mark.parametrize(
     "decoding",
     [
-        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2), id="beams"),
-        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, early_stopping="never"), id="never early"),
-        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, patience=2.0), id="patience"),
-        pytest.param(DecodingOptions(temperatures=(0.0,), num_beams=2, beam_temperature=0.5), id="temperature"),
-        pytest.param(DecodingOptions(num_beams=4, num_beam_groups=2), id="groups of beams, then the ladder"),
-        pytest.param(DecodingOptions(penalty_alpha=0.2), id="contrast, then the ladder"),
-        pytest.param(DecodingOptions(num_beams=N_SLOTS, best_of=N_SLOTS), id="all slots"),
-        pytest.param(DecodingOptions(temperatures=(0.8,), top_k=1), id="top_k 1 is greedy"),
-        pytest.param(DecodingOptions(temperatures=(0.8,), top_p=1e-6), id="top_p 0 is greedy"),
-        pytest.param(DecodingOptions(temperatures=(0.01,)), id="cold sampling"),
-        pytest.param(DecodingOptions(temperatures=(0.0,), suppress_tokens=()), id="nothing suppressed"),
+        pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2), id="beams"),
+        pytest.param(
+            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, early_stopping="never"), id="never early"
+        ),
+        pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, patience=2.0), id="patience"),
+        pytest.param(
+            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, beam_temperature=0.5), id="temperature"
+        ),
+        pytest.param(
+            DecodingOptions.from_flat(num_beams=4, num_beam_groups=2), id="groups of beams, then the ladder"
+        ),
+        pytest.param(DecodingOptions.from_flat(penalty_alpha=0.2), id="contrast, then the ladder"),
+        pytest.param(DecodingOptions.from_flat(num_beams=N_SLOTS, best_of=N_SLOTS), id="all slots"),
+        pytest.param(DecodingOptions.from_flat(temperatures=(0.8,), top_k=1), id="top_k 1 is greedy"),
+        pytest.param(DecodingOptions.from_flat(temperatures=(0.8,), top_p=1e-6), id="top_p 0 is greedy"),
+        pytest.param(DecodingOptions.from_flat(temperatures=(0.01,)), id="cold sampling"),
+        pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), suppress_tokens=()), id="nothing suppressed"),
     ],
 )
 def test_ways_to_decode_that_end_in_the_same_words(
@@ -140,7 +148,9 @@ def test_ways_to_decode_that_end_in_the_same_words(
 
 
 def test_a_high_temperature_changes_the_words(transcriber: BatchingTranscriber, speech: Waveform) -> None:
-    decoding = DecodingOptions(temperatures=(3.0,), logprob_threshold=None, compression_ratio_threshold=None)
+    decoding = DecodingOptions.from_flat(
+        temperatures=(3.0,), logprob_threshold=None, compression_ratio_threshold=None
+    )
     (result,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
     assert SPOKEN not in plain(result)
 
@@ -148,7 +158,7 @@ def test_a_high_temperature_changes_the_words(transcriber: BatchingTranscriber, 
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_suppressed_tokens_never_come(transcriber: BatchingTranscriber, speech: Waveform, num_beams: int) -> None:
     """The words may still be spelt with other tokens."""
-    usual = DecodingOptions(temperatures=(0.0,), num_beams=num_beams)
+    usual = DecodingOptions.from_flat(temperatures=(0.0,), num_beams=num_beams)
     (before,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=usual)))
     spoken = {token for segment in before.segments for token in segment.tokens if token < N_TEXT_TOKENS}
     suppressed = tuple(sorted(spoken))[::3]
@@ -159,6 +169,6 @@ def test_suppressed_tokens_never_come(transcriber: BatchingTranscriber, speech: 
 
 
 def test_tokens_that_cannot_be_suppressed_are_refused(transcriber: BatchingTranscriber, speech: Waveform) -> None:
-    options = TranscriptionOptions(decoding=DecodingOptions(suppress_tokens=(99_999,)))
+    options = TranscriptionOptions(decoding=DecodingOptions.from_flat(suppress_tokens=(99_999,)))
     with pytest.raises(InvalidParameter, match="suppress_tokens has 99999"):
         ask(transcriber, ([speech], options))

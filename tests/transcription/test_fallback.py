@@ -13,9 +13,9 @@ from hf_asr_endpoint.transcription.fallback import (
     ladder,
 )
 from hf_asr_endpoint.types import DecodingOptions
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
 
-OPTIONS = DecodingOptions(temperatures=(0.0, 0.4, 0.8))
+OPTIONS = DecodingOptions.from_flat(temperatures=(0.0, 0.4, 0.8))
 LOOP = [1] * 200  # its text compresses more than 2.4 times
 
 
@@ -24,7 +24,7 @@ def decode(tokens: Sequence[int]) -> str:
 
 
 def result(*tokens: int, avg_logprob: float = -0.3, no_speech_prob: float = 0.1) -> DecodingState:
-    state = DecodingState(prompt=DecoderPrompt(tokens=(1,)), rules=SamplingRules(max_new_tokens=300))
+    state = DecodingState(prompt=DecoderPrompt(tokens=(1,)), rules=AttemptRules(max_new_tokens=300))
     state.sampled = list(tokens) or [4, 5, 6]
     state.logprobs = [avg_logprob] * (len(state.sampled) + 1)
     state.no_speech_prob = no_speech_prob

@@ -124,7 +124,7 @@ def test_words_without_an_end_last_until_the_chunk_does(scene: Scene) -> None:
 
 
 def test_what_the_limit_of_tokens_cut_off_is_heard_again(scene: Scene) -> None:
-    options = TranscriptionOptions(language="en", decoding=DecodingOptions(max_new_tokens=5))
+    options = TranscriptionOptions(language="en", decoding=DecodingOptions.from_flat(max_new_tokens=5))
     script = Heard((at(0), 7, at(4), at(4), 8, 9, at(8))), Heard((at(0), 8, 9, at(4.5)))
     result = scene.run([chunk(10, speech=((0.0, 8.5),))], *script, options=options)
     assert told(result) == [(0, 4, (7,)), (4, 8.5, (8, 9))]

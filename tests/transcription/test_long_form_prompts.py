@@ -68,7 +68,7 @@ def test_previous_text_is_left_out_unless_asked_for(scene: Scene) -> None:
 
 def test_text_sampled_hot_does_not_become_a_prompt(scene: Scene) -> None:
     """It used to: what came before it was forgotten, but not the text itself, which misleads the most."""
-    decoding = DecodingOptions(temperatures=(0.0, 0.8))
+    decoding = DecodingOptions.from_flat(temperatures=(0.0, 0.8))
     options = TranscriptionOptions(language="en", condition_on_previous_text=True, decoding=decoding)
     unlikely = Heard((at(0), 66, at(30)), avg_logprob=-1.5)
     script = Heard((at(0), 7, at(30))), unlikely, Heard((at(0), 8, at(30))), Heard((at(0), 9, at(30)))

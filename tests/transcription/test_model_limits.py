@@ -66,15 +66,15 @@ def test_what_it_cannot_follow_is_refused_by_name(
     assert str(caught.value).startswith(message)
 
 
-CONTRASTIVE = DecodingOptions(penalty_alpha=0.6, top_k=9)
+CONTRASTIVE = DecodingOptions.from_flat(penalty_alpha=0.6, top_k=9)
 
 
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(DecodingOptions(num_beams=8, best_of=8), id="as many"),
-        pytest.param(DecodingOptions(num_beams=9, temperatures=(0.4,)), id="beams of no use"),
-        pytest.param(DecodingOptions(best_of=9, temperatures=(0.0,)), id="samples of no use"),
+        pytest.param(DecodingOptions.from_flat(num_beams=8, best_of=8), id="as many"),
+        pytest.param(DecodingOptions.from_flat(num_beams=9, temperatures=(0.4,)), id="beams of no use"),
+        pytest.param(DecodingOptions.from_flat(best_of=9, temperatures=(0.0,)), id="samples of no use"),
         pytest.param(replace(CONTRASTIVE, top_k=8), id="as many candidates"),
         pytest.param(replace(CONTRASTIVE, temperatures=(0.4,)), id="candidates of no use"),
         pytest.param(replace(CONTRASTIVE, penalty_alpha=0.0), id="a filter, no candidates"),
@@ -90,8 +90,8 @@ def test_what_is_not_too_wide_is_let_through(options: DecodingOptions) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        (DecodingOptions(num_beams=9), "num_beams is 9;"),
-        (DecodingOptions(best_of=9), "best_of is 9;"),
+        (DecodingOptions.from_flat(num_beams=9), "num_beams is 9;"),
+        (DecodingOptions.from_flat(best_of=9), "best_of is 9;"),
         (CONTRASTIVE, "top_k is 9 beside penalty_alpha 0.6;"),
     ],
 )
@@ -107,10 +107,10 @@ def test_what_is_too_wide_is_refused_with_both_numbers_and_the_setting(
 def test_lists_of_tokens_that_are_no_timestamps_are_let_through(
     tokenizer: WhisperTokenizer, tokens: tuple[int, ...] | None
 ) -> None:
-    check_suppressed_tokens(tokenizer, DecodingOptions(suppress_tokens=tokens))
+    check_suppressed_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=tokens))
 
 
 @pytest.mark.parametrize("token", [-2, 50_364, 99_999], ids=["none", "the first timestamp", "past the end"])
 def test_what_is_no_token_or_a_timestamp_is_refused(tokenizer: WhisperTokenizer, token: int) -> None:
     with pytest.raises(InvalidParameter, match=rf"suppress_tokens has {token}; allowed: ids from 0 to 50363"):
-        check_suppressed_tokens(tokenizer, DecodingOptions(suppress_tokens=(5, token)))
+        check_suppressed_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=(5, token)))

@@ -31,7 +31,7 @@ from tests.conftest import DATA
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 N_SLOTS = 4
-GREEDY = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.0,)))
+GREEDY = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
 WORDS = replace(GREEDY, word_timestamps=True)
 BEGIN = 50_364  # <|0.00|> of multilingual models
 
@@ -126,7 +126,7 @@ def test_a_translation_has_words(multilingual: BatchingTranscriber) -> None:
 
 
 def test_beams_have_words(multilingual: BatchingTranscriber, speech: Waveform) -> None:
-    options = replace(WORDS, decoding=DecodingOptions(temperatures=(0.0,), num_beams=3))
+    options = replace(WORDS, decoding=DecodingOptions.from_flat(temperatures=(0.0,), num_beams=3))
     recording = np.concatenate([speech, pause(20.0), speech])  # Two chunks: one waits for the other's slots.
     result = run(multilingual, recording, options=options)
     assert_words_are_right(result)
@@ -195,7 +195,7 @@ def test_what_is_aligned_is_the_text_without_timestamps_and_without_the_text_bef
 
 
 def test_the_text_that_is_kept_is_the_one_that_is_aligned(vocabulary: Vocabulary) -> None:
-    options = replace(ENGLISH, decoding=DecodingOptions(temperatures=(0.0,)))
+    options = replace(ENGLISH, decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
     scene = Scene(vocabulary, options, ((0.0, 2.0),))
     assert isinstance(scene.hear(at(0), 1000, at(2), avg_logprob=-1.2), Attempt)
     kept = scene.hear(at(0), 2000, at(2), avg_logprob=-1.5)
@@ -205,7 +205,7 @@ def test_the_text_that_is_kept_is_the_one_that_is_aligned(vocabulary: Vocabulary
 
 @pytest.mark.parametrize("tokens", [pytest.param((), id="nothing"), pytest.param((at(0), at(1)), id="no text")])
 def test_nothing_is_aligned_without_text(vocabulary: Vocabulary, tokens: tuple[int, ...]) -> None:
-    options = replace(ENGLISH, decoding=DecodingOptions(temperatures=(0.0,), no_speech_threshold=None))
+    options = replace(ENGLISH, decoding=DecodingOptions.from_flat(temperatures=(0.0,), no_speech_threshold=None))
     scene = Scene(vocabulary, options, ((0.0, 0.5),))
     while isinstance(result := scene.hear(*tokens), Attempt):
         pass

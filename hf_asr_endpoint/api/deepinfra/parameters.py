@@ -53,7 +53,7 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
         prompt=parameters.initial_prompt,
         word_timestamps=parameters.chunk_level == "word",
         max_chunk_s=parameters.chunk_length_s,
-        decoding=DecodingOptions(
+        decoding=DecodingOptions.from_flat(
             temperatures=_ladder(parameters.temperature, parameters.temperature_increment_on_fallback),
             num_beams=parameters.num_beams,
             patience=parameters.patience,

@@ -11,18 +11,12 @@ from typing import Any
 from hf_asr_endpoint.api.huggingface.contradictions import check_together
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
-from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, DecodingOptions
+from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, FLAT_DECODING_OPTIONS, DecodingOptions
 
 DEFAULT_SAMPLING_TEMPERATURE = 1.0  # of `do_sample: true` alone, as in transformers
 
-SAME_IN_OPTIONS = (
-    *("top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff"),
-    *("max_length", "max_new_tokens", "min_length", "min_new_tokens"),
-    *("num_beams", "num_beam_groups", "diversity_penalty", "early_stopping", "length_penalty", "patience"),
-    *("penalty_alpha", "best_of", "seed"),
-    *("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"),
-)
-"""What has the same name and meaning in DecodingOptions, whose defaults stand for what is not given."""
+SHARED_NAMES = sorted(FLAT_DECODING_OPTIONS & GenerationParameters.model_fields.keys() - {"suppress_tokens"})
+"""Parameters with the same name, type and meaning in DecodingOptions, whose defaults apply when one is absent."""
 
 
 def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
@@ -32,8 +26,8 @@ def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
     """
     temperatures = _temperatures(parameters)
     check_together(parameters, samples=any(temperature > 0 for temperature in temperatures))
-    given: dict[str, Any] = {name: getattr(parameters, name) for name in SAME_IN_OPTIONS}
-    return DecodingOptions(
+    given: dict[str, Any] = {name: getattr(parameters, name) for name in SHARED_NAMES}
+    return DecodingOptions.from_flat(
         temperatures=temperatures,
         beam_temperature=(parameters.temperature or 1.0) if 0.0 in temperatures else 1.0,
         suppress_tokens=_suppressed(parameters.suppress_tokens),

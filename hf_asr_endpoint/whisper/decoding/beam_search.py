@@ -11,38 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-CANDIDATES_PER_BEAM = 2  # One may be eot; so there are always enough that go on.
+from hf_asr_endpoint.types import BeamOptions
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BeamRules:
-    """Names and meanings are transformers'; patience is that of Kasai et al. 2022, as in openai/whisper.
-
-    patience: the search keeps num_beams × patience finished texts, and may end once it has so many.
-    temperature: divides the logits that beams are ranked by.
-    num_beam_groups: as many groups of equally many beams; patience and early stopping are each group's.
-    diversity_penalty: taken from the score of a token, in the groups behind, for each beam that has just said it.
-    """
-
-    num_beams: int
-    num_beam_groups: int = 1
-    diversity_penalty: float = 0.0
-    length_penalty: float = 1.0
-    early_stopping: bool | Literal["never"] = False
-    patience: float = 1.0
-    temperature: float = 1.0
-
-    @property
-    def n_candidates(self) -> int:
-        """How many candidates `BeamSearch.advance` looks at."""
-        return CANDIDATES_PER_BEAM * self.num_beams
-
-    @property
-    def n_wanted(self) -> int:
-        """Finished texts that are kept."""
-        return max(1, round(self.num_beams * self.patience))
+CANDIDATES_PER_BEAM = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +46,27 @@ class BeamSearch:
     One of score -inf is only a place-holder.
     """
 
-    def __init__(self, rules: BeamRules, *, max_new_tokens: int, is_group: bool = False) -> None:
-        """is_group: whether it ends as transformers' groups do, by an older rule; `rules` is the group's."""
-        self.rules = rules
+    def __init__(self, options: BeamOptions, *, max_new_tokens: int, is_group: bool = False) -> None:
+        """is_group: whether it ends as transformers' groups do, by an older rule; `options` are the group's."""
+        self.options = options
         self._max_new_tokens = max_new_tokens
         self._is_group = is_group
         nothing = Hypothesis(score=-math.inf)
         # All begin alike, so that only the first one's candidates may count.
-        self.beams = [Hypothesis(score=0.0), *[nothing] * (rules.num_beams - 1)]
+        self.beams = [Hypothesis(score=0.0), *[nothing] * (options.num_beams - 1)]
         self.finished: list[Hypothesis] = []
         """The best so far, in descending order."""
         self.is_finished = False
+
+    @property
+    def n_candidates(self) -> int:
+        """How many candidates `advance` takes: one of a beam's may be eot, so there are always enough to go on."""
+        return CANDIDATES_PER_BEAM * self.options.num_beams
+
+    @property
+    def max_finished(self) -> int:
+        """How many finished beams are kept."""
+        return max(1, round(self.options.num_beams * self.options.patience))
 
     @property
     def groups(self) -> tuple[BeamSearch, ...]:
@@ -99,13 +81,13 @@ class BeamSearch:
     def advance(self, candidates: Sequence[Candidate], *, eot: int) -> list[int]:
         """Go on with the best candidates; return which beam each beam now continues.
 
-        candidates: of all beams together the n_candidates best, in descending order, or as many as are
+        candidates: of all beams together the `n_candidates` best, in descending order, or as many as are
         possible at all. A beam that goes on keeps its place.
         """
         n_tokens = 1 + max(len(beam.tokens) for beam in self.beams)
         is_full = n_tokens >= self._max_new_tokens
         ends_here = is_full and not self._is_group
-        for candidate in candidates[: self.rules.num_beams]:
+        for candidate in candidates[: self.options.num_beams]:
             # What ends only further down would be worse than every beam that goes on.
             if ends_here or candidate.token == eot:
                 extended = self._extend(candidate)
@@ -114,8 +96,8 @@ class BeamSearch:
         going_on = [candidate for candidate in candidates if candidate.token != eot and not ends_here]
         if not going_on:
             self.is_finished = True
-            return list(range(self.rules.num_beams))
-        parents = self._continue(going_on[: self.rules.num_beams])
+            return list(range(self.options.num_beams))
+        parents = self._continue(going_on[: self.options.num_beams])
         # A group looks at what ends here too, and so may go on for longer.
         likeliest = candidates[0].score if self._is_group else max(beam.score for beam in self.beams)
         self.is_finished = self._is_enough(likeliest, n_tokens=n_tokens)
@@ -127,19 +109,19 @@ class BeamSearch:
 
     def _finish(self, text: Hypothesis, *, n_tokens: int) -> None:
         """n_tokens: eot included, where it has come."""
-        self.finished.append(replace(text, score=text.score / float(n_tokens) ** self.rules.length_penalty))
+        self.finished.append(replace(text, score=text.score / float(n_tokens) ** self.options.length_penalty))
         self.finished.sort(key=lambda hypothesis: hypothesis.score, reverse=True)
-        del self.finished[self.rules.n_wanted :]
+        del self.finished[self.max_finished :]
 
     def _continue(self, chosen: Sequence[Candidate]) -> list[int]:
-        places: list[Candidate | None] = [None] * self.rules.num_beams
+        places: list[Candidate | None] = [None] * self.options.num_beams
         others = []
         for candidate in chosen:
             if places[candidate.beam] is None:
                 places[candidate.beam] = candidate
             else:
                 others.append(candidate)
-        parents = list(range(self.rules.num_beams))
+        parents = list(range(self.options.num_beams))
         beams = list(self.beams)
         # Fewer tokens may be possible than there are beams.
         others += [replace(chosen[0], score=-math.inf)] * (len(places) - len(chosen))
@@ -164,12 +146,12 @@ class BeamSearch:
         likeliest: the score of the beam to be beaten. Unless it stops early, the search guesses its score at the
         present length; "never" at the length that is best for it.
         """
-        if len(self.finished) < self.rules.n_wanted:
+        if len(self.finished) < self.max_finished:
             return False
-        if self.rules.early_stopping is True:
+        if self.options.early_stopping is True:
             return True
-        penalty = self.rules.length_penalty
-        is_patient = self.rules.early_stopping == "never" and penalty > 0
+        penalty = self.options.length_penalty
+        is_patient = self.options.early_stopping == "never" and penalty > 0
         length = self._max_new_tokens if is_patient else n_tokens
         best_possible: float = likeliest / float(length) ** penalty
         return best_possible <= self.finished[-1].score
@@ -178,13 +160,13 @@ class BeamSearch:
 class DiverseSearch:
     """The state of one search whose beams are in groups: each avoids what those before it say in the same step."""
 
-    def __init__(self, rules: BeamRules, *, max_new_tokens: int) -> None:
-        self.rules = rules
-        size = rules.num_beams // rules.num_beam_groups
-        of_group = replace(rules, num_beams=size, num_beam_groups=1)
+    def __init__(self, options: BeamOptions, *, max_new_tokens: int) -> None:
+        self.options = options
+        size = options.num_beams // options.num_beam_groups
+        of_group = replace(options, num_beams=size, num_beam_groups=1)
         self.groups = tuple(
             BeamSearch(of_group, max_new_tokens=max_new_tokens, is_group=True)
-            for _ in range(rules.num_beam_groups)
+            for _ in range(options.num_beam_groups)
         )
 
     @property

@@ -10,18 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hf_asr_endpoint.types import ContrastiveOptions
 from hf_asr_endpoint.whisper.decoding.beam_search import Hypothesis
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContrastiveRules:
-    """Names and meanings are transformers'; top_k candidates are compared in each step, two or more.
-
-    penalty_alpha: above 0, which is greedy decoding, up to 1, where only the degeneration_penalty counts.
-    """
-
-    top_k: int
-    penalty_alpha: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +26,8 @@ class Proposal:
 class ContrastiveSearch:
     """The state of one search. `choose` and `propose` take turns, beginning with `propose`."""
 
-    def __init__(self, rules: ContrastiveRules, *, max_new_tokens: int) -> None:
-        self.rules = rules
+    def __init__(self, options: ContrastiveOptions, *, max_new_tokens: int) -> None:
+        self.options = options
         self._max_new_tokens = max_new_tokens
         self._proposals: tuple[Proposal, ...] = ()
         self.chosen: int | None = None
@@ -50,7 +40,7 @@ class ContrastiveSearch:
     def candidates(self) -> list[Hypothesis]:
         """The text so far with each proposal; when there are fewer than top_k, the first one again."""
         texts = [self._extended(proposal) for proposal in self._proposals]
-        return texts + texts[:1] * (self.rules.top_k - len(texts))
+        return texts + texts[:1] * (self.options.top_k - len(texts))
 
     def propose(self, proposals: Sequence[Proposal]) -> None:
         """Take what may come next: one at least, and top_k at most."""
@@ -61,7 +51,7 @@ class ContrastiveSearch:
 
         degeneration_penalties: of each candidate, the greatest cosine similarity to anything before it, -1 to 1.
         """
-        alpha = self.rules.penalty_alpha
+        alpha = self.options.penalty_alpha
         scores = [
             (1 - alpha) * proposal.probability - alpha * degeneration_penalty
             for proposal, degeneration_penalty in zip(self._proposals, degeneration_penalties, strict=False)

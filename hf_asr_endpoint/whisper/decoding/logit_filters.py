@@ -32,7 +32,7 @@ class SuppressTokens:
         self._tokens = self._tensor(tokens)
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
-        lists = [state.rules.suppressed_tokens for state in states]
+        lists = [state.rules.options.suppress_tokens for state in states]
         if all(own is None for own in lists):
             logits.index_fill_(1, self._tokens, -torch.inf)
             return

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoding.state import NO_FILTERS, DecodingState, SamplingFilters
+from hf_asr_endpoint.types import SamplingFilters
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
+
+NO_FILTERS = SamplingFilters()
 
 
 def logsumexp(logits: Tensor) -> Tensor:
@@ -52,9 +55,9 @@ def _likeliest(logits: Tensor) -> Tensor:
 def _sample(logits: Tensor, state: DecodingState) -> int:
     """Invert the distribution function. logits: shape = (n_vocab,)."""
     # Not from log-probabilities: rounded otherwise, what lies on a filter's edge would fall on its other side.
-    scores = logits / state.rules.temperature
-    if state.rules.filters != NO_FILTERS:
-        scores = filter_scores(scores, state.rules.filters)
+    scores, filters = logits / state.rules.temperature, state.rules.options.filters
+    if filters != NO_FILTERS:
+        scores = filter_scores(scores, filters)
     reached = torch.cumsum(torch.softmax(scores.double(), dim=0), dim=0)
     point = state.random.random() * float(reached[-1])
     return min(int(torch.searchsorted(reached, point, right=True)), len(logits) - 1)

@@ -82,7 +82,7 @@ class SearchStep:
                 case None:
                     pass
         self._totals = {
-            search: logsumexp(_over(logits[rows], search.rules.temperature))
+            search: logsumexp(_over(logits[rows], search.options.beam_temperature))
             for search, rows in self._beams.items()
         }
         self._unfiltered = {
@@ -153,7 +153,7 @@ class SearchStep:
         unfiltered = self._unfiltered[search][own]
         counts = torch.bincount(torch.tensor(said, device=unfiltered.device), minlength=unfiltered.shape[1])
         # Scores are logits over the temperature.
-        return unfiltered - search.rules.diversity_penalty * search.rules.temperature * counts
+        return unfiltered - search.options.diversity_penalty * search.options.beam_temperature * counts
 
     def _advance_contrast(self, search: ContrastiveSearch, rows: Sequence[int], logits: Tensor) -> dict[int, int]:
         if search.is_finished:
@@ -178,9 +178,9 @@ def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor, totals: Tens
     logits: of its beams, filtered, shape = (n_beams, n_vocab). likely: the same without penalties.
     totals: logsumexp of them before filtering.
     """
-    n_kept = min(search.rules.n_candidates, logits.shape[1])
+    n_kept = min(search.n_candidates, logits.shape[1])
     best, tokens = logits.topk(n_kept, dim=1)
-    scores = best / search.rules.temperature - totals
+    scores = best / search.options.beam_temperature - totals
     logprobs = likely.gather(1, tokens) - logsumexp(likely)
     candidates = [
         Candidate(beam=index, token=token, score=beam.score + score, logprob=logprob)
@@ -196,7 +196,7 @@ def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor, totals: Tens
 
 def _proposals(search: ContrastiveSearch, logits: Tensor) -> list[Proposal]:
     """Return the likeliest tokens that are allowed. logits: after the text, filtered, shape = (n_vocab,)."""
-    logprobs, tokens = logits.log_softmax(dim=0).topk(min(search.rules.top_k, len(logits)))
+    logprobs, tokens = logits.log_softmax(dim=0).topk(min(search.options.top_k, len(logits)))
     return [
         Proposal(token=token, probability=probability, logprob=logprob)
         for token, probability, logprob in zip(

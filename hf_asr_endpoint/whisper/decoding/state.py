@@ -9,8 +9,11 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules, BeamSearch, DiverseSearch, Hypothesis
-from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveRules, ContrastiveSearch
+from hf_asr_endpoint.types import BeamOptions, ContrastiveOptions, DecodingOptions
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamSearch, DiverseSearch, Hypothesis
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveSearch
+
+DEFAULT_OPTIONS = DecodingOptions()
 
 Search = BeamSearch | DiverseSearch | ContrastiveSearch
 
@@ -35,38 +38,34 @@ class DecoderPrompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingFilters:
-    """Which tokens may be sampled. Names, meanings and order are transformers'; None is off."""
+class AttemptRules:
+    """The caller's options, and what they come to in one attempt at one window.
 
-    top_k: int | None = None
-    top_p: float | None = None
-    typical_p: float | None = None
-    epsilon_cutoff: float | None = None
-    eta_cutoff: float | None = None
-
-
-NO_FILTERS = SamplingFilters()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SamplingRules:
-    """How tokens are chosen. temperature 0: the likeliest one. Sampling begins from `seed`.
-
-    n_samples: texts to choose from, at a temperature above 0. beams: search with them, at temperature 0;
-    or contrast: search contrastively.
-    suppressed_tokens: in place of the checkpoint's own list, where it is not None; MODELS_OWN_TOKENS among them
-    stands for that list.
+    temperature: 0 takes the likeliest token or searches, above 0 samples. seed: of this sample.
     """
 
+    options: DecodingOptions = DEFAULT_OPTIONS
     max_new_tokens: int
     min_new_tokens: int = 0
     temperature: float = 0.0
     seed: int = 0
-    filters: SamplingFilters = NO_FILTERS
-    n_samples: int = 1
-    beams: BeamRules | None = None
-    contrast: ContrastiveRules | None = None
-    suppressed_tokens: tuple[int, ...] | None = None
+
+    @property
+    def beams(self) -> BeamOptions | None:
+        """The beam search of this attempt, if it is one."""
+        is_search = self.temperature == 0 and self.options.beams.num_beams > 1
+        return self.options.beams if is_search and self.contrast is None else None
+
+    @property
+    def contrast(self) -> ContrastiveOptions | None:
+        """The contrastive search of this attempt, if it is one."""
+        is_search = self.temperature == 0 and self.options.contrast.penalty_alpha > 0
+        return self.options.contrast if is_search else None
+
+    @property
+    def best_of(self) -> int:
+        """Samples to choose from; 1 at temperature 0."""
+        return self.options.best_of if self.temperature > 0 else 1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +73,7 @@ class DecodingState:
     """Tokens so far, in one slot. The model alone changes it."""
 
     prompt: DecoderPrompt
-    rules: SamplingRules
+    rules: AttemptRules
     language_token: int | None = None
     """Given by the model when the prompt asks for it."""
     no_speech_prob: float = 0.0
@@ -128,21 +127,21 @@ class DecodingState:
         self.is_cut_off = len(self.logprobs) == len(self.sampled)  # There is no eot among them.
 
 
-def begin_rows(prompt: DecoderPrompt, rules: SamplingRules) -> list[DecodingState]:
+def begin_rows(prompt: DecoderPrompt, rules: AttemptRules) -> list[DecodingState]:
     """Return the states of a new attempt, each in a slot of its own: beams, candidates, samples, or one alone.
 
     The first sample is what it would be alone.
     """
     search = _new_search(rules)
     if search is not None:
-        n_rows = search.rules.top_k if isinstance(search, ContrastiveSearch) else search.rules.num_beams
+        n_rows = search.options.top_k if isinstance(search, ContrastiveSearch) else search.options.num_beams
         return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(n_rows)]
     seeds = random.Random(rules.seed)
-    others = [replace(rules, seed=seeds.getrandbits(64)) for _ in range(1, rules.n_samples)]
+    others = [replace(rules, seed=seeds.getrandbits(64)) for _ in range(1, rules.best_of)]
     return [DecodingState(prompt=prompt, rules=own) for own in (rules, *others)]
 
 
-def _new_search(rules: SamplingRules) -> Search | None:
+def _new_search(rules: AttemptRules) -> Search | None:
     if rules.contrast is not None:
         return ContrastiveSearch(rules.contrast, max_new_tokens=rules.max_new_tokens)
     if rules.beams is None:

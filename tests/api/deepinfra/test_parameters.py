@@ -19,7 +19,7 @@ def parse(*texts: tuple[str, str]) -> TranscriptionOptions:
 
 
 def with_decoding(**changes: Any) -> TranscriptionOptions:
-    return replace(DEFAULTS, decoding=DecodingOptions(**changes))
+    return replace(DEFAULTS, decoding=DecodingOptions.from_flat(**changes))
 
 
 def test_the_defaults_are_the_documented_ones() -> None:

@@ -221,7 +221,7 @@ def test_extensions_have_the_meaning_of_the_options_they_set() -> None:
     assert options == TranscriptionOptions(
         prompt="Glossary: Ithaca",
         condition_on_previous_text=True,
-        decoding=DecodingOptions(
+        decoding=DecodingOptions.from_flat(
             num_beams=4,
             num_beam_groups=2,
             diversity_penalty=0.8,

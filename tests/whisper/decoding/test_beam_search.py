@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules, BeamSearch, Candidate
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions, BeamSearch, Candidate
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
 from hf_asr_endpoint.whisper.decoding.state import (
     DecoderPrompt,
     DecodingState,
-    SamplingRules,
+    AttemptRules,
     begin_rows,
     best_row,
 )
@@ -42,9 +42,9 @@ def language_model() -> GPT2LMHeadModel:
 
 
 @torch.inference_mode()
-def search(model: GPT2LMHeadModel, rules: BeamRules, *, prompt: tuple[int, ...], most: int) -> BeamSearch:
+def search(model: GPT2LMHeadModel, rules: BeamOptions, *, prompt: tuple[int, ...], most: int) -> BeamSearch:
     """Search as the speech model does, feeding every text from its beginning; check where beams come from."""
-    sampling = SamplingRules(max_new_tokens=most, beams=rules)
+    sampling = AttemptRules(max_new_tokens=most, beams=rules)
     rows = begin_rows(DecoderPrompt(tokens=prompt), sampling)
     while not rows[0].is_finished:
         before = [tuple(row.sampled) for row in rows]
@@ -86,7 +86,7 @@ def test_texts_and_scores_are_those_of_transformers(
         prompt = (*PROMPT, first)
         arguments = {"num_beams": num_beams, "early_stopping": early_stopping, "length_penalty": length_penalty}
         expected, score = transformers_search(language_model, prompt=prompt, most=most, **arguments)
-        rules = BeamRules(num_beams=num_beams, early_stopping=early_stopping, length_penalty=length_penalty)
+        rules = BeamOptions(num_beams=num_beams, early_stopping=early_stopping, length_penalty=length_penalty)
         found = search(language_model, rules, prompt=prompt, most=most).best
         assert list(found.tokens) == expected
         assert found.score == pytest.approx(score, rel=TOLERANCE, abs=TOLERANCE)
@@ -100,7 +100,7 @@ def candidates(*given: tuple[int, int, float]) -> list[Candidate]:
     return [Candidate(beam=beam, token=token, score=score, logprob=-0.5) for beam, token, score in given]
 
 
-def finish_one_a_step(rules: BeamRules, *, score: float = -1.0) -> int:
+def finish_one_a_step(rules: BeamOptions, *, score: float = -1.0) -> int:
     """Return after how many steps a search ends in which each step finishes a text, as good as all others."""
     searching = BeamSearch(rules, max_new_tokens=50)
     for n_tokens in range(1, 50):
@@ -113,12 +113,12 @@ def finish_one_a_step(rules: BeamRules, *, score: float = -1.0) -> int:
 
 @pytest.mark.parametrize(("patience", "n_finished"), [(1.0, 2), (2.0, 4), (2.5, 5), (0.5, 1), (0.1, 1)])
 def test_patience_is_how_many_finished_texts_are_waited_for(patience: float, n_finished: int) -> None:
-    rules = BeamRules(num_beams=2, early_stopping=True, patience=patience)
+    rules = BeamOptions(num_beams=2, early_stopping=True, patience=patience)
     assert finish_one_a_step(rules) == n_finished
 
 
 def test_beams_stay_in_their_places_when_they_go_on() -> None:
-    searching = BeamSearch(BeamRules(num_beams=3), max_new_tokens=9)
+    searching = BeamSearch(BeamOptions(num_beams=3), max_new_tokens=9)
     assert searching.advance(candidates((0, 4, -1.0), (0, 5, -2.0), (0, 6, -3.0)), eot=EOT) == [0, 0, 0]
     assert [beam.tokens for beam in searching.beams] == [(4,), (5,), (6,)]
     found = searching.advance(candidates((2, 7, -3.5), (1, 7, -3.6), (2, 8, -3.7), (0, 7, -3.8)), eot=EOT)
@@ -128,7 +128,7 @@ def test_beams_stay_in_their_places_when_they_go_on() -> None:
 
 
 def test_only_what_is_among_the_best_num_beams_can_finish() -> None:
-    searching = BeamSearch(BeamRules(num_beams=2), max_new_tokens=9)
+    searching = BeamSearch(BeamOptions(num_beams=2), max_new_tokens=9)
     searching.advance(candidates((0, 4, -1.0), (0, 5, -2.0), (0, EOT, -3.0)), eot=EOT)
     assert searching.finished == []
     searching.advance(candidates((0, 4, -1.5), (1, EOT, -2.5), (1, 5, -2.6), (0, EOT, -3.0)), eot=EOT)
@@ -136,7 +136,7 @@ def test_only_what_is_among_the_best_num_beams_can_finish() -> None:
 
 
 def test_fewer_possible_tokens_than_beams_leave_place_holders() -> None:
-    searching = BeamSearch(BeamRules(num_beams=3), max_new_tokens=9)
+    searching = BeamSearch(BeamOptions(num_beams=3), max_new_tokens=9)
     assert searching.advance(candidates((0, 4, -1.0)), eot=EOT) == [0, 0, 0]
     assert [beam.score for beam in searching.beams] == [-1.0, -math.inf, -math.inf]
     searching.advance(candidates((0, 5, -1.1), (0, 6, -1.2), (0, 7, -1.3)), eot=EOT)
@@ -148,8 +148,8 @@ def test_the_result_tells_of_its_end_and_of_probabilities_among_what_was_allowed
     most: int, is_cut_off: bool
 ) -> None:
     """Beams are ranked by probabilities among all tokens."""
-    beams = BeamRules(num_beams=2, early_stopping=True, patience=0.5)
-    rows = begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=most, beams=beams))
+    beams = BeamOptions(num_beams=2, early_stopping=True, patience=0.5)
+    rows = begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=most, beams=beams))
     allowed = []
     for wanted in (4, EOT)[:most]:
         logits = torch.zeros(2, N_VOCAB)
@@ -172,8 +172,8 @@ def test_temperature_divides_the_logits_that_beams_are_ranked_by() -> None:
     logits = torch.randn(1, N_VOCAB, generator=torch.Generator().manual_seed(1))
     logits[:, EOT] = -9.0
     logits = logits.repeat(3, 1)
-    beams = BeamRules(num_beams=3, temperature=4.0)
-    rows = begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=5, beams=beams))
+    beams = BeamOptions(num_beams=3, temperature=4.0)
+    rows = begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=5, beams=beams))
     SearchStep(logits, rows).advance(logits, eot=EOT)
     best = (logits[0] / 4).log_softmax(dim=0).topk(3)
     search = rows[0].search
@@ -190,8 +190,8 @@ def test_searches_and_single_rows_of_one_batch_keep_to_themselves() -> None:
 
     def begin() -> list[list[DecodingState]]:
         return [
-            begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=5, beams=beams))
-            for beams in (BeamRules(num_beams=2), None, BeamRules(num_beams=3))
+            begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=5, beams=beams))
+            for beams in (BeamOptions(num_beams=2), None, BeamOptions(num_beams=3))
         ]
 
     together, apart = begin(), begin()
@@ -212,7 +212,7 @@ def test_searches_and_single_rows_of_one_batch_keep_to_themselves() -> None:
 
 def test_with_a_penalty_on_length_the_best_that_a_beam_can_become_is_what_it_is_now() -> None:
     """Where longer texts are better, "never" looks ahead to the longest one; here that would end too early."""
-    rules = BeamRules(num_beams=2, early_stopping="never", length_penalty=-1.0)
+    rules = BeamOptions(num_beams=2, early_stopping="never", length_penalty=-1.0)
     searching = BeamSearch(rules, max_new_tokens=9)
     searching.advance(candidates((0, 4, -0.1), (0, 5, -0.2)), eot=EOT)
     searching.advance(candidates((0, EOT, -0.3), (1, EOT, -0.4), (0, 4, -0.35), (1, 4, -0.5)), eot=EOT)

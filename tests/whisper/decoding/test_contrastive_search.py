@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveRules, ContrastiveSearch, Proposal
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveOptions, ContrastiveSearch, Proposal
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, begin_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,11 +28,11 @@ def proposals(*given: tuple[int, float]) -> list[Proposal]:
 
 
 def begin(*, top_k: int = 3, alpha: float = 0.5, most: int = 9) -> ContrastiveSearch:
-    return ContrastiveSearch(ContrastiveRules(top_k=top_k, penalty_alpha=alpha), max_new_tokens=most)
+    return ContrastiveSearch(ContrastiveOptions(top_k=top_k, penalty_alpha=alpha), max_new_tokens=most)
 
 
 def begin_states(*, top_k: int = 3, alpha: float = 0.5, most: int = 9) -> list[DecodingState]:
-    rules = SamplingRules(max_new_tokens=most, contrast=ContrastiveRules(top_k=top_k, penalty_alpha=alpha))
+    rules = AttemptRules(max_new_tokens=most, contrast=ContrastiveOptions(top_k=top_k, penalty_alpha=alpha))
     return begin_rows(DecoderPrompt(tokens=(1, 2)), rules)
 
 

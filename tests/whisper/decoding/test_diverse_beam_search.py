@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamRules, DiverseSearch
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions, DiverseSearch
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, begin_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -20,8 +20,8 @@ TOLERANCE = 1e-4
 
 
 def begin_groups(*, num_beams: int = 4, n_groups: int = 2, most: int = 9, **rules: Any) -> list[DecodingState]:
-    beams = BeamRules(num_beams=num_beams, num_beam_groups=n_groups, **rules)
-    return begin_rows(DecoderPrompt(tokens=PROMPT), SamplingRules(max_new_tokens=most, beams=beams))
+    beams = BeamOptions(num_beams=num_beams, num_beam_groups=n_groups, **rules)
+    return begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=most, beams=beams))
 
 
 def tokens_of(rows: list[DecodingState]) -> list[list[int]]:

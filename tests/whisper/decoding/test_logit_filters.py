@@ -23,7 +23,7 @@ from hf_asr_endpoint.whisper.decoding.logit_filters import (
     SuppressTokens,
     TimestampRules,
 )
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,7 +41,7 @@ PROMPT = (31, 32, 33)
 def make_state(*sampled: int, min_new_tokens: int = 0, suppressed: tuple[int, ...] | None = None) -> DecodingState:
     state = DecodingState(
         prompt=DecoderPrompt(tokens=PROMPT),
-        rules=SamplingRules(max_new_tokens=99, min_new_tokens=min_new_tokens, suppressed_tokens=suppressed),
+        rules=AttemptRules(max_new_tokens=99, min_new_tokens=min_new_tokens, suppressed_tokens=suppressed),
     )
     for token in sampled:
         state.append(token, -1.0, eot=EOT)
