@@ -149,16 +149,16 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
         directory, device=settings.device, dtype=settings.dtype, n_slots=settings.slots
     )
     batching = BatchingTranscriber(
-        Engine(model, n_slots=settings.slots),
+        Engine(model, slots=settings.slots),
         tokenizer,
         info,
-        n_requests=settings.max_concurrent_requests + settings.max_running_jobs,
-        n_ahead=settings.slots + CHUNKS_AHEAD,
-        padding_s=settings.encoder_padding_s,
+        max_requests=settings.max_concurrent_requests + settings.max_running_jobs,
+        max_ahead=settings.slots + CHUNKS_AHEAD,
+        encoder_padding_s=settings.encoder_padding_s,
         max_beams=settings.max_beams,
     )
     report("the engine to warm up")
-    batching.warm_up(n_slots=settings.slots)
+    batching.warm_up(slots=settings.slots)
     trim_heap()  # What loading needed for a while.
     logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
     return batching

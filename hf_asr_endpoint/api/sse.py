@@ -1,4 +1,4 @@
-"""Server-sent events that hold what they need until they have ended, however they end."""
+"""Server-sent events: JSON documents as they come, and what is released when they end."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import AppStatus
 from starlette.types import Receive, Scope, Send
 
-# By default the library breaks streams off when a signal to stop arrives. Here they may end within the
-# server's own time for that, like every other request; then uvicorn cancels them.
+# By default the library ends all streams when a signal to stop arrives. Here they may end within the server's own
+# time for that, like every other request; after it uvicorn cancels them.
 AppStatus.disable_automatic_graceful_drain()
 
 PING_INTERVAL_S = 15  # a comment, so that proxies do not take a slow stream for a dead one
 
 
 class EventStream(EventSourceResponse):
-    """Sends JSON documents as events. Ends them, and closes `held`, also when the client leaves."""
+    """Sends events, and closes `held` when the last one is sent or the client has left.
 
-    def __init__(self, documents: AsyncIterator[dict[str, Any]], *, held: AsyncExitStack) -> None:
-        """held: what is released after the last event, in its own order; the documents' source may be in it."""
-        super().__init__(_encode(documents), ping=PING_INTERVAL_S, sep="\n")
+    Nothing is awaited on the way out: a client that leaves cancels the response again and again until it ends.
+    """
+
+    def __init__(self, events: AsyncIterator[ServerSentEvent], *, held: AsyncExitStack) -> None:
+        super().__init__(events, ping=PING_INTERVAL_S, sep="\n")
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,7 +33,6 @@ class EventStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _encode(documents: AsyncIterator[dict[str, Any]]) -> AsyncIterator[ServerSentEvent]:
-    async for document in documents:
-        data = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-        yield ServerSentEvent(data=data, sep="\n")
+def json_event(document: dict[str, Any]) -> ServerSentEvent:
+    """Return an event whose data is a JSON document."""
+    return ServerSentEvent(data=json.dumps(document, ensure_ascii=False, separators=(",", ":")), sep="\n")

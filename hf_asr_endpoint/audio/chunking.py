@@ -24,7 +24,7 @@ MIN_CHUNK_S = 1.0
 class ChunkingOptions:
     """What counts as speech, by its probability (0 to 1), and how much of it goes into one chunk.
 
-    Raises ValueError for a `max_chunk_s` that is not from MIN_CHUNK_S to the encoder's window, or a
+    Raises ValueError for a `chunk_length_s` that is not from MIN_CHUNK_S to the encoder's window, or a
     `speech_pad_s` of more than half of it.
     """
 
@@ -36,14 +36,14 @@ class ChunkingOptions:
     min_speech_s: float = 0.25
     max_gap_s: float = 3.0
     """A longer silence always ends a chunk."""
-    max_chunk_s: float = WINDOW_S
+    chunk_length_s: float = WINDOW_S
 
     def __post_init__(self) -> None:
-        if not MIN_CHUNK_S <= self.max_chunk_s <= WINDOW_S:
-            raise ValueError(f"max_chunk_s is {self.max_chunk_s:g}; allowed: {MIN_CHUNK_S:g} to {WINDOW_S}")
-        if not 0 <= self.voice_activity.speech_pad_s <= self.max_chunk_s / 2:
+        if not MIN_CHUNK_S <= self.chunk_length_s <= WINDOW_S:
+            raise ValueError(f"chunk_length_s is {self.chunk_length_s:g}; allowed: {MIN_CHUNK_S:g} to {WINDOW_S}")
+        if not 0 <= self.voice_activity.speech_pad_s <= self.chunk_length_s / 2:
             raise ValueError(
-                f"speech_pad_s is {self.voice_activity.speech_pad_s:g}; allowed: 0 to {self.max_chunk_s / 2:g}"
+                f"speech_pad_s is {self.voice_activity.speech_pad_s:g}; allowed: 0 to {self.chunk_length_s / 2:g}"
             )
 
 
@@ -75,7 +75,7 @@ def split_chunks(
 ) -> Iterator[Chunk]:
     """Yield the chunks of a waveform that arrives in blocks, each as soon as it is certain.
 
-    A recording of at most `max_chunk_s` with any speech in it is one chunk, untrimmed. A longer one is
+    A recording of at most `chunk_length_s` with any speech in it is one chunk, untrimmed. A longer one is
     cut at silence, and silence between chunks is left out. No more than a minute is held at once.
     """
     splitter = _Splitter(detector.stream(), options)
@@ -97,7 +97,7 @@ class _Splitter:
             min_speech=_n_samples(options.min_speech_s),
             min_silence=_n_samples(voice_activity.min_silence_s),
         )
-        self._max_chunk = _n_samples(options.max_chunk_s)
+        self._max_chunk = _n_samples(options.chunk_length_s)
         self._probabilities = RecentProbabilities()
         self._planner = ChunkPlanner(
             self._probabilities,

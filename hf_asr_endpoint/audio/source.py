@@ -77,3 +77,18 @@ def _limit(blocks: Iterable[Waveform], *, max_duration_s: float) -> Iterator[Wav
             yield block
     if n_samples == 0:
         raise InvalidAudio("the audio holds no samples, or too few for one at 16,000 Hz; allowed: at least one")
+
+
+class WaveformReader:
+    """Blocks of a recording's waveform, and the file that they are read from, which it owns."""
+
+    def __init__(self, source: AudioSource, *, max_audio_s: float) -> None:
+        self._source = source
+        self._blocks = read_waveform(source, max_duration_s=max_audio_s)
+
+    def __iter__(self) -> Iterator[Waveform]:
+        return self._blocks
+
+    def close(self) -> None:
+        if isinstance(self._source, EncodedAudio):
+            self._source.file.close()

@@ -1,1 +1,4 @@
-"""Continuous batching: which sequences advance when. Knows token ids and slots; knows no text and no tensors."""
+"""Continuous batching: which sequences advance when.
+
+Knows token ids, slots and the order of work; knows no text, no seconds and no tensors.
+"""

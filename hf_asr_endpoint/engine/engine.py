@@ -1,4 +1,4 @@
-"""The engine: one thread that takes every running sequence a token further, step after step."""
+"""The engine: one thread that advances every running sequence by a token, step after step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Sequence as Many
 from typing import Any
 
+from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.scheduler import Scheduler
 from hf_asr_endpoint.engine.sequence import Attempt, Sequence, Stage, Status
@@ -18,21 +19,19 @@ from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 logger = logging.getLogger(__name__)
 
-SHUTTING_DOWN = "the server is shutting down"
-
 
 class Engine:
     """Owns the model and the scheduler; only its thread touches them.
 
-    Other threads submit sequences, cancel their requests and close the engine. Every submitted sequence
-    ends: its `on_end` is called exactly once.
+    Other threads submit sequences, cancel their requests and close the engine. Every submitted sequence ends:
+    its `on_end` is called exactly once.
     """
 
-    def __init__(self, model: SpeechModel, *, n_slots: int, windows_per_step: int = 1) -> None:
-        """windows_per_step: how many are encoded, or aligned, before the others get their next token."""
+    def __init__(self, model: SpeechModel, *, slots: int, windows_per_step: int = 1) -> None:
+        """windows_per_step: windows encoded, or aligned, before the running sequences get their next token."""
         self._model = model
         self._windows_per_step = windows_per_step
-        self._scheduler = Scheduler(n_slots=n_slots)
+        self._scheduler = Scheduler(slots=slots)
         # Shared between threads, under `_changed`:
         self._changed = threading.Condition()
         self._submitted: deque[Sequence] = deque()
@@ -41,22 +40,22 @@ class Engine:
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     @property
-    def n_slots(self) -> int:
-        """The most slots that a sequence may need."""
-        return self._scheduler.n_slots
+    def slots(self) -> int:
+        """How many slots there are, and so the maximum for one sequence."""
+        return self._scheduler.slots
 
     def start(self) -> None:
-        """Begin to work. Called once."""
+        """Start the engine's thread. Called once."""
         self._thread.start()
 
     @property
     def failure(self) -> Exception | None:
-        """Why no more sequences are taken; None while they are."""
+        """Why the engine takes no more sequences; None while it does."""
         return self._end_of_thread
 
     def submit(self, sequence: Sequence) -> None:
-        """Hand over a sequence of at most n_slots. Raises EngineUnavailable when the thread has ended."""
-        assert sequence.n_slots <= self.n_slots
+        """Queue a sequence that needs at most `slots`. Raises EngineUnavailable when the thread has ended."""
+        assert sequence.n_slots <= self.slots
         with self._changed:
             if self._end_of_thread is not None:
                 raise self._end_of_thread
@@ -64,7 +63,7 @@ class Engine:
             self._changed.notify()
 
     def close(self) -> None:
-        """Stop; sequences under way fail with EngineUnavailable."""
+        """Stop the thread; sequences in flight fail with EngineUnavailable."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -72,15 +71,16 @@ class Engine:
             self._thread.join()
 
     def step(self) -> None:
-        """Take in what was submitted, and what is running one token further.
+        """Admit what was submitted, and advance what is running by one token.
 
-        While there is one request alone, its free slots are filled first: nobody waits for the tokens meanwhile.
+        A request that has the engine to itself fills its slots before any of its prompts or tokens is decoded: a
+        prefill or step of many rows takes hardly longer than one of few.
         """
-        self._take_in()
+        self._receive()
         self._drop_cancelled()
         self._encode()
         if self._scheduler.is_filling():
-            return  # More windows come first: prompts and tokens of many take hardly longer than those of few.
+            return
         self._prefill()
         self._decode()
         self._align()
@@ -96,19 +96,19 @@ class Engine:
         finally:
             with self._changed:
                 self._end_of_thread = reason
-                left = [*self._scheduler, *self._submitted]
+                unfinished = [*self._scheduler, *self._submitted]
                 self._submitted.clear()
-            for sequence in left:
+            for sequence in unfinished:
                 sequence.end(Status.FAILED, reason)
 
     def _wait_for_work(self) -> bool:
-        """Wait until there is something to do. False: the end."""
+        """Wait for something to do. Returns False when the engine closes."""
         with self._changed:
             while not (self._closing or self._submitted or len(self._scheduler)):
                 self._changed.wait()
             return not self._closing
 
-    def _take_in(self) -> None:
+    def _receive(self) -> None:
         with self._changed:
             while self._submitted:
                 self._scheduler.submit(self._submitted.popleft())
@@ -118,7 +118,7 @@ class Engine:
             self._end(sequence, Status.CANCELLED)
 
     def _encode(self) -> None:
-        """Encode a window or a few; more would make the running sequences wait for longer."""
+        """Encode up to `windows_per_step` windows; the running sequences wait meanwhile."""
         waiting = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.ENCODE]
         chosen = waiting[: self._windows_per_step]
         while len(chosen) < self._windows_per_step and (admitted := self._scheduler.admit()) is not None:
@@ -142,25 +142,26 @@ class Engine:
             self._conclude(batch)
 
     def _align(self) -> None:
-        """Align a text or a few with their windows; more would make the running sequences wait for longer."""
+        """Align up to `windows_per_step` texts with their windows; the running sequences wait meanwhile."""
         waiting = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.ALIGN]
         chosen = waiting[: self._windows_per_step]
-        found: dict[int, Any] = {}
-        if self._succeeds(chosen, lambda: found.update(self._model.align({_slot(s): _text(s) for s in chosen}))):
+        texts = {_slot(sequence): _text(sequence) for sequence in chosen}
+        alignments: dict[int, Any] = {}
+        if self._succeeds(chosen, lambda: alignments.update(self._model.align(texts))):
             for sequence in chosen:
-                sequence.on_alignment(found[_slot(sequence)])
+                sequence.on_alignment(alignments[_slot(sequence)])
                 self._end(sequence, Status.FINISHED)
 
     def _conclude(self, sequences: Many[Sequence]) -> None:
-        """Begin what comes after a finished attempt, or end the sequence."""
+        """Start what follows a finished attempt, or end the sequence."""
         for sequence in sequences:
             if not all(row.is_finished for row in sequence.rows):
                 continue
             try:
                 following = sequence.on_attempt(sequence.state)
-            except Exception as exc:  # A caller's fault is its own: the others go on.
-                logger.exception("an attempt could not be judged")
-                self._end(sequence, Status.FAILED, EngineError(f"the result could not be judged: {exc!r}"))
+            except Exception as exc:  # A bug of one caller must not end the others.
+                logger.exception("a result could not be evaluated")
+                self._end(sequence, Status.FAILED, EngineError(f"the result could not be evaluated: {exc!r}"))
                 continue
             match following:
                 case None:
@@ -171,7 +172,7 @@ class Engine:
                     sequence.align(following)
 
     def _succeeds(self, sequences: Many[Sequence], work: Callable[[], None]) -> bool:
-        """Do what is needed for these sequences; when it goes wrong, fail them, and only them."""
+        """Run `work` for these sequences. When it raises, fail them, and only them, and return False."""
         if not sequences:
             return False
         try:
@@ -189,11 +190,13 @@ class Engine:
         for slot in sequence.slots:
             self._model.free(slot)
         self._scheduler.remove(sequence)
+        if status is Status.FINISHED:
+            sequence.request.has_result = True
         sequence.end(status, error)
 
 
 def _rows(sequences: Many[Sequence]) -> dict[int, DecodingState]:
-    """Return what the model is to take further, by slot."""
+    """Return the unfinished rows of all these sequences, by slot."""
     return {slot: row for sequence in sequences for slot, row in sequence.running_rows.items()}
 
 

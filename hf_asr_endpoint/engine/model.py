@@ -1,4 +1,4 @@
-"""The seam between the engine and what it runs."""
+"""The seam between the engine and the model that it runs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class SpeechModel(Protocol):
     """Encodes windows into slots and chooses tokens for them. Called by one thread; may raise anything."""
 
     def encode(self, windows: Mapping[int, Any]) -> None:
-        """Encode windows, by slot, in place of what was there. Slots that are given the same one share it."""
+        """Encode windows, by slot, and replace what the slots held. Slots with the same window object share it."""
         ...
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Decode the prompts of new states, by slot: language, no_speech_prob and the first token of each.
+        """Feed the prompts of new states, by slot. Sets language, no_speech_prob and the first token of each.
 
-        Those of a search come together, in all calls.
+        All states of a beam or contrastive search are in the same call, here and in `decode_step`.
         """
         ...
 
@@ -28,12 +28,12 @@ class SpeechModel(Protocol):
         ...
 
     def align(self, texts: Mapping[int, AlignmentInput]) -> Mapping[int, Any]:
-        """Return, by slot, what tells where in its window each token of a text is.
+        """Return the alignment of each text with the window in its slot, by slot.
 
-        No state goes on in those slots.
+        Overwrites the slots' self-attention cache: their decoding must have ended.
         """
         ...
 
     def free(self, slot: int) -> None:
-        """Forget what is in a slot."""
+        """Release what a slot holds."""
         ...

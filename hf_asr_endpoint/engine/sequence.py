@@ -1,13 +1,13 @@
-"""One chunk's decoding, from waiting for a slot to its end."""
+"""One window's decoding, from waiting for a slot to its end."""
 
 from __future__ import annotations
 
 import enum
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import (
     AttemptRules,
@@ -37,9 +37,9 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One way of decoding a window.
+    """One way to decode a window.
 
-    window: what the model encodes; None decodes again what the attempt before has encoded.
+    window: what the model encodes; None decodes the window of the previous attempt again.
     """
 
     window: object | None
@@ -48,31 +48,34 @@ class Attempt:
 
 
 class Request:
-    """Ties together the sequences of one request, for fairness and for cancelling."""
+    """Groups the sequences of one request, for fairness and cancellation.
 
-    def __init__(self) -> None:
-        self._cancelled = threading.Event()
+    prefers_latency: its first sequence is decoded alone, so that a stream begins early; otherwise its sequences
+    fill the slots first, which takes less time in all.
+    """
+
+    def __init__(self, token: CancellationToken | None = None, *, prefers_latency: bool = False) -> None:
+        self.token = token or CancellationToken()
+        self.prefers_latency = prefers_latency
+        self.has_result = False
+        """Whether one of its sequences has finished. Set by the engine."""
 
     @property
     def is_cancelled(self) -> bool:
-        return self._cancelled.is_set()
-
-    def cancel(self) -> None:
-        """Let go of all its sequences within one step. From any thread."""
-        self._cancelled.set()
+        return self.token.is_cancelled
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Sequence:
-    """What is to be decoded and who wants to know. Once submitted, only the engine changes it.
+    """What to decode, and the callbacks that take its results. After `submit`, only the engine changes it.
 
-    n_slots: how many it needs, for beams as many as there are in any of its attempts.
-    The callbacks are called by the engine's thread and must not block.
-    on_attempt: given an attempt's result, returns what comes next: another attempt, or text to be aligned with the
-    window that was encoded last, or None for neither.
-    on_end: told once, when the status is FINISHED, CANCELLED or FAILED.
-    on_prefill: told when an attempt's prompt is decoded: the language and no_speech_prob are known then.
-    on_alignment: given what the model's `align` has found; the end follows.
+    n_slots: how many slots it needs: the beams, candidates or samples of its widest attempt.
+    The engine's thread calls the callbacks, which must not block.
+    on_attempt: takes an attempt's result; returns the next attempt, or the text to align with the window that was
+    encoded last, or None when the sequence is finished.
+    on_end: called once, when the status is FINISHED, CANCELLED or FAILED.
+    on_prefill: called when an attempt's prompt has been fed: language and no_speech_prob are known then.
+    on_alignment: takes the result of the model's `align`; the sequence is finished after it.
     """
 
     request: Request
@@ -84,12 +87,12 @@ class Sequence:
     n_slots: int = 1
     status: Status = Status.WAITING
     slots: tuple[int, ...] = ()
-    """While it is running, in ascending order."""
+    """In ascending order, while it is running."""
     rows: list[DecodingState] = field(init=False)
-    """Of the attempt under way, or of the last one: in its first slot, its second …"""
+    """States of the current attempt, or of the last one, in the order of `slots`."""
     stage: Stage = field(init=False)
     text: AlignmentInput | None = None
-    """What is to be aligned, once that is known."""
+    """The text to align, in the stage ALIGN."""
     error: Exception | None = None
     """Why the status is FAILED."""
 
@@ -98,28 +101,28 @@ class Sequence:
 
     @property
     def slot(self) -> int | None:
-        """The first of its slots."""
+        """The first slot."""
         return self.slots[0] if self.slots else None
 
     @property
     def state(self) -> DecodingState:
-        """The attempt's result, as far as it is known."""
+        """The current attempt's best row."""
         return self.rows[0] if len(self.rows) == 1 else best_row(self.rows)
 
     @property
     def running_rows(self) -> dict[int, DecodingState]:
-        """What is not finished, by slot."""
+        """The unfinished rows, by slot."""
         return {slot: row for slot, row in zip(self.slots, self.rows, strict=False) if not row.is_finished}
 
     def begin(self, attempt: Attempt) -> None:
-        """Start over with another attempt, in the same slots."""
+        """Start an attempt, in the same slots."""
         self.attempt = attempt
         self.rows = begin_rows(attempt.prompt, attempt.rules)
         assert len(self.rows) <= self.n_slots
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
 
     def align(self, text: AlignmentInput) -> None:
-        """Go on with what comes after the last attempt."""
+        """Align a text after the last attempt."""
         self.text = text
         self.stage = Stage.ALIGN
 

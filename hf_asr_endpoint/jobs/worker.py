@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
+from hf_asr_endpoint.audio.source import EncodedAudio, WaveformReader
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobStatus
 from hf_asr_endpoint.jobs.limits import JobLimits
 from hf_asr_endpoint.jobs.storage import Storage
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
+from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Transcription
 
 logger = logging.getLogger(__name__)
@@ -142,9 +142,9 @@ class Worker:
 
     async def _transcribe(self, job: Job, kind: JobKind) -> Transcription:
         options = kind.options(job.asked)
-        with await self._storage.open_audio(job.id) as file:
-            waveform = read_waveform(EncodedAudio(file=file), max_duration_s=self._limits.max_audio_s)
-            return await transcribe(self._transcriber, waveform, options)
+        file = await self._storage.open_audio(job.id)
+        reader = WaveformReader(EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s)
+        return await self._transcriber.transcribe(reader, options)
 
     async def _retry(self, job: Job, error: EngineError, began: float) -> None:
         """Queue a job again at which the model failed, unless it has failed at it too often."""

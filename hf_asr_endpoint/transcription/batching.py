@@ -1,24 +1,27 @@
-"""The Transcriber over the engine: every request in a thread of its own, all of them in one batch."""
+"""The Transcriber over the engine: a thread for each request, one batch for all of them."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import AsyncGenerator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from hf_asr_endpoint.audio.chunking import Chunk, ChunkingOptions, split_chunks
+from hf_asr_endpoint.audio.chunking import ChunkingOptions
 from hf_asr_endpoint.audio.levelling import LevelledDetector
+from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
+from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
+from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_limits import (
     check_language_and_task,
-    check_suppressed_tokens,
+    check_suppress_tokens,
     check_width,
 )
-from hf_asr_endpoint.transcription.threads import SHUTTING_DOWN, Stop, iterate_in_thread
+from hf_asr_endpoint.transcription.preparation import Deliver, Preparation, PreparationWorkers
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
+from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
 from hf_asr_endpoint.types import (
@@ -29,16 +32,14 @@ from hf_asr_endpoint.types import (
     TranscriptionOptions,
     Waveform,
 )
-from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.process import use_one_core
 
-N_PREPARING = 1  # requests whose audio is decoded and analysed at a time, beside the engine
-UNKNOWN_LANGUAGE = "en"  # what is said of a recording in which nobody speaks
+DEFAULT_LANGUAGE = "en"  # the answer's language for a recording without speech
 
 
 class BatchingTranscriber:
-    """Owns the engine. n_requests: how many are worked on at a time; more wait for a thread."""
+    """Owns the engine and all threads. Up to `max_requests` are in flight; more wait for a thread."""
 
     def __init__(
         self,
@@ -46,104 +47,139 @@ class BatchingTranscriber:
         tokenizer: WhisperTokenizer,
         info: ModelInfo,
         *,
-        n_requests: int,
-        n_ahead: int,
-        padding_s: float,
+        max_requests: int,
+        max_ahead: int,
+        encoder_padding_s: float,
         max_beams: int,
     ) -> None:
-        """n_ahead: a request's chunks in memory at most. padding_s: silence behind a chunk shorter than 30 s.
+        """max_ahead: chunks of a request in memory. encoder_padding_s: silence after a chunk shorter than 30 s.
 
-        max_beams: beams, candidates or samples that a request may ask for.
+        max_beams: beams, candidates or samples in a request, at most.
         """
         self._engine = engine
         self._tokenizer = tokenizer
         self._info = info
         self._vocabulary = Vocabulary(tokenizer, is_multilingual=info.is_multilingual)
         self._detector = LevelledDetector(VoiceActivityDetector())
-        self._n_ahead = n_ahead
-        self._padding_s = padding_s
+        self._max_ahead = max_ahead
+        self._encoder_padding_s = encoder_padding_s
         self._max_beams = max_beams
-        self._closed = threading.Event()
-        self._threads = ThreadPoolExecutor(n_requests, "request", initializer=use_one_core)
-        self._preparing = threading.Semaphore(N_PREPARING)
+        self._is_closed = False
+        self._tokens: set[CancellationToken] = set()  # of the requests in flight; used in the event loop
+        self._requests = ThreadPoolExecutor(max_requests, "request", initializer=use_one_core)
+        self._workers = PreparationWorkers()
         engine.start()
 
-    def warm_up(self, *, n_slots: int) -> None:
-        """Have done with what the first requests would wait for. Raises EngineError."""
-        warm_up(self._engine, self._vocabulary, n_slots=n_slots, n_mels=self._info.n_mels)
+    def warm_up(self, *, slots: int) -> None:
+        """Run every batch size once, so that the first requests do not pay for compiling. Raises EngineError."""
+        warm_up(self._engine, self._vocabulary, slots=slots, n_mels=self._info.n_mels)
 
-    async def stream(
-        self, waveform: Iterable[Waveform], options: TranscriptionOptions
-    ) -> AsyncGenerator[Segment | Transcription]:
-        check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
-        check_width(options.decoding, max_beams=self._max_beams, n_slots=self._engine.n_slots)
-        check_suppressed_tokens(self._tokenizer, options.decoding)
-        request = Request()
-        stop = Stop(self._closed, on_cancel=request.cancel)
-        work = iterate_in_thread(self._threads, lambda: self._transcribe(waveform, options, request, stop), stop)
-        async with aclosing(work) as events:
-            async for event in events:
-                yield event
+    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
+        stream = self._start(reader, options, streams=False)
+        try:
+            async for event in stream:
+                if isinstance(event, Transcription):
+                    return event
+        finally:
+            stream.close()
+        raise EngineError("the transcription ended without a result")
+
+    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
+        return self._start(reader, options, streams=True)
 
     def health(self) -> Health:
-        if self._closed.is_set():
+        if self._is_closed:
             return Health(state="failed", detail=SHUTTING_DOWN)
         if self._engine.failure is not None:
             return Health(state="failed", detail=str(self._engine.failure))
         return Health(state="ready", model=self._info)
 
     def close(self) -> None:
-        self._closed.set()
+        self._is_closed = True
+        for token in tuple(self._tokens):
+            token.cancel(SHUTTING_DOWN)
         self._engine.close()
-        self._threads.shutdown(cancel_futures=True)
+        self._workers.close()
+        self._requests.shutdown(cancel_futures=True)
+
+    def _start(
+        self, reader: WaveformReader, options: TranscriptionOptions, *, streams: bool
+    ) -> TranscriptionStream:
+        """Start a request's thread. streams: whether segments are wanted as they come."""
+        token = CancellationToken()
+        stream = TranscriptionStream(token)
+        try:
+            self._check(options)
+            future = self._requests.submit(
+                self._run, reader, options, stream, Request(token, prefers_latency=streams)
+            )
+        except RuntimeError as exc:
+            reader.close()
+            raise EngineUnavailable(SHUTTING_DOWN) from exc  # The executor was shut down.
+        except BaseException:
+            reader.close()
+            raise
+        self._tokens.add(token)
+
+        def forget(done: Future[None]) -> None:
+            self._tokens.discard(token)
+            if done.cancelled():  # The shutdown removed it from the executor's queue.
+                reader.close()
+                stream.finish(EngineUnavailable(SHUTTING_DOWN))
+
+        future.add_done_callback(forget)
+        if self._is_closed:
+            token.cancel(SHUTTING_DOWN)
+        return stream
+
+    def _check(self, options: TranscriptionOptions) -> None:
+        """Raise InvalidParameter for what this model and engine cannot do."""
+        check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
+        check_width(options.decoding, max_beams=self._max_beams, slots=self._engine.slots)
+        check_suppress_tokens(self._tokenizer, options.decoding)
+
+    def _run(
+        self, reader: WaveformReader, options: TranscriptionOptions, stream: TranscriptionStream, request: Request
+    ) -> None:
+        """The request's thread."""
+        try:
+            for event in self._transcribe(reader, options, request):
+                if request.prefers_latency or isinstance(event, Transcription):
+                    stream.put(event)
+            stream.finish()
+        except BaseException as exc:  # The stream raises it.
+            stream.finish(exc)
 
     def _transcribe(
-        self, waveform: Iterable[Waveform], options: TranscriptionOptions, request: Request, stop: Stop
+        self, reader: WaveformReader, options: TranscriptionOptions, request: Request
     ) -> Iterator[Segment | Transcription]:
-        stop.check()
-        counted = _Counted(waveform, stop)
         long_form = LongForm(
-            self._engine,
-            options,
-            vocabulary=self._vocabulary,
-            n_mels=self._info.n_mels,
-            padding_s=self._padding_s,
-            n_ahead=self._n_ahead,
-            request=request,
-            stop=stop,
+            self._engine, options, vocabulary=self._vocabulary, max_ahead=self._max_ahead, request=request
         )
-        chunking = ChunkingOptions(voice_activity=options.voice_activity, max_chunk_s=options.max_chunk_s)
+
+        def start(deliver: Deliver) -> Preparation:
+            preparation = Preparation(
+                reader,
+                ChunkingOptions(voice_activity=options.voice_activity, chunk_length_s=options.chunk_length_s),
+                detector=self._detector,
+                make_spectrogram=self._make_spectrogram,
+                max_ahead=self._max_ahead,
+                token=request.token,
+                deliver=deliver,
+            )
+            self._workers.submit(preparation)
+            return preparation
+
         segments = []
-        for segment in long_form.run(self._in_turn(split_chunks(counted, self._detector, options=chunking))):
+        for segment in long_form.run(start):
             segments.append(segment)
             yield segment
         yield Transcription(
             task=options.task,
-            language=options.language or long_form.language or UNKNOWN_LANGUAGE,
-            duration_s=counted.n_samples / SAMPLE_RATE,
+            language=options.language or long_form.language or DEFAULT_LANGUAGE,
+            duration_s=long_form.duration_s,
             segments=tuple(segments),
         )
 
-    def _in_turn(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
-        """Yield the chunks, no more than N_PREPARING requests cutting theirs at the same moment."""
-        while True:
-            with self._preparing:
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
-            yield chunk
-
-
-class _Counted:
-    """A waveform that counts its samples as they pass, and ends when `stop` says so."""
-
-    def __init__(self, waveform: Iterable[Waveform], stop: Stop) -> None:
-        self._waveform = waveform
-        self._stop = stop
-        self.n_samples = 0
-
-    def __iter__(self) -> Iterator[Waveform]:
-        for block in self._waveform:
-            self._stop.check()
-            self.n_samples += len(block)
-            yield block
+    def _make_spectrogram(self, waveform: Waveform) -> ChunkSpectrogram:
+        return ChunkSpectrogram(waveform, n_mels=self._info.n_mels, encoder_padding_s=self._encoder_padding_s)

@@ -1,4 +1,4 @@
-"""One chunk through the engine: a window, and further ones while speech is left behind its last timestamp.
+"""One chunk through the engine: a window, and further windows while speech is left after its last timestamp.
 
 That is the seek of openai/whisper's `transcribe`, inside a chunk.
 """
@@ -8,55 +8,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence as Many
 
-from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
+from hf_asr_endpoint.audio.chunking import SpeechSpan
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.attempt_rules import attempt_rules, slots_per_sequence
 from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder
-from hf_asr_endpoint.transcription.repeated_words import ends_with
+from hf_asr_endpoint.transcription.preparation import PreparedChunk
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
-from hf_asr_endpoint.transcription.window import ChunkSpectrogram
-from hf_asr_endpoint.transcription.window_words import WindowWords
+from hf_asr_endpoint.transcription.word_split import ends_with_words
+from hf_asr_endpoint.transcription.words import WindowWords
 from hf_asr_endpoint.types import DecodedWindow, Segment, TranscriptionOptions, Word
-from hf_asr_endpoint.units import N_FRAMES, SAMPLE_RATE
+from hf_asr_endpoint.units import N_FRAMES
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 
-MIN_LEFT_S = 0.5  # seconds of speech behind the last timestamp that are worth another window
-LITTLE_LEFT_S = 1.0  # so little may also be what a timestamp that came early has cut off
-MIN_PROGRESS_S = 0.5  # seconds that a window must have taken the decoding further
-MIN_SKIPPED_S = 5.0  # seconds of speech in a segment, from which on too little text is suspicious
-MIN_BETWEEN_S = 1.0  # seconds of speech between segments that have been skipped
-MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text in a second of speech: half of what most speech has
+MIN_REMAINING_S = 0.5  # seconds of speech after the last timestamp that are worth another window
+CUT_OFF_WORD_S = 1.0  # less speech than this may also be a word that an early timestamp has cut off
+MIN_PROGRESS_S = 0.5  # seconds by which a window must have advanced
+MIN_SKIPPED_S = 5.0  # seconds of speech in a segment from which on too little text is suspicious
+MIN_SKIPPED_BETWEEN_S = 1.0  # seconds of speech between segments that count as skipped
+MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text per second of speech: half of the usual rate
 
 MakePrompt = Callable[[int | None], DecoderPrompt]
-"""Makes a window's prompt, given the language of the attempt before, if there is one."""
+"""Makes a window's prompt, given the language token of the previous attempt, if there was one."""
 
 
 class ChunkDecoding:
-    """What has become of one chunk. `window` and `take` take turns until it `is_done`."""
+    """The state of one chunk. `window` and `take` are called in turn until it `is_done`."""
 
-    def __init__(
-        self,
-        chunk: Chunk,
-        spectrogram: ChunkSpectrogram,
-        options: TranscriptionOptions,
-        *,
-        vocabulary: Vocabulary,
-    ) -> None:
+    def __init__(self, chunk: PreparedChunk, options: TranscriptionOptions, *, vocabulary: Vocabulary) -> None:
         self._speech = chunk.speech
         self._offset_s = chunk.offset_s
-        self._duration_s = len(chunk.waveform) / SAMPLE_RATE
-        self._spectrogram = spectrogram
+        self._duration_s = chunk.duration_s
+        self._spectrogram = chunk.spectrogram
         self._options = options
         self._vocabulary = vocabulary
         self._segments = SegmentBuilder(
-            begin_s=chunk.offset_s, end_s=chunk.offset_s + self._duration_s, decode=vocabulary.decode
+            begin_s=chunk.offset_s, end_s=chunk.offset_s + chunk.duration_s, decode=vocabulary.decode
         )
-        self._begin_s = 0.0  # where in the chunk the window under way begins
-        self._said = ""  # the last segment's text
-        self._fallback: Fallback | None = None  # of that window
-        self._attention: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
+        self._begin_s = 0.0  # where in the chunk the current window begins
+        self._last_text = ""  # of the last segment
+        self._fallback: Fallback | None = None  # of the current window
+        self._alignment: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
         self.is_done = False
 
     def window(
@@ -75,30 +68,30 @@ class ChunkDecoding:
             decode=self._vocabulary.decode,
         )
 
-        def attempt(step: Step, before: Step | None, language_token: int | None) -> Attempt:
-            is_encoded = before is not None and before.is_whole == step.is_whole
+        def attempt(step: Step, previous: Step | None, language_token: int | None) -> Attempt:
+            is_encoded = previous is not None and previous.is_whole == step.is_whole
             window = None if is_encoded else self._spectrogram.window(self._begin_s, is_whole=step.is_whole)
             prompt = make_prompt(language_token)
             return Attempt(window=window, prompt=prompt, rules=attempt_rules(decoding, step, prompt=prompt))
 
         def on_attempt(state: DecodingState) -> Attempt | AlignmentInput | None:
-            before = fallback.step
+            previous = fallback.step
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
             language_token = self._vocabulary.language_token_of(state)
-            return self._to_align() if step is None else attempt(step, before, language_token)
+            return self._alignment_input() if step is None else attempt(step, previous, language_token)
 
         return Sequence(
             request=request,
             attempt=attempt(fallback.step, None, None),
             on_attempt=on_attempt,
             on_prefill=on_prefill,
-            on_alignment=self._keep_attention,
+            on_alignment=self._keep_alignment,
             on_end=on_end,
             n_slots=slots_per_sequence(decoding),
         )
 
     def take(self) -> list[Segment]:
-        """Return the segments of the window that has been decoded; go on behind them if there is speech left."""
+        """Return the decoded window's segments, and move on to the next window if speech is left after them."""
         assert self._fallback is not None
         attempted = self._fallback.result()
         if attempted is None:
@@ -118,34 +111,34 @@ class ChunkDecoding:
             for timed, of_piece in zip(pieces, words, strict=True)
         ]
         segments = [segment for segment in built if segment is not None]
-        is_repeated = self._is_cut_off() and ends_with(
-            self._said,
+        is_repeated = self._may_begin_in_a_word() and ends_with_words(
+            self._last_text,
             "".join(segment.text for segment in segments),
             language=self._vocabulary.language_of(attempted.state),
         )
         self._begin_s = seek_s
         if is_repeated:
             return []
-        self._said = segments[-1].text if segments else self._said
+        self._last_text = segments[-1].text if segments else self._last_text
         return segments
 
-    def _is_cut_off(self) -> bool:
-        """Say whether the window under way may begin in a word already heard: its timestamp came early."""
-        runs_on = any(span.start_s < self._begin_s < span.end_s for span in self._speech)
-        return runs_on and self._speech_s(self._begin_s, self._duration_s) < LITTLE_LEFT_S
+    def _may_begin_in_a_word(self) -> bool:
+        """Return whether the window may begin inside a word already decoded, because its timestamp came early."""
+        begins_in_speech = any(span.start_s < self._begin_s < span.end_s for span in self._speech)
+        return begins_in_speech and self._speech_s(self._begin_s, self._duration_s) < CUT_OFF_WORD_S
 
     def _advance(self, attempted: Attempted) -> tuple[list[TimedTokens], float]:
-        """Return the window's pieces of text and where in the chunk the next window begins, if there is one."""
-        left_s = self._duration_s - self._begin_s
-        split = self._vocabulary.split(attempted.state.sampled, window_s=left_s)
+        """Return the window's timed tokens, and where in the chunk the next window begins if there is one."""
+        remaining_s = self._duration_s - self._begin_s
+        split = self._vocabulary.split(attempted.state.sampled, window_s=remaining_s)
         pieces = list(split.segments)
         seek_s = self._begin_s + split.end_s
-        goes_on = split.end_s >= MIN_PROGRESS_S and self._speech_s(seek_s, self._duration_s) >= MIN_LEFT_S
-        if split.unfinished is not None and not (goes_on and attempted.state.is_cut_off):
-            # The chunk ends in silence, so its last words are whole, though no timestamp closes them.
+        has_more = split.end_s >= MIN_PROGRESS_S and self._speech_s(seek_s, self._duration_s) >= MIN_REMAINING_S
+        if split.unfinished is not None and not (has_more and attempted.state.is_cut_off):
+            # The chunk ends in silence, so its last words are complete although no timestamp closes them.
             pieces.append(split.unfinished)
-            goes_on = False
-        self.is_done = not goes_on
+            has_more = False
+        self.is_done = not has_more
         return pieces, seek_s
 
     def _build(
@@ -154,26 +147,26 @@ class ChunkDecoding:
         logprobs = state.logprobs[timed.first : timed.first + len(timed.tokens)]
         wants_logprobs = self._options.token_logprobs
         return self._segments.build(
-            timed.later(window.start),
+            timed.shifted(window.start),
             window,
-            words=[word.later(window.start) for word in words],
+            words=[word.shifted(window.start) for word in words],
             token_logprobs=self._vocabulary.token_logprobs(timed.tokens, logprobs) if wants_logprobs else (),
         )
 
-    def _to_align(self) -> AlignmentInput | None:
-        """Return the text whose words are wanted: that of the attempt to keep, whichever was the last one."""
+    def _alignment_input(self) -> AlignmentInput | None:
+        """Return the text to align when words are wanted: that of the attempt that is kept."""
         assert self._fallback is not None
         attempted = self._fallback.result() if self._options.word_timestamps else None
-        return None if attempted is None else self._window_words().to_align(attempted.state)
+        return None if attempted is None else self._window_words().alignment_input(attempted.state)
 
-    def _keep_attention(self, attention: AlignmentOutput) -> None:
-        self._attention = attention
+    def _keep_alignment(self, alignment: AlignmentOutput) -> None:
+        self._alignment = alignment
 
     def _take_words(self, pieces: Many[TimedTokens], state: DecodingState) -> list[list[Word]]:
-        attention, self._attention = self._attention, None
-        if attention is None:
+        alignment, self._alignment = self._alignment, None
+        if alignment is None:
             return [[] for _ in pieces]
-        return self._window_words().find(pieces, state, attention)
+        return self._window_words().find(pieces, state, alignment)
 
     def _window_words(self) -> WindowWords:
         begin_s = self._begin_s
@@ -187,19 +180,19 @@ class ChunkDecoding:
         )
 
     def _skips_speech(self, tokens: Many[int]) -> bool:
-        """Say whether the model went on to a later time without the words: the contrary of a loop."""
+        """Return whether the model moved on in time without writing what was said: the opposite of a loop."""
         split = self._vocabulary.split(tokens, window_s=self._duration_s - self._begin_s)
-        behind_s = self._begin_s
+        previous_end_s = self._begin_s
         for timed in split.segments:
-            if self._speech_s(behind_s, self._begin_s + timed.start) > MIN_BETWEEN_S:
+            if self._speech_s(previous_end_s, self._begin_s + timed.start) > MIN_SKIPPED_BETWEEN_S:
                 return True
-            behind_s = self._begin_s + timed.end
-            speech_s = self._speech_s(self._begin_s + timed.start, behind_s)
+            previous_end_s = self._begin_s + timed.end
+            speech_s = self._speech_s(self._begin_s + timed.start, previous_end_s)
             n_bytes = len(self._vocabulary.decode(timed.tokens).encode())
             if speech_s >= MIN_SKIPPED_S and n_bytes < MIN_BYTES_PER_S * speech_s:
                 return True
         return False
 
     def _speech_s(self, start_s: float, end_s: float) -> float:
-        """Return how many seconds of speech lie between two times in the chunk."""
+        """Return the seconds of speech between two times in the chunk."""
         return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self._speech)

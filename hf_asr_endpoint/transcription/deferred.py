@@ -1,28 +1,30 @@
-"""A Transcriber that is still being loaded: requests wait for it, and its health says what it waits for."""
+"""A Transcriber whose model is still loading: requests wait for it, and its health says what it waits for."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import aclosing
 
+from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Health, Segment, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import Health, Transcription, TranscriptionOptions
 
 logger = logging.getLogger(__name__)
 
 Load = Callable[[Callable[[str], None]], Transcriber]
-"""Loads the real Transcriber, telling its argument before each slow step what is being waited for."""
+"""Loads the real Transcriber. Calls its argument before each slow step with what the server then waits for."""
 
 
 class DeferredTranscriber:
-    """Loads a Transcriber in a thread of its own and becomes it.
+    """Loads a Transcriber in a thread of its own, and delegates to it.
 
-    on_failure: called in that thread with what went wrong, once, when loading fails.
+    on_failure: called once, in that thread, with the error that ended loading.
     """
 
     def __init__(self, load: Load, *, on_failure: Callable[[Exception], None]) -> None:
@@ -31,24 +33,19 @@ class DeferredTranscriber:
         self._step = "loading to start"
         self._lock = threading.Lock()  # Loading and closing may end at the same moment.
         self._loaded: Future[Transcriber] = Future()
-        self._loaded.set_running_or_notify_cancel()  # A request that goes away must not cancel it for all.
+        self._loaded.set_running_or_notify_cancel()  # Cancelling one request must not cancel loading.
 
     def start(self) -> None:
-        """Begin to load. Called once."""
+        """Start to load. Called once."""
         threading.Thread(target=self._run, name="load", daemon=True).start()
 
-    async def stream(
-        self, waveform: Iterable[Waveform], options: TranscriptionOptions
-    ) -> AsyncGenerator[Segment | Transcription]:
-        try:
-            transcriber = await asyncio.wrap_future(self._loaded)
-        except EngineUnavailable:
-            raise
-        except Exception as exc:  # Whatever ended the loading, a bug included: the request must end too.
-            raise EngineUnavailable(f"the model is not available: {exc}") from exc
-        async with aclosing(transcriber.stream(waveform, options)) as events:
-            async for event in events:
-                yield event
+    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
+        transcriber = await self._wait(reader)
+        return await transcriber.transcribe(reader, options)
+
+    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
+        transcriber = await self._wait(reader)
+        return await transcriber.stream(reader, options)
 
     def health(self) -> Health:
         if not self._loaded.done():
@@ -60,26 +57,37 @@ class DeferredTranscriber:
     def close(self) -> None:
         with self._lock:
             if not self._loaded.done():
-                self._loaded.set_exception(EngineUnavailable("the server is shutting down"))
+                self._loaded.set_exception(EngineUnavailable(SHUTTING_DOWN))
         if self._loaded.exception() is None:
             self._loaded.result().close()
+
+    async def _wait(self, reader: WaveformReader) -> Transcriber:
+        """Return the transcriber once it is loaded. When there is none, close the reader and raise."""
+        try:
+            return await asyncio.wrap_future(self._loaded)
+        except BaseException as exc:
+            reader.close()
+            if isinstance(exc, EngineUnavailable | asyncio.CancelledError):
+                raise
+            # Whatever ended loading, a bug included, must end the request too.
+            raise EngineUnavailable(f"the model is not available: {exc}") from exc
 
     def _run(self) -> None:
         try:
             transcriber = self._load(self._report)
         except Exception as exc:  # A thread that dies silently would leave every request waiting.
             with self._lock:
-                is_awaited = not self._loaded.done()
-                if is_awaited:
+                is_first = not self._loaded.done()
+                if is_first:
                     self._loaded.set_exception(exc)
-            if is_awaited:
+            if is_first:
                 self._on_failure(exc)
             return
         with self._lock:
             if not self._loaded.done():
                 self._loaded.set_result(transcriber)
                 return
-        transcriber.close()  # Closed meanwhile.
+        transcriber.close()  # `close` was called while the model was loading.
 
     def _report(self, step: str) -> None:
         logger.info("waiting for %s", step)

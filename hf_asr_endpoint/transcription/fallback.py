@@ -1,4 +1,4 @@
-"""Whether a decoded window will do, and how to decode it again if not.
+"""Whether a decoded window is accepted, and how it is decoded again if not.
 
 The thresholds and their order are those of openai/whisper's `transcribe` (Radford et al. 2022, section 4.5).
 """
@@ -12,24 +12,22 @@ from dataclasses import dataclass
 from hf_asr_endpoint.types import FallbackThresholds
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
-MAX_ATTEMPTS_FOR_SKIPPED_SPEECH = (
-    3  # attempts in which to look for skipped speech: it may have been no speech after all
-)
+MAX_ATTEMPTS_FOR_SKIPPED_SPEECH = 3  # VAD may have been wrong about the speech that seems skipped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One rung of the ladder. is_whole: over a window of 30 s, not one cut to the audio."""
+    """One attempt of the ladder. is_whole: over all 30 s, not over a window cut to the audio."""
 
     temperature: float
     is_whole: bool
 
 
 def ladder(temperatures: Sequence[float], *, is_cut: bool) -> tuple[Step, ...]:
-    """Return what to try in turn. is_cut: whether the first window may be shorter than 30 s.
+    """Return the attempts to make in turn. is_cut: whether the first window is shorter than 30 s.
 
-    What fails in a window that was cut to the audio is tried in the whole one before any other
-    temperature: shorter windows are not what the model was trained on.
+    A window that was cut to the audio and fails is decoded as a whole one before any higher temperature: the model
+    was trained on whole windows.
     """
     whole = tuple(Step(temperature=temperature, is_whole=True) for temperature in temperatures)
     return (Step(temperature=temperatures[0], is_whole=False), *whole) if is_cut else whole
@@ -37,7 +35,7 @@ def ladder(temperatures: Sequence[float], *, is_cut: bool) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempted:
-    """A decoded window and what its thresholds look at."""
+    """A decoded window and the values that are compared with thresholds."""
 
     state: DecodingState
     temperature: float
@@ -46,7 +44,7 @@ class Attempted:
 
 
 class Fallback:
-    """Climbs the ladder for one window."""
+    """The attempts at one window so far."""
 
     def __init__(
         self, steps: Sequence[Step], thresholds: FallbackThresholds, *, decode: Callable[[Sequence[int]], str]
@@ -59,13 +57,13 @@ class Fallback:
 
     @property
     def step(self) -> Step:
-        """What is being tried."""
+        """The current attempt."""
         return self._steps[len(self._attempts)]
 
     def next(self, state: DecodingState, *, skips_speech: bool = False) -> Step | None:
-        """Take the result of a step and return the next one; None when there is nothing more to try.
+        """Take an attempt's result and return the next step; None when the window needs no more attempts.
 
-        skips_speech: whether speech was heard for which the tokens have no text.
+        skips_speech: whether VAD found speech for which the tokens have no text.
         """
         attempt = Attempted(
             state=state,
@@ -76,17 +74,17 @@ class Fallback:
         self._attempts.append(attempt)
         if len(self._attempts) == len(self._steps):
             return None
-        if self._will_do(attempt) and not (
+        if self._is_accepted(attempt) and not (
             attempt.skips_speech and len(self._attempts) < MAX_ATTEMPTS_FOR_SKIPPED_SPEECH
         ):
             return None
         return self.step
 
     def result(self) -> Attempted | None:
-        """Return the attempt to keep; None when nothing was said.
+        """Return the attempt to keep; None for silence.
 
-        When none passed, that is the likeliest one of those that do not repeat themselves. When all do, at
-        every temperature, it is the recording that repeats itself.
+        When no attempt passed, it is the likeliest of those that are not repetitive. When all are, at every
+        temperature, the recording itself is repetitive.
         """
         if self._is_silence(self._attempts[-1]):
             return None
@@ -101,7 +99,7 @@ class Fallback:
                 return max(wanted, key=lambda attempt: attempt.state.avg_logprob)
         return max(spoken, key=lambda attempt: attempt.state.avg_logprob)
 
-    def _will_do(self, attempt: Attempted) -> bool:
+    def _is_accepted(self, attempt: Attempted) -> bool:
         return self._is_silence(attempt) or self._passes(attempt)
 
     def _passes(self, attempt: Attempted) -> bool:
@@ -116,7 +114,7 @@ class Fallback:
         return threshold is not None and attempt.state.avg_logprob < threshold
 
     def _is_silence(self, attempt: Attempted) -> bool:
-        """The model doubts both that there is speech and that it is what it wrote."""
+        """P(no_speech) is high, and the text is unlikely."""
         threshold = self._thresholds.no_speech_threshold
         if threshold is None or attempt.state.no_speech_prob <= threshold:
             return False
@@ -124,6 +122,6 @@ class Fallback:
 
 
 def compression_ratio(text: str) -> float:
-    """Return UTF-8 bytes over zlib bytes."""
+    """Return UTF-8 bytes / zlib bytes."""
     encoded = text.encode()
     return len(encoded) / len(zlib.compress(encoded))

@@ -1,36 +1,54 @@
-"""One request through the engine: chunks side by side, or one after the other with the text so far as prompt."""
+"""One request through the engine: chunks side by side, or one after the other with the previous text as prompt.
+
+Everything that happens to the request arrives in one inbox: prepared chunks, detected languages, decoded windows,
+and cancellation. Runs in the request's own thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from queue import SimpleQueue
+from typing import Protocol, TypeAlias
 
-from hf_asr_endpoint.audio.chunking import Chunk
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
-from hf_asr_endpoint.transcription.in_order import InOrder
-from hf_asr_endpoint.transcription.threads import Stop
+from hf_asr_endpoint.transcription.preparation import Deliver, PreparationEnd, PreparedChunk
 from hf_asr_endpoint.transcription.vocabulary import MAX_PREVIOUS_TOKENS, Vocabulary
-from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.types import Segment, TranscriptionOptions
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 
-MAX_TEMPERATURE_OF_PROMPT = 0.5  # what was sampled above this would mislead the next window (openai/whisper)
+MAX_PROMPT_TEMPERATURE = 0.5  # text sampled above this would mislead the next window (openai/whisper)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ended:
-    """What the engine's thread tells the request's: a window's decoding has ended, however."""
+class _WindowEnded:
+    """From the engine's thread: a window's decoding has ended, in whatever status."""
 
     index: int
     sequence: Sequence
 
 
+class _Cancelled:
+    """From whoever cancelled the request: wake up."""
+
+
+_Event: TypeAlias = PreparedChunk | PreparationEnd | DecodingState | _WindowEnded | _Cancelled
+
+
+class ChunkSource(Protocol):
+    """Delivers the request's chunks until it has delivered as many as it may, plus one for each release."""
+
+    def release(self) -> None:
+        """Allow one more chunk."""
+        ...
+
+
 class LongForm:
-    """Decodes one request's chunks. `run` is called once, in a thread of the request's own."""
+    """Decodes one request's chunks. `run` is called once."""
 
     def __init__(
         self,
@@ -38,60 +56,84 @@ class LongForm:
         options: TranscriptionOptions,
         *,
         vocabulary: Vocabulary,
-        n_mels: int,
-        padding_s: float,
-        n_ahead: int,
+        max_ahead: int,
         request: Request,
-        stop: Stop,
     ) -> None:
-        """padding_s: silence behind a chunk shorter than 30 s. n_ahead: chunks in memory at most."""
+        """max_ahead: chunks decoded at a time, at most."""
         self._engine = engine
         self._options = options
         self._vocabulary = vocabulary
-        self._n_mels = n_mels
-        self._padding_s = padding_s
-        self._n_ahead = 1 if options.condition_on_previous_text else n_ahead
+        self._max_running = 1 if options.condition_on_previous_text else max_ahead
         self._request = request
-        self._stop = stop
         self._language_token = vocabulary.language_token(options.language)
         self._hotwords = vocabulary.encode(options.hotwords or "")
         self._previous = list(vocabulary.encode(options.prompt or ""))
-        self._events: SimpleQueue[_Ended | DecodingState] = SimpleQueue()
+        self._inbox: SimpleQueue[_Event] = SimpleQueue()
+        self._waiting: deque[PreparedChunk] = deque()
         self._running: dict[int, ChunkDecoding] = {}  # by the chunk's index
-        self._segments: InOrder[Segment] = InOrder()
+        self._n_begun = 0
+        self._end: PreparationEnd | None = None
+        self._segments = _InOrder()
 
     @property
     def language(self) -> str | None:
-        """The language given or detected; None when there was no speech to detect one in."""
+        """The language given or detected; None when there was no speech to detect it in."""
         return self._vocabulary.language(self._language_token)
 
-    def run(self, chunks: Iterable[Chunk]) -> Iterator[Segment]:
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio, once `run` has ended."""
+        return 0.0 if self._end is None else self._end.duration_s
+
+    def run(self, start: Callable[[Deliver], ChunkSource]) -> Iterator[Segment]:
         """Yield all chunks' segments in order, each as soon as nothing before it is missing.
 
-        Raises what iterating raises, and EngineError.
+        start: starts to prepare the chunks, and hands them to its argument.
+        Raises what preparing raises, EngineError, and EngineUnavailable when the request is cancelled.
         """
+        self._request.token.add_callback(lambda: self._inbox.put(_Cancelled()))
+        source = start(self._inbox.put)
         try:
-            for index, chunk in enumerate(chunks):
-                self._begin(index, chunk)
-                while len(self._running) >= self._most_running() or not self._events.empty():
-                    yield from self._advance()
-            while self._running:
-                yield from self._advance()
+            while self._end is None or self._waiting or self._running:
+                yield from self._take(self._inbox.get(), source)
         finally:
-            self._request.cancel()
+            self._request.token.cancel()
 
-    def _most_running(self) -> int:
-        """The language is detected once, in the first chunk; the others wait for it."""
-        return 1 if self.language is None else self._n_ahead
+    def _take(
+        self,
+        event: PreparedChunk | PreparationEnd | DecodingState | _WindowEnded | _Cancelled,
+        source: ChunkSource,
+    ) -> Iterator[Segment]:
+        """Handle one event; yield the segments that are complete now."""
+        self._request.token.raise_if_cancelled()
+        match event:
+            case PreparedChunk():
+                self._waiting.append(event)
+            case PreparationEnd():
+                self._end = event
+                if event.error is not None:
+                    raise event.error
+            case DecodingState():
+                self._language_token = self._vocabulary.language_token_of(event)
+            case _WindowEnded():
+                yield from self._take_window(event, source)
+            case _Cancelled():
+                pass  # It was raised above.
+        self._begin_waiting()
 
-    def _begin(self, index: int, chunk: Chunk) -> None:
-        self._stop.check()
-        spectrogram = ChunkSpectrogram(chunk.waveform, n_mels=self._n_mels, padding_s=self._padding_s)
-        self._running[index] = ChunkDecoding(chunk, spectrogram, self._options, vocabulary=self._vocabulary)
-        self._submit(index)
+    def _begin_waiting(self) -> None:
+        """Begin the chunks that may be decoded now. While the language is being detected, that is the first one."""
+        max_running = 1 if self.language is None else self._max_running
+        while self._waiting and len(self._running) < max_running:
+            index = self._n_begun
+            self._n_begun += 1
+            self._running[index] = ChunkDecoding(
+                self._waiting.popleft(), self._options, vocabulary=self._vocabulary
+            )
+            self._submit(index)
 
     def _submit(self, index: int) -> None:
-        """Have a chunk's next window decoded."""
+        """Submit a chunk's next window to the engine."""
         previous = tuple(self._previous)
 
         def make_prompt(language_token: int | None) -> DecoderPrompt:
@@ -106,18 +148,13 @@ class LongForm:
             self._running[index].window(
                 request=self._request,
                 make_prompt=make_prompt,
-                on_prefill=self._events.put if self.language is None else lambda state: None,
-                on_end=lambda ended: self._events.put(_Ended(index=index, sequence=ended)),
+                on_prefill=self._inbox.put if self.language is None else lambda state: None,
+                on_end=lambda ended: self._inbox.put(_WindowEnded(index=index, sequence=ended)),
             )
         )
 
-    def _advance(self) -> Iterator[Segment]:
-        """Wait for the engine and take what it has; yield what can be shown now."""
-        event = self._events.get()
-        self._stop.check()
-        if isinstance(event, DecodingState):
-            self._language_token = self._vocabulary.language_token_of(event)
-            return
+    def _take_window(self, event: _WindowEnded, source: ChunkSource) -> Iterator[Segment]:
+        """Take a decoded window's segments, and go on with its chunk if there is speech left in it."""
         if event.sequence.status is not Status.FINISHED:
             raise event.sequence.error or EngineUnavailable("the request was cancelled")
         decoding = self._running[event.index]
@@ -125,6 +162,7 @@ class LongForm:
         self._remember(segments)
         if decoding.is_done:
             del self._running[event.index]
+            source.release()
         else:
             self._submit(event.index)
         yield from self._segments.push(event.index, segments, is_done=decoding.is_done)
@@ -132,8 +170,30 @@ class LongForm:
     def _remember(self, segments: list[Segment]) -> None:
         if not self._options.condition_on_previous_text or not segments:
             return
-        if segments[0].window.temperature > MAX_TEMPERATURE_OF_PROMPT:
+        if segments[0].window.temperature > MAX_PROMPT_TEMPERATURE:
             self._previous.clear()
             return
         self._previous += [token for segment in segments for token in segment.tokens]
         del self._previous[:-MAX_PREVIOUS_TOKENS]
+
+
+class _InOrder:
+    """Restores the order of segments: those of a chunk pass once all chunks before it are done."""
+
+    def __init__(self) -> None:
+        self._current = 0  # the first chunk that is not done
+        self._held: dict[int, list[Segment]] = {}  # of later chunks
+        self._done: set[int] = set()
+
+    def push(self, index: int, segments: Iterable[Segment], *, is_done: bool) -> Iterator[Segment]:
+        """Take a chunk's next segments; yield all that can pass now."""
+        if is_done:
+            self._done.add(index)
+        if index != self._current:
+            self._held.setdefault(index, []).extend(segments)
+            return
+        yield from segments
+        while self._current in self._done:
+            self._done.remove(self._current)
+            self._current += 1
+            yield from self._held.pop(self._current, ())

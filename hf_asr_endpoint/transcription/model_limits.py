@@ -1,4 +1,4 @@
-"""What a model, in an engine of so many slots, can follow of the options."""
+"""Which options a model, and an engine with a number of slots, can follow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 def check_language_and_task(
     tokenizer: WhisperTokenizer, options: TranscriptionOptions, *, is_multilingual: bool
 ) -> None:
-    """Raise InvalidParameter for a language or task that the model does not know."""
+    """Raise InvalidParameter for a language or task that the model does not have."""
     if not is_multilingual:
         if options.task != "transcribe":
             raise InvalidParameter(
@@ -31,25 +31,25 @@ def check_language_and_task(
         )
 
 
-def check_width(options: DecodingOptions, *, max_beams: int, n_slots: int) -> None:
-    """Raise InvalidParameter for more beams, candidates or samples than the settings allow, or than slots."""
+def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:
+    """Raise InvalidParameter for more beams, candidates or samples than settings and slots allow."""
     used = {
         "num_beams": options.beams.num_beams if options.searches else 1,
         "top_k": n_candidates(options) if options.searches else 1,
         "best_of": options.best_of if options.samples else 1,
     }
-    most, setting = min((n_slots, "--slots"), (max_beams, "--max-beams"))
+    limit, setting = min((slots, "--slots"), (max_beams, "--max-beams"))
     for name, value in used.items():
-        if value > most:
+        if value > limit:
             beside = f" beside penalty_alpha {options.contrast.penalty_alpha:g}" if name == "top_k" else ""
             raise InvalidParameter(
-                f"{name} is {value}{beside}; allowed: up to {most}, by this server's setting {setting}",
+                f"{name} is {value}{beside}; allowed: up to {limit}, by this server's setting {setting}",
                 parameter=name,
             )
 
 
-def check_suppressed_tokens(tokenizer: WhisperTokenizer, options: DecodingOptions) -> None:
-    """Raise InvalidParameter for what is no token, and for timestamps, by which text is cut into segments."""
+def check_suppress_tokens(tokenizer: WhisperTokenizer, options: DecodingOptions) -> None:
+    """Raise InvalidParameter for ids that are not tokens, and for timestamps, which segments depend on."""
     for token in options.suppress_tokens or ():
         if token != MODELS_OWN_TOKENS and not 0 <= token < tokenizer.timestamp_begin:
             raise InvalidParameter(

@@ -1,4 +1,4 @@
-"""Decoded token runs to segments whose times can be relied on."""
+"""Sampled tokens to timed pieces of text, and those to segments with reliable times."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hf_asr_endpoint.types import DecodedWindow, Segment, TokenLogprob, Word
+from hf_asr_endpoint.units import TIME_PRECISION_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedTokens:
-    """What the decoder says was spoken from `start` to `end`.
+    """Tokens with the seconds from which to which they were spoken, according to the decoder.
 
-    first: where in its window's sampled tokens the first one of `tokens` is.
+    first: index of the first token among the window's sampled tokens.
     """
 
     start: float
@@ -21,20 +22,63 @@ class TimedTokens:
     tokens: tuple[int, ...]
     first: int = 0
 
-    def later(self, seconds: float) -> TimedTokens:
-        """Return the same, so much later."""
+    def shifted(self, seconds: float) -> TimedTokens:
+        """Return a copy that is `seconds` later."""
         return replace(self, start=self.start + seconds, end=self.end + seconds)
 
 
-class SegmentBuilder:
-    """Makes segments of one stretch of audio, in order: begin <= start <= end, none before another's end.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedWindow:
+    """A window's text. Times are seconds from its beginning.
 
-    Whisper may give times that go back, or that lie in the padding behind the audio. Words lie in their segment.
+    unfinished: text after the last timestamp, up to the end of the window, if there is any.
+    """
+
+    segments: tuple[TimedTokens, ...]
+    unfinished: TimedTokens | None
+
+    @property
+    def end_s(self) -> float:
+        """Where the last finished segment ends."""
+        return self.segments[-1].end if self.segments else 0.0
+
+
+def split_at_timestamps(tokens: Sequence[int], *, timestamp_begin: int, window_s: float) -> TimedWindow:
+    """Split sampled tokens where a segment ends: <|start|> text <|end|><|start|> text <|end|>.
+
+    window_s: seconds of audio in the window; no time is later.
+    """
+    segments: list[TimedTokens] = []
+    start_s, begin = 0.0, 0
+
+    def piece(end: int, end_s: float) -> TimedTokens:
+        return TimedTokens(start=start_s, end=max(end_s, start_s), tokens=tuple(tokens[begin:end]), first=begin)
+
+    has_text = False
+    for index, token in enumerate(tokens):
+        if token < timestamp_begin:
+            has_text = True
+            continue
+        time_s = min((token - timestamp_begin) * TIME_PRECISION_S, window_s)
+        if has_text:
+            segments.append(piece(index + 1, time_s))
+            begin = index + 1
+        else:
+            begin = index
+        start_s, has_text = time_s, False
+    unfinished = piece(len(tokens), window_s) if has_text else None
+    return TimedWindow(segments=tuple(segments), unfinished=unfinished)
+
+
+class SegmentBuilder:
+    """Makes the segments of one chunk, in order: begin <= start <= end, and no start before the previous end.
+
+    Whisper may predict times that go back or that lie in the padding after the audio. Words lie in their segment.
     """
 
     def __init__(self, *, begin_s: float, end_s: float, decode: Callable[[Sequence[int]], str]) -> None:
-        """begin_s, end_s: of the stretch, in seconds from the beginning of the file."""
-        # Rounded down both, so that one stretch's end is never behind the next one's beginning.
+        """begin_s, end_s: of the chunk, in seconds from the beginning of the file."""
+        # Both are rounded down, so that a chunk's end is never after the next chunk's beginning.
         self._earliest, self._latest = _hundredths(begin_s), _hundredths(end_s)
         self._decode = decode
 
@@ -46,9 +90,9 @@ class SegmentBuilder:
         words: Sequence[Word] = (),
         token_logprobs: Sequence[TokenLogprob] = (),
     ) -> Segment | None:
-        """Return the segment; None when it has no text, or begins where the audio has ended.
+        """Return the segment; None when it has no text or begins after the audio's end.
 
-        words: with the times that they seem to have, of which those outside the segment move to its ends.
+        words: their times are clamped to the segment.
         """
         text = self._decode(timed.tokens)
         start = max(round(timed.start, 2), self._earliest)
@@ -62,16 +106,16 @@ class SegmentBuilder:
             text=text,
             tokens=timed.tokens,
             window=window,
-            words=tuple(_inside(word, start, end) for word in words),
+            words=tuple(_clamp(word, start, end) for word in words),
             token_logprobs=tuple(token_logprobs),
         )
 
 
-def _inside(word: Word, start: float, end: float) -> Word:
+def _clamp(word: Word, start: float, end: float) -> Word:
     begins, ends = (min(max(round(time, 2), start), end) for time in (word.start, word.end))
     return replace(word, start=begins, end=ends)
 
 
 def _hundredths(seconds: float) -> float:
-    """Round down, but not for what is only the error of a binary fraction."""
+    """Round down to 0.01 s, but not because of a binary fraction's rounding error."""
     return math.floor(seconds * 100 + 1e-6) / 100

@@ -1,47 +1,38 @@
-"""The seam between whoever asks for transcriptions and the engine that makes them."""
+"""The seam between the dialects and the engine."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
 from typing import Protocol
 
-from hf_asr_endpoint.errors import EngineError
-from hf_asr_endpoint.types import Health, Segment, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.transcription.stream import TranscriptionStream
+from hf_asr_endpoint.types import Health, Transcription, TranscriptionOptions
 
 
 class Transcriber(Protocol):
-    """Makes transcriptions, many at a time as far as its callers are concerned."""
+    """Makes transcriptions, many at a time. Used in one event loop.
 
-    def stream(
-        self, waveform: Iterable[Waveform], options: TranscriptionOptions
-    ) -> AsyncGenerator[Segment | Transcription]:
-        """Yield a recording's segments in order, each as soon as it is certain, and last the transcription.
+    Both ways to ask for one take ownership of the reader: it is closed in every case, once nothing reads from it
+    any more, which may be a moment after the call has ended. Both raise InvalidParameter for options that this
+    model cannot follow, InvalidAudio and its kinds for the audio, EngineError when the model fails, and
+    EngineUnavailable when there is none.
+    """
 
-        waveform: blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,), taken as they are
-        needed and in another thread; what iterating raises is raised here. When the generator has ended,
-        or is closed, nothing takes blocks any more. Closing it, or cancelling whoever waits for it, stops the
-        work within one decoding step.
-        Raises InvalidParameter for options that this model cannot follow, EngineError when the model
-        fails, EngineUnavailable when there is none.
+    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
+        """Return the transcription of a recording. Cancelling the call stops the work within one decoding step."""
+        ...
+
+    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
+        """Begin a transcription whose segments are wanted early, and return it in flight.
+
+        Raises only what is known at once; the rest is raised by the stream.
         """
         ...
 
     def health(self) -> Health:
-        """Return whether transcriptions can be had now. Never blocks."""
+        """Return whether transcriptions can be made now. Never blocks."""
         ...
 
     def close(self) -> None:
-        """Stop all work and free the model. Calls under way raise EngineUnavailable."""
+        """Stop all work and free the model. Blocks. Calls in flight raise EngineUnavailable."""
         ...
-
-
-async def transcribe(
-    transcriber: Transcriber, waveform: Iterable[Waveform], options: TranscriptionOptions
-) -> Transcription:
-    """Return the transcription of a recording, once it is whole. Raises what `Transcriber.stream` does."""
-    async with aclosing(transcriber.stream(waveform, options)) as events:
-        async for event in events:
-            if isinstance(event, Transcription):
-                return event
-    raise EngineError("the transcription ended without a result")

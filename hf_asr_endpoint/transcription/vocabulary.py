@@ -1,10 +1,10 @@
-"""What goes into the decoder and comes out of it, for one checkpoint's vocabulary."""
+"""Text, languages and tasks to token ids and back, for one checkpoint's vocabulary."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hf_asr_endpoint.transcription.timestamps import TimedWindow, split_at_timestamps
+from hf_asr_endpoint.transcription.segments import TimedWindow, split_at_timestamps
 from hf_asr_endpoint.types import Task, TokenLogprob
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
@@ -14,7 +14,7 @@ MAX_PREVIOUS_TOKENS = MAX_TARGET_POSITIONS // 2 - 1  # as in openai/whisper: hal
 
 
 class Vocabulary:
-    """Prompts to token ids, token ids to timed text. English-only models know neither languages nor tasks."""
+    """Prompts to token ids, token ids to timed text. English-only models have no language or task tokens."""
 
     def __init__(self, tokenizer: WhisperTokenizer, *, is_multilingual: bool) -> None:
         self._tokenizer = tokenizer
@@ -28,15 +28,15 @@ class Vocabulary:
         hotwords: Sequence[int] = (),
         previous: Sequence[int] = (),
     ) -> DecoderPrompt:
-        """Return a prompt; without a language the model is to detect it. previous: the text so far.
+        """Return a decoder prompt; without a language the model detects it. previous: tokens of the previous text.
 
-        Of what does not fit, hotwords lose their end and the text so far its beginning.
+        What does not fit is cut: hotwords at their end, the previous text at its beginning.
         """
         before: tuple[int, ...] = ()
         if hotwords or previous:
             kept = tuple(hotwords[:MAX_PREVIOUS_TOKENS])
-            room = MAX_PREVIOUS_TOKENS - len(kept)
-            before = (self._tokenizer.sot_prev, *kept, *previous[max(len(previous) - room, 0) :])
+            capacity = MAX_PREVIOUS_TOKENS - len(kept)
+            before = (self._tokenizer.sot_prev, *kept, *previous[max(len(previous) - capacity, 0) :])
         tokens = (*before, self._tokenizer.sot)
         if not self._is_multilingual:
             return DecoderPrompt(tokens=tokens, sot_index=len(before))
@@ -46,7 +46,7 @@ class Vocabulary:
         return DecoderPrompt(tokens=(*tokens, language_token, task_token), sot_index=len(before))
 
     def prompt_without_timestamps(self, state: DecodingState) -> tuple[int, ...]:
-        """Return what a state was prompted with, the text so far left out, and that no timestamps follow."""
+        """Return a state's prompt without the previous text, followed by no_timestamps."""
         return (*state.fed_prompt[state.prompt.sot_index :], self._tokenizer.no_timestamps)
 
     def text_tokens(self, tokens: Sequence[int]) -> tuple[int, ...]:
@@ -54,7 +54,7 @@ class Vocabulary:
         return tuple(token for token in tokens if token < self._tokenizer.eot)
 
     def split(self, tokens: Sequence[int], *, window_s: float) -> TimedWindow:
-        """Return what was said in a window that has so many seconds of audio."""
+        """Return the timed text of a window with `window_s` seconds of audio."""
         return split_at_timestamps(tokens, timestamp_begin=self._tokenizer.timestamp_begin, window_s=window_s)
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -62,7 +62,7 @@ class Vocabulary:
         return self._tokenizer.decode(tokens)
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return a text's tokens as a prompt has them: beginning with a space, as decoded text does."""
+        """Return a text's tokens as in a prompt: with a leading space, as decoded text has."""
         return tuple(self._tokenizer.encode(f" {text.strip()}")) if text.strip() else ()
 
     def token_logprobs(self, tokens: Sequence[int], logprobs: Sequence[float]) -> tuple[TokenLogprob, ...]:
@@ -74,21 +74,21 @@ class Vocabulary:
         )
 
     def language_token(self, language: str | None) -> int | None:
-        """Return the token of a language; None when it is to be detected, or the model has none."""
+        """Return a language's token; None when it is to be detected or the model has no language tokens."""
         if language is None or not self._is_multilingual:
             return None
         return self._tokenizer.language_tokens[language]
 
     def language_token_of(self, state: DecodingState) -> int | None:
-        """Return the token of a state's language, given or detected; None for an English-only model."""
+        """Return a state's language token, given or detected; None for an English-only model."""
         return state.fed_prompt[state.prompt.sot_index + 1] if self._is_multilingual else None
 
     def language_of(self, state: DecodingState) -> str | None:
-        """Return the language, given or detected, that a state is decoded in."""
+        """Return a state's language, given or detected."""
         return self.language(self.language_token_of(state))
 
     def language(self, token: int | None) -> str | None:
-        """Return the language of a token, "en" for an English-only model, None when it is not known yet."""
+        """Return a token's language; "en" for an English-only model, None when the token is None."""
         if not self._is_multilingual:
             return "en"
         return next((code for code, known in self._tokenizer.language_tokens.items() if known == token), None)

@@ -1,4 +1,4 @@
-"""A first run before the first request: libraries compile their kernels when a shape first comes."""
+"""A run before the first request, because libraries compile their kernels when they first meet a shape."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ import numpy as np
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
-from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.units import SAMPLE_RATE, WINDOW_S
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules
 
-N_LENGTHS = 5  # windows from short to whole; the others are short, because longer ones take memory
+N_LENGTHS = 5  # windows from short to whole; the rest are short, because long ones take memory
 
 
-def warm_up(engine: Engine, vocabulary: Vocabulary, *, n_slots: int, n_mels: int) -> None:
-    """Decode silence in each number of slots and in windows from short to whole. Raises what the engine does.
+def warm_up(engine: Engine, vocabulary: Vocabulary, *, slots: int, n_mels: int) -> None:
+    """Decode silence in windows from short to whole and in batches of every size. Raises EngineError.
 
-    The sequences end one after another, so that every size of batch comes up.
+    The sequences end one after another, so that every batch size comes up.
     """
     ended: SimpleQueue[Sequence] = SimpleQueue()
     sequences = []
-    for index in range(n_slots):
-        padding_s = WINDOW_S * (index + 1) / N_LENGTHS if index < N_LENGTHS else 1.0
-        silence = ChunkSpectrogram(np.zeros(SAMPLE_RATE, np.float32), n_mels=n_mels, padding_s=padding_s)
+    for index in range(slots):
+        encoder_padding_s = WINDOW_S * (index + 1) / N_LENGTHS if index < N_LENGTHS else 1.0
+        silence = ChunkSpectrogram(
+            np.zeros(SAMPLE_RATE, np.float32), n_mels=n_mels, encoder_padding_s=encoder_padding_s
+        )
         prompt = vocabulary.prompt(language_token=None, task="transcribe")
-        n_tokens = 2 * n_slots - index  # Each begins a step later than the one before, and is to end earlier.
+        n_tokens = 2 * slots - index  # Each begins a step after the previous one and must end earlier.
         attempt = Attempt(
             window=silence.window(0.0, is_whole=False),
             prompt=prompt,
@@ -36,8 +38,8 @@ def warm_up(engine: Engine, vocabulary: Vocabulary, *, n_slots: int, n_mels: int
         sequences.append(
             Sequence(request=Request(), attempt=attempt, on_attempt=lambda state: None, on_end=ended.put)
         )
-    for sequence in sequences:  # Only now, so that none has ended before the last one has begun.
+    for sequence in sequences:  # All at once, so that none ends before the last one begins.
         engine.submit(sequence)
-    for _ in range(n_slots):
+    for _ in range(slots):
         if (error := ended.get().error) is not None:
             raise error

@@ -7,10 +7,11 @@ The rules are those of openai/whisper: `split_to_word_tokens` in its `tokenizer.
 from __future__ import annotations
 
 import string
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-WITHOUT_SPACES = ("zh", "ja", "th", "lo", "my", "yue")  # languages that hardly write any between words
+WITHOUT_SPACES = ("zh", "ja", "th", "lo", "my", "yue")  # languages that write no spaces between words
 
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"
@@ -20,9 +21,9 @@ Decode = Callable[[Sequence[int]], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordTokens:
-    """A word of a text, and which of the text's tokens it is.
+    """A word of a text, and the indices of its tokens.
 
-    spoken: those of them that are not punctuation attached to it.
+    spoken: the indices without attached punctuation.
     """
 
     text: str
@@ -33,9 +34,9 @@ class WordTokens:
 def split_words(
     tokens: Sequence[int], *, language: str | None, decode: Decode, first: int = 0
 ) -> list[WordTokens]:
-    """Return the words of text tokens, in order. Joined, they are the text; together they are all tokens.
+    """Return the words of text tokens, in order. Joined, they are the text; together they have all tokens.
 
-    language: as a code; None when it is not known. first: what the first token counts as.
+    language: a code; None when it is unknown. first: index of the first token.
     """
     pieces = _split_characters(tokens, decode, first)
     if language not in WITHOUT_SPACES:
@@ -43,14 +44,34 @@ def split_words(
     return _append(_prepend(pieces))
 
 
+def ends_with_words(before: str, text: str, *, language: str | None) -> bool:
+    """Return whether `text` has words and they are the last words of `before`.
+
+    Capitals and punctuation are ignored. In languages without spaces every character is a word.
+    """
+    previous, words = _plain_words(before, language), _plain_words(text, language)
+    return bool(words) and previous[-len(words) :] == words
+
+
+def _plain_words(text: str, language: str | None) -> list[str]:
+    words = ("".join(filter(_is_spoken, word)) for word in text.casefold().split())
+    plain = [word for word in words if word]
+    return list("".join(plain)) if language in WITHOUT_SPACES else plain
+
+
+def _is_spoken(character: str) -> bool:
+    """Letters, the combining marks of many scripts, and digits."""
+    return unicodedata.category(character)[0] in "LMN"
+
+
 def _split_characters(tokens: Sequence[int], decode: Decode, first: int) -> list[WordTokens]:
-    """Split wherever tokens end with a whole character."""
+    """Split after each token that ends with a complete character."""
     text = decode(tokens)
     pieces: list[WordTokens] = []
     begin = done = 0
     for end in range(1, len(tokens) + 1):
         piece = decode(tokens[begin:end])
-        # What ends within a character decodes to a sign that the text has only if the rest never comes.
+        # An incomplete character decodes to a replacement sign, which the text has only where it stays incomplete.
         if end < len(tokens) and not text.startswith(piece, done):
             continue
         piece = piece if end < len(tokens) else text[done:]
@@ -61,7 +82,7 @@ def _split_characters(tokens: Sequence[int], decode: Decode, first: int) -> list
 
 
 def _join_to_spaces(pieces: Sequence[WordTokens]) -> list[WordTokens]:
-    """Begin a word with each space and each sign of punctuation."""
+    """Begin a word at each space and each punctuation mark."""
     words: list[WordTokens] = []
     for piece in pieces:
         if words and not piece.text.startswith(" ") and piece.text.strip() not in string.punctuation:
@@ -72,7 +93,7 @@ def _join_to_spaces(pieces: Sequence[WordTokens]) -> list[WordTokens]:
 
 
 def _prepend(pieces: Sequence[WordTokens]) -> list[WordTokens]:
-    """Attach what opens to the word behind it."""
+    """Attach opening punctuation to the next word."""
     words: list[WordTokens] = []  # the last one first
     for piece in reversed(pieces):
         if words and piece.text.startswith(" ") and piece.text.strip() in PREPENDED:
@@ -83,7 +104,7 @@ def _prepend(pieces: Sequence[WordTokens]) -> list[WordTokens]:
 
 
 def _append(pieces: Sequence[WordTokens]) -> list[WordTokens]:
-    """Attach what closes to the word before it."""
+    """Attach closing punctuation to the previous word."""
     words: list[WordTokens] = []
     for piece in pieces:
         if words and not words[-1].text.endswith(" ") and piece.text in APPENDED:

@@ -23,11 +23,11 @@ from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.jobs.deepinfra_kind import VERSION, make_job
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits, parse_multipart
-from hf_asr_endpoint.audio.source import read_waveform
+from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
-from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
+from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 # A deployment's id comes first: as a model's name it would begin with "deploy/". Without any name, the answer is a
 # 404 that lists the names; Starlette's own would be a redirect, on which clients send nothing, or all audio again.
@@ -69,9 +69,9 @@ class DeepInfraDialect:
             if parameters.webhook is not None:
                 return await self._submit(request, received, parameters)
             started = time.perf_counter()
-            waveform = read_waveform(received.audio, max_duration_s=self._limits.max_audio_s)
+            reader = WaveformReader(received.audio, max_audio_s=self._limits.max_audio_s)
             transcription = await cancel_on_disconnect(
-                request.receive, transcribe(self._transcriber, waveform, parameters.options)
+                request.receive, self._transcriber.transcribe(reader, parameters.options)
             )
         request.state.audio_s = transcription.duration_s
         work = Work(

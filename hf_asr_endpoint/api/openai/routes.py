@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from starlette.requests import Request
@@ -28,11 +27,11 @@ from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_names, check_model, parse_parameters
 from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.sse import EventStream
-from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
+from hf_asr_endpoint.audio.source import EncodedAudio, WaveformReader
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.cues import CueLimits
-from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
-from hf_asr_endpoint.types import Segment, Task, Transcription, Waveform
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import Task, Transcription
 
 PREFIXES = ("/v1", "/v1/openai")
 OWN_PATHS = ("/v1/audio", "/v1/models", "/v1/openai")
@@ -104,42 +103,32 @@ class OpenAIDialect:
             texts, file = split_form(form)
             parameters = parse_parameters(texts, task=task, model_names=self._model_names)
             audio = EncodedAudio(file=check_file(file))
-            waveform = read_waveform(audio, max_duration_s=self._limits.max_audio_s)
+            reader = WaveformReader(audio, max_audio_s=self._limits.max_audio_s)
             if parameters.is_stream:
-                return await self._stream(request, waveform, parameters, held)
+                return await self._stream(request, reader, parameters, held)
             transcription = await cancel_on_disconnect(
-                request.receive, transcribe(self._transcriber, waveform, parameters.options)
+                request.receive, self._transcriber.transcribe(reader, parameters.options)
             )
         request.state.audio_s = transcription.duration_s
         return _render(transcription, parameters, self._cue_limits)
 
     async def _stream(
-        self, request: Request, waveform: Iterable[Waveform], parameters: ParsedParameters, held: AsyncExitStack
+        self, request: Request, reader: WaveformReader, parameters: ParsedParameters, held: AsyncExitStack
     ) -> Response:
-        """Answer when the first event is there: what fails before has its status. The answer takes over `held`."""
-        events = await held.enter_async_context(aclosing(self._transcriber.stream(waveform, parameters.options)))
-        first = await cancel_on_disconnect(request.receive, _next(events))
-
-        async def all_events() -> AsyncIterator[Segment | Transcription]:
-            event: Segment | Transcription | None = first
-            while event is not None:
-                if isinstance(event, Transcription):
-                    request.state.audio_s = event.duration_s
-                yield event
-                event = await anext(events, None)
-
-        documents = write_events(all_events(), parameters, max_audio_bytes=self._form_limits.max_file_bytes)
-        return EventStream(documents, held=held.pop_all())
+        """Answer once the first event is there: an error before it gets its own status. Takes over `held`."""
+        stream = await self._transcriber.stream(reader, parameters.options)
+        held.callback(stream.close)
+        await cancel_on_disconnect(request.receive, stream.wait_for_event())
+        events = write_events(
+            stream, parameters, state=request.state, max_audio_bytes=self._form_limits.max_file_bytes
+        )
+        return EventStream(events, held=held.pop_all())
 
     async def _read_form(self, request: Request) -> Form:
         return await read_form(request, limits=self._limits, form_limits=self._form_limits)
 
     def _answer_error(self, error: AsrError) -> Response:
         return error_response(error, max_audio_bytes=self._form_limits.max_file_bytes)
-
-
-async def _next(events: AsyncGenerator[Segment | Transcription]) -> Segment | Transcription:
-    return await anext(events)
 
 
 _MEDIA_TYPES = {"srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt; charset=utf-8"}

@@ -6,15 +6,21 @@ at the end `transcript.text.done`; or `{"error": …}` when the work fails on th
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+
+from sse_starlette import ServerSentEvent
+from starlette.datastructures import State
 
 from hf_asr_endpoint.api.openai.errors import error_body, make_body
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
 from hf_asr_endpoint.api.openai.render import render_logprobs, render_words
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
+from hf_asr_endpoint.api.sse import json_event
 from hf_asr_endpoint.errors import AsrError
+from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import Segment, Transcription
 
 logger = logging.getLogger(__name__)
@@ -29,15 +35,21 @@ class EventWriter:
         self._has_begun = False
         self._held_back = ""  # space that belongs to the text only if more of it follows
 
-    def write(self, event: Segment | Transcription) -> Iterator[dict[str, Any]]:
-        """Yield what a segment, or at last the transcription, adds."""
-        if isinstance(event, Transcription):
-            yield self._done(event)
-            return
-        yield self._delta(event)
+    def segment(self, segment: Segment) -> Iterator[dict[str, Any]]:
+        """Yield a segment's events."""
+        yield self._delta(segment)
         if self._parameters.response_format == "verbose_json":
-            yield self._segment(event)
+            yield self._segment(segment)
         self._n_segments += 1
+
+    def done(self, transcription: Transcription) -> dict[str, Any]:
+        """Return the last event."""
+        return {
+            "type": "transcript.text.done",
+            "text": transcription.text,
+            **self._logprobs(*transcription.segments),
+            "usage": token_usage(transcription),
+        }
 
     def _delta(self, segment: Segment) -> dict[str, Any]:
         text = self._held_back + segment.text
@@ -61,14 +73,6 @@ class EventWriter:
             **words,
         }
 
-    def _done(self, transcription: Transcription) -> dict[str, Any]:
-        return {
-            "type": "transcript.text.done",
-            "text": transcription.text,
-            **self._logprobs(*transcription.segments),
-            "usage": token_usage(transcription),
-        }
-
     def _logprobs(self, *segments: Segment) -> dict[str, Any]:
         return {"logprobs": render_logprobs(segments)} if self._parameters.shows_logprobs else {}
 
@@ -86,16 +90,28 @@ def token_usage(transcription: Transcription) -> dict[str, Any]:
 
 
 async def write_events(
-    events: AsyncIterator[Segment | Transcription], parameters: ParsedParameters, *, max_audio_bytes: int
-) -> AsyncIterator[dict[str, Any]]:
-    """Yield the events of what a Transcriber yields. A failure is the last of them: a status has been sent."""
+    stream: TranscriptionStream, parameters: ParsedParameters, *, state: State, max_audio_bytes: int
+) -> AsyncIterator[ServerSentEvent]:
+    """Yield the events of a transcription in flight. An error is the last event: a status has been sent before.
+
+    state: of the request; gets `audio_s` for the log.
+    """
     writer = EventWriter(parameters)
     try:
-        async for event in events:
-            for document in writer.write(event):
-                yield document
+        async for event in stream:
+            if isinstance(event, Transcription):
+                state.audio_s = event.duration_s
+                # The whole text of hours of audio takes long to render.
+                yield await asyncio.to_thread(_last_event, writer, event)
+                return
+            for document in writer.segment(event):
+                yield json_event(document)
     except AsrError as exc:
-        yield error_body(exc, max_audio_bytes=max_audio_bytes)
-    except Exception:  # A bug: logged whole here, and the client is told without its details.
+        yield json_event(error_body(exc, max_audio_bytes=max_audio_bytes))
+    except Exception:  # A bug: logged whole here, and the client gets no details.
         logger.exception("a stream failed")
-        yield make_body("the server failed; its log says more", kind="server_error")
+        yield json_event(make_body("the server failed; its log says more", kind="server_error"))
+
+
+def _last_event(writer: EventWriter, transcription: Transcription) -> ServerSentEvent:
+    return json_event(writer.done(transcription))

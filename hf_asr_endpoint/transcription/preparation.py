@@ -1,0 +1,199 @@
+"""Audio of all requests to chunks with their spectrograms, in a few worker threads that take turns by time.
+
+A turn lasts some milliseconds, and the next one goes to the request that has had the least time: six hours of
+silence delay nobody else's clip. Each request has a bounded number of chunks ahead of its consumer; a request that
+has reached it, or is cancelled, takes no more turns. Knows no engine and no text.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from hf_asr_endpoint.audio.chunking import Chunk, ChunkingOptions, SpeechSpan, split_chunks
+from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.audio.speech_detector import SpeechDetector
+from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
+from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.whisper.process import N_CORES, use_one_core
+
+TURN_S = 0.02  # seconds of work after which another request gets the worker
+HEAD_START_S = 0.5  # seconds that a new request is ahead of the others: a clip is prepared at once
+CORES_PER_WORKER = 4  # The engine has all cores; more workers would make its steps slower.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedChunk:
+    """A chunk as the encoder needs it. speech: seconds from the beginning of the chunk, in order, at least one."""
+
+    offset_s: float
+    duration_s: float
+    speech: tuple[SpeechSpan, ...]
+    spectrogram: ChunkSpectrogram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationEnd:
+    """No more chunks come. error: why the audio could not be read to its end; None when it was."""
+
+    duration_s: float
+    error: Exception | None
+
+
+Deliver = Callable[[PreparedChunk | PreparationEnd], None]
+"""Takes chunks in order and one PreparationEnd, last. Called by worker threads; must not block."""
+
+
+class Preparation:
+    """One request's audio. Its consumer calls `release` for each chunk that it has finished with."""
+
+    def __init__(
+        self,
+        reader: WaveformReader,
+        chunking: ChunkingOptions,
+        *,
+        detector: SpeechDetector,
+        make_spectrogram: Callable[[Waveform], ChunkSpectrogram],
+        max_ahead: int,
+        token: CancellationToken,
+        deliver: Deliver,
+    ) -> None:
+        """reader: closed in every case. max_ahead: chunks delivered and not yet released, at most."""
+        self._reader = reader
+        self._make_spectrogram = make_spectrogram
+        self._token = token
+        self._deliver = deliver
+        self._n_samples = 0
+        self._chunks = split_chunks(self._counted(), detector, options=chunking)
+        self._lock = threading.Lock()
+        self._n_free = max_ahead
+        self._is_parked = False
+        self._enqueue: Callable[[], None] = lambda: None
+        self.time_used_s = 0.0
+
+    def start(self, enqueue: Callable[[], None]) -> None:
+        """Queue for the first turn. enqueue: queues this preparation for another turn; from any thread."""
+        self._enqueue = enqueue
+        self._token.add_callback(self._wake)
+        enqueue()
+
+    def release(self) -> None:
+        """Make room for another chunk. From any thread."""
+        with self._lock:
+            self._n_free += 1
+        self._wake()
+
+    def take_turn(self) -> None:
+        """Prepare for up to TURN_S, then queue again, wait for room, or end."""
+        began = time.perf_counter()
+        try:
+            while time.perf_counter() - began < TURN_S:
+                self._token.raise_if_cancelled()
+                if self._park_if_full():
+                    return
+                chunk = next(self._chunks)
+                if chunk is not None:
+                    self._take_one_place()
+                    self._deliver(self._prepare(chunk))
+        except StopIteration:
+            self.end(None)
+            return
+        except Exception as exc:
+            self.end(exc)
+            return
+        finally:
+            self.time_used_s += time.perf_counter() - began
+        self._enqueue()
+
+    def end(self, error: Exception | None) -> None:
+        """Free the audio and deliver the end."""
+        self._chunks = iter(())
+        self._reader.close()
+        self._deliver(PreparationEnd(duration_s=self._n_samples / SAMPLE_RATE, error=error))
+
+    def _counted(self) -> Iterator[Waveform]:
+        for block in self._reader:
+            self._n_samples += len(block)
+            yield block
+
+    def _prepare(self, chunk: Chunk) -> PreparedChunk:
+        return PreparedChunk(
+            offset_s=chunk.offset_s,
+            duration_s=len(chunk.waveform) / SAMPLE_RATE,
+            speech=chunk.speech,
+            spectrogram=self._make_spectrogram(chunk.waveform),
+        )
+
+    def _take_one_place(self) -> None:
+        with self._lock:
+            self._n_free -= 1
+
+    def _park_if_full(self) -> bool:
+        with self._lock:
+            self._is_parked = self._n_free <= 0 and not self._token.is_cancelled
+            return self._is_parked
+
+    def _wake(self) -> None:
+        with self._lock:
+            was_parked, self._is_parked = self._is_parked, False
+        if was_parked:
+            self._enqueue()
+
+
+class PreparationWorkers:
+    """Threads that give every preparation its turns."""
+
+    def __init__(self, *, n_workers: int = max(1, N_CORES // CORES_PER_WORKER)) -> None:
+        self._changed = threading.Condition()
+        self._queue: list[tuple[float, int, Preparation]] = []  # a heap, by time used and order of arrival
+        self._numbers = itertools.count()
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"prepare-{index}", daemon=True) for index in range(n_workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, preparation: Preparation) -> None:
+        """Give a new preparation its turns until it ends."""
+        with self._changed:
+            shortest_s = min((time_s for time_s, *_ in self._queue), default=0.0)
+        preparation.time_used_s = shortest_s - HEAD_START_S
+        preparation.start(lambda: self._push(preparation))
+
+    def close(self) -> None:
+        """End every queued preparation with EngineUnavailable, and the threads. Blocks for one turn at most."""
+        with self._changed:
+            self._is_closed = True
+            unfinished, self._queue = self._queue, []
+            self._changed.notify_all()
+        for *_, preparation in unfinished:
+            preparation.end(EngineUnavailable(SHUTTING_DOWN))
+        for thread in self._threads:
+            thread.join()
+
+    def _push(self, preparation: Preparation) -> None:
+        with self._changed:
+            if not self._is_closed:
+                heapq.heappush(self._queue, (preparation.time_used_s, next(self._numbers), preparation))
+                self._changed.notify()
+                return
+        preparation.end(EngineUnavailable(SHUTTING_DOWN))
+
+    def _run(self) -> None:
+        use_one_core()
+        while (preparation := self._next()) is not None:
+            preparation.take_turn()
+
+    def _next(self) -> Preparation | None:
+        with self._changed:
+            while not self._queue and not self._is_closed:
+                self._changed.wait()
+            return None if self._is_closed else heapq.heappop(self._queue)[2]

@@ -1,0 +1,45 @@
+"""A chunk's log-mel spectrogram, and the windows of it that the encoder gets."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from hf_asr_endpoint.audio.mel import LogMelSpectrogram
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import HOP_LENGTH, N_FRAMES, N_SAMPLES, SAMPLE_RATE
+
+LENGTH_STEP = 200  # frames, 2 s: for each new length oneDNN compiles kernels, which takes 10 ms and 4 MB
+
+
+class ChunkSpectrogram:
+    """The log-mel spectrogram of a chunk, followed by silence as far as a window reaches."""
+
+    def __init__(self, waveform: Waveform, *, n_mels: int, encoder_padding_s: float) -> None:
+        """encoder_padding_s: minimum silence after the audio in a window shorter than 30 s."""
+        self._padding = round(encoder_padding_s * SAMPLE_RATE / HOP_LENGTH)  # frames
+        spectrogram = LogMelSpectrogram(n_mels)
+        spectrogram.push(waveform)
+        self._n_audio = -(-len(waveform) // HOP_LENGTH)  # frames that contain any of the audio's samples
+        n_frames = min(self._n_audio + self._padding, N_FRAMES)
+        n_silent = min(n_frames * HOP_LENGTH + SAMPLE_RATE // 2, N_SAMPLES) - len(waveform)
+        spectrogram.push(np.zeros(max(n_silent, 0), np.float32))
+        self._mel = spectrogram.finish()  # (n_mels, n_frames)
+
+    def window(self, begin_s: float, *, is_whole: bool) -> torch.Tensor:
+        """Return the window that begins at `begin_s` of the chunk, shape = (n_mels, n_frames), n_frames even.
+
+        is_whole: all 30 s, as the model was trained; otherwise the audio and at least the padding.
+        """
+        begin = 2 * round(begin_s * SAMPLE_RATE / HOP_LENGTH / 2)
+        n_wanted = N_FRAMES if is_whole else self.n_frames(begin_s)
+        mel = self._mel[:, begin : begin + n_wanted]
+        missing = n_wanted - mel.shape[1]
+        # The last frame is silence, unless the audio fills the window.
+        return torch.cat([mel, self._mel[:, -1:].expand(-1, missing)], dim=1) if missing else mel
+
+    def n_frames(self, begin_s: float) -> int:
+        """Return the frames of a window that is not whole, a multiple of LENGTH_STEP."""
+        begin = 2 * round(begin_s * SAMPLE_RATE / HOP_LENGTH / 2)
+        n_needed = max(self._n_audio - begin, 0) + self._padding
+        return min(LENGTH_STEP * -(-n_needed // LENGTH_STEP), N_FRAMES)

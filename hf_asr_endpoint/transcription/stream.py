@@ -1,0 +1,74 @@
+"""A transcription in flight, as the event loop sees it: filled by the request's thread, read by one task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+from hf_asr_endpoint.cancellation import CancellationToken
+from hf_asr_endpoint.errors import AsrError, EngineError
+from hf_asr_endpoint.types import Segment, Transcription
+
+
+class TranscriptionStream:
+    """An asynchronous iterator over a recording's segments, in order, and last its Transcription.
+
+    Raises InvalidAudio, EngineError and their kinds. Made in the event loop.
+    """
+
+    def __init__(self, token: CancellationToken) -> None:
+        self._token = token
+        self._loop = asyncio.get_running_loop()
+        self._events: deque[Segment | Transcription] = deque()
+        self._error: AsrError | None = None
+        self._is_finished = False
+        self._changed = asyncio.Event()
+
+    def __aiter__(self) -> TranscriptionStream:
+        return self
+
+    async def __anext__(self) -> Segment | Transcription:
+        await self.wait_for_event()
+        if not self._events:
+            raise StopAsyncIteration
+        return self._events.popleft()
+
+    async def wait_for_event(self) -> None:
+        """Return when the next event is there, or the end. Raises what iterating would raise."""
+        while not self._events and not self._is_finished:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self._events and self._error is not None:
+            raise self._error
+
+    def close(self) -> None:
+        """Stop the work, within one decoding step. Returns at once; what reads the audio closes it."""
+        self._token.cancel()
+
+    def put(self, event: Segment | Transcription) -> None:
+        """Add an event. From any thread."""
+        self._call(lambda: self._events.append(event))
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """End the stream, after what it holds. Errors that are not of our tree become EngineError."""
+        self._call(lambda: self._end(error))
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._is_finished:
+            return
+        self._is_finished = True
+        if isinstance(error, AsrError) or error is None:
+            self._error = error
+            return
+        self._error = EngineError(f"the transcription failed: {type(error).__name__}: {error}")
+        self._error.__cause__ = error
+
+    def _call(self, change: Callable[[], object]) -> None:
+        def run() -> None:
+            change()
+            self._changed.set()
+
+        with contextlib.suppress(RuntimeError):  # The loop has been closed: nobody reads the stream any more.
+            self._loop.call_soon_threadsafe(run)
