@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.cancellation import CancellationToken
+from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import (
     DecodedWindow,
     Health,
@@ -14,7 +17,6 @@ from hf_asr_endpoint.types import (
     Segment,
     Transcription,
     TranscriptionOptions,
-    Waveform,
     Word,
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -66,6 +68,7 @@ class FakeTranscriber:
         self._n_passing = 0
         self._released = threading.Event()
         self._released.set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.options: list[TranscriptionOptions] = []
         self.n_running = 0
         self.n_cancelled = 0
@@ -79,11 +82,41 @@ class FakeTranscriber:
     def release(self) -> None:
         self._released.set()
 
-    async def stream(
-        self, waveform: Iterable[Waveform], options: TranscriptionOptions
-    ) -> AsyncGenerator[Segment | Transcription]:
+    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
+        stream = await self.stream(reader, options)
+        try:
+            async for event in stream:
+                if isinstance(event, Transcription):
+                    return event
+        finally:
+            stream.close()
+        raise AssertionError("there was no transcription")
+
+    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
+        token = CancellationToken()
+        stream = TranscriptionStream(token)
+        working = asyncio.create_task(self._work(reader, options, stream))
+        self._tasks.add(working)
+        working.add_done_callback(self._tasks.discard)
+        token.add_callback(working.cancel)
+        return stream
+
+    async def _work(
+        self, reader: WaveformReader, options: TranscriptionOptions, stream: TranscriptionStream
+    ) -> None:
         self.options.append(options)
-        n_samples = await asyncio.to_thread(lambda: sum(len(block) for block in waveform))
+        try:
+            stream.put(await self._transcribe(reader, options, stream))
+            stream.finish()
+        except Exception as exc:
+            stream.finish(exc)
+        finally:
+            reader.close()
+
+    async def _transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, stream: TranscriptionStream
+    ) -> Transcription:
+        n_samples = await asyncio.to_thread(lambda: sum(len(block) for block in reader))
         duration_s = n_samples / SAMPLE_RATE
         segments = self._segments or (make_segment(f" {n_samples} samples", end=duration_s),)
         self.n_running += 1
@@ -92,16 +125,16 @@ class FakeTranscriber:
                 await self._pass(index)
                 if self._failure:
                     raise self._failure
-                yield segment
+                stream.put(segment)
             await self._pass(len(segments))
-        except (asyncio.CancelledError, GeneratorExit):
+        except asyncio.CancelledError:
             self.n_cancelled += 1
             raise
         finally:
             self.n_running -= 1
         if self._late_failure:
             raise self._late_failure
-        yield Transcription(
+        return Transcription(
             task=options.task, language=options.language or "en", duration_s=duration_s, segments=tuple(segments)
         )
 

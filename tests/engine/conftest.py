@@ -15,4 +15,4 @@ def model() -> FakeSpeechModel:
 @pytest.fixture
 def engine(model: FakeSpeechModel) -> Engine:
     """Not started: tests take the steps."""
-    return Engine(model, n_slots=N_SLOTS)
+    return Engine(model, slots=N_SLOTS)

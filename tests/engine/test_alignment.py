@@ -11,7 +11,7 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineError
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from tests.fakes import FakeSpeechModel
 
 N_SLOTS = 4
@@ -59,7 +59,7 @@ def model() -> FakeSpeechModel:
 @pytest.fixture
 def engine(model: FakeSpeechModel) -> Engine:
     """Not started: tests take the steps."""
-    return Engine(model, n_slots=N_SLOTS)
+    return Engine(model, slots=N_SLOTS)
 
 
 def run(engine: Engine, *callers: Caller) -> None:
@@ -112,7 +112,7 @@ def test_a_sequence_that_wants_none_ends_without(engine: Engine, model: FakeSpee
 def test_so_many_are_aligned_before_the_others_get_their_next_token(
     model: FakeSpeechModel, windows_per_step: int, expected: list[tuple[int, ...]]
 ) -> None:
-    engine = Engine(model, n_slots=N_SLOTS, windows_per_step=windows_per_step)
+    engine = Engine(model, slots=N_SLOTS, windows_per_step=windows_per_step)
     # They begin one step or more after one another, end at the same time, and one goes on beside them.
     lengths = {1: (9, 8, 7, 30), 2: (9, 9, 8, 30), 4: (9, 9, 9, 30)}[windows_per_step]
     callers = [Caller(*range(n)) for n in lengths]
@@ -130,7 +130,7 @@ def test_cancelling_before_the_alignment_frees_the_slot(engine: Engine, model: F
         engine.submit(caller.sequence)
     while Status.FINISHED not in callers[0].told:
         engine.step()
-    request.cancel()
+    request.token.cancel()
     engine.step()
     assert [caller.told[-1] for caller in callers] == [Status.FINISHED, Status.CANCELLED, Status.CANCELLED]
     assert [len(caller.told) for caller in callers] == [3, 2, 2], "they were decoded, and waited to be aligned"

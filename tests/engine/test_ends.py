@@ -18,7 +18,7 @@ def test_cancelling_a_running_sequence_frees_its_slot_within_a_step(
     submit(engine, leaving, staying)
     engine.step()
     engine.step()
-    leaving.sequence.request.cancel()
+    leaving.sequence.request.token.cancel()
     model.calls.clear()
     engine.step()
     assert model.calls == [("free", (0,)), ("decode_step", (1,))]
@@ -31,7 +31,7 @@ def test_cancelling_a_running_sequence_frees_its_slot_within_a_step(
 def test_cancelling_a_waiting_sequence_never_touches_the_model(engine: Engine, model: FakeSpeechModel) -> None:
     caller = Caller(1)
     submit(engine, caller)
-    caller.sequence.request.cancel()
+    caller.sequence.request.token.cancel()
     engine.step()
     assert caller.ends == [Status.CANCELLED]
     assert model.calls == []
@@ -44,7 +44,7 @@ def test_a_request_is_cancelled_with_all_its_sequences(engine: Engine, model: Fa
     submit(engine, *leaving, staying)
     for _ in range(3):
         engine.step()
-    request.cancel()
+    request.token.cancel()
     engine.step()
     assert [caller.ends for caller in leaving] == [[Status.CANCELLED]] * 6
     run(engine, staying)
@@ -62,7 +62,7 @@ def test_cancelling_while_the_model_is_at_work_takes_effect_in_the_next_step(
 
     def cancelling(slots: dict[int, object]) -> None:
         inner(slots)
-        caller.sequence.request.cancel()
+        caller.sequence.request.token.cancel()
 
     setattr(model, method, cancelling)
     submit(engine, caller)
@@ -86,7 +86,7 @@ def test_a_sequence_paused_before_its_prompt_can_be_cancelled(engine: Engine, mo
     for _ in range(3):
         engine.step()
     assert model.calls.count(("prefill", (2,))) == n_before, "paused"
-    file.cancel()
+    file.token.cancel()
     engine.step()
     assert [caller.ends for caller in (*callers, again)] == [[Status.CANCELLED]] * 3
     assert again.n_prefilled == 1

@@ -6,8 +6,8 @@ import pytest
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
+from hf_asr_endpoint.types import BeamOptions, DecodingOptions
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from tests.engine.callers import N_SLOTS, Caller, make_attempt, run, submit
 from tests.fakes import EOT, LANGUAGE, FakeSpeechModel
 
@@ -68,7 +68,7 @@ def test_sequences_join_and_leave_at_any_step(engine: Engine, model: FakeSpeechM
 def test_so_many_windows_are_encoded_before_the_others_get_their_next_token(
     model: FakeSpeechModel, windows_per_step: int
 ) -> None:
-    engine = Engine(model, n_slots=N_SLOTS, windows_per_step=windows_per_step)
+    engine = Engine(model, slots=N_SLOTS, windows_per_step=windows_per_step)
     callers = [Caller(*range(10, 20)) for _ in range(4)]
     submit(engine, *callers)
     for step in range(1, 5):
@@ -131,7 +131,7 @@ def test_beams_of_a_sequence_have_slots_of_their_own(engine: Engine, model: Fake
     beams = Attempt(
         window=(5, 6),
         prompt=DecoderPrompt(tokens=(1,)),
-        rules=AttemptRules(max_new_tokens=9, beams=BeamOptions(num_beams=3)),
+        rules=AttemptRules(max_new_tokens=9, options=DecodingOptions(beams=BeamOptions(num_beams=3))),
     )
     wide = Caller(further=(make_attempt(is_encoded=True),), attempt=beams, n_slots=3)
     beside = Caller(*range(20))
@@ -149,7 +149,7 @@ def test_rows_that_have_finished_rest_until_the_others_have(engine: Engine, mode
     attempt = Attempt(
         window=(5, 6, 7),
         prompt=DecoderPrompt(tokens=(1,)),
-        rules=AttemptRules(max_new_tokens=9, beams=BeamOptions(num_beams=2)),
+        rules=AttemptRules(max_new_tokens=9, options=DecodingOptions(beams=BeamOptions(num_beams=2))),
     )
     caller = Caller(attempt=attempt, n_slots=2)
     submit(engine, caller)
@@ -164,7 +164,7 @@ def test_rows_that_have_finished_rest_until_the_others_have(engine: Engine, mode
 def test_a_sequence_for_more_slots_than_there_are_is_not_taken(engine: Engine) -> None:
     with pytest.raises(AssertionError):
         submit(engine, Caller(1, n_slots=N_SLOTS + 1))
-    assert engine.n_slots == N_SLOTS
+    assert engine.slots == N_SLOTS
 
 
 def test_a_next_attempt_may_bring_another_window(engine: Engine, model: FakeSpeechModel) -> None:

@@ -6,13 +6,13 @@ from collections import Counter
 
 import pytest
 
-from hf_asr_endpoint.engine.scheduler import N_BESIDE_SHORT, SHORT_REQUEST, Scheduler
+from hf_asr_endpoint.engine.scheduler import MAX_BESIDE_SHORT, SHORT_REQUEST, Scheduler
 from hf_asr_endpoint.engine.sequence import Request, Status
 from tests.engine.sequences import LONG, admit_all, end, requests_of, submit
 
 
 def test_an_empty_scheduler_has_nothing_to_do() -> None:
-    scheduler = Scheduler(n_slots=4)
+    scheduler = Scheduler(slots=4)
     assert scheduler.admit() is None
     assert scheduler.batch() == []
     assert list(scheduler) == []
@@ -20,7 +20,7 @@ def test_an_empty_scheduler_has_nothing_to_do() -> None:
 
 
 def test_a_sequence_waits_then_runs_in_the_lowest_slot_then_is_gone() -> None:
-    scheduler = Scheduler(n_slots=4)
+    scheduler = Scheduler(slots=4)
     (sequence,) = submit(scheduler, Request(), 1)
     assert (len(scheduler), list(scheduler), scheduler.batch()) == (1, [sequence], [])
     assert (sequence.status, sequence.slot) == (Status.WAITING, None)
@@ -32,14 +32,14 @@ def test_a_sequence_waits_then_runs_in_the_lowest_slot_then_is_gone() -> None:
 
 
 def test_a_request_keeps_its_order() -> None:
-    scheduler = Scheduler(n_slots=8)
+    scheduler = Scheduler(slots=8)
     sequences = submit(scheduler, Request(), 5)
     assert admit_all(scheduler) == sequences
     assert scheduler.batch() == sequences
 
 
 def test_whoever_has_the_fewest_running_goes_first() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     file, clips = Request(), [Request(), Request()]
     submit(scheduler, file, 2)
     admit_all(scheduler)
@@ -50,7 +50,7 @@ def test_whoever_has_the_fewest_running_goes_first() -> None:
 
 
 def test_equals_take_turns() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     requests = [Request() for _ in range(3)]
     for request in requests:
         submit(scheduler, request, 4)
@@ -58,7 +58,7 @@ def test_equals_take_turns() -> None:
 
 
 def test_a_request_that_comes_back_is_behind_those_who_wait() -> None:
-    scheduler = Scheduler(n_slots=2)
+    scheduler = Scheduler(slots=2)
     first, second, third = Request(), Request(), Request()
     for request in (first, second, third):
         submit(scheduler, request, 1)
@@ -73,7 +73,7 @@ def test_a_request_that_comes_back_is_behind_those_who_wait() -> None:
     [(1, 1), (2, 1), (3, 2), (8, 7), (16, 15), (32, 30), (64, 60)],
 )
 def test_no_request_takes_every_slot(n_slots: int, most: int) -> None:
-    scheduler = Scheduler(n_slots=n_slots)
+    scheduler = Scheduler(slots=n_slots)
     submit(scheduler, Request(), n_slots + 5)
     assert len(admit_all(scheduler)) == most
     submit(scheduler, Request(), 1)
@@ -81,7 +81,7 @@ def test_no_request_takes_every_slot(n_slots: int, most: int) -> None:
 
 
 def test_two_requests_share_all_slots() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     requests = [Request(), Request()]
     for request in requests:
         submit(scheduler, request, 20)
@@ -89,7 +89,7 @@ def test_two_requests_share_all_slots() -> None:
 
 
 def test_the_lowest_free_slot_is_given_next() -> None:
-    scheduler = Scheduler(n_slots=8)
+    scheduler = Scheduler(slots=8)
     sequences = submit(scheduler, Request(), 7)
     admit_all(scheduler)
     for sequence in (sequences[5], sequences[1], sequences[3]):
@@ -99,15 +99,15 @@ def test_the_lowest_free_slot_is_given_next() -> None:
 
 
 def test_a_long_request_gets_no_more_than_a_trickle_beside_a_short_one() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     file, clip = Request(), Request()
     long = submit(scheduler, file, 10)
     admit_all(scheduler)
     assert scheduler.batch() == long
     (short,) = submit(scheduler, clip, 1)
-    assert scheduler.batch() == long[:N_BESIDE_SHORT], "while it waits, too"
+    assert scheduler.batch() == long[:MAX_BESIDE_SHORT], "while it waits, too"
     assert scheduler.admit() is short
-    assert scheduler.batch() == [*long[:N_BESIDE_SHORT], short]
+    assert scheduler.batch() == [*long[:MAX_BESIDE_SHORT], short]
     submit(scheduler, file, 5)
     assert scheduler.admit() is None, "it has more than its trickle already"
     end(scheduler, short)
@@ -115,16 +115,16 @@ def test_a_long_request_gets_no_more_than_a_trickle_beside_a_short_one() -> None
 
 
 def test_those_that_have_run_longest_go_on_beside_a_short_request() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     long = submit(scheduler, Request(), 6)
     admit_all(scheduler)
     submit(scheduler, Request(), 1)
     end(scheduler, long[0])
-    assert scheduler.batch() == long[1 : 1 + N_BESIDE_SHORT]
+    assert scheduler.batch() == long[1 : 1 + MAX_BESIDE_SHORT]
 
 
 def test_short_requests_do_not_hold_one_another_up() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     clips = [Request() for _ in range(6)]
     for clip in clips:
         submit(scheduler, clip, SHORT_REQUEST)
@@ -134,7 +134,7 @@ def test_short_requests_do_not_hold_one_another_up() -> None:
 
 
 def test_the_end_of_a_long_request_is_a_short_one() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     files = [Request(), Request()]
     first, second = (submit(scheduler, file, LONG) for file in files)
     admit_all(scheduler)
@@ -142,12 +142,12 @@ def test_the_end_of_a_long_request_is_a_short_one() -> None:
     end(scheduler, first[0])
     batch = scheduler.batch()
     assert [sequence for sequence in batch if sequence.request is files[0]] == first[1:]
-    assert [sequence for sequence in batch if sequence.request is files[1]] == second[:N_BESIDE_SHORT]
+    assert [sequence for sequence in batch if sequence.request is files[1]] == second[:MAX_BESIDE_SHORT]
 
 
 @pytest.mark.parametrize("n_admitted", [0, 1, 3], ids=["waiting", "waiting behind one", "running"])
 def test_any_sequence_can_be_removed(n_admitted: int) -> None:
-    scheduler = Scheduler(n_slots=8)
+    scheduler = Scheduler(slots=8)
     request = Request()
     sequences = submit(scheduler, request, 3)
     for _ in range(n_admitted):
@@ -161,3 +161,22 @@ def test_any_sequence_can_be_removed(n_admitted: int) -> None:
         end(scheduler, sequence)
     assert len(scheduler) == 0
     assert len(admit_all(scheduler)) == 0
+
+
+def test_a_request_that_prefers_latency_runs_its_first_sequence_alone() -> None:
+    """All slots of a streamed file were filled before its first token: the first delta took 34 of 38 s."""
+    scheduler = Scheduler(slots=8)
+    request = Request(prefers_latency=True)
+    first = submit(scheduler, request, LONG)[0]
+    assert admit_all(scheduler) == [first]
+    assert not scheduler.is_filling()
+    request.has_result = True
+    end(scheduler, first)
+    assert len(admit_all(scheduler)) == LONG - 1
+
+
+def test_other_requests_fill_the_slots_while_one_prefers_latency() -> None:
+    scheduler = Scheduler(slots=8)
+    submit(scheduler, Request(prefers_latency=True), LONG)
+    others = submit(scheduler, Request(), 2)
+    assert set(others) <= set(admit_all(scheduler))

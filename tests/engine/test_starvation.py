@@ -16,7 +16,7 @@ class Simulation:
     """Sequences that arrive, run and end by chance, and what must hold all the while."""
 
     def __init__(self, *, n_slots: int, seed: int) -> None:
-        self.scheduler = Scheduler(n_slots=n_slots)
+        self.scheduler = Scheduler(slots=n_slots)
         self._n_slots = n_slots
         self._random = random.Random(seed)
         self._requests = [Request()]
@@ -82,7 +82,7 @@ def test_nobody_starves_and_no_slot_is_given_twice(n_slots: int, seed: int) -> N
 @pytest.mark.parametrize("n_slots", [1, 2, 4, 16])
 def test_a_long_request_gets_on_beside_ever_new_short_ones(n_slots: int) -> None:
     """Whenever a short request ends, another one comes; there are always more of them than slots."""
-    scheduler = Scheduler(n_slots=n_slots)
+    scheduler = Scheduler(slots=n_slots)
     file = submit(scheduler, Request(), 12)
     for _ in range(n_slots + 4):
         submit(scheduler, Request(), 1)
@@ -102,7 +102,7 @@ def test_a_long_request_gets_on_beside_ever_new_short_ones(n_slots: int) -> None
 @pytest.mark.parametrize("width", [5, 8])
 def test_wide_sequences_get_on_beside_ever_new_narrow_ones(width: int, n_before: int) -> None:
     """Whenever a narrow one ends, another request comes with one; there are always more of them than slots."""
-    scheduler = Scheduler(n_slots=8)
+    scheduler = Scheduler(slots=8)
     for _ in range(12):
         submit(scheduler, Request(), 1)
     admit_all(scheduler)

@@ -33,7 +33,7 @@ def test_many_threads_may_submit_and_cancel(engine: Engine, model: FakeSpeechMod
         for n, caller in enumerate(part):
             engine.submit(caller.sequence)
             if n % 3 == 0:
-                caller.sequence.request.cancel()
+                caller.sequence.request.token.cancel()
 
     threads = [threading.Thread(target=use, args=(callers[n::4],)) for n in range(4)]
     with started(engine):
@@ -98,7 +98,7 @@ def break_scheduler(model: FakeSpeechModel, engine: Engine) -> None:
                 raise KeyError("lost")
             return inner(self)
 
-    engine._scheduler = Broken(n_slots=N_SLOTS)
+    engine._scheduler = Broken(slots=N_SLOTS)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +144,6 @@ def test_a_bug_of_one_caller_still_ends_all_others(engine: Engine, caplog: pytes
     assert all(len(caller.ends) == 1 for caller in callers)
     assert [caller.ends for caller in callers if caller is not callers[1]] == [[Status.FINISHED]] * 5
     assert callers[1].ends == [Status.FAILED]
-    assert "could not be judged: IndexError" in str(callers[1].sequence.error)
+    assert "could not be evaluated: IndexError" in str(callers[1].sequence.error)
     assert engine.failure is None or "shutting down" in str(engine.failure)
     assert EOT not in callers[1].sequence.state.sampled

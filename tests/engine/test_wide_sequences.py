@@ -10,7 +10,7 @@ from tests.engine.sequences import LONG, admit_all, end, requests_of, submit
 
 
 def test_a_wide_sequence_gets_all_its_slots_at_once_or_none() -> None:
-    scheduler = Scheduler(n_slots=6)
+    scheduler = Scheduler(slots=6)
     singles = [submit(scheduler, Request(), 1)[0] for _ in range(3)]
     (wide,) = submit(scheduler, Request(), 1, n_slots=4)
     assert admit_all(scheduler) == singles
@@ -25,7 +25,7 @@ def test_a_wide_sequence_gets_all_its_slots_at_once_or_none() -> None:
 
 
 def test_nobody_narrower_slips_by_a_wide_one_whose_turn_it_is() -> None:
-    scheduler = Scheduler(n_slots=4)
+    scheduler = Scheduler(slots=4)
     running = [submit(scheduler, Request(), 1)[0] for _ in range(2)]
     admit_all(scheduler)
     (wide,) = submit(scheduler, Request(), 1, n_slots=4)
@@ -39,7 +39,7 @@ def test_nobody_narrower_slips_by_a_wide_one_whose_turn_it_is() -> None:
 
 
 def test_whoever_has_the_fewest_slots_goes_first() -> None:
-    scheduler = Scheduler(n_slots=16)
+    scheduler = Scheduler(slots=16)
     beams, greedy = Request(), Request()
     submit(scheduler, beams, LONG, n_slots=5)
     submit(scheduler, greedy, 8)
@@ -49,6 +49,6 @@ def test_whoever_has_the_fewest_slots_goes_first() -> None:
 @pytest.mark.parametrize(("n_slots", "width", "n_admitted"), [(16, 5, 3), (16, 16, 1), (16, 7, 2), (5, 5, 1)])
 def test_wide_sequences_of_one_request_leave_slots_to_others(n_slots: int, width: int, n_admitted: int) -> None:
     """But one of them may run, whatever it takes."""
-    scheduler = Scheduler(n_slots=n_slots)
+    scheduler = Scheduler(slots=n_slots)
     submit(scheduler, Request(), 5, n_slots=width)
     assert len(admit_all(scheduler)) == n_admitted

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_SLOTS = 16

@@ -15,7 +15,7 @@ import pytest
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
-from hf_asr_endpoint.whisper.decoding.state import DecodingState, AttemptRules, best_row
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecodingState, best_row
 from tests.parity.conftest import Pair
 from tests.parity.decoding import decode, greedy, rows_in, with_eot
 from tests.parity.oracle import TIE

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hf_asr_endpoint.transcription.sampling_rules import sampling_rules
 
 from hf_asr_endpoint.transcription.fallback import Step
-from hf_asr_endpoint.transcription.sampling_rules import sampling_rules
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.parity.comparison import compare

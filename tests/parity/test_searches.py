@@ -23,7 +23,7 @@ from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors, select_tensors
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
 from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveOptions
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, best_row
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, best_row
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from tests.parity.conftest import Pair
 from tests.parity.decoding import N_SLOTS, decode, rows_in, with_eot

@@ -12,7 +12,6 @@ from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.types import DecodingOptions, ModelInfo, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
@@ -69,23 +68,37 @@ class Watched:
 def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]:
     _, tokenizer, info = loaded
     transcriber = BatchingTranscriber(
-        Engine(model, n_slots=N_SLOTS),
+        Engine(model, slots=N_SLOTS),
         tokenizer,
         info,
-        n_requests=8,
-        n_ahead=2 * N_SLOTS,
-        padding_s=6.0,
+        max_requests=8,
+        max_ahead=2 * N_SLOTS,
+        encoder_padding_s=6.0,
         max_beams=N_SLOTS,
     )
     yield transcriber
     transcriber.close()
 
 
+class Blocks:
+    """A WaveformReader over blocks in memory."""
+
+    def __init__(self, blocks: Iterable[Waveform]) -> None:
+        self._blocks = blocks
+        self.is_closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Waveform]:
+        return iter(self._blocks)
+
+    def close(self) -> None:
+        self.is_closed.set()
+
+
 async def ask(
     transcriber: BatchingTranscriber, waveform: Iterable[Waveform], options: TranscriptionOptions = GREEDY
 ) -> Transcription:
     async with asyncio.timeout(2 * DEADLINE_S):
-        return await transcribe(transcriber, waveform, options)
+        return await transcriber.transcribe(Blocks(waveform), options)
 
 
 def hear(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,8 +11,10 @@ import torch
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
+from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.transcription.long_form import LongForm
-from hf_asr_endpoint.transcription.threads import Stop
+from hf_asr_endpoint.transcription.preparation import Deliver, PreparationEnd, PreparedChunk
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Segment, TranscriptionOptions
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -78,33 +79,67 @@ class ScriptedModel:
         self.inner.free(slot)
 
 
+class Feed:
+    """Delivers chunks as a preparation does: up to max_ahead, and one more for each release."""
+
+    def __init__(self, chunks: Iterable[Chunk], *, max_ahead: int, deliver: Deliver) -> None:
+        self._chunks = iter(chunks)
+        self._deliver = deliver
+        self._has_ended = False
+        for _ in range(max_ahead):
+            self.release()
+
+    def release(self) -> None:
+        if self._has_ended:
+            return
+        try:
+            self._deliver(prepare(next(self._chunks)))
+        except (StopIteration, AsrError) as exc:
+            self._has_ended = True
+            self._deliver(PreparationEnd(duration_s=0.0, error=exc if isinstance(exc, AsrError) else None))
+
+
 class Scene:
     """One request, with an engine of its own."""
 
     def __init__(self, tokenizer: WhisperTokenizer) -> None:
         self._tokenizer = tokenizer
         self.model = ScriptedModel([], tokenizer.language_tokens["de"])
-        self.engine = Engine(self.model, n_slots=N_SLOTS)
+        self.engine = Engine(self.model, slots=N_SLOTS)
         self.request = Request()
-        self.stop = Stop(threading.Event(), on_cancel=self.request.cancel)
 
-    def long_form(self, options: TranscriptionOptions, *, n_ahead: int = 16) -> LongForm:
+    def long_form(self, options: TranscriptionOptions, *, max_ahead: int = 16) -> LongForm:
         return LongForm(
             self.engine,
             options,
             vocabulary=Vocabulary(self._tokenizer, is_multilingual=True),
-            n_mels=80,
-            padding_s=PADDING_S,
-            n_ahead=n_ahead,
+            max_ahead=max_ahead,
             request=self.request,
-            stop=self.stop,
         )
+
+    def feed(self, long_form: LongForm, chunks: Iterable[Chunk], *, max_ahead: int = 16) -> Iterator[Segment]:
+        return long_form.run(lambda deliver: Feed(chunks, max_ahead=max_ahead, deliver=deliver))
+
+    def segments(
+        self, chunks: Iterable[Chunk], options: TranscriptionOptions = ENGLISH, *, max_ahead: int = 16
+    ) -> Iterator[Segment]:
+        """Run the long form over chunks; the model follows its script."""
+        return self.feed(self.long_form(options, max_ahead=max_ahead), chunks, max_ahead=max_ahead)
 
     def run(self, chunks: list[Chunk], *script: Heard, options: TranscriptionOptions = ENGLISH) -> list[Segment]:
         self.model.script = list(script)
-        result = list(self.long_form(options).run(iter(chunks)))
-        assert self.model.script == [], "not all was asked for"
+        result = list(self.segments(chunks, options))
+        assert self.model.script == [], "the script has more windows than were decoded"
         return result
+
+
+def prepare(chunk: Chunk) -> PreparedChunk:
+    return PreparedChunk(
+        offset_s=chunk.offset_s,
+        duration_s=len(chunk.waveform) / SAMPLE_RATE,
+        speech=chunk.speech,
+        spectrogram=ChunkSpectrogram(chunk.waveform, n_mels=80, encoder_padding_s=PADDING_S),
+    )
 
 
 def chunk(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hf_asr_endpoint.transcription.sampling_rules import DEFAULT_MAX_NEW_TOKENS, n_slots, sampling_rules
 
 from hf_asr_endpoint.transcription.fallback import Step
-from hf_asr_endpoint.transcription.sampling_rules import DEFAULT_MAX_NEW_TOKENS, n_slots, sampling_rules
 from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
 from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveOptions
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, SamplingFilters, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, SamplingFilters
 
 
 def rules_at(temperature: float, options: DecodingOptions) -> AttemptRules:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
-from contextlib import aclosing
 
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio
+from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio, InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.transcription.transcriber import transcribe
-from hf_asr_endpoint.types import Transcription, Waveform
+from hf_asr_endpoint.types import DecodingOptions, Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
-from tests.transcription.hearing import GREEDY, SPOKEN, Watched, ask, hear, pause, plain
+from tests.transcription.hearing import GREEDY, N_SLOTS, SPOKEN, Blocks, Watched, ask, hear, pause, plain
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -61,7 +58,7 @@ def test_cancelling_frees_the_slots_within_a_step(
     transcriber: BatchingTranscriber, speech: Waveform, model: Watched
 ) -> None:
     async def scenario() -> None:
-        task = asyncio.create_task(transcribe(transcriber, [np.concatenate([speech, pause(5)] * 3)], GREEDY))
+        task = asyncio.create_task(ask(transcriber, [np.concatenate([speech, pause(5)] * 3)]))
         model.may_step.clear()
         await asyncio.to_thread(model.is_stepping.wait, DEADLINE_S)
         n_steps = model.n_steps
@@ -78,51 +75,54 @@ def test_cancelling_frees_the_slots_within_a_step(
     assert model.busy == set()
 
 
-def test_nothing_reads_the_waveform_once_the_call_has_ended(transcriber: BatchingTranscriber) -> None:
-    is_reading = threading.Event()
-    n_taken = 0
+def endless(block: Waveform) -> Iterator[Waveform]:
+    while True:
+        yield block
 
-    def endless() -> Iterator[Waveform]:
-        nonlocal n_taken
-        while True:
-            n_taken += 1
-            is_reading.set()
-            yield np.zeros(16_000, np.float32)
 
-    async def scenario() -> int:
-        task = asyncio.create_task(transcribe(transcriber, endless(), GREEDY))
-        await asyncio.to_thread(is_reading.wait, DEADLINE_S)
+def test_a_cancelled_call_ends_at_once_and_its_reader_is_closed(transcriber: BatchingTranscriber) -> None:
+    reader = Blocks(endless(np.zeros(16_000, np.float32)))
+
+    async def scenario() -> None:
+        task = asyncio.create_task(transcriber.transcribe(reader, GREEDY))
+        await asyncio.sleep(0.1)
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=0.05)
         assert task.cancelled()
-        return n_taken
 
-    at_the_end = asyncio.run(scenario())
+    asyncio.run(scenario())
+    assert reader.is_closed.wait(DEADLINE_S)
     assert hear(transcriber, [pause(1)]).text == ""
-    assert n_taken == at_the_end
 
 
-def test_segments_are_told_before_the_end_is_there_and_a_listener_that_leaves_stops_the_work(
+def test_a_closed_stream_has_segments_before_the_audio_ends_and_stops_reading(
     transcriber: BatchingTranscriber, speech: Waveform, model: Watched
 ) -> None:
-    n_taken = 0
+    reader = Blocks(endless(np.concatenate([speech, pause(8)])))
 
-    def endless() -> Iterator[Waveform]:
-        nonlocal n_taken
-        while True:
-            n_taken += 1
-            yield np.concatenate([speech, pause(8)])
+    async def scenario() -> Segment | Transcription:
+        stream = await transcriber.stream(reader, GREEDY)
+        first = await anext(stream)
+        stream.close()
+        return first
 
-    async def scenario() -> int:
-        async with aclosing(transcriber.stream(endless(), GREEDY)) as events:
-            async for _ in events:
-                break
-        return n_taken
-
-    at_the_end = asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+    assert isinstance(asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S)), Segment)
+    assert reader.is_closed.wait(DEADLINE_S)
     assert SPOKEN in plain(hear(transcriber, [speech]).text)
-    assert n_taken == at_the_end
     assert model.busy == set()
+
+
+def test_options_that_are_refused_close_the_reader(transcriber: BatchingTranscriber) -> None:
+    reader = Blocks([])
+
+    async def scenario() -> None:
+        with pytest.raises(InvalidParameter, match="num_beams"):
+            await transcriber.transcribe(
+                reader, TranscriptionOptions(decoding=DecodingOptions.from_flat(num_beams=N_SLOTS + 1))
+            )
+
+    asyncio.run(scenario())
+    assert reader.is_closed.is_set()
 
 
 def test_closing_ends_running_and_waiting_requests(
@@ -131,7 +131,7 @@ def test_closing_ends_running_and_waiting_requests(
     model.may_step.clear()
 
     async def scenario() -> list[Transcription | BaseException]:
-        tasks = [asyncio.create_task(transcribe(transcriber, [speech], GREEDY)) for _ in range(12)]
+        tasks = [asyncio.create_task(ask(transcriber, [speech])) for _ in range(12)]
         await asyncio.to_thread(model.is_stepping.wait, DEADLINE_S)
         closing = asyncio.create_task(asyncio.to_thread(transcriber.close))
         while transcriber.health().state == "ready":

@@ -9,9 +9,10 @@ import pytest
 
 from hf_asr_endpoint.errors import EngineUnavailable, ModelUnavailable
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
-from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
+from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import TranscriptionOptions
 from tests.fakes import FakeTranscriber
+from tests.transcription.hearing import Blocks
 
 DEADLINE_S = 10.0
 WAVEFORM = [np.zeros(800, np.float32)]
@@ -66,7 +67,7 @@ def deferred(loading: Loading) -> DeferredTranscriber:
 
 async def hear(transcriber: Transcriber) -> str:
     async with asyncio.timeout(DEADLINE_S):
-        return (await transcribe(transcriber, WAVEFORM, TranscriptionOptions())).text
+        return (await transcriber.transcribe(Blocks(WAVEFORM), TranscriptionOptions())).text
 
 
 def test_health_names_the_step_and_becomes_the_loaded_ones(

@@ -13,7 +13,7 @@ from hf_asr_endpoint.transcription.fallback import (
     ladder,
 )
 from hf_asr_endpoint.types import DecodingOptions
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
 OPTIONS = DecodingOptions.from_flat(temperatures=(0.0, 0.4, 0.8))
 LOOP = [1] * 200  # its text compresses more than 2.4 times

@@ -2,17 +2,17 @@ from __future__ import annotations
 
 import random
 
-from hf_asr_endpoint.transcription.in_order import InOrder
+from hf_asr_endpoint.transcription.long_form import _InOrder as InOrder
 
 
 def test_the_first_source_passes_at_once() -> None:
-    in_order: InOrder[str] = InOrder()
+    in_order: InOrder = InOrder()
     assert list(in_order.push(0, ["a"], is_done=False)) == ["a"]
     assert list(in_order.push(0, ["b"], is_done=True)) == ["b"]
 
 
 def test_later_sources_wait_for_earlier_ones() -> None:
-    in_order: InOrder[str] = InOrder()
+    in_order: InOrder = InOrder()
     assert list(in_order.push(2, ["e"], is_done=True)) == []
     assert list(in_order.push(1, ["c"], is_done=False)) == []
     assert list(in_order.push(0, ["a", "b"], is_done=True)) == ["a", "b", "c"]
@@ -20,7 +20,7 @@ def test_later_sources_wait_for_earlier_ones() -> None:
 
 
 def test_a_source_may_have_nothing() -> None:
-    in_order: InOrder[str] = InOrder()
+    in_order: InOrder = InOrder()
     assert list(in_order.push(1, [], is_done=True)) == []
     assert list(in_order.push(0, [], is_done=True)) == []
     assert list(in_order.push(2, ["a"], is_done=True)) == ["a"]
@@ -30,7 +30,7 @@ def test_any_interleaving_comes_out_in_order() -> None:
     rng = random.Random(0)
     for _ in range(200):
         left = {source: rng.randrange(4) for source in range(6)}
-        in_order: InOrder[tuple[int, int]] = InOrder()
+        in_order: InOrder = InOrder()
         seen: list[tuple[int, int]] = []
         taken = dict.fromkeys(left, 0)
         while left:

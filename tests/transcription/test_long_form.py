@@ -9,10 +9,10 @@ import pytest
 
 from hf_asr_endpoint.audio.chunking import Chunk
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio
-from hf_asr_endpoint.transcription.fallback import MOST_FOR_SKIPPED
-from hf_asr_endpoint.transcription.window import ChunkSpectrogram
+from hf_asr_endpoint.transcription.fallback import MAX_ATTEMPTS_FOR_SKIPPED_SPEECH
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
-from tests.transcription.scripted import BEGIN, ENGLISH, Heard, Scene, at, chunk, told, words
+from tests.transcription.scripted import BEGIN, Heard, Scene, at, chunk, told, words
 
 WHOLE = ((0.0, 10.0),)  # speech in all of ten seconds
 
@@ -167,7 +167,7 @@ def test_speech_that_no_segment_covers_is_looked_for(scene: Scene, skipping: tup
 
 
 def test_what_is_no_speech_after_all_is_not_looked_for_for_long(scene: Scene) -> None:
-    scene.run([chunk(10, speech=WHOLE)], *[Heard((at(0), 7, at(10)))] * MOST_FOR_SKIPPED)
+    scene.run([chunk(10, speech=WHOLE)], *[Heard((at(0), 7, at(10)))] * MAX_ATTEMPTS_FOR_SKIPPED_SPEECH)
 
 
 def test_silence_has_no_text_and_nothing_is_looked_for_behind_it(scene: Scene) -> None:
@@ -189,7 +189,7 @@ def test_no_more_chunks_than_allowed_are_in_memory(scene: Scene) -> None:
 
     scene.model.on_prefill = look
     scene.model.script = [Heard((at(0), 7, at(1)))] * 20
-    assert len(list(scene.long_form(ENGLISH, n_ahead=3).run(chunks()))) == 20
+    assert len(list(scene.segments(chunks(), max_ahead=3))) == 20
 
 
 def test_what_the_audio_raises_is_raised_and_the_rest_is_let_go(scene: Scene) -> None:
@@ -199,7 +199,7 @@ def test_what_the_audio_raises_is_raised_and_the_rest_is_let_go(scene: Scene) ->
 
     scene.model.script = [Heard((at(0), *words(200)))]
     with pytest.raises(InvalidAudio, match="cut off"):
-        list(scene.long_form(ENGLISH).run(broken()))
+        list(scene.segments(broken()))
     assert scene.request.is_cancelled
 
 
@@ -207,18 +207,18 @@ def test_a_model_error_ends_the_request(scene: Scene) -> None:
     scene.model.inner.fail("decode_step", ValueError("odd"))
     scene.model.script = [Heard((at(0), 7, at(10)))] * 3
     with pytest.raises(EngineError, match="the model failed: ValueError: odd"):
-        list(scene.long_form(ENGLISH).run([chunk(10)] * 3))
+        list(scene.segments([chunk(10)] * 3))
     assert scene.request.is_cancelled
 
 
 def test_a_closed_engine_is_told(scene: Scene) -> None:
     scene.engine.close()
     with pytest.raises(EngineUnavailable, match="shutting down"):
-        list(scene.long_form(ENGLISH).run([chunk(10)]))
+        list(scene.segments([chunk(10)]))
 
 
 def test_a_request_that_is_stopped_leaves(scene: Scene) -> None:
-    scene.model.on_prefill = scene.stop.cancel
+    scene.model.on_prefill = scene.request.token.cancel
     scene.model.script = [Heard((at(0), 7, at(10)))]
     with pytest.raises(EngineUnavailable, match="request was cancelled"):
-        list(scene.long_form(ENGLISH).run([chunk(10)]))
+        list(scene.segments([chunk(10)]))

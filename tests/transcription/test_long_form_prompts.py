@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from hf_asr_endpoint.whisper.tokenizer import WhisperTokenizer
-
-from hf_asr_endpoint.audio.chunking import Chunk
 from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from tests.transcription.scripted import Heard, Scene, at, chunk, words
 
 ONE_AFTER_THE_OTHER = TranscriptionOptions(language="en", condition_on_previous_text=True)
@@ -24,25 +20,14 @@ def test_the_language_given_is_in_every_prompt(scene: Scene, tokenizer: WhisperT
 def test_the_language_is_detected_in_the_first_chunk_while_the_others_wait(
     scene: Scene, tokenizer: WhisperTokenizer
 ) -> None:
-    taken: list[int] = []
-    taken_at_first_prompt: list[int] = []
-
-    def chunks() -> Iterator[Chunk]:
-        for n in range(4):
-            taken.append(n)
-            yield chunk(10, offset_s=10 * n)
-
-    def look() -> None:
-        if not scene.model.states:
-            taken_at_first_prompt.append(len(taken))
-
-    scene.model.on_prefill = look
+    n_encoded_at_first_prompt: list[int] = []
+    scene.model.on_prefill = lambda: n_encoded_at_first_prompt.append(len(scene.model.frames))
     scene.model.script = [Heard((at(0), 7, at(10)))] * 4
     long_form = scene.long_form(TranscriptionOptions())
     assert long_form.language is None
-    assert len(list(long_form.run(chunks()))) == 4
+    assert len(list(scene.feed(long_form, [chunk(10, offset_s=10 * n) for n in range(4)]))) == 4
     assert long_form.language == "de"
-    assert taken_at_first_prompt == [1]
+    assert n_encoded_at_first_prompt[0] == 1
     first, *others = scene.model.states
     assert first.prompt.after_language == (tokenizer.task_tokens["transcribe"],)
     german = tokenizer.language_tokens["de"]

@@ -8,7 +8,7 @@ import pytest
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.model_limits import (
     check_language_and_task,
-    check_suppressed_tokens,
+    check_suppress_tokens,
     check_width,
 )
 from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
@@ -107,10 +107,10 @@ def test_what_is_too_wide_is_refused_with_both_numbers_and_the_setting(
 def test_lists_of_tokens_that_are_no_timestamps_are_let_through(
     tokenizer: WhisperTokenizer, tokens: tuple[int, ...] | None
 ) -> None:
-    check_suppressed_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=tokens))
+    check_suppress_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=tokens))
 
 
 @pytest.mark.parametrize("token", [-2, 50_364, 99_999], ids=["none", "the first timestamp", "past the end"])
 def test_what_is_no_token_or_a_timestamp_is_refused(tokenizer: WhisperTokenizer, token: int) -> None:
     with pytest.raises(InvalidParameter, match=rf"suppress_tokens has {token}; allowed: ids from 0 to 50363"):
-        check_suppressed_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=(5, token)))
+        check_suppress_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=(5, token)))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_asr_endpoint.transcription.repeated_words import ends_with
+from hf_asr_endpoint.transcription.word_split import ends_with_words
 
 
 @pytest.mark.parametrize(
@@ -15,8 +15,8 @@ from hf_asr_endpoint.transcription.repeated_words import ends_with
         pytest.param("Take 1, take 2.", "2", None, id="digits"),
     ],
 )
-def test_what_was_said_last_is_said_again(before: str, said: str, language: str | None) -> None:
-    assert ends_with(before, said, language=language)
+def test_text_that_repeats_the_last_words(before: str, said: str, language: str | None) -> None:
+    assert ends_with_words(before, said, language=language)
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,5 @@ def test_what_was_said_last_is_said_again(before: str, said: str, language: str 
         pytest.param("", "", "en", id="nothing"),
     ],
 )
-def test_what_is_new_is_not(before: str, said: str, language: str | None) -> None:
-    assert not ends_with(before, said, language=language)
+def test_text_that_does_not_repeat_the_last_words(before: str, said: str, language: str | None) -> None:
+    assert not ends_with_words(before, said, language=language)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_asr_endpoint.transcription.timestamps import TimedWindow, split_at_timestamps
+from hf_asr_endpoint.transcription.segments import TimedWindow, split_at_timestamps
 
 BEGIN = 100
 
@@ -91,5 +91,5 @@ def test_no_token_is_lost_or_doubled() -> None:
 
 def test_later_moves_times_and_nothing_else() -> None:
     (timed,) = split(at(1), 1, at(2)).segments
-    moved = timed.later(60.0)
+    moved = timed.shifted(60.0)
     assert (moved.start, moved.end, moved.tokens) == (pytest.approx(61), pytest.approx(62), timed.tokens)

@@ -64,7 +64,7 @@ class LateEngine(Engine):
 
 @pytest.fixture
 def engine(model: CountingModel) -> Iterator[Engine]:
-    engine = LateEngine(model, n_slots=N_SLOTS)
+    engine = LateEngine(model, slots=N_SLOTS)
     yield engine
     engine.close()
 
@@ -78,7 +78,7 @@ def test_every_size_of_batch_and_windows_from_short_to_whole_come_up(
     engine: Engine, model: CountingModel, vocabulary: Vocabulary
 ) -> None:
     """The longest window was left out."""
-    warm_up(engine, vocabulary, n_slots=N_SLOTS, n_mels=80)
+    warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80)
     assert model.batches == set(range(1, N_SLOTS + 1))
     assert sorted(model.frames) == [200, 800, 1_400, 2_000, 2_600, 3_000]
     assert model.busy == set()
@@ -87,4 +87,4 @@ def test_every_size_of_batch_and_windows_from_short_to_whole_come_up(
 def test_what_the_engine_raises_is_raised(engine: Engine, model: CountingModel, vocabulary: Vocabulary) -> None:
     model.failure = ValueError("odd")
     with pytest.raises(EngineError, match="the model failed: ValueError: odd"):
-        warm_up(engine, vocabulary, n_slots=N_SLOTS, n_mels=80)
+        warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80)

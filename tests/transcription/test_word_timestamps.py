@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.audio.decode import decode_audio
@@ -19,7 +20,6 @@ from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
 from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
-from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 from hf_asr_endpoint.types import DecodingOptions, Segment, Transcription, TranscriptionOptions, Waveform, Word
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput

@@ -13,9 +13,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions, BeamSearch, Candidate
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
 from hf_asr_endpoint.whisper.decoding.state import (
+    AttemptRules,
     DecoderPrompt,
     DecodingState,
-    AttemptRules,
     begin_rows,
     best_row,
 )

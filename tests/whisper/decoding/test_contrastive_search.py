@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveOptions, ContrastiveSearch, Proposal
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

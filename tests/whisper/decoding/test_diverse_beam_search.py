@@ -9,7 +9,7 @@ import torch
 
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions, DiverseSearch
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,7 +23,7 @@ from hf_asr_endpoint.whisper.decoding.logit_filters import (
     SuppressTokens,
     TimestampRules,
 )
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,10 +12,10 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens, filter_scores
 from hf_asr_endpoint.whisper.decoding.state import (
     NO_FILTERS,
+    AttemptRules,
     DecoderPrompt,
     DecodingState,
     SamplingFilters,
-    AttemptRules,
     begin_rows,
     best_row,
 )

@@ -14,7 +14,7 @@ from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
 from hf_asr_endpoint.types import MAX_TEMPERATURE, MIN_TEMPERATURE
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens, filter_scores
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingFilters, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, SamplingFilters
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

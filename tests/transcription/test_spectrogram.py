@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from hf_asr_endpoint.transcription.window import LENGTH_STEP, ChunkSpectrogram
+from hf_asr_endpoint.transcription.spectrogram import LENGTH_STEP, ChunkSpectrogram
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import HOP_LENGTH, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 
@@ -24,8 +24,8 @@ def extract(waveform: Waveform, *, n_mels: int = 80) -> torch.Tensor:
     return extractor(waveform, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features[0]
 
 
-def spectrogram(waveform: Waveform, *, n_mels: int = 80, padding_s: float = PADDING_S) -> ChunkSpectrogram:
-    return ChunkSpectrogram(waveform, n_mels=n_mels, padding_s=padding_s)
+def spectrogram(waveform: Waveform, *, n_mels: int = 80, encoder_padding_s: float = PADDING_S) -> ChunkSpectrogram:
+    return ChunkSpectrogram(waveform, n_mels=n_mels, encoder_padding_s=encoder_padding_s)
 
 
 LENGTHS = [
@@ -62,7 +62,7 @@ def test_a_cut_window_is_the_beginning_of_the_whole_one(n_samples: int) -> None:
 
 
 def test_padding_of_30_s_is_a_whole_window() -> None:
-    chunk = spectrogram(make_waveform(SAMPLE_RATE), padding_s=30.0)
+    chunk = spectrogram(make_waveform(SAMPLE_RATE), encoder_padding_s=30.0)
     torch.testing.assert_close(chunk.window(0.0, is_whole=False), chunk.window(0.0, is_whole=True), atol=0, rtol=0)
 
 
@@ -83,7 +83,7 @@ def test_a_later_window_goes_on_from_its_frame(begin_s: float) -> None:
 @pytest.mark.parametrize("begin_s", [0.0, 0.01, 0.03, 12.345, 29.99])
 @pytest.mark.parametrize("n_samples", [SAMPLE_RATE + 77, 400_000, N_SAMPLES])
 def test_windows_have_whole_steps_and_the_padding(n_samples: int, begin_s: float) -> None:
-    chunk = spectrogram(make_waveform(n_samples), padding_s=1.01)
+    chunk = spectrogram(make_waveform(n_samples), encoder_padding_s=1.01)
     n_frames = chunk.window(begin_s, is_whole=False).shape[1]
     assert n_frames % LENGTH_STEP == 0
     n_left = max(0.0, n_samples / HOP_LENGTH - begin_s * 100)

@@ -1,0 +1,177 @@
+"""Turns of audio preparation: bounded, fair by time, and left at once when a request is cancelled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from queue import Queue
+
+import numpy as np
+import pytest
+
+from hf_asr_endpoint.audio.chunking import ChunkingOptions
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, Probabilities
+from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
+from hf_asr_endpoint.errors import EngineUnavailable, InvalidAudio
+from hf_asr_endpoint.transcription.preparation import (
+    TURN_S,
+    Preparation,
+    PreparationEnd,
+    PreparationWorkers,
+    PreparedChunk,
+)
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.fakes import DEADLINE_S
+from tests.transcription.hearing import Blocks
+
+SECOND = np.zeros(SAMPLE_RATE, np.float32)
+
+
+class EverywhereSpeech:
+    """A SpeechDetector and its stream: speech in every step, but for the last third of each 10 s."""
+
+    def __init__(self) -> None:
+        self._n_samples = 0
+
+    def stream(self) -> EverywhereSpeech:
+        return EverywhereSpeech()
+
+    def push(self, block: Waveform) -> Probabilities:
+        begin, end = self._n_samples // N_STEP_SAMPLES, (self._n_samples + len(block)) // N_STEP_SAMPLES
+        self._n_samples += len(block)
+        times_s = np.arange(begin, end) * N_STEP_SAMPLES / SAMPLE_RATE
+        return np.where(times_s % 10 < 6.5, 0.9, 0.0).astype(np.float32)
+
+    def finish(self) -> Probabilities:
+        return np.zeros(0, np.float32)
+
+
+class Consumer:
+    """Takes what a preparation delivers."""
+
+    def __init__(self, blocks: Iterable[Waveform], *, max_ahead: int = 100) -> None:
+        self.reader = Blocks(blocks)
+        self.token = CancellationToken()
+        self.events: Queue[PreparedChunk | PreparationEnd] = Queue()
+        self.preparation = Preparation(
+            self.reader,
+            ChunkingOptions(),
+            detector=EverywhereSpeech(),
+            make_spectrogram=lambda waveform: ChunkSpectrogram(waveform, n_mels=80, encoder_padding_s=1.0),
+            max_ahead=max_ahead,
+            token=self.token,
+            deliver=self.events.put,
+        )
+
+    def next(self) -> PreparedChunk | PreparationEnd:
+        return self.events.get(timeout=DEADLINE_S)
+
+    def end(self) -> PreparationEnd:
+        while not isinstance(event := self.next(), PreparationEnd):
+            pass
+        return event
+
+
+@pytest.fixture
+def workers() -> Iterator[PreparationWorkers]:
+    workers = PreparationWorkers(n_workers=1)
+    yield workers
+    workers.close()
+
+
+def endless(pause: Callable[[], object] = lambda: None) -> Iterator[Waveform]:
+    while True:
+        pause()
+        yield SECOND
+
+
+def test_chunks_come_in_order_and_then_the_end(workers: PreparationWorkers) -> None:
+    consumer = Consumer([SECOND] * 65)
+    workers.submit(consumer.preparation)
+    chunks = []
+    while isinstance(event := consumer.next(), PreparedChunk):
+        chunks.append(event)
+    assert [chunk.offset_s for chunk in chunks] == sorted({chunk.offset_s for chunk in chunks})
+    assert len(chunks) >= 3
+    assert (event.error, event.duration_s) == (None, 65.0)
+    assert consumer.reader.is_closed.is_set()
+
+
+def test_no_more_chunks_are_ahead_than_allowed(workers: PreparationWorkers) -> None:
+    n_read = 0
+
+    def counted() -> Iterator[Waveform]:
+        nonlocal n_read
+        for _ in range(600):
+            n_read += 1
+            yield SECOND
+
+    consumer = Consumer(counted(), max_ahead=2)
+    workers.submit(consumer.preparation)
+    consumer.next()
+    consumer.next()
+    other = Consumer([SECOND])
+    workers.submit(other.preparation)
+    other.end()  # One worker: the first request has left it.
+    assert n_read < 150
+    assert consumer.events.empty()
+    consumer.preparation.release()
+    assert isinstance(consumer.next(), PreparedChunk)
+
+
+def test_a_clip_does_not_wait_for_hours_of_silence(workers: PreparationWorkers) -> None:
+    """Six hours of silent FLAC held the only worker, because no chunk came: others waited for 27 s."""
+    silence = Consumer(endless(lambda: time.sleep(TURN_S / 4)))
+    workers.submit(silence.preparation)
+    clip = Consumer([SECOND] * 5)
+    began = time.monotonic()
+    workers.submit(clip.preparation)
+    assert clip.end().error is None
+    assert time.monotonic() - began < 100 * TURN_S, "a few turns, on a machine that others use too"
+
+
+def test_cancelling_closes_the_reader_before_any_chunk(workers: PreparationWorkers) -> None:
+    consumer = Consumer(endless())
+    workers.submit(consumer.preparation)
+    consumer.token.cancel()
+    assert isinstance(consumer.end().error, EngineUnavailable)
+    assert consumer.reader.is_closed.is_set()
+
+
+def test_cancelling_closes_the_reader_of_a_request_that_is_full(workers: PreparationWorkers) -> None:
+    consumer = Consumer(endless(), max_ahead=1)
+    workers.submit(consumer.preparation)
+    consumer.next()
+    consumer.token.cancel()
+    assert isinstance(consumer.end().error, EngineUnavailable)
+    assert consumer.reader.is_closed.is_set()
+
+
+def test_an_error_of_the_audio_is_delivered_as_the_end(workers: PreparationWorkers) -> None:
+    def broken() -> Iterator[Waveform]:
+        yield SECOND
+        raise InvalidAudio("cut off")
+
+    consumer = Consumer(broken())
+    workers.submit(consumer.preparation)
+    assert str(consumer.end().error) == "cut off"
+    assert consumer.reader.is_closed.is_set()
+
+
+def test_closing_ends_every_preparation() -> None:
+    workers = PreparationWorkers(n_workers=1)
+    consumers = [Consumer(endless()) for _ in range(3)]
+    for consumer in consumers:
+        workers.submit(consumer.preparation)
+    closing = threading.Thread(target=workers.close)
+    closing.start()
+    for consumer in consumers:
+        assert str(consumer.end().error) == SHUTTING_DOWN
+        assert consumer.reader.is_closed.is_set()
+    closing.join(DEADLINE_S)
+    late = Consumer([SECOND])
+    workers.submit(late.preparation)
+    assert str(late.end().error) == SHUTTING_DOWN
