@@ -173,6 +173,8 @@ class VoiceActivityOptions:
     """Speech begins at this probability."""
     min_silence_s: float = 0.1
     """A shorter silence does not end speech."""
+    max_gap_s: float = 3.0
+    """A longer silence ends a chunk."""
     speech_pad_s: float = 0.2
     """Kept around speech, where no other chunk has it."""
 

@@ -34,8 +34,6 @@ class ChunkingOptions:
     short_threshold: float = 0.8
     """Speech shorter than `min_speech_s` counts if its probability reaches this."""
     min_speech_s: float = 0.25
-    max_gap_s: float = 3.0
-    """A longer silence always ends a chunk."""
     chunk_length_s: float = WINDOW_S
 
     def __post_init__(self) -> None:
@@ -72,15 +70,19 @@ def split_chunks(
     detector: SpeechDetector,
     *,
     options: ChunkingOptions = ChunkingOptions(),
-) -> Iterator[Chunk]:
+) -> Iterator[Chunk | None]:
     """Yield the chunks of a waveform that arrives in blocks, each as soon as it is certain.
+
+    After each block it yields None, where the caller can stop.
 
     A recording of at most `chunk_length_s` with any speech in it is one chunk, untrimmed. A longer one is
     cut at silence, and silence between chunks is left out. No more than a minute is held at once.
     """
     splitter = _Splitter(detector.stream(), options)
     for block in _regroup(waveform):
-        yield from splitter.push(block)
+        if block is not None:
+            yield from splitter.push(block)
+        yield None
     yield from splitter.finish()
 
 
@@ -102,7 +104,7 @@ class _Splitter:
         self._planner = ChunkPlanner(
             self._probabilities,
             max_chunk=self._max_chunk,
-            max_gap=_n_samples(options.max_gap_s),
+            max_gap=_n_samples(voice_activity.max_gap_s),
             speech_pad=_n_samples(voice_activity.speech_pad_s),
         )
         self._samples = _RecentSamples()
@@ -166,8 +168,8 @@ class _RecentSamples:
         return np.concatenate(parts)
 
 
-def _regroup(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
-    """Yield the same samples in blocks of BLOCK_SAMPLES, the last one shorter, keeping none that was given."""
+def _regroup(blocks: Iterable[Waveform]) -> Iterator[Waveform | None]:
+    """Yield the same samples in blocks of BLOCK_SAMPLES, the last one shorter, and None after each block taken."""
     group = np.empty(BLOCK_SAMPLES, np.float32)
     n_filled = 0
     for block in blocks:
@@ -179,6 +181,7 @@ def _regroup(blocks: Iterable[Waveform]) -> Iterator[Waveform]:
             if n_filled == BLOCK_SAMPLES:
                 yield group
                 group, n_filled = np.empty(BLOCK_SAMPLES, np.float32), 0
+        yield None
     if n_filled:
         yield group[:n_filled]
 

@@ -18,11 +18,20 @@ import numpy as np
 import soundfile
 
 from hf_asr_endpoint.audio.containers import N_SNIFF_BYTES, PCM_CONTAINERS, sniff_container
-from hf_asr_endpoint.audio.resample import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Resampler, average_channels
+from hf_asr_endpoint.audio.resample import (
+    MAX_SAMPLE_RATE,
+    MIN_SAMPLE_RATE,
+    Resampler,
+    average_channels,
+    check_rate_and_channels,
+)
 from hf_asr_endpoint.errors import InvalidAudio, UnsupportedAudio
 from hf_asr_endpoint.types import Waveform
 
 logger = logging.getLogger(__name__)
+
+MAX_DAMAGED_PACKETS = 1_000
+"""Damaged packets in a row, without a frame, after which the rest of a file counts as cut off: 20 s of AAC."""
 
 BLOCK_VALUES = 2**18
 """Values (samples × channels) that libsndfile decodes at once: 1 MiB of float32."""
@@ -50,8 +59,9 @@ class PcmFormat:
 def decode_audio(file: BinaryIO, *, pcm: PcmFormat | None = None) -> Iterator[Waveform]:
     """Yield the waveform of a seekable file in blocks, shape = (n_samples,).
 
-    A damaged packet in the middle is left out, as FFmpeg does; a file of which nothing can be decoded
-    raises InvalidAudio, or UnsupportedAudio when its bytes look like no audio format.
+    A block may be empty: it is a place where the caller can stop. A damaged packet in the middle is left out, as
+    FFmpeg does. When nothing can be decoded, raises InvalidAudio, or UnsupportedAudio when the bytes have no known
+    format.
     """
     file.seek(0)
     container = sniff_container(file.read(N_SNIFF_BYTES))
@@ -95,6 +105,7 @@ def _open_pcm(file: BinaryIO, pcm: PcmFormat) -> soundfile.SoundFile:
 
 def _read_sound(sound: soundfile.SoundFile) -> Iterator[Waveform]:
     with sound:
+        check_rate_and_channels(sound.samplerate, sound.channels)
         resampler = Resampler(sound.samplerate)
         n_frames = max(1, BLOCK_VALUES // sound.channels)
         try:
@@ -133,6 +144,9 @@ class _FrameDecoder:
     def blocks(self) -> Iterator[Waveform]:
         converter: _FrameConverter | None = None
         for frame in self._frames():
+            if frame is None:
+                yield np.zeros(0, np.float32)
+                continue
             self.n_frames += 1
             if converter is None or not converter.takes(frame):
                 # Channels or sample format may change in mid-stream: legal in flac and ogg.
@@ -143,7 +157,9 @@ class _FrameDecoder:
         if converter is not None:
             yield converter.flush()
 
-    def _frames(self) -> Iterator[av.AudioFrame]:
+    def _frames(self) -> Iterator[av.AudioFrame | None]:
+        """Yield the frames, and None for each damaged packet."""
+        n_damaged = 0  # since the last frame
         packets = self._container.demux(self._container.streams.audio[0])
         while True:
             try:
@@ -157,8 +173,15 @@ class _FrameDecoder:
                 frames = packet.decode()
             except av.error.FFmpegError as exc:
                 self._count(exc)
+                n_damaged += 1
+                if n_damaged >= MAX_DAMAGED_PACKETS:
+                    return
+                yield None
                 continue
-            yield from (frame for frame in frames if isinstance(frame, av.AudioFrame))
+            for frame in frames:
+                if isinstance(frame, av.AudioFrame):
+                    n_damaged = 0
+                    yield frame
 
     def _count(self, exc: Exception) -> None:
         self.n_errors += 1
@@ -176,6 +199,7 @@ class _FrameConverter:
         # Interleaved, because PyAV's to_ndarray reads past the planes of a planar frame with 8 channels or more.
         self._to_float = av.AudioResampler(format="flt")
         self._n_channels = frame.layout.nb_channels
+        check_rate_and_channels(frame.sample_rate, self._n_channels)
         self._resampler = Resampler(frame.sample_rate)
 
     def takes(self, frame: av.AudioFrame) -> bool:

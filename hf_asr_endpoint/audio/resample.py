@@ -14,11 +14,24 @@ MIN_SAMPLE_RATE = 1_000  # Hz
 MAX_SAMPLE_RATE = 768_000  # Hz: the highest that recorders write; a damaged header claims more
 
 
+MAX_VALUES_PER_S = 2_000_000
+"""Samples × channels in a second of audio: 8 channels at 192 kHz fit. More would take too long to decode."""
+
+
+def check_rate_and_channels(sample_rate: int, n_channels: int) -> None:
+    """Raise InvalidAudio for more values a second than MAX_VALUES_PER_S."""
+    if sample_rate * n_channels > MAX_VALUES_PER_S:
+        raise InvalidAudio(
+            f"the audio has {n_channels} channels at {sample_rate} Hz, {sample_rate * n_channels} values a "
+            f"second; allowed: {MAX_VALUES_PER_S}"
+        )
+
+
 def average_channels(samples: npt.NDArray[np.float32]) -> Waveform:
     """Mix samples, shape = (n_samples, n_channels), to one channel that is no louder than the loudest of them."""
     n_channels = samples.shape[1]
     weights = np.full(n_channels, 1 / n_channels, np.float32)
-    with np.errstate(invalid="ignore"):  # inf - inf is NaN here, which read_waveform refuses.
+    with np.errstate(invalid="ignore"):  # inf - inf is NaN here, which WaveformReader refuses.
         mono: Waveform = samples @ weights
     return mono
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
-from hf_asr_endpoint.audio.resample import Resampler, average_channels
+from hf_asr_endpoint.audio.resample import Resampler, average_channels, check_rate_and_channels
 from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -41,13 +41,32 @@ class SampledAudio:
 AudioSource = EncodedAudio | SampledAudio
 
 
-def read_waveform(source: AudioSource, *, max_duration_s: float) -> Iterator[Waveform]:
-    """Yield blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,), decoding as they are asked for.
+class WaveformReader:
+    """A recording's waveform in blocks, decoded as they are asked for. Owns the source's file.
 
-    Raises UnsupportedAudio, InvalidAudio, or AudioTooLong as soon as more than `max_duration_s` is decoded.
+    Iterated once, and closed by whoever iterated last.
     """
-    blocks = _resample(source) if isinstance(source, SampledAudio) else decode_audio(source.file, pcm=source.pcm)
-    return _limit(blocks, max_duration_s=max_duration_s)
+
+    def __init__(self, source: AudioSource, *, max_audio_s: float) -> None:
+        self._source = source
+        self._max_audio_s = max_audio_s
+
+    def __iter__(self) -> Iterator[Waveform]:
+        """Yield blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,), some of them empty.
+
+        An empty block is a place where the caller can stop. Raises UnsupportedAudio, InvalidAudio, or AudioTooLong
+        as soon as more than `max_audio_s` is decoded.
+        """
+        source = self._source
+        decoded = (
+            _resample(source) if isinstance(source, SampledAudio) else decode_audio(source.file, pcm=source.pcm)
+        )
+        return _limit(decoded, max_audio_s=self._max_audio_s)
+
+    def close(self) -> None:
+        """Close the source's file."""
+        if isinstance(self._source, EncodedAudio):
+            self._source.file.close()
 
 
 def _resample(audio: SampledAudio) -> Iterator[Waveform]:
@@ -55,40 +74,23 @@ def _resample(audio: SampledAudio) -> Iterator[Waveform]:
     if audio.samples.size == 0:
         return
     samples = np.atleast_2d(audio.samples)  # (n_channels, n_samples)
+    check_rate_and_channels(audio.sample_rate, len(samples))
     for begin in range(0, samples.shape[1], audio.sample_rate):  # A second at a time, so that limits hold early.
         yield resampler.push(average_channels(samples[:, begin : begin + audio.sample_rate].T))
     yield resampler.flush()
 
 
-def _limit(blocks: Iterable[Waveform], *, max_duration_s: float) -> Iterator[Waveform]:
+def _limit(blocks: Iterable[Waveform], *, max_audio_s: float) -> Iterator[Waveform]:
     n_samples = 0
     for block in blocks:
         n_samples += len(block)
-        if n_samples > max_duration_s * SAMPLE_RATE:
-            raise AudioTooLong(
-                f"the audio is longer than {max_duration_s:g} s; allowed: at most {max_duration_s:g} s"
-            )
+        if n_samples > max_audio_s * SAMPLE_RATE:
+            raise AudioTooLong(f"the audio is longer than {max_audio_s:g} s; allowed: at most {max_audio_s:g} s")
         if not (np.abs(block) < MAX_AMPLITUDE).all():  # Not a number compares false, too.
             raise InvalidAudio(
                 f"the audio holds samples that are infinite or not a number, or above {MAX_AMPLITUDE:g}; "
                 "allowed: numbers, best from -1 to 1"
             )
-        if len(block):
-            yield block
+        yield block
     if n_samples == 0:
         raise InvalidAudio("the audio holds no samples, or too few for one at 16,000 Hz; allowed: at least one")
-
-
-class WaveformReader:
-    """Blocks of a recording's waveform, and the file that they are read from, which it owns."""
-
-    def __init__(self, source: AudioSource, *, max_audio_s: float) -> None:
-        self._source = source
-        self._blocks = read_waveform(source, max_duration_s=max_audio_s)
-
-    def __iter__(self) -> Iterator[Waveform]:
-        return self._blocks
-
-    def close(self) -> None:
-        if isinstance(self._source, EncodedAudio):
-            self._source.file.close()

@@ -122,7 +122,7 @@ class LongForm:
         self._begin_waiting()
 
     def _begin_waiting(self) -> None:
-        """Begin the chunks that may be decoded now. While the language is being detected, that is the first one."""
+        """Begin the chunks that may be decoded now: only the first one while the language is being detected."""
         max_running = 1 if self.language is None else self._max_running
         while self._waiting and len(self._running) < max_running:
             index = self._n_begun

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 
 from hf_asr_endpoint.audio.chunking import BLOCK_SAMPLES, Chunk, ChunkingOptions, split_chunks
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
+from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, SpeechDetector
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import N_SAMPLES, SAMPLE_RATE
 
@@ -70,19 +70,19 @@ def in_blocks(waveform: Waveform, size: int) -> Iterator[Waveform]:
 
 def split(waveform: Waveform, *, block_size: int = 10**9, options: ChunkingOptions = DEFAULTS) -> list[Chunk]:
     """Split, having checked what is true of all chunks."""
-    chunks = list(split_chunks(in_blocks(waveform, block_size), LoudnessDetector(), options=options))
-    check(chunks, waveform, max_chunk_s=options.max_chunk_s)
+    chunks = list(chunks_of(in_blocks(waveform, block_size), LoudnessDetector(), options=options))
+    check(chunks, waveform, chunk_length_s=options.chunk_length_s)
     return chunks
 
 
-def check(chunks: list[Chunk], waveform: Waveform, *, max_chunk_s: float = 30.0) -> None:
+def check(chunks: list[Chunk], waveform: Waveform, *, chunk_length_s: float = 30.0) -> None:
     """Chunks are pieces of the waveform, in order, without overlap, not too long, with their speech inside."""
     end = 0
     for chunk in chunks:
         begin = round(chunk.offset_s * SAMPLE_RATE)
         assert begin >= end
         end = begin + len(chunk.waveform)
-        assert 0 < len(chunk.waveform) <= max_chunk_s * SAMPLE_RATE
+        assert 0 < len(chunk.waveform) <= chunk_length_s * SAMPLE_RATE
         assert chunk.waveform.dtype == np.float32
         np.testing.assert_array_equal(chunk.waveform, waveform[begin:end])
         times_s = [time_s for span in chunk.speech for time_s in (span.start_s, span.end_s)]
@@ -108,3 +108,13 @@ def as_plain(chunks: list[Chunk]) -> list[tuple[object, ...]]:
 
 def about(*extents: tuple[float, float]) -> list[object]:
     return [pytest.approx(extent, abs=2 * STEP_S) for extent in extents]
+
+
+DEFAULT_OPTIONS = ChunkingOptions()
+
+
+def chunks_of(
+    waveform: Iterable[Waveform], detector: SpeechDetector, *, options: ChunkingOptions = DEFAULT_OPTIONS
+) -> Iterator[Chunk]:
+    """Return the chunks alone, without the places where the caller can stop."""
+    return (chunk for chunk in split_chunks(waveform, detector, options=options) if chunk is not None)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.chunking import ChunkingOptions, split_chunks
+from hf_asr_endpoint.audio.chunking import ChunkingOptions
 from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder
 from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import N_SAMPLES, SAMPLE_RATE
@@ -17,6 +17,7 @@ from tests.audio.loudness import (
     LoudnessDetector,
     LoudnessStream,
     about,
+    chunks_of,
     extents_s,
     make_random_waveform,
     make_waveform,
@@ -41,7 +42,7 @@ def test_without_speech_there_are_no_chunks(waveform: Waveform) -> None:
 
 
 def test_no_blocks_are_no_chunks() -> None:
-    assert list(split_chunks([], LoudnessDetector())) == []
+    assert list(chunks_of([], LoudnessDetector())) == []
 
 
 @pytest.mark.parametrize(
@@ -127,10 +128,10 @@ def test_what_is_left_of_cut_speech_is_merged_with_what_follows() -> None:
 
 
 @pytest.mark.parametrize(("seed", "mean_s"), RANDOM)
-@pytest.mark.parametrize("max_chunk_s", [1.0, 5.0, 30.0])
-def test_all_speech_is_in_exactly_one_chunk(seed: int, mean_s: float, max_chunk_s: float) -> None:
+@pytest.mark.parametrize("chunk_length_s", [1.0, 5.0, 30.0])
+def test_all_speech_is_in_exactly_one_chunk(seed: int, mean_s: float, chunk_length_s: float) -> None:
     waveform = make_random_waveform(seed, mean_s=mean_s, duration_s=200)
-    chunks = split(waveform, options=ChunkingOptions(max_chunk_s=max_chunk_s))
+    chunks = split(waveform, options=ChunkingOptions(chunk_length_s=chunk_length_s))
     n_chunks_with = np.zeros(len(waveform), np.int8)
     n_spans_with = np.zeros(len(waveform), np.int8)
     for chunk in chunks:
@@ -162,8 +163,8 @@ def find_spans(waveform: Waveform) -> list[Span]:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param({"max_chunk_s": 30.1}, "max_chunk_s is 30.1; allowed: 1 to 30", id="beyond the window"),
-        pytest.param({"max_chunk_s": 0.5}, "max_chunk_s is 0.5; allowed: 1 to 30", id="too short"),
+        pytest.param({"chunk_length_s": 30.1}, "chunk_length_s is 30.1; allowed: 1 to 30", id="beyond the window"),
+        pytest.param({"chunk_length_s": 0.5}, "chunk_length_s is 0.5; allowed: 1 to 30", id="too short"),
         pytest.param(
             {"voice_activity": VoiceActivityOptions(speech_pad_s=16.0)},
             "speech_pad_s is 16; allowed: 0 to 15",

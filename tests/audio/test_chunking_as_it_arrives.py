@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.chunking import ChunkingOptions, split_chunks
+from hf_asr_endpoint.audio.chunking import ChunkingOptions
 from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
 from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -19,6 +19,7 @@ from tests.audio.loudness import (
     LoudnessDetector,
     as_plain,
     check,
+    chunks_of,
     in_blocks,
     make_random_waveform,
     make_waveform,
@@ -39,10 +40,13 @@ def test_chunks_do_not_depend_on_the_blocks(seed: int, mean_s: float, block_size
     [
         pytest.param(DEFAULTS, id="defaults"),
         pytest.param(
-            ChunkingOptions(max_gap_s=0.1, voice_activity=VoiceActivityOptions(speech_pad_s=1.0)),
+            ChunkingOptions(voice_activity=VoiceActivityOptions(max_gap_s=0.1, speech_pad_s=1.0)),
             id="gaps shorter than pads",
         ),
-        pytest.param(ChunkingOptions(max_gap_s=100.0, max_chunk_s=5.0), id="gaps longer than chunks"),
+        pytest.param(
+            ChunkingOptions(voice_activity=VoiceActivityOptions(max_gap_s=100.0), chunk_length_s=5.0),
+            id="gaps longer than chunks",
+        ),
     ],
 )
 @pytest.mark.parametrize(("seed", "mean_s"), RANDOM[:8])
@@ -67,7 +71,7 @@ def test_blocks_may_be_changed_once_they_were_read() -> None:
             yield buffer
             buffer[:] = 0
 
-    check(list(split_chunks(blocks(), LoudnessDetector())), waveform)
+    check(list(chunks_of(blocks(), LoudnessDetector())), waveform)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,10 @@ def test_blocks_may_be_changed_once_they_were_read() -> None:
 )
 @pytest.mark.parametrize(
     "options",
-    [pytest.param(DEFAULTS, id="defaults"), pytest.param(ChunkingOptions(max_gap_s=10**6), id="no gap too long")],
+    [
+        pytest.param(DEFAULTS, id="defaults"),
+        pytest.param(ChunkingOptions(voice_activity=VoiceActivityOptions(max_gap_s=10**6)), id="no gap too long"),
+    ],
 )
 def test_the_first_chunk_comes_long_before_the_end(
     parts: list[tuple[float, float]], max_read_s: float, options: ChunkingOptions
@@ -95,7 +102,7 @@ def test_the_first_chunk_comes_long_before_the_end(
             n_read += len(block)
             yield block
 
-    next(split_chunks(blocks(), LoudnessDetector(), options=options))
+    next(chunks_of(blocks(), LoudnessDetector(), options=options))
     assert n_read <= max_read_s * SAMPLE_RATE
 
 
@@ -115,7 +122,7 @@ def test_no_more_than_a_minute_is_held(level: list[float]) -> None:
     blocks = (block for _ in range(3_600 * SAMPLE_RATE // len(block)))
     n_chunks = 0
     tracemalloc.start()
-    for chunk in split_chunks(blocks, LoudnessDetector()):
+    for chunk in chunks_of(blocks, LoudnessDetector()):
         n_chunks += 1
         del chunk
     _, n_peak_bytes = tracemalloc.get_traced_memory()

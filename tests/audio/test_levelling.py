@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.chunking import split_chunks
 from hf_asr_endpoint.audio.levelling import MAX_GAIN, LevelledDetector, LevelledStream
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.audio.loudness import chunks_of
 from tests.audio.tones import DATA, decode
 
 
@@ -46,7 +46,7 @@ def noise(seconds: float) -> Waveform:
 
 
 def seconds_of_speech(waveform: Waveform, detector: LevelledDetector) -> float:
-    return sum(span.end_s - span.start_s for chunk in split_chunks([waveform], detector) for span in chunk.speech)
+    return sum(span.end_s - span.start_s for chunk in chunks_of([waveform], detector) for span in chunk.speech)
 
 
 def levelled(*blocks: Waveform) -> list[Waveform]:
@@ -83,13 +83,13 @@ def test_a_quiet_speaker_is_heard_until_a_loud_one_begins(detector: LevelledDete
 
 def test_chunks_hold_the_recording_as_it_was(detector: LevelledDetector, speech: Waveform) -> None:
     quiet = speech * db(-40)
-    (chunk,) = split_chunks([quiet], detector)
+    (chunk,) = chunks_of([quiet], detector)
     np.testing.assert_array_equal(chunk.waveform, quiet)
 
 
 @pytest.mark.parametrize("level_db", [-100, -80, -60, -40, -20])
 def test_noise_is_not_speech_at_any_level(detector: LevelledDetector, level_db: int) -> None:
-    assert list(split_chunks([noise(40) * db(level_db)], detector)) == []
+    assert list(chunks_of([noise(40) * db(level_db)], detector)) == []
 
 
 def test_silence_stays_silence() -> None:

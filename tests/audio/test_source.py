@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from hf_asr_endpoint.audio.decode import PcmFormat
-from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio, read_waveform
+from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio, WaveformReader
 from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio, UnsupportedAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -35,8 +35,8 @@ def encoded(data: bytes, *, pcm: PcmFormat | None = None) -> EncodedAudio:
     return EncodedAudio(file=io.BytesIO(data), pcm=pcm)
 
 
-def read(source: AudioSource, *, max_duration_s: float = NO_LIMIT_S) -> Waveform:
-    return np.concatenate(list(read_waveform(source, max_duration_s=max_duration_s)))
+def read(source: AudioSource, *, max_audio_s: float = NO_LIMIT_S) -> Waveform:
+    return np.concatenate(list(WaveformReader(source, max_audio_s=max_audio_s)))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_opposite_infinities_are_invalid_and_nothing_else() -> None:
 @pytest.mark.parametrize("sample_rate", [SAMPLE_RATE, 48_000])
 def test_exactly_the_allowed_duration_is_allowed(sample_rate: int) -> None:
     data = write_sound(make_tone(sample_rate), sample_rate)
-    assert len(read(encoded(data), max_duration_s=DURATION_S)) == DURATION_S * SAMPLE_RATE
+    assert len(read(encoded(data), max_audio_s=DURATION_S)) == DURATION_S * SAMPLE_RATE
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_exactly_the_allowed_duration_is_allowed(sample_rate: int) -> None:
 )
 def test_one_sample_more_than_allowed_is_too_long(source: AudioSource) -> None:
     with pytest.raises(AudioTooLong, match=r"longer than 1\.99994 s; allowed: at most 1\.99994 s"):
-        read(source, max_duration_s=DURATION_S - 1 / SAMPLE_RATE)
+        read(source, max_audio_s=DURATION_S - 1 / SAMPLE_RATE)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def silent_hour() -> bytes:
 
 def test_audio_that_is_too_long_is_not_decoded_to_its_end(silent_hour: bytes) -> None:
     with CountingFile(silent_hour) as file:
-        blocks = read_waveform(EncodedAudio(file=file), max_duration_s=10)
+        blocks = WaveformReader(EncodedAudio(file=file), max_audio_s=10)
         lengths: list[int] = []
         with pytest.raises(AudioTooLong):
             lengths.extend(len(block) for block in blocks)
@@ -175,8 +175,16 @@ def test_audio_that_is_too_long_is_not_decoded_to_its_end(silent_hour: bytes) ->
         assert file.n_read < len(silent_hour) / 2
 
 
-def test_no_block_is_empty() -> None:
-    data = write_sound(make_tone(8_000, duration_s=0.01), 8_000, container="FLAC")
-    blocks = list(read_waveform(encoded(data), max_duration_s=1))
-    assert sum(len(block) for block in blocks) == 0.01 * SAMPLE_RATE
-    assert all(len(block) for block in blocks)
+def test_closing_a_reader_closes_its_file_also_when_nothing_was_read() -> None:
+    source = encoded(write_sound(make_tone(8_000, duration_s=0.01), 8_000, container="FLAC"))
+    reader = WaveformReader(source, max_audio_s=1)
+    reader.close()
+    reader.close()
+    assert source.file.closed
+
+
+def test_more_values_a_second_than_the_budget_are_refused() -> None:
+    """Ten minutes of 8 channels at 655,350 Hz in 214 KB made others wait for 16 s."""
+    data = write_sound(np.zeros((400, 8), np.float32), 300_000, container="WAV")
+    with pytest.raises(InvalidAudio, match="8 channels at 300000 Hz, 2400000 values a second; allowed: 2000000"):
+        read(encoded(data), max_audio_s=1)

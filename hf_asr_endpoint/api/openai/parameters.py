@@ -113,14 +113,18 @@ def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
 def _voice_activity(strategy: object) -> VoiceActivityOptions:
     """Return what "auto" or a ServerVad means for the detector.
 
-    OpenAI pads before speech only (`prefix_padding_ms`). Here the same padding is kept on both sides, for
-    what is cut off too early behind a word costs it as much as what is cut off before one.
+    OpenAI pads before speech only (`prefix_padding_ms`). Here the padding is kept on both sides: a word whose end is
+    cut off is lost as well. A chunk ends at each silence of `silence_duration_ms`, when it is given:
+    by default only at long silences, because short chunks give the model little context.
     """
     if not isinstance(strategy, ServerVad):
         return VoiceActivityOptions()
+    silence_s = strategy.silence_duration_ms / 1000
+    is_given = "silence_duration_ms" in strategy.model_fields_set
     return VoiceActivityOptions(
         threshold=strategy.threshold,
-        min_silence_s=strategy.silence_duration_ms / 1000,
+        min_silence_s=silence_s,
+        max_gap_s=silence_s if is_given else VoiceActivityOptions().max_gap_s,
         speech_pad_s=strategy.prefix_padding_ms / 1000,
     )
 
