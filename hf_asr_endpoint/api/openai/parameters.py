@@ -113,8 +113,8 @@ def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
 def _voice_activity(strategy: object) -> VoiceActivityOptions:
     """Return what "auto" or a ServerVad means for the detector.
 
-    OpenAI pads before speech only (`prefix_padding_ms`). Here the padding is kept on both sides: a word whose end is
-    cut off is lost as well. A chunk ends at each silence of `silence_duration_ms`, when it is given:
+    OpenAI pads before speech only (`prefix_padding_ms`). Here the padding is kept on both sides: a word whose end
+    is cut off is lost as well. A chunk ends at each silence of `silence_duration_ms`, when it is given:
     by default only at long silences, because short chunks give the model little context.
     """
     if not isinstance(strategy, ServerVad):
