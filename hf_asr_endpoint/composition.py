@@ -14,7 +14,7 @@ from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
-from hf_asr_endpoint.whisper.checkpoint.weights.embedded import model_names
+from hf_asr_endpoint.whisper.checkpoint.weights.reference import model_names
 from hf_asr_endpoint.whisper.process import limit_heaps, trim_heap
 
 if TYPE_CHECKING:

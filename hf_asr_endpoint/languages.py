@@ -1,6 +1,6 @@
-"""The languages Whisper was trained on: its code for each, and its English name.
+"""The languages that Whisper was trained on, by Whisper's codes (mostly ISO 639-1) and English names.
 
-Codes are Whisper's own, mostly ISO 639-1. Source: `whisper/tokenizer.py` of openai/whisper.
+Knows nothing of tokens or of what a loaded model supports. Source: openai/whisper, `whisper/tokenizer.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LANGUAGE_NAMES: dict[str, str] = {
     code: name.replace("_", " ") for code, _, name in (entry.partition(":") for entry in _TABLE.split())
 }
 
-_OTHER_NAMES = {
+_ALIASES = {
     "burmese": "my",
     "castilian": "es",
     "flemish": "nl",
@@ -40,23 +40,23 @@ _OTHER_NAMES = {
     "pushto": "ps",
     "sinhalese": "si",
     "valencian": "ca",
-    "jv": "jw",  # ISO 639-1's code for Javanese; Whisper kept the older one.
+    "jv": "jw",  # the ISO 639-1 code of Javanese; Whisper uses an older one
 }
-_CODES = {name: code for code, name in LANGUAGE_NAMES.items()} | _OTHER_NAMES
+_CODES = {name: code for code, name in LANGUAGE_NAMES.items()} | _ALIASES
 
 
 def parse_language(text: str) -> str:
-    """Return Whisper's code for a code ("de"), an English name ("German") or a token ("<|de|>").
+    """Return Whisper's code for a code ("de"), an English name ("German") or a token ("<|de|>"), in any case.
 
-    Raises InvalidParameter for anything else.
+    Raises InvalidParameter for other texts.
     """
-    wanted = text.strip().lower().removeprefix("<|").removesuffix("|>")
-    if wanted in LANGUAGE_NAMES:
-        return wanted
-    if wanted in _CODES:
-        return _CODES[wanted]
-    close = difflib.get_close_matches(wanted[:80], [*LANGUAGE_NAMES, *_CODES], n=3)
-    hint = f"; close to it: {', '.join(close)}" if close else ""
+    name = text.strip().lower().removeprefix("<|").removesuffix("|>")
+    if name in LANGUAGE_NAMES:
+        return name
+    if name in _CODES:
+        return _CODES[name]
+    similar = difflib.get_close_matches(name[:80], [*LANGUAGE_NAMES, *_CODES], n=3)
+    hint = f"; similar: {', '.join(similar)}" if similar else ""
     raise InvalidParameter(
         f"language is {text[:80]!r}; allowed: one of Whisper's {len(LANGUAGE_NAMES)} languages "
         f'by code ("de") or English name ("german"){hint}',

@@ -1,22 +1,22 @@
-"""Where the user's programs keep things (XDG Base Directory Specification)."""
+"""The folders for this user's files of this package (XDG Base Directory Specification). Creates none."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-OWN = "hf-asr-endpoint"
+FOLDER_NAME = "hf-asr-endpoint"
 
 
 def cache_folder() -> Path:
-    """Return where that is kept which can be made again."""
+    """Return the folder for files that can be created again, such as converted weights."""
     return _folder("XDG_CACHE_HOME", "~/.cache")
 
 
 def data_folder() -> Path:
-    """Return where that is kept which cannot."""
+    """Return the folder for files that would be lost, such as jobs."""
     return _folder("XDG_DATA_HOME", "~/.local/share")
 
 
-def _folder(variable: str, usual: str) -> Path:
-    return Path(os.environ.get(variable) or os.path.expanduser(usual)) / OWN
+def _folder(variable: str, default: str) -> Path:
+    return Path(os.environ.get(variable) or os.path.expanduser(default)) / FOLDER_NAME

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import ModelInfo, Waveform
+from hf_asr_endpoint.whisper.checkpoint import loader
 from hf_asr_endpoint.whisper.checkpoint.loader import load_checkpoint
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from tests.parity.decoding import decode, greedy
@@ -27,12 +31,12 @@ HEAVY = {
     "accelerate",
     "torch._dynamo",
 }
-N_HEADER_BYTES = 8  # of a safetensors file: the length of its header, before it
+N_LENGTH_BYTES = 8  # at the beginning of a safetensors file: the length of its header
 
 
 @pytest.fixture
 def copied_directory(tiny_en_directory: Path, tmp_path: Path) -> Path:
-    """whisper-tiny.en as links that a test may replace."""
+    """whisper-tiny.en as links, each of which a test may replace."""
     return link_files(tiny_en_directory, tmp_path / "copy")
 
 
@@ -51,14 +55,14 @@ def refusal(directory: Path) -> str:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_precision_is_as_asked(tiny_en_directory: Path, dtype: str) -> None:
+def test_tensors_are_loaded_in_the_given_dtype(tiny_en_directory: Path, dtype: str) -> None:
     checkpoint = load_checkpoint(tiny_en_directory, device="cpu", dtype=dtype)
     assert checkpoint.tensors["model.encoder.conv1.weight"].dtype == getattr(torch, dtype)
     assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=False, n_mels=80)
 
 
 @pytest.mark.parametrize(("supported", "dtype"), [(True, "bfloat16"), (False, "float32")])
-def test_processor_computes_in_bfloat16_where_it_can(
+def test_cpu_uses_bfloat16_if_it_has_instructions_for_it(
     base_directory: Path, monkeypatch: pytest.MonkeyPatch, supported: bool, dtype: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
@@ -67,20 +71,20 @@ def test_processor_computes_in_bfloat16_where_it_can(
     assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=True, n_mels=80)
 
 
-def test_device_is_found(tiny_en_directory: Path) -> None:
+def test_auto_device_is_the_fastest_available(tiny_en_directory: Path) -> None:
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert load_checkpoint(tiny_en_directory).info.device == expected
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_device_that_is_not_there_is_refused(tiny_en_directory: Path) -> None:
-    with pytest.raises(ModelUnavailable, match=r"device 'cuda' is not there; available: .*cpu"):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is available here")
+def test_unavailable_device_is_refused(tiny_en_directory: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"device 'cuda' is not available; allowed: .*cpu"):
         load_checkpoint(tiny_en_directory, device="cuda")
 
 
-@pytest.mark.parametrize("n_bytes", [0, 4, N_HEADER_BYTES, 100, 1_000_000, -1], ids=str)
+@pytest.mark.parametrize("n_bytes", [0, 4, N_LENGTH_BYTES, 100, 1_000_000, -1], ids=str)
 def test_truncated_weights_are_refused(copied_directory: Path, n_bytes: int) -> None:
-    """safetensors raises an error of its own, which is neither OSError nor ValueError."""
+    """safetensors raises SafetensorError, which is neither an OSError nor a ValueError."""
     weights = copied_directory / "model.safetensors"
     replace_file(weights, weights.read_bytes()[:n_bytes])
     assert "copy or download it again" in refusal(copied_directory)
@@ -95,13 +99,13 @@ def test_truncated_weights_are_refused(copied_directory: Path, n_bytes: int) -> 
         pytest.param({"model.safetensors": None, "pytorch_model.bin": b"\x80\x02?"}, id="broken pickle"),
         pytest.param({"model.safetensors": None, "model.safetensors.index.json": b"{}"}, id="empty index"),
         pytest.param({"config.json": b"[]"}, id="configuration that is a list"),
-        pytest.param({"config.json": b'{"model_type": "whisper"}'}, id="configuration of another shape"),
+        pytest.param({"config.json": b'{"model_type": "whisper"}'}, id="configuration of another size"),
         pytest.param({"config.json": b'{"model_type": "whisper", "d_model": "x"}'}, id="text for a number"),
         pytest.param({"generation_config.json": b'{"suppress_tokens": ["x"]}'}, id="text for a token"),
         pytest.param({"generation_config.json": b"[]"}, id="generation configuration that is a list"),
         pytest.param({"generation_config.json": b'{"sup'}, id="generation configuration that is cut off"),
-        pytest.param({"tokenizer.json": b"nonsense"}, id="tokenizer that is no JSON"),
-        pytest.param({"tokenizer.json": b"{}"}, id="tokenizer that says nothing"),
+        pytest.param({"tokenizer.json": b"nonsense"}, id="tokenizer that is not JSON"),
+        pytest.param({"tokenizer.json": b"{}"}, id="empty tokenizer"),
         pytest.param({"tokenizer.json": None}, id="no vocabulary"),
         pytest.param({"tokenizer.json": None, "tokenizer_config.json": None}, id="no tokenizer"),
     ],
@@ -111,22 +115,68 @@ def test_damaged_directory_is_refused(copied_directory: Path, files: dict[str, b
         (copied_directory / name).unlink(missing_ok=True)
         if content is not None:
             (copied_directory / name).write_bytes(content)
-    assert re.search(r"\(\w+: ", refusal(copied_directory))
+    assert re.search(r"\(\w+(: .+)?\); copy or download it again$", refusal(copied_directory))
 
 
-def test_pickle_that_runs_code_is_refused_without_running_it(copied_directory: Path, tmp_path: Path) -> None:
-    class Evil:
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "there is not enough memory to load the model in {directory} (MemoryError)"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "there is not enough memory to load"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory to load"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "config.json"),
+            "allow this process to read its files",
+        ),
+        (OSError("Permission denied (os error 13)"), "allow this process to read its files"),
+        (OSError(errno.EIO, "Input/output error", "config.json"), "remove the cause and start again"),
+        (OSError(errno.ENOSPC, "No space left on device"), "remove the cause and start again"),
+        (Exception("Too many open files (os error 24)"), "remove the cause and start again"),
+        (ModuleNotFoundError("No module named 'transformers'"), "because a library is missing"),
+    ],
+    ids=str,
+)
+def test_error_that_is_not_damage_is_reported_as_it_is(
+    tiny_en_directory: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    """All of them were once reported as a damaged file, to be downloaded again."""
+
+    def fail(directory: Path) -> None:
+        raise error
+
+    monkeypatch.setattr(loader, "stored_tensors", fail)
+    reason = refusal(tiny_en_directory)
+    assert message.format(directory=tiny_en_directory) in reason
+    assert str(error) in reason
+    assert "download" not in reason
+
+
+def test_exhausted_file_descriptors_are_not_reported_as_damage(tiny_en_directory: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        reason = refusal(tiny_en_directory)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Too many open files" in reason
+    assert "download" not in reason
+
+
+def test_pickle_with_code_is_refused_without_running_it(copied_directory: Path, tmp_path: Path) -> None:
+    class RunsCode:
         def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
             return Path.mkdir, (tmp_path / "ran",)
 
     (copied_directory / "model.safetensors").unlink()
-    torch.save({"model.encoder.conv1.bias": Evil()}, copied_directory / "pytorch_model.bin")
+    torch.save({"model.encoder.conv1.bias": RunsCode()}, copied_directory / "pytorch_model.bin")
     refusal(copied_directory)
     assert not (tmp_path / "ran").exists()
 
 
 def test_missing_tensor_is_refused(copied_directory: Path, tiny_en_directory: Path) -> None:
-    """transformers fills the gap with random numbers and only logs it; the server then spoke nonsense."""
+    """transformers replaces it by random numbers and only logs that, so the server answered with nonsense."""
     tensors = load_file(tiny_en_directory / "model.safetensors")
     del tensors["model.decoder.layers.1.fc1.weight"]
     (copied_directory / "model.safetensors").unlink()
@@ -136,7 +186,7 @@ def test_missing_tensor_is_refused(copied_directory: Path, tiny_en_directory: Pa
 
 def test_tokenizer_of_another_model_is_refused(copied_directory: Path, base_directory: Path) -> None:
     replace_file(copied_directory / "tokenizer.json", (base_directory / "tokenizer.json").read_bytes())
-    assert "<|endoftext|> is 50257 in its tokenizer and 50256 in its config.json" in refusal(copied_directory)
+    assert "<|endoftext|> is token 50257 in the tokenizer and 50256 in config.json" in refusal(copied_directory)
 
 
 def test_pytorch_weights_are_loaded(copied_directory: Path, tiny_en_directory: Path) -> None:
@@ -152,7 +202,7 @@ def test_pytorch_weights_are_loaded(copied_directory: Path, tiny_en_directory: P
 def test_fine_tuned_model_without_generation_config_transcribes(
     base_directory: Path, speech: Waveform, tmp_path: Path
 ) -> None:
-    """`language` and timestamps raised errors once, and a text ended after twenty tokens, in mid-sentence."""
+    """`language` and timestamps once raised errors, and texts ended after twenty tokens, in mid-sentence."""
     directory = link_files(base_directory, tmp_path / "fine-tuned")
     (directory / "generation_config.json").unlink()
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
@@ -167,7 +217,7 @@ def test_fine_tuned_model_without_generation_config_transcribes(
 
 
 def test_transformers_is_not_imported(tiny_en_directory: Path) -> None:
-    """The library and the model take three seconds and 140 MB; only its files are wanted."""
+    """Its import and its model take three seconds and 140 MB."""
     code = f"""
 import sys
 from pathlib import Path
@@ -184,16 +234,16 @@ print(*{HEAVY!r} & sys.modules.keys())
     [
         (
             {"quantization_config": {"quant_method": "bitsandbytes"}},
-            "are quantised; allowed: floating-point weights",
+            "are quantized; allowed: floating-point weights",
         ),
         ({"activation_function": "relu"}, "has the activation 'relu'; allowed: 'gelu'"),
-        ({"max_source_positions": 750}, "has max_source_positions of 750; allowed: 1500"),
-        ({"max_target_positions": 449}, "has max_target_positions of 449; allowed: 448"),
-        ({"decoder_attention_heads": 5}, "has a d_model of 384 for the 5 attention heads of its decoder; allowed"),
+        ({"max_source_positions": 750}, "has max_source_positions = 750; allowed: 1500"),
+        ({"max_target_positions": 449}, "has max_target_positions = 449; allowed: 448"),
+        ({"decoder_attention_heads": 5}, "has d_model = 384 and 5 attention heads in its decoder; allowed"),
     ],
-    ids=["quantised", "activation", "window", "text", "heads"],
+    ids=["quantized", "activation", "window", "decoder length", "attention heads"],
 )
-def test_model_of_another_make_is_refused(copied_directory: Path, changes: dict[str, object], reason: str) -> None:
+def test_unsupported_model_is_refused(copied_directory: Path, changes: dict[str, object], reason: str) -> None:
     config = json.loads((copied_directory / "config.json").read_bytes())
     replace_file(copied_directory / "config.json", json.dumps({**config, **changes}).encode())
     assert reason in refusal(copied_directory)

@@ -1,4 +1,4 @@
-"""What transformers saves in any form is loaded as transformers would, and what is damaged is refused by name."""
+"""Every form of checkpoint that transformers saves is loaded with equal tensors; damaged ones are refused."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def save_pickle(model: WhisperForConditionalGeneration, directory: Path) -> None
 
 
 def save_old_pickle(model: WhisperForConditionalGeneration, directory: Path) -> None:
-    """As torch wrote before 1.6: no archive, and so it cannot be mapped."""
+    """As torch wrote before 1.6: not an archive, so it cannot be mapped."""
     model.config.save_pretrained(directory)
     path = directory / "pytorch_model.bin"
     torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False)
@@ -80,7 +80,7 @@ def save_output_alone(model: WhisperForConditionalGeneration, directory: Path) -
 
 
 def save_other_output(model: WhisperForConditionalGeneration, directory: Path) -> None:
-    """As some fine-tunes are, whose configuration still says that the two are one."""
+    """Like some fine-tunes, whose configuration still says that both tensors are tied."""
     model.save_pretrained(directory)
     rewrite(directory, lambda tensors: tensors.update({OUTPUT: tensors[EMBEDDINGS] + 1}))
 
@@ -96,7 +96,7 @@ def save_untied(model: WhisperForConditionalGeneration, directory: Path) -> None
     (directory / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
 
 
-def save_more_than_asked(model: WhisperForConditionalGeneration, directory: Path) -> None:
+def save_with_extra_tensors(model: WhisperForConditionalGeneration, directory: Path) -> None:
     model.save_pretrained(directory)
     more = {"model.encoder.layers.0.self_attn.k_proj.bias": torch.ones(8), "model.other.weight": torch.ones(3)}
     rewrite(directory, lambda tensors: tensors.update(more))
@@ -114,7 +114,7 @@ FORMS: list[Save] = [
     save_other_output,
     save_same_output,
     save_untied,
-    save_more_than_asked,
+    save_with_extra_tensors,
 ]
 
 
@@ -144,7 +144,7 @@ def directory(model: WhisperForConditionalGeneration, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("save", FORMS, ids=lambda save: save.__name__)
-def test_every_form_is_loaded_as_by_transformers(
+def test_every_form_gives_the_same_tensors_as_transformers(
     model: WhisperForConditionalGeneration, tmp_path: Path, save: Save, dtype: torch.dtype
 ) -> None:
     save(model, tmp_path)
@@ -159,7 +159,7 @@ def test_every_form_is_loaded_as_by_transformers(
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float64], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
-def test_precision_is_converted_as_by_transformers(
+def test_dtype_is_converted_as_by_transformers(
     model: WhisperForConditionalGeneration, tmp_path: Path, stored: torch.dtype, dtype: torch.dtype
 ) -> None:
     model.config.save_pretrained(tmp_path)
@@ -171,17 +171,17 @@ def test_precision_is_converted_as_by_transformers(
         torch.testing.assert_close(tensors[name], expected[name], rtol=0, atol=0)
 
 
-def test_names_and_shapes_are_those_of_transformers(model: WhisperForConditionalGeneration) -> None:
+def test_expected_names_and_shapes_equal_those_of_transformers(model: WhisperForConditionalGeneration) -> None:
     actual = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    assert expected_shapes(ModelConfig.of(SMALL_SHAPE)) == actual
+    assert expected_shapes(ModelConfig.from_json(SMALL_SHAPE)) == actual
 
 
-def test_safetensors_come_before_pickles(directory: Path) -> None:
+def test_safetensors_are_preferred_to_pickles(directory: Path) -> None:
     (directory / "pytorch_model.bin").write_bytes(b"nonsense")
     assert EMBEDDINGS in stored_tensors(directory)
 
 
-def test_tensors_below_a_prefix(directory: Path) -> None:
+def test_tensors_under_a_prefix_are_read(directory: Path) -> None:
     tensors = load(directory)
     layer = tensors.under("model.encoder").under("layers.1")
     weight, bias = layer.linear("self_attn.k_proj")
@@ -192,8 +192,8 @@ def test_tensors_below_a_prefix(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [save_safetensors, save_pickle], ids=lambda save: save.__name__)
-def test_tensor_has_memory_of_its_own(model: WhisperForConditionalGeneration, tmp_path: Path, save: Save) -> None:
-    """A file that is still mapped would be kept by every tensor in it, and what another writes to it be read."""
+def test_tensors_share_no_memory(model: WhisperForConditionalGeneration, tmp_path: Path, save: Save) -> None:
+    """A tensor that pointed into a mapped file would keep the whole file in memory and see writes to it."""
     save(model, tmp_path)
     tensors = load(tmp_path)
     first, second = tensors[EMBEDDINGS], tensors[EMBEDDINGS]
@@ -206,19 +206,23 @@ def test_tensor_has_memory_of_its_own(model: WhisperForConditionalGeneration, tm
 def test_missing_tensors_are_counted_and_named(directory: Path) -> None:
     names = ["model.encoder.layers.2.fc1.bias", "model.decoder.layer_norm.weight"]
     rewrite(directory, lambda tensors: [tensors.pop(name) for name in names])
-    with pytest.raises(ValueError, match=r"tensors missing: 2, the first is model\.encoder\.layers\.2\.fc1\.bias"):
+    with pytest.raises(
+        ValueError, match=r"2 of \d+ tensors are missing; the first is model\.encoder\.layers\.2\.fc1\.bias"
+    ):
         load(directory)
 
 
-def test_missing_embeddings_are_not_made_up(directory: Path) -> None:
+def test_missing_embeddings_are_refused(directory: Path) -> None:
     rewrite(directory, lambda tensors: tensors.pop(EMBEDDINGS))
-    with pytest.raises(ValueError, match=r"tensors missing: 1, the first is model\.decoder\.embed_tokens\.weight"):
+    with pytest.raises(
+        ValueError, match=r"1 of \d+ tensors are missing; the first is model\.decoder\.embed_tokens\.weight"
+    ):
         load(directory)
 
 
 def test_missing_output_of_an_untied_model_is_refused(directory: Path) -> None:
-    config = ModelConfig.of({**SMALL_SHAPE, "tie_word_embeddings": False})
-    with pytest.raises(ValueError, match=r"tensors missing: 1, the first is proj_out\.weight"):
+    config = ModelConfig.from_json({**SMALL_SHAPE, "tie_word_embeddings": False})
+    with pytest.raises(ValueError, match=r"1 of \d+ tensors are missing; the first is proj_out\.weight"):
         select_tensors(stored_tensors(directory), config)
 
 
@@ -234,35 +238,40 @@ def test_missing_output_of_an_untied_model_is_refused(directory: Path) -> None:
 def test_wrong_shape_is_refused(directory: Path, name: str, shape: tuple[int, ...], expected: str) -> None:
     rewrite(directory, lambda tensors: tensors.update({name: torch.ones(shape)}))
     given = str(shape).replace("(", r"\(").replace(")", r"\)")
-    with pytest.raises(ValueError, match=rf"{name} has shape {given}; config\.json asks for {expected}"):
+    with pytest.raises(ValueError, match=rf"{name} has shape {given}; config\.json requires {expected}"):
         load(directory)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
-def test_quantised_weights_are_refused(directory: Path, dtype: torch.dtype) -> None:
-    """They have the shapes of others, and nothing else says what their numbers are worth."""
+def test_quantized_weights_are_refused(directory: Path, dtype: torch.dtype) -> None:
+    """Their shapes are those of other weights, and their scales are missing."""
     rewrite(directory, lambda tensors: tensors.update({FC1: tensors[FC1].to(dtype)}))
-    with pytest.raises(ValueError, match=rf"{FC1} is quantised; allowed: weights in float16"):
+    with pytest.raises(ValueError, match=rf"{FC1} is quantized; allowed: weights in float16"):
         load(directory)
     tensors = {FC1: torch.ones(1, dtype=dtype)}
     assert not in_memory(tensors)[FC1].is_floating
 
 
 def test_layers_beyond_the_configuration_are_refused(model: WhisperForConditionalGeneration) -> None:
-    """The first ones of several transcribe to nonsense."""
-    fewer = ModelConfig.of({**SMALL_SHAPE, "encoder_layers": 2})
-    with pytest.raises(ValueError, match=r"of layers that config\.json does not have, the first is model\.enc"):
+    """The first layers alone produce nonsense."""
+    fewer = ModelConfig.from_json({**SMALL_SHAPE, "encoder_layers": 2})
+    with pytest.raises(
+        ValueError,
+        match=r"the weights have more layers than config\.json: \d+ tensors, the first is model\.encoder",
+    ):
         select_tensors(in_memory(model.state_dict()), fewer)
 
 
 @pytest.mark.parametrize("elsewhere", ["../weights.safetensors", "/weights.safetensors"])
-def test_shards_lie_beside_their_index(
+def test_shards_outside_the_directory_are_refused(
     model: WhisperForConditionalGeneration, tmp_path: Path, elsewhere: str
 ) -> None:
     save_shards(model, tmp_path)
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {FC1: elsewhere}}))
-    with pytest.raises(ValueError, match=rf"{index.name} names '{elsewhere}'; allowed: files beside it"):
+    with pytest.raises(
+        ValueError, match=rf"{index.name} names '{elsewhere}'; allowed: files in the same directory"
+    ):
         stored_tensors(tmp_path)
 
 

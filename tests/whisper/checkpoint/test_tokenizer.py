@@ -9,8 +9,10 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from hf_asr_endpoint.units import N_TIMESTAMPS
+from hf_asr_endpoint.whisper.checkpoint import tokenizer
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
 ALPHABETS = [(0x20, 0x7F), (0xA0, 0x250), (0x300, 0x530), (0x5D0, 0x700), (0x900, 0x980), (0x3040, 0x3100)]
@@ -29,7 +31,7 @@ def tiny_en(tiny_en_directory: Path) -> WhisperTokenizer:
 
 @pytest.fixture(scope="module")
 def backend(base_directory: Path) -> Tokenizer:
-    """The tokenizer of whisper-base in the library's own words, as the reference for text."""
+    """The library's own tokenizer of whisper-base, as the reference for text."""
     return Tokenizer.from_file(str(base_directory / "tokenizer.json"))
 
 
@@ -44,19 +46,19 @@ def test_english_only_token_ids(tiny_en: WhisperTokenizer) -> None:
     assert (tiny_en.no_timestamps, tiny_en.timestamp_begin) == (50362, 50363)
 
 
-def test_languages_are_those_of_the_vocabulary(base: WhisperTokenizer) -> None:
+def test_language_tokens_are_found_in_the_vocabulary(base: WhisperTokenizer) -> None:
     assert len(base.language_tokens) == 99
     assert base.language_tokens["en"] == 50259
     assert base.language_tokens["haw"] == 50352
-    assert base.language_tokens.keys() == LANGUAGE_NAMES.keys() - {"yue"}  # Cantonese came with large-v3.
+    assert base.language_tokens.keys() == LANGUAGE_NAMES.keys() - {"yue"}  # Cantonese was added in large-v3.
 
 
 @pytest.mark.parametrize("text", [" Hello, world!", " Grüße aus Köln", " 你好，世界", " नमस्ते 🙂", "", " a\nb  c"])
-def test_text_survives_encoding_and_decoding(base: WhisperTokenizer, backend: Tokenizer, text: str) -> None:
+def test_text_round_trips(base: WhisperTokenizer, backend: Tokenizer, text: str) -> None:
     assert base.decode(backend.encode(text, add_special_tokens=False).ids) == text
 
 
-def test_special_and_timestamp_tokens_are_left_out(base: WhisperTokenizer, backend: Tokenizer) -> None:
+def test_decode_leaves_out_special_and_timestamp_tokens(base: WhisperTokenizer, backend: Tokenizer) -> None:
     begin = base.timestamp_begin
     hello, world = (backend.encode(text, add_special_tokens=False).ids for text in (" Hello", " world"))
     prompt = [base.sot_prev, base.sot, base.language_tokens["en"], base.task_tokens["transcribe"]]
@@ -64,18 +66,20 @@ def test_special_and_timestamp_tokens_are_left_out(base: WhisperTokenizer, backe
     assert base.decode([*tokens, begin + N_TIMESTAMPS - 1, base.eot, base.eot]) == " Hello world"
 
 
-def test_text_that_looks_like_a_special_token_is_kept(base: WhisperTokenizer, backend: Tokenizer) -> None:
+def test_decode_keeps_text_that_looks_like_a_special_token(base: WhisperTokenizer, backend: Tokenizer) -> None:
     tokens = [token for part in ("<", "|en|", ">") for token in backend.encode(part, add_special_tokens=False).ids]
     assert base.decode(tokens) == "<|en|>"
 
 
-def test_half_a_character_is_no_error(base: WhisperTokenizer, backend: Tokenizer) -> None:
+def test_incomplete_character_decodes_to_the_replacement_character(
+    base: WhisperTokenizer, backend: Tokenizer
+) -> None:
     tokens = backend.encode("🙂", add_special_tokens=False).ids
     assert len(tokens) > 1
     assert base.decode(tokens[:1]) == "\N{REPLACEMENT CHARACTER}"
 
 
-def test_slow_tokenizer_files_are_read(base_directory: Path, base: WhisperTokenizer, tmp_path: Path) -> None:
+def test_files_of_slow_tokenizers_are_read(base_directory: Path, base: WhisperTokenizer, tmp_path: Path) -> None:
     """Older fine-tuned checkpoints have vocab.json, merges.txt and added_tokens.json instead of tokenizer.json."""
     content = json.loads((base_directory / "tokenizer.json").read_bytes())
     merges = (merge if isinstance(merge, str) else " ".join(merge) for merge in content["model"]["merges"])
@@ -91,8 +95,10 @@ def test_slow_tokenizer_files_are_read(base_directory: Path, base: WhisperTokeni
     assert slow.decode([2425, 11, 1002, 0]) == base.decode([2425, 11, 1002, 0])
 
 
-def test_special_tokens_may_be_elsewhere(base_directory: Path, base: WhisperTokenizer, tmp_path: Path) -> None:
-    """In tokenizer_config.json, which transformers reads as well."""
+def test_special_tokens_are_read_from_tokenizer_config(
+    base_directory: Path, base: WhisperTokenizer, tmp_path: Path
+) -> None:
+    """Some checkpoints have them only there, where transformers reads them too."""
     content = json.loads((base_directory / "tokenizer.json").read_bytes())
     config = json.loads((base_directory / "tokenizer_config.json").read_bytes())
     added = content.pop("added_tokens")
@@ -105,35 +111,37 @@ def test_special_tokens_may_be_elsewhere(base_directory: Path, base: WhisperToke
     assert found.language_tokens == base.language_tokens
 
 
-def test_no_text_is_cut_or_padded(base_directory: Path, base: WhisperTokenizer, tmp_path: Path) -> None:
-    """Fine-tuning leaves the length of its batches in tokenizer.json."""
+def test_text_is_neither_truncated_nor_padded(
+    base_directory: Path, base: WhisperTokenizer, tmp_path: Path
+) -> None:
+    """Fine-tuning may leave the length of its batches in tokenizer.json."""
     backend = Tokenizer.from_file(str(base_directory / "tokenizer.json"))
     backend.enable_truncation(5)
     backend.enable_padding(length=20)
     backend.save(str(tmp_path / "tokenizer.json"))
     found = WhisperTokenizer.from_directory(tmp_path)
-    for text in ("short", "a text of more than five tokens, if one counts them"):
+    for text in ("short", "a text that has more than five tokens in it"):
         assert found.encode(text) == base.encode(text)
 
 
 @pytest.mark.parametrize("name", ["base_directory", "tiny_en_directory"])
-def test_answers_are_those_of_transformers(name: str, request: pytest.FixtureRequest) -> None:
-    """It reads more files, and makes its tokenizer from the vocabulary."""
+def test_encoding_and_decoding_equal_those_of_transformers(name: str, request: pytest.FixtureRequest) -> None:
+    """transformers reads more files and builds its tokenizer from the vocabulary."""
     directory: Path = request.getfixturevalue(name)
     own, expected = WhisperTokenizer.from_directory(directory), AutoTokenizer.from_pretrained(directory)
     vocabulary = expected.get_vocab()
     assert Tokenizer.from_file(str(directory / "tokenizer.json")).get_vocab() == vocabulary
-    chance = random.Random(7)
+    rng = random.Random(7)
     for _ in range(300):
-        text = "".join(chr(chance.choice((32, *range(*chance.choice(ALPHABETS))))) for _ in range(30))
+        text = "".join(chr(rng.choice((32, *range(*rng.choice(ALPHABETS))))) for _ in range(30))
         tokens = [token for token in expected(text, add_special_tokens=False).input_ids if token < own.eot]
         assert own.encode(text) == tokens
-        some = chance.choices(range(own.eot), k=30)
+        some = rng.choices(range(own.eot), k=30)
         for known in (tokens, some):
             assert own.decode(known) == expected.decode(known, clean_up_tokenization_spaces=False)
 
 
-def test_bytes_of_tokens_are_those_of_transformers(base: WhisperTokenizer, backend: Tokenizer) -> None:
+def test_token_bytes_equal_those_of_transformers(base: WhisperTokenizer, backend: Tokenizer) -> None:
     known = {character: byte for byte, character in bytes_to_unicode().items()}
     assert len(known) == 256
     for character, byte in known.items():
@@ -141,10 +149,42 @@ def test_bytes_of_tokens_are_those_of_transformers(base: WhisperTokenizer, backe
         assert base.token_bytes(token) == bytes([byte])
 
 
-def test_vocabulary_without_whispers_tokens_is_refused(backend: Tokenizer) -> None:
+def test_unknown_token_has_no_bytes(base: WhisperTokenizer) -> None:
+    with pytest.raises(KeyError):
+        base.token_bytes(60_000)
+
+
+def test_missing_special_tokens_are_named(backend: Tokenizer) -> None:
     content = json.loads(backend.to_str())
-    content["added_tokens"] = [
-        token for token in content["added_tokens"] if token["content"] != "<|notimestamps|>"
-    ]
-    with pytest.raises(KeyError, match=r"<\|notimestamps\|>"):
+    removed = ("<|notimestamps|>", "<|startofprev|>")
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] not in removed]
+    with pytest.raises(ValueError, match=r"lacks the special tokens <\|startofprev\|>, <\|notimestamps\|>$"):
         WhisperTokenizer(Tokenizer.from_str(json.dumps(content)))
+
+
+def test_error_in_a_complete_tokenizer_is_not_hidden(
+    base_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any KeyError used to count as a missing special token, after which transformers read the files again."""
+
+    def fail(*_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(tokenizer, "_byte_values", fail)
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda _: pytest.fail("transformers was used"))
+    with pytest.raises(KeyError, match="a bug"):
+        WhisperTokenizer.from_directory(base_directory)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "before \udfff after", "\udc80\ud800"])
+def test_lone_surrogate_is_refused_by_name(base: WhisperTokenizer, text: str) -> None:
+    """The library raised TypeError, which became status 500."""
+    with pytest.raises(
+        InvalidParameter, match=r"the lone surrogate U\+D[89A-F]\w\w; allowed: text that UTF-8 can"
+    ):
+        base.encode(text)
+
+
+def test_characters_outside_the_basic_plane_are_encoded(base: WhisperTokenizer) -> None:
+    text = "\N{OLD ITALIC LETTER A}\N{GRINNING FACE}"
+    assert base.decode(base.encode(text)) == text

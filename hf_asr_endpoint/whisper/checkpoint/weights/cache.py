@@ -1,4 +1,4 @@
-"""Directories that are built once and then shared, whoever builds them and however it ends."""
+"""Builds directories once and shares them between processes. Knows nothing of what is in them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hf_asr_endpoint.errors import ModelUnavailable
 
 
 def build_once(directory: Path, build: Callable[[Path], None]) -> Path:
-    """Return `directory`; if it does not exist, let `build` fill an empty one that is then renamed to it.
+    """Return `directory`. If it does not exist, call `build` with an empty one and rename that to `directory`.
 
-    The directory is there whole or not at all: a process killed while building leaves only a
-    `….partial` beside it, which the next builder removes. Processes that start together wait for one
-    another, so the work is done once.
+    The directory is therefore complete or absent: a process killed while building leaves only `….partial` next to
+    it, which the next builder removes. A lock makes processes that start together build once.
+    Raises ModelUnavailable for any OSError, `build`'s included, and when there is not enough memory.
     """
     if directory.exists():
         return directory
@@ -28,7 +28,12 @@ def build_once(directory: Path, build: Callable[[Path], None]) -> Path:
                 _build(directory, build)
     except OSError as exc:
         raise ModelUnavailable(
-            f"the cache {directory.parent} cannot be written ({exc}); make room or give another --cache-dir"
+            f"the cache {directory.parent} cannot be written ({exc}); free disk space or give another --cache-dir"
+        ) from exc
+    except MemoryError as exc:
+        raise ModelUnavailable(
+            f"there is not enough memory to convert the model into {directory}; "
+            "free memory or choose a smaller model"
         ) from exc
     return directory
 
@@ -40,7 +45,7 @@ def _build(directory: Path, build: Callable[[Path], None]) -> None:
     try:
         build(partial)
         for path in partial.iterdir():
-            _flush_to_disk(path)  # A power cut must not find the rename done and the contents missing.
+            _flush_to_disk(path)  # After a power cut, the renamed directory must not lack contents.
         partial.rename(directory)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

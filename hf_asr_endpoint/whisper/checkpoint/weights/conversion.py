@@ -1,6 +1,7 @@
-"""Writes a CTranslate2 Whisper model as a transformers directory: weights, configurations, tokenizer.
+"""Converts a Whisper model from CTranslate2's format to a directory in transformers' format.
 
-The result is a full checkpoint that `from_pretrained` takes, weights in the precision they came in.
+The result is a complete checkpoint for `from_pretrained`; the weights keep their precision. Knows the tensors'
+names and the configuration values of both formats; the bytes of `model.bin` are read in `ctranslate2.py`.
 """
 
 from __future__ import annotations
@@ -29,45 +30,57 @@ from hf_asr_endpoint.units import (
     TIME_PRECISION_S,
     WINDOW_S,
 )
+from hf_asr_endpoint.whisper.checkpoint.config import MIN_MULTILINGUAL_VOCAB_SIZE
+from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
 from hf_asr_endpoint.whisper.checkpoint.weights.ctranslate2 import Array, CTranslate2Model, read_model
 
 CONVERSION_VERSION = 1
-"""Part of the cache's directory names: a change of what is written here makes old results unused."""
+"""Part of the names of converted directories. Increase it whenever this file writes something different, so that
+older conversions are not used any more."""
 
-MAX_INITIAL_TIMESTAMP = 50  # timestamp tokens: a segment begins within the first second (openai/whisper)
+MAX_INITIAL_TIMESTAMP_INDEX = 50  # timestamp tokens: the first one is at most 1.00 s (openai/whisper)
 
 Json = dict[str, Any]
 
 
 def convert_directory(source: Path, target: Path) -> None:
-    """Convert the CTranslate2 directory `source` into the empty directory `target`."""
+    """Convert the CTranslate2 directory `source` into the empty directory `target`.
+
+    Raises ModelUnavailable when `source` cannot be read or is damaged, OSError when `target` cannot be written.
+    """
     config, tokenizer = read_json(source / "config.json"), read_json(source / "tokenizer.json")
     weights = source / "model.bin"
-    if not weights.stat().st_size:
-        raise ModelUnavailable(f"{weights} is empty; copy or download it again")
-    data = np.memmap(weights, dtype=np.uint8, mode="r")
+    with translate_read_errors(str(weights)):
+        if not weights.stat().st_size:  # An empty file cannot be mapped.
+            raise ModelUnavailable(f"{weights} is empty; copy or download it again")
+        data = np.memmap(weights, dtype=np.uint8, mode="r")
     _write(data.data, config=config, tokenizer=tokenizer, origin=str(weights), target=target)
 
 
 def convert_bytes(weights: bytes, *, config: Json, tokenizer: Json, origin: str, target: Path) -> None:
-    """Convert a `model.bin` that is held in memory, with the two files beside it, into `target`."""
+    """Convert the content of a `model.bin` and of its two JSON files into the empty directory `target`.
+
+    origin: where the weights come from, for error messages. Raises as `convert_directory` does.
+    """
     _write(memoryview(weights), config=config, tokenizer=tokenizer, origin=origin, target=target)
 
 
 def read_json(path: Path) -> Json:
-    """Read a file that must hold a JSON object."""
+    """Read a file that contains a JSON object. Raises ModelUnavailable."""
+    with translate_read_errors(str(path)):
+        content = path.read_bytes()
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(content)
     except ValueError as exc:
-        raise ModelUnavailable(f"{path} is no JSON ({exc}); copy or download it again") from exc
+        raise ModelUnavailable(f"{path} is not valid JSON ({exc}); copy or download it again") from exc
     if not isinstance(value, dict):
-        raise ModelUnavailable(f"{path} holds no JSON object; copy or download it again")
+        raise ModelUnavailable(f"{path} is not a JSON object; copy or download it again")
     return value
 
 
 def _write(weights: memoryview, *, config: Json, tokenizer: Json, origin: str, target: Path) -> None:
     model = read_model(weights, origin=origin)
-    try:
+    with translate_read_errors(f"{origin}, with the JSON files next to it,"):
         tensors = {name: np.ascontiguousarray(array) for name, array in _tensors(model)}
         _add_timestamp_tokens(tokenizer)
         files = {
@@ -77,17 +90,13 @@ def _write(weights: memoryview, *, config: Json, tokenizer: Json, origin: str, t
             "tokenizer.json": tokenizer,
             "tokenizer_config.json": _tokenizer_config(tokenizer),
         }
-    except KeyError as exc:
-        raise ModelUnavailable(
-            f"{origin} and the files beside it lack {exc}; copy or download them again"
-        ) from exc
     try:
         save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as exc:
-        raise OSError(str(exc)) from exc  # A full disk, as for every other file.
+        raise OSError(str(exc)) from exc  # For example a full disk, which is an OSError for every other file.
     for name, content in files.items():
         (target / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    # safetensors lets nobody else read its file; the cache may be shared.
+    # safetensors makes its file readable by this user only, but the cache may be shared.
     shutil.copymode(target / "config.json", target / "model.safetensors")
 
 
@@ -108,19 +117,21 @@ def _tensors(model: CTranslate2Model) -> Iterator[tuple[str, Array]]:
 def _layer(variables: dict[str, Array], source: str, target: str) -> Iterator[tuple[str, Array]]:
     self_attention = f"{source}/self_attention"
     yield from _layer_norm(variables, f"{self_attention}/layer_norm", f"{target}.self_attn_layer_norm")
-    yield from _fused(
+    yield from _projections(
         variables, f"{self_attention}/linear_0", f"{target}.self_attn", ("q_proj", "k_proj", "v_proj")
     )
-    yield from _fused(variables, f"{self_attention}/linear_1", f"{target}.self_attn", ("out_proj",))
+    yield from _projections(variables, f"{self_attention}/linear_1", f"{target}.self_attn", ("out_proj",))
     cross_attention = f"{source}/attention"
     if f"{cross_attention}/linear_0/weight" in variables:
         yield from _layer_norm(variables, f"{cross_attention}/layer_norm", f"{target}.encoder_attn_layer_norm")
-        yield from _fused(variables, f"{cross_attention}/linear_0", f"{target}.encoder_attn", ("q_proj",))
-        yield from _fused(variables, f"{cross_attention}/linear_1", f"{target}.encoder_attn", ("k_proj", "v_proj"))
-        yield from _fused(variables, f"{cross_attention}/linear_2", f"{target}.encoder_attn", ("out_proj",))
+        yield from _projections(variables, f"{cross_attention}/linear_0", f"{target}.encoder_attn", ("q_proj",))
+        yield from _projections(
+            variables, f"{cross_attention}/linear_1", f"{target}.encoder_attn", ("k_proj", "v_proj")
+        )
+        yield from _projections(variables, f"{cross_attention}/linear_2", f"{target}.encoder_attn", ("out_proj",))
     yield from _layer_norm(variables, f"{source}/ffn/layer_norm", f"{target}.final_layer_norm")
-    yield from _fused(variables, f"{source}/ffn/linear_0", target, ("fc1",))
-    yield from _fused(variables, f"{source}/ffn/linear_1", target, ("fc2",))
+    yield from _projections(variables, f"{source}/ffn/linear_0", target, ("fc1",))
+    yield from _projections(variables, f"{source}/ffn/linear_1", target, ("fc2",))
 
 
 def _layer_norm(variables: dict[str, Array], source: str, target: str) -> Iterator[tuple[str, Array]]:
@@ -128,13 +139,13 @@ def _layer_norm(variables: dict[str, Array], source: str, target: str) -> Iterat
     yield f"{target}.bias", variables[f"{source}/beta"]
 
 
-def _fused(
+def _projections(
     variables: dict[str, Array], source: str, target: str, projections: tuple[str, ...]
 ) -> Iterator[tuple[str, Array]]:
-    """Split one linear layer into the projections stacked in its rows."""
+    """Split a fused linear layer, whose rows are those of `projections` one after another."""
     for part in ("weight", "bias"):
         for name, rows in zip(projections, np.split(variables[f"{source}/{part}"], len(projections)), strict=True):
-            if (name, part) != ("k_proj", "bias"):  # Whisper's keys have none; CTranslate2 stores zeros.
+            if (name, part) != ("k_proj", "bias"):  # In Whisper it does not exist; CTranslate2 stores zeros.
                 yield f"{target}.{name}.{part}", rows
 
 
@@ -174,7 +185,7 @@ def _generation_config(model: CTranslate2Model, config: Json, tokenizer: Json) -
         "decoder_start_token_id": ids["<|startoftranscript|>"],
         "prev_sot_token_id": ids["<|startofprev|>"],
         "no_timestamps_token_id": ids["<|notimestamps|>"],
-        "max_initial_timestamp_index": MAX_INITIAL_TIMESTAMP,
+        "max_initial_timestamp_index": MAX_INITIAL_TIMESTAMP_INDEX,
         "max_length": MAX_TARGET_POSITIONS,
         "return_timestamps": False,
         "suppress_tokens": config["suppress_ids"],
@@ -194,8 +205,7 @@ def _generation_config(model: CTranslate2Model, config: Json, tokenizer: Json) -
 
 
 def _is_multilingual(model: CTranslate2Model) -> bool:
-    # As openai/whisper tells them apart: English-only tokenizers list the language tokens too.
-    return len(model.variables["decoder/embeddings/weight"]) >= 51_865
+    return len(model.variables["decoder/embeddings/weight"]) >= MIN_MULTILINGUAL_VOCAB_SIZE
 
 
 def _special_ids(tokenizer: Json) -> dict[str, int]:
@@ -203,7 +213,7 @@ def _special_ids(tokenizer: Json) -> dict[str, int]:
 
 
 def _add_timestamp_tokens(tokenizer: Json) -> None:
-    """Add <|0.00|> … <|30.00|>, which CTranslate2's tokenizer files lack, behind <|notimestamps|>."""
+    """Add <|0.00|> to <|30.00|>, which CTranslate2's tokenizer files lack, after <|notimestamps|>."""
     ids = _special_ids(tokenizer)
     if "<|0.00|>" in ids:
         return
@@ -240,7 +250,7 @@ def _tokenizer_config(tokenizer: Json) -> Json:
         "eos_token": end,
         "pad_token": end,
         "unk_token": end,
-        # transformers takes the last of these for the one before the first timestamp token.
+        # transformers takes the token after the last of these for the first timestamp token.
         "additional_special_tokens": [content for _, content in special],
         "model_max_length": 1024,
     }

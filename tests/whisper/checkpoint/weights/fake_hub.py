@@ -1,4 +1,4 @@
-"""A small Hugging Face Hub on loopback: as much of its HTTP as huggingface_hub's download asks for."""
+"""A fake Hugging Face Hub on loopback with the HTTP paths that huggingface_hub's download uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the Hub says instead of sending a repository."""
+    """A fixed answer to all requests for a repository. status 0 closes the connection without an answer."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class Answer:
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Serves `repositories` at one commit, and keeps which files it was asked for, at what revision, by whom."""
+    """Serves `repositories` at one commit; records requested files, revisions and Authorization headers."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), FakeHubHandler)
@@ -76,7 +76,7 @@ class FakeHubHandler(BaseHTTPRequestHandler):
 
     def _send(self, body: bytes, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
         if not status:
-            return  # The connection is closed without a word.
+            return
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)

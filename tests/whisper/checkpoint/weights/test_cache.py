@@ -59,58 +59,58 @@ def start(script: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def write_whole(target: Path) -> None:
-    (target / "whole.bin").write_bytes(b"whole")
+def write_complete(target: Path) -> None:
+    (target / "complete.bin").write_bytes(b"complete")
 
 
 def names_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_directory_is_filled_and_returned(tmp_path: Path) -> None:
+def test_directory_is_built_and_returned(tmp_path: Path) -> None:
     directory = tmp_path / "deep" / "down" / "model"
-    assert build_once(directory, write_whole) == directory
-    assert (directory / "whole.bin").read_bytes() == b"whole"
+    assert build_once(directory, write_complete) == directory
+    assert (directory / "complete.bin").read_bytes() == b"complete"
 
 
-def test_directory_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_directory_appears_only_when_it_is_complete(tmp_path: Path) -> None:
     directory = tmp_path / "model"
 
     def build(target: Path) -> None:
-        write_whole(target)
+        write_complete(target)
         assert not directory.exists()
 
     build_once(directory, build)
     assert names_in(tmp_path) == ["model", "model.lock"]
 
 
-def test_directory_that_is_there_is_not_built_again(tmp_path: Path) -> None:
-    directory = build_once(tmp_path / "model", write_whole)
+def test_existing_directory_is_not_built_again(tmp_path: Path) -> None:
+    directory = build_once(tmp_path / "model", write_complete)
 
     def build(target: Path) -> None:
         raise AssertionError(f"built again in {target}")
 
     assert build_once(directory, build) == directory
-    assert names_in(directory) == ["whole.bin"]
+    assert names_in(directory) == ["complete.bin"]
 
 
-def test_threads_that_meet_build_once(tmp_path: Path) -> None:
+def test_threads_that_start_together_build_once(tmp_path: Path) -> None:
     together, builds = threading.Barrier(N_THREADS), []
 
     def build(target: Path) -> None:
         builds.append(target)
-        write_whole(target)
+        write_complete(target)
 
     def build_together(_: int) -> list[str]:
         together.wait(DEADLINE_S)
         return names_in(build_once(tmp_path / "model", build))
 
     with ThreadPoolExecutor(N_THREADS) as threads:
-        assert list(threads.map(build_together, range(N_THREADS))) == [["whole.bin"]] * N_THREADS
+        assert list(threads.map(build_together, range(N_THREADS))) == [["complete.bin"]] * N_THREADS
     assert len(builds) == 1
 
 
-def test_processes_that_meet_build_once(tmp_path: Path) -> None:
+def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
     builds = tmp_path / "builds"
     builds.mkdir()
     arguments = (str(tmp_path / "cache" / "model"), str(builds), str(N_THREADS))
@@ -131,18 +131,18 @@ def test_processes_that_meet_build_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("failure", [ValueError("no"), KeyboardInterrupt()], ids=["error", "Ctrl-C"])
-def test_failed_build_leaves_nothing_and_the_next_one_builds(tmp_path: Path, failure: BaseException) -> None:
+def test_failed_build_leaves_nothing_and_can_be_repeated(tmp_path: Path, failure: BaseException) -> None:
     def fail(target: Path) -> None:
-        write_whole(target)
+        write_complete(target)
         raise failure
 
     with pytest.raises(type(failure)):
         build_once(tmp_path / "model", fail)
     assert names_in(tmp_path) == ["model.lock"]
-    assert names_in(build_once(tmp_path / "model", write_whole)) == ["whole.bin"]
+    assert names_in(build_once(tmp_path / "model", write_complete)) == ["complete.bin"]
 
 
-def test_killed_build_leaves_no_directory_and_the_next_one_builds(tmp_path: Path) -> None:
+def test_killed_build_leaves_no_directory_and_can_be_repeated(tmp_path: Path) -> None:
     directory = tmp_path / "model"
     with start(BUILD_FOREVER, str(directory)) as process:
         assert process.stdout is not None
@@ -150,20 +150,30 @@ def test_killed_build_leaves_no_directory_and_the_next_one_builds(tmp_path: Path
         process.kill()
     assert not directory.exists()
     assert names_in(tmp_path / "model.partial") == ["half.bin"]
-    assert names_in(build_once(directory, write_whole)) == ["whole.bin"]
+    assert names_in(build_once(directory, write_complete)) == ["complete.bin"]
     assert names_in(tmp_path) == ["model", "model.lock"]
 
 
-def test_cache_that_cannot_be_made_is_told_with_its_name(tmp_path: Path) -> None:
+def test_message_names_a_cache_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ModelUnavailable, match="--cache-dir") as caught:
-        build_once(tmp_path / "file" / "model", write_whole)
+        build_once(tmp_path / "file" / "model", write_complete)
     assert str(tmp_path / "file") in str(caught.value)
 
 
-def test_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_message_names_a_lack_of_memory(tmp_path: Path) -> None:
+    def build(target: Path) -> None:
+        write_complete(target)
+        raise MemoryError
+
+    with pytest.raises(ModelUnavailable, match="not enough memory"):
+        build_once(tmp_path / "model", build)
+    assert names_in(tmp_path) == ["model.lock"]
+
+
+def test_message_names_a_full_disk_and_nothing_is_left(tmp_path: Path) -> None:
     def fill(target: Path) -> None:
-        write_whole(target)
+        write_complete(target)
         raise OSError(28, "No space left on device")
 
     with pytest.raises(ModelUnavailable, match="No space left on device"):

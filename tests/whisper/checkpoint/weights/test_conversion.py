@@ -56,24 +56,24 @@ def read_tiny_en(package: Path) -> dict[str, Array]:
     return read_model(memoryview((package / "model.bin").read_bytes()), origin="tiny.en").variables
 
 
-def test_tensors_are_those_that_transformers_expects(directory: Path) -> None:
+def test_tensors_are_complete_for_transformers(directory: Path) -> None:
     with torch.device("meta"):
         model = WhisperForConditionalGeneration(WhisperConfig.from_pretrained(directory))
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    del expected["proj_out.weight"]  # It is the embedding.
+    del expected["proj_out.weight"]  # the same as the embeddings
     tensors = load_file(directory / "model.safetensors")
     assert {name: tensor.shape for name, tensor in tensors.items()} == expected
     assert {tensor.dtype.name for tensor in tensors.values()} == {"float16"}
 
 
-def test_no_value_is_lost_or_changed(tiny_en_directory: Path, tiny_en_package: Path) -> None:
-    """All values on both sides are counted, so that it matters nothing how tensors are called or split."""
+def test_every_value_is_kept(tiny_en_directory: Path, tiny_en_package: Path) -> None:
+    """Counts each value on both sides, which is independent of how tensors are named or split."""
     variables = read_tiny_en(tiny_en_package)
-    del variables["decoder/projection/weight"]  # It is the embedding.
+    del variables["decoder/projection/weight"]  # the same as the embeddings
     source = [array for array in variables.values() if array.ndim]
     target = list(load_file(tiny_en_directory / "model.safetensors").values())
     d_model, n_attentions = 384, 12  # four in the encoder, twice four in the decoder
-    target.append(np.zeros(d_model * n_attentions, np.float16))  # the biases of the keys
+    target.append(np.zeros(d_model * n_attentions, np.float16))  # the biases of the key projections
     assert sum(map(count_values, source)).tolist() == sum(map(count_values, target)).tolist()
 
 
@@ -99,7 +99,7 @@ def test_fused_projections_are_split(tiny_en_directory: Path, tiny_en_package: P
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_transformers_transcribes_with_the_directory(directory: Path, speech: Waveform) -> None:
+def test_converted_model_transcribes_in_transformers(directory: Path, speech: Waveform) -> None:
     model = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
     processor = AutoProcessor.from_pretrained(directory)
     assert isinstance(processor, WhisperProcessor)
@@ -143,7 +143,9 @@ def test_transformers_transcribes_with_the_directory(directory: Path, speech: Wa
         ),
     ],
 )
-def test_token_ids_are_the_published_ones(name: str, ids: dict[str, int], request: pytest.FixtureRequest) -> None:
+def test_token_ids_equal_the_published_ones(
+    name: str, ids: dict[str, int], request: pytest.FixtureRequest
+) -> None:
     directory = request.getfixturevalue(name)
     tokenizer = WhisperTokenizer.from_pretrained(directory)
     assert {token: tokenizer.convert_tokens_to_ids(token) for token in ids} == ids
@@ -179,7 +181,9 @@ def test_english_only_generation_config(tiny_en_directory: Path) -> None:
     assert config.keys().isdisjoint({"task_to_id", "lang_to_id", "forced_decoder_ids"})
 
 
-def test_what_generation_needs_is_kept(tiny_en_directory: Path, tiny_en_package: Path) -> None:
+def test_generation_config_keeps_heads_and_suppressed_tokens(
+    tiny_en_directory: Path, tiny_en_package: Path
+) -> None:
     config, source = (
         load_json(tiny_en_directory / "generation_config.json"),
         load_json(tiny_en_package / "config.json"),
@@ -189,11 +193,11 @@ def test_what_generation_needs_is_kept(tiny_en_directory: Path, tiny_en_package:
     assert config["begin_suppress_tokens"] == source["suppress_ids_begin"]
 
 
-def test_whoever_may_read_one_file_may_read_all(directory: Path) -> None:
+def test_files_have_equal_permissions(directory: Path) -> None:
     assert len({path.stat().st_mode for path in directory.iterdir()}) == 1
 
 
-def test_tokenizer_that_has_timestamps_keeps_them(
+def test_tokenizer_with_timestamps_is_not_changed(
     ctranslate2_directory: Path, tiny_en_directory: Path, tmp_path: Path
 ) -> None:
     complete = (tiny_en_directory / "tokenizer.json").read_bytes()
@@ -218,14 +222,15 @@ def test_any_shape_and_precision_is_converted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        pytest.param("config.json", b"{}", "lack 'suppress_ids'", id="config without token ids"),
-        pytest.param("config.json", b"nonsense", "is no JSON", id="config that is no JSON"),
-        pytest.param("config.json", b"[]", "no JSON object", id="config that is a list"),
-        pytest.param("tokenizer.json", b"{}", "lack 'added_tokens'", id="tokenizer without special tokens"),
+        pytest.param("config.json", b"{}", "KeyError: 'suppress_ids'", id="config without token ids"),
+        pytest.param("config.json", b"nonsense", "is not valid JSON", id="config that is not JSON"),
+        pytest.param("config.json", b"[]", "is not a JSON object", id="config that is a list"),
+        pytest.param("tokenizer.json", b"{}", "KeyError: 'added_tokens'", id="tokenizer without special tokens"),
         pytest.param("tokenizer.json", b'{"added_tokens": []}', "notimestamps", id="no special tokens"),
-        pytest.param("tokenizer.json", b"\xff\xfe", "is no JSON", id="tokenizer that is no text"),
+        pytest.param("tokenizer.json", b'{"added_tokens": 1}', "cannot be loaded", id="number for a list"),
+        pytest.param("tokenizer.json", b"\xff\xfe", "is not valid JSON", id="tokenizer that is not UTF-8"),
         pytest.param("model.bin", b"", "is empty", id="empty weights"),
-        pytest.param("model.bin", make_model_bin({}), "lack 'encoder/conv1/weight'", id="no tensors"),
+        pytest.param("model.bin", make_model_bin({}), "KeyError: 'encoder/conv1/weight'", id="no tensors"),
     ],
 )
 def test_incomplete_source_is_refused(

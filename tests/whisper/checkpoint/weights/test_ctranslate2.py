@@ -31,18 +31,18 @@ def refusal(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("version", [4, 5, 6])
-def test_variables_are_read_with_their_values_shapes_and_types(version: int) -> None:
+def test_variables_round_trip(version: int) -> None:
     model = read_model(memoryview(make_model_bin(VARIABLES, version=version)), origin=ORIGIN)
     assert model.variables.keys() == VARIABLES.keys()
     for name, expected in VARIABLES.items():
         np.testing.assert_array_equal(model.variables[name], expected, strict=True)
 
 
-def test_scalar_is_a_number() -> None:
+def test_scalar_is_read_as_a_number() -> None:
     assert int(read_model(memoryview(MODEL_BIN), origin=ORIGIN).variables["encoder/num_heads"]) == 6
 
 
-def test_alias_is_the_variable_that_it_names() -> None:
+def test_alias_shares_the_memory_of_its_variable() -> None:
     variables = read_model(memoryview(MODEL_BIN), origin=ORIGIN).variables
     assert np.shares_memory(variables["decoder/projection/weight"], variables["decoder/embeddings/weight"])
 
@@ -58,13 +58,13 @@ def test_layers_are_counted_for_each_stack() -> None:
     assert (model.n_layers("encoder"), model.n_layers("decoder")) == (2, 1)
 
 
-def test_file_that_is_cut_off_anywhere_is_refused() -> None:
+def test_truncated_file_is_refused() -> None:
     for n_bytes in range(len(MODEL_BIN)):
         refusal(MODEL_BIN[:n_bytes])
 
 
 @pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF], ids=hex)
-def test_wrong_byte_anywhere_raises_no_other_error(mask: int) -> None:
+def test_wrong_byte_raises_no_other_error(mask: int) -> None:
     n_refused = 0
     for position in range(len(MODEL_BIN)):
         data = bytearray(MODEL_BIN)
@@ -73,7 +73,7 @@ def test_wrong_byte_anywhere_raises_no_other_error(mask: int) -> None:
             read_model(memoryview(bytes(data)), origin=ORIGIN)
         except ModelUnavailable:
             n_refused += 1
-    assert 0 < n_refused < len(MODEL_BIN)  # A wrong value or a wrong name cannot be seen.
+    assert 0 < n_refused < len(MODEL_BIN)  # Wrong values and names cannot be detected.
 
 
 @pytest.mark.parametrize(
@@ -86,12 +86,12 @@ def test_wrong_byte_anywhere_raises_no_other_error(mask: int) -> None:
         pytest.param(b"PK\x03\x04" + bytes(200), id="zip"),
     ],
 )
-def test_other_files_are_no_whisper_model(data: bytes) -> None:
-    assert "no CTranslate2 Whisper model" in refusal(data)
+def test_other_kind_of_file_is_refused(data: bytes) -> None:
+    assert "is not a Whisper model in CTranslate2's format" in refusal(data)
 
 
 @pytest.mark.parametrize("version", [0, 3, 7, 2**32 - 1])
-def test_other_versions_are_refused(version: int) -> None:
+def test_unknown_binary_version_is_refused(version: int) -> None:
     message = refusal(make_model_bin(VARIABLES, version=version))
     assert f"binary version {version}" in message
     assert "4 to 6" in message
@@ -105,16 +105,16 @@ def test_other_versions_are_refused(version: int) -> None:
         pytest.param("uint16", "bfloat16", id="bfloat16"),
     ],
 )
-def test_quantised_matrices_are_refused_with_what_to_do(dtype: str, name: str) -> None:
+def test_quantized_matrices_are_refused(dtype: str, name: str) -> None:
     message = refusal(make_model_bin({**VARIABLES, "decoder/embeddings/weight": np.ones((2, 3), dtype)}))
-    assert f"holds {name} weights" in message
+    assert f"has {name} weights" in message
     assert "--quantization float16" in message
 
 
-def test_unknown_type_is_refused() -> None:
+def test_unknown_dtype_is_refused() -> None:
     data = make_model_bin({"x": np.zeros(2, np.float32)})
     type_at = data.index(b"x\0") + struct.calcsize("<2sBI")
-    assert "unknown type 9" in refusal(data[:type_at] + b"\x09" + data[type_at + 1 :])
+    assert "unknown dtype 9" in refusal(data[:type_at] + b"\x09" + data[type_at + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_unknown_type_is_refused() -> None:
         pytest.param((3,), bytes(8), id="fewer values than the shape says"),
         pytest.param((1,), bytes(8), id="more values than the shape says"),
         pytest.param((2,), bytes(7), id="part of a value"),
-        pytest.param((2**32 - 1,) * 4, b"", id="shape of more bytes than there are in the world"),
-        pytest.param((1,) * 255, bytes(4), id="more dimensions than numpy has"),
+        pytest.param((2**32 - 1,) * 4, b"", id="shape with more bytes than a computer has"),
+        pytest.param((1,) * 255, bytes(4), id="more dimensions than numpy supports"),
     ],
 )
 def test_shape_that_does_not_fit_its_values_is_refused(shape: tuple[int, ...], content: bytes) -> None:
@@ -140,9 +140,9 @@ def test_shape_that_does_not_fit_its_values_is_refused(shape: tuple[int, ...], c
     assert "damaged" in refusal(data)
 
 
-def test_alias_of_nothing_is_refused() -> None:
+def test_alias_of_an_unknown_variable_is_refused() -> None:
     assert "damaged" in refusal(make_model_bin(VARIABLES, aliases={"a": "b"}))
 
 
-def test_name_that_is_no_text_is_refused() -> None:
+def test_name_that_is_not_utf8_is_refused() -> None:
     assert "damaged" in refusal(make_model_bin({"xyz": np.zeros(1, np.float32)}).replace(b"xyz", b"\xff\xfe\xfd"))

