@@ -83,7 +83,7 @@ class ContrastiveOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LengthLimits:
-    """Tokens in a window. The `length` limits count the decoder prompt from sot on; the `new_tokens` limits do not."""
+    """Tokens in a window. `max_length` and `min_length` count the decoder prompt from sot on."""
 
     max_length: int | None = None
     max_new_tokens: int | None = None
@@ -94,7 +94,7 @@ class LengthLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackThresholds:
-    """When a decoded window is decoded again, as in openai/whisper's `transcribe`. None switches a threshold off."""
+    """When a window is decoded again, as in openai/whisper's `transcribe`. None switches a threshold off."""
 
     compression_ratio_threshold: float | None = 2.4
     """Text that zlib compresses further repeats itself: decode again."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from tests.fakes import DEADLINE_S, NO_SPEECH_PROB, Method
 
 N_SLOTS = 4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_asr_endpoint.engine.scheduler import SHORT_REQUEST, Scheduler
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt
 
 LONG = SHORT_REQUEST + 1
 

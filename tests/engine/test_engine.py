@@ -7,7 +7,7 @@ import pytest
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from tests.engine.callers import N_SLOTS, Caller, make_attempt, run, submit
 from tests.fakes import EOT, LANGUAGE, FakeSpeechModel
 
