@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
 from hf_asr_endpoint.config import settings_table
-from hf_asr_endpoint.transcription.sampling_rules import DEFAULT_MAX_NEW_TOKENS
+from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
 from hf_asr_endpoint.types import DecodingOptions
 from tests.api.huggingface.test_parameters import SCHEMA_KEYS
 from tests.server import Server
@@ -127,7 +127,9 @@ def test_the_defaults_of_decoding_parameters_are_those_of_the_options() -> None:
         if found := re.search(r"absent: (−?[0-9.]*[0-9])", row["what it does here"]):
             told[names_in(row["parameter"])[0]] = float(found[1].replace("−", "-"))
     assert told.pop("max_new_tokens") == DEFAULT_MAX_NEW_TOKENS
-    assert told == {name: getattr(options, name) for name in told}
+    groups = (options, options.filters, options.beams, options.contrast, options.lengths, options.thresholds)
+    defaults = {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
+    assert told == {name: defaults[name] for name in told}
     assert len(told) >= 9
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from hf_asr_endpoint.transcription.attempt_rules import attempt_rules
+from hf_asr_endpoint.transcription.fallback import Step
+from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
@@ -15,6 +19,12 @@ def greedy(prompt: DecoderPrompt, *, max_new_tokens: int | None = None) -> Decod
     """Return a new state that goes on as long as the decoder can, if no limit is given."""
     most = MAX_TARGET_POSITIONS - prompt.length if max_new_tokens is None else max_new_tokens
     return DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=most))
+
+
+def rules_at_temperature_0(prompt: DecoderPrompt, arguments: Mapping[str, Any]) -> AttemptRules:
+    """Return the rules of a window. arguments: of transformers' `generate`, which are decoding options too."""
+    options = DecodingOptions.from_flat(**arguments)
+    return attempt_rules(options, Step(temperature=0.0, is_whole=True), prompt=prompt)
 
 
 def rows_in(slots: Sequence[int], prompt: DecoderPrompt, rules: AttemptRules) -> dict[int, DecodingState]:

@@ -14,10 +14,9 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
-from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecodingState, best_row
+from hf_asr_endpoint.whisper.decoding.state import DecodingState, best_row
 from tests.parity.conftest import Pair
-from tests.parity.decoding import decode, greedy, rows_in, with_eot
+from tests.parity.decoding import decode, greedy, rows_in, rules_at_temperature_0, with_eot
 from tests.parity.oracle import TIE
 from tests.parity.recordings import LOCAL, Recording, clips, cut_window, whole_window
 
@@ -52,19 +51,11 @@ class Figures:
         assert all(abs(difference) < TIE for difference in self.others.values()), self
 
 
-def search_rules(arguments: Mapping[str, Any]) -> AttemptRules:
-    """Return transformers' arguments as rules."""
-    limits = {"max_new_tokens": 60, **arguments}
-    beams = {name: limits.pop(name) for name in arguments if name in BeamOptions.__slots__}
-    limits["suppressed_tokens"] = limits.pop("suppress_tokens", None)
-    return AttemptRules(**limits, beams=BeamOptions(**beams))
-
-
-def begin(pair: Pair, window: Tensor, rules: AttemptRules) -> dict[int, DecodingState]:
-    assert rules.beams is not None
-    slots = SLOTS[: rules.beams.num_beams]
+def begin(pair: Pair, window: Tensor, arguments: Mapping[str, Any]) -> dict[int, DecodingState]:
+    slots = SLOTS[: arguments["num_beams"]]
     pair.model.encode(dict.fromkeys(slots, window))
-    return rows_in(slots, pair.prompt("en"), rules)
+    prompt = pair.prompt("en")
+    return rows_in(slots, prompt, rules_at_temperature_0(prompt, arguments))
 
 
 def free(pair: Pair, slots: Sequence[int]) -> None:
@@ -73,16 +64,13 @@ def free(pair: Pair, slots: Sequence[int]) -> None:
 
 
 def compare(pair: Pair, recordings: Sequence[Recording], variant: str) -> Figures:
-    arguments = VARIANTS[variant]
-    rules = search_rules(arguments)
+    arguments = {"max_new_tokens": 60, **VARIANTS[variant]}
     figures = Figures()
     for recording in recordings:
         window = whole_window(recording.waveform())
         features = pair.oracle.encode(window)
-        expected, score = pair.oracle.search(
-            features, language="en", arguments={"max_new_tokens": rules.max_new_tokens, **arguments}
-        )
-        rows = begin(pair, window, rules)
+        expected, score = pair.oracle.search(features, language="en", arguments=arguments)
+        rows = begin(pair, window, arguments)
         decode(pair.model, rows)
         free(pair, list(rows))
         state = best_row(list(rows.values()))
@@ -109,13 +97,14 @@ def test_many_recordings(pair: Pair, variant: str) -> None:
 def test_beams_and_greedy_sequences_of_one_batch_do_not_change_one_another(tiny_en: Pair) -> None:
     """Also where they begin at different times, and are in windows of different lengths."""
     windows = [cut_window(LOCAL[n].waveform()) for n in (0, 1, 2)]
-    rules = search_rules({"num_beams": 3, "max_new_tokens": 25})
+    prompt = tiny_en.prompt("en")
+    rules = rules_at_temperature_0(prompt, {"num_beams": 3, "max_new_tokens": 25})
 
     def states_of(number: int, slots: tuple[int, ...]) -> dict[int, DecodingState]:
         tiny_en.model.encode(dict.fromkeys(slots, windows[number]))
         if len(slots) == 1:
-            return {slots[0]: greedy(tiny_en.prompt("en"), max_new_tokens=25)}
-        return rows_in(slots, tiny_en.prompt("en"), rules)
+            return {slots[0]: greedy(prompt, max_new_tokens=25)}
+        return rows_in(slots, prompt, rules)
 
     placed = [(0, (0,)), (0, (2, 5, 6)), (1, (7,)), (2, (3, 8, 9)), (1, (1, 4, 10))]
     alone = []
@@ -148,7 +137,8 @@ def test_beams_detect_the_language_once_and_all_know_it(base: Pair) -> None:
     for prompt in (known, asking):
         slots = SLOTS[:3]
         base.model.encode(dict.fromkeys(slots, window))
-        rows = rows_in(slots, prompt, search_rules({"num_beams": 3, "max_new_tokens": 12}))
+        rules = rules_at_temperature_0(prompt, {"num_beams": 3, "max_new_tokens": 12})
+        rows = rows_in(slots, prompt, rules)
         decode(base.model, rows)
         free(base, slots)
         texts.append(rows[slots[0]].sampled)

@@ -12,14 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hf_asr_endpoint.transcription.sampling_rules import sampling_rules
 
-from hf_asr_endpoint.transcription.fallback import Step
-from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.parity.comparison import compare
 from tests.parity.conftest import Pair
-from tests.parity.decoding import decode, greedy, with_eot
+from tests.parity.decoding import decode, greedy, rules_at_temperature_0, with_eot
 from tests.parity.oracle import TIE
 from tests.parity.recordings import LOCAL, Recording, all_recordings, clips, few_recordings, whole_window
 
@@ -85,16 +82,13 @@ def test_many_answers_with_limits_and_suppressed_tokens(pair: Pair, variant: str
 
 def compare_variant(pair: Pair, recordings: Sequence[Recording], variant: str) -> None:
     """What a caller asks for is turned into rules as it is for every window."""
-    arguments = VARIANTS[variant]
-    options = DecodingOptions.from_flat(**{"max_new_tokens": 60, **arguments})
+    arguments = {"max_new_tokens": 60, **VARIANTS[variant]}
     prompt = pair.prompt("en")
-    rules = sampling_rules(options, Step(temperature=0.0, is_whole=True), prompt=prompt)
+    rules = rules_at_temperature_0(prompt, arguments)
     texts = set()
     for recording in recordings:
         window = whole_window(recording.waveform())
-        answer = pair.oracle.generate(
-            pair.oracle.encode(window), language="en", arguments={"max_new_tokens": 60, **arguments}
-        )
+        answer = pair.oracle.generate(pair.oracle.encode(window), language="en", arguments=arguments)
         state = DecodingState(prompt=prompt, rules=rules)
         pair.model.encode({3: window})
         decode(pair.model, {3: state})

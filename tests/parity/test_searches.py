@@ -21,12 +21,10 @@ from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensor_files import in_memory
 from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors, select_tensors
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions
-from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveOptions
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, best_row
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from tests.parity.conftest import Pair
-from tests.parity.decoding import N_SLOTS, decode, rows_in, with_eot
+from tests.parity.decoding import N_SLOTS, decode, rows_in, rules_at_temperature_0, with_eot
 from tests.parity.freeze_searches import FROZEN, RANDOM
 from tests.parity.oracle import TIE
 from tests.parity.random_whisper import EOT, N_VOCAB, SOT, SPECIAL_TOKENS, random_whisper, random_window
@@ -47,20 +45,12 @@ def cases(model: str) -> dict[str, list[Any]]:
     return found
 
 
-def search_rules(arguments: Mapping[str, Any]) -> AttemptRules:
-    """Return transformers' arguments as rules."""
-    limits = {"max_new_tokens": DOCUMENT["max_new_tokens"], **arguments}
-    for name in (*BeamOptions.__slots__, *ContrastiveOptions.__slots__):
-        limits.pop(name, None)
-    if "penalty_alpha" in arguments:
-        names = ContrastiveOptions.__slots__
-        return AttemptRules(**limits, contrast=ContrastiveOptions(**{name: arguments[name] for name in names}))
-    names = [name for name in BeamOptions.__slots__ if name in arguments]
-    return AttemptRules(**limits, beams=BeamOptions(**{name: arguments[name] for name in names}))
+def rules_of(case: Mapping[str, Any], prompt: DecoderPrompt) -> AttemptRules:
+    return rules_at_temperature_0(prompt, {"max_new_tokens": DOCUMENT["max_new_tokens"], **case["arguments"]})
 
 
 def search(model: WhisperSpeechModel, window: Tensor, prompt: DecoderPrompt, rules: AttemptRules) -> DecodingState:
-    """Search in slots that are no contiguous_runs, from the last one on."""
+    """Search in slots that are not contiguous."""
     n_rows = rules.contrast.top_k if rules.contrast else rules.beams.num_beams if rules.beams else 1
     slots = sorted(5 * row % N_SLOTS for row in range(n_rows))
     model.encode(dict.fromkeys(slots, window))
@@ -80,11 +70,11 @@ def random_model() -> WhisperSpeechModel:
         words[name] = token
     tokenizer = WhisperTokenizer(Tokenizer(WordLevel(words, unk_token="w0")))
     model = random_whisper()
-    config = ModelConfig.from_json(model.config.to_dict())
+    config = ModelConfig.of(model.config.to_dict())
     stored = select_tensors(in_memory(model.state_dict()), config)
     checkpoint = WhisperCheckpoint(
         config=config,
-        generation_config=GenerationConfig.from_json(model.generation_config.to_dict()),
+        generation_config=GenerationConfig.of(model.generation_config.to_dict()),
         tensors=Tensors(stored, device=model.device, dtype=model.dtype),
         tokenizer=tokenizer,
         is_multilingual=False,
@@ -110,7 +100,7 @@ def check(state: DecodingState, case: Mapping[str, Any], *, eot: int) -> None:
 def test_texts_of_random_weights(random_model: WhisperSpeechModel, arguments: str) -> None:
     texts = set()
     for case in cases(RANDOM)[arguments]:
-        rules = search_rules(case["arguments"])
+        rules = rules_of(case, RANDOM_PROMPT)
         state = search(random_model, random_window(int(case["window"])), RANDOM_PROMPT, rules)
         check(state, case, eot=EOT)
         texts.add(tuple(state.sampled))
@@ -134,5 +124,6 @@ def compare(pair: Pair, known: Sequence[Mapping[str, Any]]) -> None:
     recordings = {recording.name: recording for recording in frozen_recordings()}
     for case in known:
         window = whole_window(recordings[case["window"]].waveform())
-        state = search(pair.model, window, pair.prompt("en"), search_rules(case["arguments"]))
+        prompt = pair.prompt("en")
+        state = search(pair.model, window, prompt, rules_of(case, prompt))
         check(state, case, eot=pair.tokenizer.eot)

@@ -12,10 +12,11 @@ from hf_asr_endpoint.transcription.fallback import (
     compression_ratio,
     ladder,
 )
-from hf_asr_endpoint.types import DecodingOptions
+from hf_asr_endpoint.types import FallbackThresholds
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
-OPTIONS = DecodingOptions.from_flat(temperatures=(0.0, 0.4, 0.8))
+TEMPERATURES = (0.0, 0.4, 0.8)
+THRESHOLDS = FallbackThresholds()
 LOOP = [1] * 200  # its text compresses more than 2.4 times
 
 
@@ -31,10 +32,15 @@ def result(*tokens: int, avg_logprob: float = -0.3, no_speech_prob: float = 0.1)
     return state
 
 
-def climb(*results: DecodingState, options: DecodingOptions = OPTIONS, is_cut: bool = False) -> Fallback:
+def climb(
+    *results: DecodingState,
+    thresholds: FallbackThresholds = THRESHOLDS,
+    temperatures: tuple[float, ...] = TEMPERATURES,
+    is_cut: bool = False,
+) -> Fallback:
     """Take all the results, and check that one more is asked for after each but the last."""
-    steps = ladder(options.temperatures, is_cut=is_cut)
-    fallback = Fallback(steps, options, decode=decode)
+    steps = ladder(temperatures, is_cut=is_cut)
+    fallback = Fallback(steps, thresholds, decode=decode)
     for n, state in enumerate(results):
         assert fallback.step == steps[n]
         following = fallback.next(state)
@@ -99,7 +105,7 @@ def test_a_later_attempt_that_passes_is_kept_although_an_earlier_one_was_likelie
     ],
 )
 def test_thresholds(state: DecodingState, passes: bool) -> None:
-    fallback = Fallback(ladder(OPTIONS.temperatures, is_cut=False), OPTIONS, decode=decode)
+    fallback = Fallback(ladder(TEMPERATURES, is_cut=False), THRESHOLDS, decode=decode)
     assert (fallback.next(state) is None) == passes
 
 
@@ -113,7 +119,7 @@ def test_thresholds(state: DecodingState, passes: bool) -> None:
     ],
 )
 def test_thresholds_are_the_callers(changes: dict[str, float | None], state: DecodingState) -> None:
-    assert kept(climb(state, options=replace(OPTIONS, **changes))) is state
+    assert kept(climb(state, thresholds=replace(THRESHOLDS, **changes))) is state
 
 
 def test_silence_beats_fallback_and_has_no_text() -> None:
@@ -129,13 +135,13 @@ def test_silence_may_be_found_at_a_later_attempt() -> None:
 
 
 def test_speech_is_kept_whatever_its_silence_when_that_threshold_is_off() -> None:
-    options = replace(OPTIONS, no_speech_threshold=None)
-    assert kept(climb(SILENT, GOOD, options=options)) is GOOD
+    thresholds = replace(THRESHOLDS, no_speech_threshold=None)
+    assert kept(climb(SILENT, GOOD, thresholds=thresholds)) is GOOD
 
 
 def test_without_a_logprob_threshold_silence_is_told_by_its_probability_alone() -> None:
-    options = replace(OPTIONS, logprob_threshold=None)
-    assert kept(climb(result(no_speech_prob=0.9), options=options)) is None
+    thresholds = replace(THRESHOLDS, logprob_threshold=None)
+    assert kept(climb(result(no_speech_prob=0.9), thresholds=thresholds)) is None
 
 
 def test_when_nothing_passes_the_likeliest_readable_attempt_is_kept() -> None:
@@ -151,15 +157,14 @@ def test_a_recording_that_repeats_itself_at_every_temperature_keeps_its_likelies
 
 
 def test_one_temperature_leaves_no_choice() -> None:
-    options = replace(OPTIONS, temperatures=(0.0,))
-    assert kept(climb(UNLIKELY, options=options)) is UNLIKELY
-    assert kept(climb(REPETITIVE, options=options)) is REPETITIVE
+    assert kept(climb(UNLIKELY, temperatures=(0.0,))) is UNLIKELY
+    assert kept(climb(REPETITIVE, temperatures=(0.0,))) is REPETITIVE
 
 
 def climb_past_skipped(*results: DecodingState) -> Fallback:
     """Take results of which those with token 99 have skipped speech."""
     steps = ladder((0.0, 0.2, 0.4, 0.6), is_cut=False)
-    fallback = Fallback(steps, OPTIONS, decode=decode)
+    fallback = Fallback(steps, THRESHOLDS, decode=decode)
     for n, state in enumerate(results):
         assert (fallback.next(state, skips_speech=99 in state.sampled) is None) == (n == len(results) - 1)
     return fallback

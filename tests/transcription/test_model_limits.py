@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,7 +65,7 @@ def test_what_it_cannot_follow_is_refused_by_name(
     assert str(caught.value).startswith(message)
 
 
-CONTRASTIVE = DecodingOptions.from_flat(penalty_alpha=0.6, top_k=9)
+CONTRASTIVE = {"penalty_alpha": 0.6, "top_k": 9}
 
 
 @pytest.mark.parametrize(
@@ -75,9 +74,9 @@ CONTRASTIVE = DecodingOptions.from_flat(penalty_alpha=0.6, top_k=9)
         pytest.param(DecodingOptions.from_flat(num_beams=8, best_of=8), id="as many"),
         pytest.param(DecodingOptions.from_flat(num_beams=9, temperatures=(0.4,)), id="beams of no use"),
         pytest.param(DecodingOptions.from_flat(best_of=9, temperatures=(0.0,)), id="samples of no use"),
-        pytest.param(replace(CONTRASTIVE, top_k=8), id="as many candidates"),
-        pytest.param(replace(CONTRASTIVE, temperatures=(0.4,)), id="candidates of no use"),
-        pytest.param(replace(CONTRASTIVE, penalty_alpha=0.0), id="a filter, no candidates"),
+        pytest.param(DecodingOptions.from_flat(penalty_alpha=0.6, top_k=8), id="as many candidates"),
+        pytest.param(DecodingOptions.from_flat(**CONTRASTIVE, temperatures=(0.4,)), id="candidates of no use"),
+        pytest.param(DecodingOptions.from_flat(top_k=9), id="a filter, no candidates"),
     ],
 )
 def test_what_is_not_too_wide_is_let_through(options: DecodingOptions) -> None:
@@ -92,7 +91,7 @@ def test_what_is_not_too_wide_is_let_through(options: DecodingOptions) -> None:
     [
         (DecodingOptions.from_flat(num_beams=9), "num_beams is 9;"),
         (DecodingOptions.from_flat(best_of=9), "best_of is 9;"),
-        (CONTRASTIVE, "top_k is 9 beside penalty_alpha 0.6;"),
+        (DecodingOptions.from_flat(**CONTRASTIVE), "top_k is 9 beside penalty_alpha 0.6;"),
     ],
 )
 def test_what_is_too_wide_is_refused_with_both_numbers_and_the_setting(

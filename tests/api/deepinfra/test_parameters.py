@@ -9,7 +9,12 @@ import pytest
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
-from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import (
+    FALLBACK_TEMPERATURES,
+    DecodingOptions,
+    FallbackThresholds,
+    TranscriptionOptions,
+)
 
 DEFAULTS = TranscriptionOptions(condition_on_previous_text=True)
 
@@ -26,15 +31,11 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert parse_parameters([]) == ParsedParameters(options=DEFAULTS, shows_words=False, webhook=None)
     decoding = parse().decoding
     assert decoding.temperatures == FALLBACK_TEMPERATURES
-    assert (decoding.patience, decoding.num_beams, decoding.suppress_tokens) == (1.0, 1, None)
-    thresholds = (decoding.compression_ratio_threshold, decoding.logprob_threshold, decoding.no_speech_threshold)
-    assert thresholds == (2.4, -1.0, 0.6)
-    assert (parse().task, parse().language, parse().prompt, parse().chunk_length_s) == (
-        "transcribe",
-        None,
-        None,
-        30,
+    assert (decoding.beams.patience, decoding.beams.num_beams, decoding.suppress_tokens) == (1.0, 1, None)
+    assert decoding.thresholds == FallbackThresholds(
+        compression_ratio_threshold=2.4, logprob_threshold=-1.0, no_speech_threshold=0.6
     )
+    assert (parse().task, parse().language, parse().prompt, parse().chunk_length_s) == ("transcribe", None, None, 30)
 
 
 SPELLED_DEFAULTS = {
@@ -258,9 +259,15 @@ def test_every_option_that_a_field_sets_is_reachable() -> None:
         ("chunk_level", "word"),
         ("chunk_length_s", "10"),
     )
+    decoding, defaults = given.decoding, DEFAULTS.decoding
     changed = {
         field.name
-        for one, other in ((given, DEFAULTS), (given.decoding, DEFAULTS.decoding))
+        for one, other in (
+            (given, DEFAULTS),
+            (decoding, defaults),
+            (decoding.beams, defaults.beams),
+            (decoding.thresholds, defaults.thresholds),
+        )
         for field in fields(one)
         if getattr(one, field.name) != getattr(other, field.name)
     }
@@ -274,6 +281,6 @@ def test_every_option_that_a_field_sets_is_reachable() -> None:
             "chunk_length_s",
             "decoding",
         ),
-        *("temperatures", "num_beams", "patience", "suppress_tokens"),
-        *("compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"),
+        *("temperatures", "beams", "num_beams", "patience", "suppress_tokens"),
+        *("thresholds", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"),
     }

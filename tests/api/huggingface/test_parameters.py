@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from hf_asr_endpoint.api.huggingface.parameters import parse_parameters, parse_query
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import DEFAULT_DIVERSITY_PENALTY, DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
 
 SCHEMA_KEYS = {
     *("do_sample", "early_stopping", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens"),
@@ -141,9 +140,7 @@ def test_neutral_values_ask_for_nothing() -> None:
         "condition_on_prev_tokens": False,
     }
     options = parse_parameters({"generation_parameters": parameters}).options
-    assert replace(options, decoding=replace(options.decoding, diversity_penalty=DEFAULT_DIVERSITY_PENALTY)) == (
-        TranscriptionOptions()
-    )
+    assert options == TranscriptionOptions(decoding=DecodingOptions.from_flat(diversity_penalty=0.0))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +195,7 @@ def test_a_query_string_carries_the_same_keys_on_one_level() -> None:
     parsed = parse_query([("return_timestamps", "true"), ("language", "fr"), ("max_new_tokens", "20")])
     assert parsed.return_timestamps is True
     assert parsed.options.language == "fr"
-    assert parsed.options.decoding.max_new_tokens == 20
+    assert parsed.options.decoding.lengths.max_new_tokens == 20
 
 
 def test_extensions_have_the_meaning_of_the_options_they_set() -> None:
@@ -251,7 +248,7 @@ def test_suppressed_tokens_as_text_and_as_a_list(given: object, tokens: tuple[in
 @pytest.mark.parametrize(("text", "value"), [("never", "never"), ("true", True), ("false", False)])
 def test_a_query_string_has_all_values_of_early_stopping(text: str, value: object) -> None:
     items = [("early_stopping", text), ("num_beams", "2")]
-    assert parse_query(items).options.decoding.early_stopping == value
+    assert parse_query(items).options.decoding.beams.early_stopping == value
 
 
 @pytest.mark.parametrize(

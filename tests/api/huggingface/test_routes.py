@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidParameter
+from hf_asr_endpoint.types import DecodingOptions
 from tests.api.conftest import Serve, make_wav
 from tests.fakes import FakeTranscriber
 
@@ -109,7 +110,8 @@ def test_parameters_reach_the_transcriber(url: str, wav: bytes, transcriber: Fak
     answer = requests.post(url, json=body, timeout=TIMEOUT_S).json()
     assert answer["chunks"] == [{"text": " 16000 samples", "timestamp": [0.0, 1.0]}]
     (options,) = transcriber.options
-    assert (options.language, options.decoding.num_beams, options.decoding.max_new_tokens) == ("de", 4, 9)
+    assert options.language == "de"
+    assert options.decoding == DecodingOptions.from_flat(num_beams=4, max_new_tokens=9)
 
 
 def test_parameters_in_the_query_string_go_with_raw_bytes(

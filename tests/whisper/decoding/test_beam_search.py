@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions, BeamSearch, Candidate
+from hf_asr_endpoint.types import BeamOptions, DecodingOptions
+from hf_asr_endpoint.whisper.decoding.beam_search import BeamSearch, Candidate
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
 from hf_asr_endpoint.whisper.decoding.state import (
     AttemptRules,
@@ -41,11 +42,14 @@ def language_model() -> GPT2LMHeadModel:
     return model
 
 
+def attempt(beams: BeamOptions, *, max_new_tokens: int) -> AttemptRules:
+    return AttemptRules(max_new_tokens=max_new_tokens, options=DecodingOptions(beams=beams))
+
+
 @torch.inference_mode()
 def search(model: GPT2LMHeadModel, rules: BeamOptions, *, prompt: tuple[int, ...], most: int) -> BeamSearch:
     """Search as the speech model does, feeding every text from its beginning; check where beams come from."""
-    sampling = AttemptRules(max_new_tokens=most, beams=rules)
-    rows = begin_rows(DecoderPrompt(tokens=prompt), sampling)
+    rows = begin_rows(DecoderPrompt(tokens=prompt), attempt(rules, max_new_tokens=most))
     while not rows[0].is_finished:
         before = [tuple(row.sampled) for row in rows]
         logits = torch.stack([model(torch.tensor([[*prompt, *text]])).logits[0, -1] for text in before])
@@ -149,7 +153,7 @@ def test_the_result_tells_of_its_end_and_of_probabilities_among_what_was_allowed
 ) -> None:
     """Beams are ranked by probabilities among all tokens."""
     beams = BeamOptions(num_beams=2, early_stopping=True, patience=0.5)
-    rows = begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=most, beams=beams))
+    rows = begin_rows(DecoderPrompt(tokens=PROMPT), attempt(beams, max_new_tokens=most))
     allowed = []
     for wanted in (4, EOT)[:most]:
         logits = torch.zeros(2, N_VOCAB)
@@ -172,8 +176,8 @@ def test_temperature_divides_the_logits_that_beams_are_ranked_by() -> None:
     logits = torch.randn(1, N_VOCAB, generator=torch.Generator().manual_seed(1))
     logits[:, EOT] = -9.0
     logits = logits.repeat(3, 1)
-    beams = BeamOptions(num_beams=3, temperature=4.0)
-    rows = begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=5, beams=beams))
+    beams = BeamOptions(num_beams=3, beam_temperature=4.0)
+    rows = begin_rows(DecoderPrompt(tokens=PROMPT), attempt(beams, max_new_tokens=5))
     SearchStep(logits, rows).advance(logits, eot=EOT)
     best = (logits[0] / 4).log_softmax(dim=0).topk(3)
     search = rows[0].search
@@ -190,8 +194,8 @@ def test_searches_and_single_rows_of_one_batch_keep_to_themselves() -> None:
 
     def begin() -> list[list[DecodingState]]:
         return [
-            begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=5, beams=beams))
-            for beams in (BeamOptions(num_beams=2), None, BeamOptions(num_beams=3))
+            begin_rows(DecoderPrompt(tokens=PROMPT), attempt(beams, max_new_tokens=5))
+            for beams in (BeamOptions(num_beams=2), BeamOptions(num_beams=1), BeamOptions(num_beams=3))
         ]
 
     together, apart = begin(), begin()

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveOptions, ContrastiveSearch, Proposal
+from hf_asr_endpoint.types import ContrastiveOptions, DecodingOptions
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveSearch, Proposal
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
 
@@ -32,7 +33,8 @@ def begin(*, top_k: int = 3, alpha: float = 0.5, most: int = 9) -> ContrastiveSe
 
 
 def begin_states(*, top_k: int = 3, alpha: float = 0.5, most: int = 9) -> list[DecodingState]:
-    rules = AttemptRules(max_new_tokens=most, contrast=ContrastiveOptions(top_k=top_k, penalty_alpha=alpha))
+    options = DecodingOptions(contrast=ContrastiveOptions(top_k=top_k, penalty_alpha=alpha))
+    rules = AttemptRules(max_new_tokens=most, options=options)
     return begin_rows(DecoderPrompt(tokens=(1, 2)), rules)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from hf_asr_endpoint.whisper.decoding.beam_search import BeamOptions, DiverseSearch
+from hf_asr_endpoint.types import BeamOptions, DecodingOptions
+from hf_asr_endpoint.whisper.decoding.beam_search import DiverseSearch
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
 
@@ -20,8 +21,8 @@ TOLERANCE = 1e-4
 
 
 def begin_groups(*, num_beams: int = 4, n_groups: int = 2, most: int = 9, **rules: Any) -> list[DecodingState]:
-    beams = BeamOptions(num_beams=num_beams, num_beam_groups=n_groups, **rules)
-    return begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=most, beams=beams))
+    options = DecodingOptions(beams=BeamOptions(num_beams=num_beams, num_beam_groups=n_groups, **rules))
+    return begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=most, options=options))
 
 
 def tokens_of(rows: list[DecodingState]) -> list[list[int]]:
@@ -62,7 +63,7 @@ def test_temperature_leaves_a_penalty_what_it_is() -> None:
     logits = torch.zeros(2, N_VOCAB)
     logits[:, 4:6] = torch.tensor([5.0, 2.0])
     for penalty, second in ((0.7, 4), (0.8, 5)):
-        rows = begin_groups(num_beams=2, diversity_penalty=penalty, temperature=4.0)
+        rows = begin_groups(num_beams=2, diversity_penalty=penalty, beam_temperature=4.0)
         SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
         assert tokens_of(rows) == [[4], [second]], "the scores differ by 3 / 4"
 

@@ -15,7 +15,7 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
-from hf_asr_endpoint.types import MODELS_OWN_TOKENS
+from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.logit_filters import (
     LogitFilter,
     MinNewTokens,
@@ -41,7 +41,11 @@ PROMPT = (31, 32, 33)
 def make_state(*sampled: int, min_new_tokens: int = 0, suppressed: tuple[int, ...] | None = None) -> DecodingState:
     state = DecodingState(
         prompt=DecoderPrompt(tokens=PROMPT),
-        rules=AttemptRules(max_new_tokens=99, min_new_tokens=min_new_tokens, suppressed_tokens=suppressed),
+        rules=AttemptRules(
+            max_new_tokens=99,
+            min_new_tokens=min_new_tokens,
+            options=DecodingOptions(suppress_tokens=suppressed),
+        ),
     )
     for token in sampled:
         state.append(token, -1.0, eot=EOT)

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens, filter_scores
+from hf_asr_endpoint.types import DecodingOptions, SamplingFilters
+from hf_asr_endpoint.whisper.decoding.sampling import NO_FILTERS, choose_tokens, filter_scores
 from hf_asr_endpoint.whisper.decoding.state import (
-    NO_FILTERS,
     AttemptRules,
     DecoderPrompt,
     DecodingState,
-    SamplingFilters,
     begin_rows,
     best_row,
 )
@@ -33,7 +32,12 @@ def make_state(
     max_new_tokens: int = 99,
     filters: SamplingFilters = NO_FILTERS,
 ) -> DecodingState:
-    rules = AttemptRules(max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, filters=filters)
+    rules = AttemptRules(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=seed,
+        options=DecodingOptions(filters=filters),
+    )
     return DecodingState(prompt=DecoderPrompt(tokens=(1, 2)), rules=rules)
 
 
@@ -206,7 +210,7 @@ def test_a_filtered_tokens_logprob_is_that_among_all() -> None:
 def test_samples_to_choose_from_differ_and_the_first_is_what_one_alone_would_be() -> None:
     logits = random_logits(1)
     alone = sample_row(logits, [make_state(temperature=1.0, seed=5)], 0)
-    rules = AttemptRules(max_new_tokens=99, temperature=1.0, seed=5, n_samples=4)
+    rules = AttemptRules(max_new_tokens=99, temperature=1.0, seed=5, options=DecodingOptions(best_of=4))
     rows, again = (begin_rows(DecoderPrompt(tokens=(1, 2)), rules) for _ in range(2))
     texts = [sample_row(logits, [row], 0) for row in rows]
     assert texts[0] == alone
@@ -215,7 +219,8 @@ def test_samples_to_choose_from_differ_and_the_first_is_what_one_alone_would_be(
 
 
 def test_the_best_sample_is_the_likeliest_for_its_length() -> None:
-    rows = begin_rows(DecoderPrompt(tokens=(1,)), AttemptRules(max_new_tokens=9, temperature=1.0, n_samples=3))
+    rules = AttemptRules(max_new_tokens=9, temperature=1.0, options=DecodingOptions(best_of=3))
+    rows = begin_rows(DecoderPrompt(tokens=(1,)), rules)
     for row, logprobs in zip(rows, ([-2.0, -2.0], [-1.5, -1.5, -1.5], [-3.0]), strict=True):
         for token, logprob in zip([4] * (len(logprobs) - 1) + [EOT], logprobs, strict=True):
             row.append(token, logprob, eot=EOT)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.types import MAX_TEMPERATURE, MIN_TEMPERATURE
+from hf_asr_endpoint.types import MAX_TEMPERATURE, MIN_TEMPERATURE, DecodingOptions, SamplingFilters
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens, filter_scores
-from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, SamplingFilters
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -73,7 +73,8 @@ def test_the_support_is_that_of_transformers(
     expected = sampled_by_transformers(language_model, logits, temperature=temperature, filters=filters)
     found = filter_scores(logits / temperature, SamplingFilters(**filters)) > -torch.inf
     assert torch.equal(found, expected)
-    rules = AttemptRules(max_new_tokens=99, temperature=temperature, filters=SamplingFilters(**filters))
+    options = DecodingOptions(filters=SamplingFilters(**filters))
+    rules = AttemptRules(max_new_tokens=99, temperature=temperature, options=options)
     state = DecodingState(prompt=DecoderPrompt(tokens=(1,)), rules=rules)
     drawn = {choose_tokens(logits[None], [state])[0][0] for _ in range(N_DRAWS)}
     assert all(expected[token] for token in drawn)
