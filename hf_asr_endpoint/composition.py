@@ -20,7 +20,7 @@ from hf_asr_endpoint.whisper.process import limit_heaps, trim_heap
 if TYPE_CHECKING:
     from hf_asr_endpoint.jobs.job import JobKind
     from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
-    from hf_asr_endpoint.jobs.storage import Storage
+    from hf_asr_endpoint.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -57,26 +57,26 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     Raises InvalidParameter for allowed hosts that are none.
     """
     # Imported here, because handler.py has no jobs and does without the packages that they need.
-    from hf_asr_endpoint.jobs.addresses import parse_allowed_hosts
+    from hf_asr_endpoint.jobs.addresses import AddressGuard, parse_allowed_hosts
+    from hf_asr_endpoint.jobs.delivery import RetrySchedule
+    from hf_asr_endpoint.jobs.job import JobLimits
     from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
-    from hf_asr_endpoint.jobs.limits import JobLimits
-    from hf_asr_endpoint.jobs.schedule import RetrySchedule
-    from hf_asr_endpoint.jobs.sender import WebhookSender
-    from hf_asr_endpoint.jobs.webhook_url import AddressGuard
+    from hf_asr_endpoint.jobs.resolver import SystemResolver
+    from hf_asr_endpoint.jobs.webhook import WebhookSender
 
     allowed = parse_allowed_hosts(settings.webhook_allowed_hosts)
     schedule = RetrySchedule(retry_for_s=settings.webhook_retry_for_s)
     try:
-        storage = _open_storage(settings.data_dir or data_folder())
+        store = _open_job_store(settings.data_dir or data_folder())
     except StorageFailed as exc:
         if settings.data_dir is not None:
             raise
         logger.warning("this server takes no jobs: %s", exc)
         return NoJobs("this server takes no jobs; its log says why")
-    guard = AddressGuard(allowed)
+    guard = AddressGuard(allowed, SystemResolver())
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     return Jobs(
-        storage,
+        store,
         transcriber,
         kinds=_job_kinds(settings),
         limits=JobLimits(
@@ -94,8 +94,9 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
 
 def _job_kinds(settings: Settings) -> dict[str, JobKind]:
     """Return what each dialect does for its jobs, by the names that jobs give."""
+    from hf_asr_endpoint.api.deepinfra import job_kind as deepinfra_kind
     from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
-    from hf_asr_endpoint.api.jobs import deepinfra_kind, openai_kind
+    from hf_asr_endpoint.api.openai import job_kind as openai_kind
 
     return {
         openai_kind.KIND: openai_kind.OpenAIJobKind(
@@ -108,21 +109,21 @@ def _job_kinds(settings: Settings) -> dict[str, JobKind]:
     }
 
 
-def _open_storage(path: Path) -> Storage:
+def _open_job_store(path: Path) -> JobStore:
     """Open the folder and take up what the last server left there. Raises StorageFailed."""
     from hf_asr_endpoint.jobs.data_directory import open_data_directory
     from hf_asr_endpoint.jobs.database import open_database
     from hf_asr_endpoint.jobs.spool import Spool
-    from hf_asr_endpoint.jobs.storage import Storage
     from hf_asr_endpoint.jobs.store import JobStore
+    from hf_asr_endpoint.jobs.table import JobTable
 
     directory = open_data_directory(path)
     try:
         # The database first: a broken one is set aside together with the audio that the spool would use.
-        store = JobStore(open_database(path))
-        storage = Storage(directory, store, Spool(path))
-        storage.recover()
-        return storage
+        table = JobTable(open_database(path))
+        store = JobStore(directory, table, Spool(path))
+        store.recover()
+        return store
     except BaseException:
         directory.close()
         raise

@@ -1,4 +1,4 @@
-"""Jobs outlive their server: it is killed again and again, and every result arrives, at whatever receiver."""
+"""Jobs survive a server that is killed repeatedly: every result is delivered, to every kind of receiver."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SEED = 20261121
 POLL_INTERVAL_S = 0.05
 N_KILLS = 10
 JOBS_PER_LIFE = 2
-LONGEST_LOADING_S, LONGEST_WORKING_S = 4.0, 1.0  # before a kill, from the beginning, or from when it is ready
-DELIVERY_TIMEOUT_S = 120.0  # of which an attempt after some failures may wait most
+MAX_LOADING_S, MAX_WORKING_S = 4.0, 1.0  # from the start of the server, or from when it is ready, to its kill
+DELIVERY_TIMEOUT_S = 120.0  # after four failures, the next attempt may be a minute later
 TIMEOUT_S = 30.0
 
 
 class Receivers:
-    """One that answers, one that fails, one that hangs, one that redirects, and one that is down at first.
+    """Five receivers: one answers, one fails, one hangs, one redirects, and one is down at first.
 
-    The second to fourth take what comes after four attempts, and the last one what comes after `start_last`.
+    The second to fourth accept the fifth request and all later ones. The last one starts with `start_last`.
     """
 
     def __init__(self, running: ExitStack) -> None:
@@ -56,7 +56,7 @@ class Receivers:
         self.all.append(self._running.enter_context(run_receiver(port)))
 
     def delivered(self) -> dict[str, dict[str, Any]]:
-        """Return every document that was answered with 200, by its job's id."""
+        """Return all documents that were answered with 200, by the ids of their jobs."""
         return {
             received.headers["webhook-id"]: received.document()
             for receiver in self.all
@@ -72,7 +72,7 @@ def receivers() -> Iterator[Receivers]:
 
 
 def start(cache_dir: Path, data_dir: Path) -> AbstractContextManager[Server]:
-    """The allowed hosts come by their variable, as a container has them."""
+    """Start the server, with the allowed hosts in their environment variable, as in a container."""
     return run_server(
         *("--model", "embedded:whisper-tiny.en", "--cache-dir", str(cache_dir)),
         *("--webhook-timeout-s", "1"),
@@ -83,7 +83,7 @@ def start(cache_dir: Path, data_dir: Path) -> AbstractContextManager[Server]:
 
 
 def submit(server: Server, clip: bytes, webhook: str, *, is_deepinfra: bool) -> str:
-    """Send a job by one of the two ways in, and return its id once it is accepted."""
+    """Submit a job to one of the two dialects, and return its id."""
     if is_deepinfra:
         path, files, status = "/v1/inference/openai/whisper-tiny.en", {"audio": (None, clip)}, 200
         form = {"webhook": webhook}
@@ -102,10 +102,10 @@ def transcribe(server: Server, clip: bytes) -> str:
     return text
 
 
-def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
+def test_all_jobs_are_delivered_after_ten_kills_of_the_server(
     cache_dir: Path, tmp_path: Path, speech: Waveform, receivers: Receivers
 ) -> None:
-    """Half of the kills come while the model is loading, half while jobs run and results are on their way."""
+    """Half of the kills happen while the model is loading, half while jobs run and results are delivered."""
     print(f"seed {SEED}")
     chance = random.Random(SEED)
     clips = [make_flac(speech), make_flac(speech[: 4 * SAMPLE_RATE])]
@@ -114,7 +114,7 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
     for life in range(N_KILLS):
         with start(cache_dir, tmp_path) as server:
             for index in range(JOBS_PER_LIFE):
-                # Each clip goes in by each way, before kills of each sort.
+                # Both clips go to both dialects, before both kinds of kills.
                 is_deepinfra = (life // 2 + index) % 2 == 0
                 webhook = receivers.urls[len(sent) % len(receivers.urls)]
                 job_id = submit(server, clips[index % 2], webhook, is_deepinfra=is_deepinfra)
@@ -123,8 +123,8 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
             is_loading = life % 2 == 0
             if not is_loading:
                 wait_until_ready(server)
-            # A random moment is what is tested; nothing is waited for.
-            time.sleep(chance.uniform(0, LONGEST_LOADING_S if is_loading else LONGEST_WORKING_S))
+            # The test is about a kill at any moment, so this waits for nothing.
+            time.sleep(chance.uniform(0, MAX_LOADING_S if is_loading else MAX_WORKING_S))
             server.process.kill()
             server.process.wait(TIMEOUT_S)
     with start(cache_dir, tmp_path) as server:
@@ -139,14 +139,14 @@ def test_every_job_is_delivered_although_the_server_is_killed_ten_times(
     for document in documents.values():
         assert document["inference_status"]["status"] == "succeeded"
         assert document["results"]["text"] == texts[sent[document["request_id"]]]
-        # Only DeepInfra's form has these.
+        # Only results of the DeepInfra dialect have these fields.
         is_deepinfra = "input_length_ms" in document["results"] and "tokens_input" in document["inference_status"]
         assert is_deepinfra == (document["request_id"] in of_deepinfra)
     assert len(of_deepinfra) == len(sent) / 2
     assert list((tmp_path / "audio").iterdir()) == []
     assert not any("redirected" in received.path for received in receivers.well.received)
     attempts = [len(receiver.received) for receiver in receivers.all]
-    print(f"attempts that arrived: {attempts}; interrupted runs: {count_crashes(tmp_path)}")
+    print(f"received attempts: {attempts}; interrupted runs: {count_crashes(tmp_path)}")
 
 
 def wait_for_all(receivers: Receivers, expected: set[str]) -> None:

@@ -18,10 +18,10 @@ from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
-from hf_asr_endpoint.api.jobs.openai_kind import OpenAIJobKind
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestLogMiddleware
 from hf_asr_endpoint.api.openai.errors import plain_error_response
+from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
 from hf_asr_endpoint.api.openai.routes import OWN_PATHS, OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.under_way import UnderWay

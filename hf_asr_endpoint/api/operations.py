@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.jobs.limits import JobLimits
+from hf_asr_endpoint.jobs.job import JobLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.units import SAMPLE_RATE
 

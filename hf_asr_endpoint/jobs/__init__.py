@@ -1,5 +1,6 @@
-"""Transcriptions that outlive the request that asked for them, and the process too.
+"""Transcription jobs: work that outlives the request that submitted it, and the server process.
 
-A job is kept on disk from before its acceptance is answered until its result has been delivered and its time
-is up. Knows audio files, options and results; knows no dialect: each hands in a `JobKind`.
+A job is safe on disk before its request is answered. It stays there until its result has been delivered and its
+retention time is over. This package knows audio files, options and results. It does not know the dialects: each of
+them passes in a `JobKind`, which parses and renders its jobs.
 """

@@ -1,8 +1,12 @@
-"""The SQLite file that jobs are in: opened safely, set aside when it is broken, one statement at a time."""
+"""The SQLite file that holds the jobs: its schema, how a row becomes a `Job`, and how the file is opened.
+
+Does not know what may happen to a job: `table.py` does.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sqlite3
@@ -15,48 +19,54 @@ from typing import Any
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import sync_directory
-from hf_asr_endpoint.jobs.job import DeliveryStatus, JobStatus
-from hf_asr_endpoint.jobs.record import read_job
+from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobSpec, JobStatus
 from hf_asr_endpoint.jobs.spool import FOLDER as AUDIO_FOLDER
 
 logger = logging.getLogger(__name__)
 
 FILE = "jobs.sqlite3"
-VERSION = 1  # of the schema; a later one would say here how an earlier file becomes a later one
+VERSION = 2
+"""The version of the schema. A file of an earlier version is set aside; a file of a later one is an error."""
 
 SCHEMA = """
 CREATE TABLE jobs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
+    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of submission, and of the queue
+    id TEXT NOT NULL UNIQUE,  -- for clients; also the name of the audio file, and the id of the webhook's message
+
+    -- What the client submitted: a JobSpec.
     kind TEXT NOT NULL,
     task TEXT NOT NULL,
-    fields TEXT NOT NULL,
+    model TEXT NOT NULL,
+    version TEXT,
+    fields TEXT NOT NULL,  -- a JSON list of [name, text]; empty after the end of the job
     webhook TEXT,
-    status TEXT NOT NULL,
+
+    -- The work. Times are Unix seconds.
+    status TEXT NOT NULL,  -- a JobStatus
     created_at REAL NOT NULL,
     finished_at REAL,
-    n_crashes INTEGER NOT NULL DEFAULT 0,
-    n_failures INTEGER NOT NULL DEFAULT 0,
-    runtime_ms INTEGER NOT NULL DEFAULT 0,
-    outcome TEXT,
-    delivery TEXT NOT NULL DEFAULT 'none',
+    n_crashes INTEGER NOT NULL DEFAULT 0,  -- how many times the process died while the job was running
+    n_failures INTEGER NOT NULL DEFAULT 0,  -- how many times the model failed on it
+    runtime_ms INTEGER NOT NULL DEFAULT 0,  -- the duration of the last run
+    outcome TEXT,  -- the rendered result or error, a JSON object; NULL before the end, and for a cancelled job
+
+    -- The delivery of the outcome to the webhook.
+    delivery TEXT NOT NULL DEFAULT 'none',  -- a DeliveryStatus
     n_attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at REAL,
-    delivery_error TEXT
+    next_attempt_at REAL,  -- set while the delivery is pending
+    delivery_error TEXT  -- why the last attempt failed
 );
 CREATE INDEX jobs_by_status ON jobs (status, number);
 CREATE INDEX jobs_by_delivery ON jobs (delivery, next_attempt_at);
 """
 
-_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_AT_REST = (
-    [status.value for status in JobStatus if status.is_final],
-    [status.value for status in DeliveryStatus if status is not DeliveryStatus.PENDING],
-)
+_CORRUPT_FILE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_FINAL_STATUSES = [status.value for status in JobStatus if status.is_final]
+_FINAL_DELIVERIES = [status.value for status in DeliveryStatus if status is not DeliveryStatus.PENDING]
 
 
 class Database:
-    """One connection, which any thread may use, one at a time. Raises StorageFailed for what the disk refuses."""
+    """One connection, which all threads share, one at a time. Methods block, and raise StorageFailed."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -64,7 +74,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Do all of what is inside, or nothing. When this has ended, it survives the machine."""
+        """Commit everything the block does, or nothing of it. After this, the changes survive a power failure."""
         with self._lock:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -72,7 +82,7 @@ class Database:
                     yield self._connection
                     self._connection.execute("COMMIT")
                 except BaseException:
-                    # A full disk may have ended the transaction already.
+                    # When the disk is full, SQLite may have rolled back already.
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                     raise
@@ -87,8 +97,8 @@ class Database:
             except sqlite3.Error as exc:
                 raise _refused(exc) from exc
 
-    def empty_log(self) -> None:
-        """Write the log of changes into the file and cut it off: what was deleted is then nowhere any more."""
+    def truncate_log(self) -> None:
+        """Copy the write-ahead log into the file and empty it, so that deleted rows are no longer on the disk."""
         self.query("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
@@ -97,93 +107,130 @@ class Database:
 
 
 def open_database(directory: Path) -> Database:
-    """Open the file in a folder that this process has for itself, or begin one.
+    """Open the file in the data directory, or create it.
 
-    A file that is broken, or a waiting job's record in it, is set aside under another name, with the audio of its
-    jobs, and a new one is begun.
-    Raises StorageFailed when the folder cannot be used, or the file is of a later version of this program.
+    A file that is corrupt, that has an unfinished job which cannot be read, or that has an earlier version is
+    renamed, together with the audio of its jobs, and a new file is created.
+    Raises StorageFailed if the directory cannot be used, or if the file has a later version.
     """
     path = directory / FILE
     try:
         connection = _connect(path)
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:
-        if not _is_broken(exc):
+    except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as exc:
+        if not _is_unusable_file(exc):
             raise _failed(path, exc) from exc
         _set_aside(directory, str(exc))
         try:
             connection = _connect(path)
-        except sqlite3.DatabaseError as again:
+        except (sqlite3.DatabaseError, OSError) as again:
             raise _failed(path, again) from again
     return Database(connection)
 
 
+def read_job(row: sqlite3.Row) -> Job:
+    """Return the job in a row with all columns. Raises ValueError, TypeError or IndexError for a damaged row."""
+    return Job(
+        id=row["id"],
+        spec=JobSpec(
+            kind=row["kind"],
+            task=row["task"],
+            model=row["model"],
+            version=row["version"],
+            fields=tuple((name, text) for name, text in json.loads(row["fields"])),
+            webhook=row["webhook"],
+        ),
+        status=JobStatus(row["status"]),
+        created_at=row["created_at"],
+        finished_at=row["finished_at"],
+        n_crashes=row["n_crashes"],
+        n_failures=row["n_failures"],
+        runtime_ms=row["runtime_ms"],
+        outcome=None if row["outcome"] is None else json.loads(row["outcome"]),
+        delivery=Delivery(
+            status=DeliveryStatus(row["delivery"]),
+            n_attempts=row["n_attempts"],
+            next_attempt_at=row["next_attempt_at"],
+            error=row["delivery_error"],
+        ),
+    )
+
+
 def _connect(path: Path) -> sqlite3.Connection:
-    # SQLite itself would let every user read it, and gives the files beside it the same mode.
-    with contextlib.suppress(OSError):  # It says better what is wrong.
+    # SQLite would create a file that every user can read. It gives the log the mode of the database file.
+    with contextlib.suppress(OSError):  # SQLite's own error says more.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
-        connection.text_factory = bytes.decode  # Unlike SQLite's own, it does not show what it cannot read.
+        connection.text_factory = bytes.decode  # SQLite's own error for invalid UTF-8 contains the text.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
-        found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if found != "ok":
-            raise _Broken(found)
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise StorageFailed(
-                f"{path} has version {version}, of a later version of this server; allowed: up to {VERSION}, "
-                "or another folder, given by --data-dir"
-            )
-        if version == 0:
-            connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
-            sync_directory(path.parent)
-        _check_records(connection)
+        problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if problem != "ok":
+            raise _UnusableFile(problem)
+        _check_version(connection, path)
+        _check_unfinished_jobs(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check_records(connection: sqlite3.Connection) -> None:
-    """Read all jobs that are not at rest: one that cannot be read would block those behind it for ever."""
-    finals, ends = (", ".join(f"'{value}'" for value in values) for values in _AT_REST)
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Check the file's version, and create the table if the file is new."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
+        sync_directory(path.parent)
+    elif version < VERSION:
+        raise _UnusableFile(f"it has version {version}; this server uses version {VERSION}")
+    elif version > VERSION:
+        raise StorageFailed(
+            f"{path} has version {version}, of a later version of this server; allowed: up to {VERSION}, "
+            "or another directory, given by --data-dir"
+        )
+
+
+def _check_unfinished_jobs(connection: sqlite3.Connection) -> None:
+    """Read every job that has work or a delivery left: one that cannot be read would block all later ones."""
+    statuses, deliveries = (
+        ", ".join(f"'{value}'" for value in values) for values in (_FINAL_STATUSES, _FINAL_DELIVERIES)
+    )
     try:
         for row in connection.execute(
-            f"SELECT * FROM jobs WHERE status NOT IN ({finals}) OR delivery NOT IN ({ends})"
+            f"SELECT * FROM jobs WHERE status NOT IN ({statuses}) OR delivery NOT IN ({deliveries})"
         ):
             read_job(row)
     except (ValueError, TypeError, IndexError) as exc:
-        raise _Broken("a job's record cannot be read") from exc
+        raise _UnusableFile("a job in it cannot be read") from exc
 
 
-class _Broken(sqlite3.DatabaseError):
-    """SQLite reads the file, and finds it inconsistent."""
+class _UnusableFile(sqlite3.DatabaseError):
+    """SQLite can read the file, but this server cannot use it."""
 
 
-def _is_broken(error: Exception) -> bool:
+def _is_unusable_file(error: Exception) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
-    # sqlite3 cannot tell of what is wrong with a schema that is no text.
-    return isinstance(error, _Broken | UnicodeDecodeError) or (code is not None and code & 0xFF in _BROKEN)
+    # If the schema is not valid UTF-8, sqlite3 raises UnicodeDecodeError.
+    is_ours = isinstance(error, _UnusableFile | UnicodeDecodeError)
+    return is_ours or (code is not None and code & 0xFF in _CORRUPT_FILE_CODES)
 
 
 def _set_aside(directory: Path, reason: str) -> None:
-    """Rename the file, what belongs to it, and the audio, without which a repaired file would be of no use."""
+    """Rename the file, its logs and the audio: without the audio, a repaired file would be useless."""
     suffix = f".broken-{time.time_ns()}"
-    names = [FILE, f"{FILE}-wal", f"{FILE}-shm", AUDIO_FOLDER]
     try:
-        for name in names:
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", AUDIO_FOLDER):
             if (directory / name).exists():
                 (directory / name).rename(directory / (name + suffix))
         sync_directory(directory)
     except OSError as exc:
         raise StorageFailed(
-            f"{directory / FILE} is broken ({reason}) and cannot be set aside ({exc.strerror}); move it away"
+            f"{directory / FILE} cannot be used ({reason}) and cannot be renamed ({exc.strerror}); move it away"
         ) from exc
     logger.error(
-        "%s is broken (%s): it is kept as %s, its audio as %s, and a new one is begun without its jobs",
+        "%s cannot be used (%s): it was renamed to %s, its audio to %s, and a new file without jobs was created",
         directory / FILE,
         reason,
         FILE + suffix,
@@ -192,9 +239,9 @@ def _set_aside(directory: Path, reason: str) -> None:
 
 
 def _failed(path: Path, exc: Exception) -> StorageFailed:
-    return StorageFailed(f"jobs cannot be kept in {path} ({exc}); allowed: a disk with room that can be written")
+    return StorageFailed(f"jobs cannot be kept in {path} ({exc}); allowed: a writable disk with free space")
 
 
 def _refused(exc: sqlite3.Error) -> StorageFailed:
-    """Return what clients are told, whom it does not concern where the file is."""
-    return StorageFailed(f"jobs cannot be kept ({exc}); allowed: a server with room on its disk")
+    """Return an error for clients, without the server's paths."""
+    return StorageFailed(f"jobs cannot be kept ({exc}); allowed: a server with free disk space")

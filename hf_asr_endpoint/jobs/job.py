@@ -1,7 +1,11 @@
-"""A job as it is kept, and what a dialect does for its own jobs. Frozen values; times are Unix seconds."""
+"""Jobs as values, and the protocol by which a dialect parses and renders its jobs.
+
+Does not know how jobs are stored, run or delivered. Times are Unix seconds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -9,11 +13,11 @@ from typing import Any, Protocol
 from hf_asr_endpoint.types import Task, Transcription, TranscriptionOptions
 
 Fields = tuple[tuple[str, str], ...]
-"""A form's fields but the audio, as names and texts, in the order in which the client sent them."""
+"""The text fields of a form as (name, text), in the order in which the client sent them."""
 
 
 class JobStatus(Enum):
-    """How far the work is. What may follow what is in `jobs/store.py`."""
+    """The state of the work. `jobs/table.py` lists the transitions."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -27,7 +31,7 @@ class JobStatus(Enum):
 
 
 class DeliveryStatus(Enum):
-    """Whether the webhook has the result. What may follow what is in `jobs/store.py`."""
+    """The state of the delivery to the webhook. `jobs/table.py` lists the transitions."""
 
     NONE = "none"
     PENDING = "pending"
@@ -36,58 +40,111 @@ class DeliveryStatus(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """What a client asks for. kind: the name of its dialect's JobKind. webhook: a URL that has been checked."""
+class JobSpec:
+    """What the client submitted, except the audio."""
 
     kind: str
+    """The name of the JobKind that parses it."""
     task: Task
+    model: str
+    """The name of the model, as the client wrote it."""
+    version: str | None = None
+    """The revision of the model, if the client named one."""
     fields: Fields
+    """The other parameters, not parsed: another process may run the job, and parses them itself."""
     webhook: str | None = None
+    """The URL that receives the result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """How the result gets to the webhook. error: why the last attempt failed."""
+    """The delivery of a result to the webhook."""
 
     status: DeliveryStatus = DeliveryStatus.NONE
     n_attempts: int = 0
     next_attempt_at: float | None = None
+    """Set while the status is `PENDING`."""
     error: str | None = None
+    """Why the last attempt failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job. outcome: what its kind made of its end, a JSON object; None until then, and when cancelled."""
+    """A job as it is stored."""
 
     id: str
-    asked: NewJob
+    spec: JobSpec
     status: JobStatus
     created_at: float
     finished_at: float | None = None
     n_crashes: int = 0
-    """How often the process ended without a word while the job was running."""
+    """How many times the server process died while the job was running."""
     n_failures: int = 0
-    """How often the model failed at it."""
+    """How many times the model failed while the job was running."""
     runtime_ms: int = 0
-    """How long the run that ended it took."""
+    """The duration of the last run."""
     outcome: dict[str, Any] | None = None
+    """The rendered result or error, a JSON object. None before the end, and for a cancelled job."""
     delivery: Delivery = Delivery()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLimits:
+    """How many jobs there may be, how long they are kept, and how often a job is tried."""
+
+    max_queued: int
+    max_running: int
+    max_audio_s: float
+    retention_s: float
+    """How long a job is kept after its end. A job whose delivery is pending is kept longer."""
+    max_crashes: int
+    """A job fails when the server has crashed this many times while running it."""
+    max_failures: int = 3
+    """A job fails when the model has failed on it this many times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedJob:
+    """A spec after parsing."""
+
+    options: TranscriptionOptions
+    render: Callable[[Transcription], dict[str, Any]]
+    """Return the outcome of a transcription: `{"results": …}`, in the form of the dialect. If it also has an
+    `inference_status`, such as the cost, `render_job` merges that with the job's own."""
+
+
 class JobKind(Protocol):
-    """What a dialect does for the jobs that came in by it. Pure functions; a later version reads old jobs too."""
+    """The part of a dialect that parses and renders its jobs. Pure functions, called from any thread.
 
-    def options(self, asked: NewJob) -> TranscriptionOptions:
-        """Return what the client wants. Raises AsrError when that cannot be had, or can no longer."""
-        ...
+    The spec may have been stored by an earlier version of this server.
+    """
 
-    def success(self, asked: NewJob, transcription: Transcription) -> dict[str, Any]:
-        """Return what tells the result beside id and status: `{"results": …}`, as the dialect renders it.
+    def parse(self, spec: JobSpec) -> ParsedJob:
+        """Parse a spec: once when the client submits it, and once for each run.
 
-        An `inference_status` there adds to the job's own, such as what it cost.
+        Raises AsrError if the spec is invalid, or if this server does not serve what it requests.
         """
         ...
 
-    def failure(self, asked: NewJob, message: str) -> dict[str, Any]:
-        """Return what tells the client why there is none, in one sentence: `{"error": …}`."""
+    def render_failure(self, message: str) -> dict[str, Any]:
+        """Return the outcome of a failed job: `{"error": …}`. message: one sentence for the client."""
         ...
+
+
+def render_job(job: Job) -> dict[str, Any]:
+    """Return a job as clients and webhooks receive it, in the form of DeepInfra's API.
+
+    `{"request_id", "inference_status"}`, and after the end of the job its outcome. `runtime_ms` is 0 unless the
+    job succeeded, and `cost` is 0 unless the outcome's own `inference_status` says otherwise.
+    """
+    outcome = dict(job.outcome or {})
+    return {
+        "request_id": job.id,
+        "inference_status": {
+            "status": job.status.value,
+            "runtime_ms": job.runtime_ms if job.status is JobStatus.SUCCEEDED else 0,
+            "cost": 0.0,
+            **outcome.pop("inference_status", {}),
+        },
+        **outcome,
+    }

@@ -1,4 +1,4 @@
-"""What dialects ask of jobs: to take one, to tell of one, to end one. Puts the parts together and runs them."""
+"""The job service for the dialects: submit a job, find it, cancel or remove it. Builds and runs the workers."""
 
 from __future__ import annotations
 
@@ -9,52 +9,52 @@ from functools import partial
 from typing import BinaryIO, Protocol
 
 from hf_asr_endpoint.errors import JobsUnavailable, UnknownJob
-from hf_asr_endpoint.jobs.deliverer import Deliverer
-from hf_asr_endpoint.jobs.job import Job, JobKind, NewJob
-from hf_asr_endpoint.jobs.limits import JobLimits
-from hf_asr_endpoint.jobs.schedule import RetrySchedule
-from hf_asr_endpoint.jobs.sender import WebhookSender
-from hf_asr_endpoint.jobs.storage import Storage
+from hf_asr_endpoint.jobs.addresses import AddressGuard
+from hf_asr_endpoint.jobs.delivery import DeliveryWorker, RetrySchedule
+from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobSpec
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.webhook_url import AddressGuard, parse_webhook_url
+from hf_asr_endpoint.jobs.table import JobTable
+from hf_asr_endpoint.jobs.webhook import WebhookSender, parse_webhook_url
 from hf_asr_endpoint.jobs.worker import Worker
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 logger = logging.getLogger(__name__)
 
-SWEEP_INTERVAL_S = 60.0  # between looks for jobs that have been kept long enough, and at the clock
+SWEEP_INTERVAL_S = 60.0  # between removals of old jobs
 RESTART_INTERVAL_S = 5.0  # after a bug has ended one of the loops
 
 
 class JobService(Protocol):
-    """What the routes need. Each raises JobsUnavailable where there are no jobs, and StorageFailed."""
+    """What the routes need. All methods raise JobsUnavailable if the server takes no jobs, and StorageFailed."""
 
-    async def submit(self, asked: NewJob, audio: BinaryIO) -> Job:
-        """Keep a job and return it once it is safe. audio: read from its position on, and left open.
+    async def submit(self, spec: JobSpec, audio: BinaryIO) -> Job:
+        """Store a job and return it when it is safe on disk.
 
-        asked: its parameters have been checked; its webhook is checked here. Raises InvalidParameter for a webhook
-        that is refused, Overloaded for a full queue.
+        spec: parsed by its JobKind without an error. Its webhook is checked here.
+        audio: copied from its current position on; the caller closes it.
+        Raises InvalidParameter if the webhook is refused, Overloaded if the queue is full.
         """
         ...
 
     async def find(self, job_id: str) -> Job:
-        """Return a job as it stands. Raises UnknownJob."""
+        """Return a job. Raises UnknownJob."""
         ...
 
-    async def end(self, job_id: str) -> Job | None:
-        """Cancel a job that is unfinished, and return it; remove a finished one, and return None.
+    async def cancel_or_remove(self, job_id: str) -> Job | None:
+        """Cancel an unfinished job and return it, or remove a job that has succeeded or failed and return None.
 
-        Raises UnknownJob.
+        A repeated call for a cancelled job returns it again: it is removed when its retention time is over.
+        Works on a full disk, too. Raises UnknownJob.
         """
         ...
 
 
 class Jobs:
-    """Takes, runs, delivers and forgets jobs. Made and used in one event loop."""
+    """Stores, runs, delivers and removes jobs. Created and used in one event loop."""
 
     def __init__(
         self,
-        storage: Storage,
+        store: JobStore,
         transcriber: Transcriber,
         *,
         kinds: Mapping[str, JobKind],
@@ -63,61 +63,65 @@ class Jobs:
         sender: WebhookSender,
         schedule: RetrySchedule,
     ) -> None:
-        """kinds: by the names that jobs give. storage: recovered; it is this object's from now on."""
-        self._storage = storage
+        """store: recovered. kinds: by their names. This object closes the store and the guard."""
         self.limits = limits
+        self._store = store
         self._guard = guard
         self._schedule = schedule
-        self._deliverer = Deliverer(storage, sender, schedule=schedule)
-        self._worker = Worker(storage, transcriber, kinds=kinds, limits=limits, on_result=self._deliverer.wake)
+        self._delivery = DeliveryWorker(store, sender, schedule=schedule)
+        self._worker = Worker(store, transcriber, kinds=kinds, limits=limits, on_result=self._delivery.wake)
         self._loops: tuple[asyncio.Task[None], ...] = ()
         self._is_open = True
 
     async def start(self) -> None:
-        """Begin to work."""
+        """Start the workers."""
         self._loops = tuple(
-            asyncio.create_task(_guarded(run)) for run in (self._worker.run, self._deliverer.run, self._sweep)
+            asyncio.create_task(_restart_on_failure(run))
+            for run in (self._worker.run, self._delivery.run, self._sweep)
         )
 
-    async def submit(self, asked: NewJob, audio: BinaryIO) -> Job:
+    async def submit(self, spec: JobSpec, audio: BinaryIO) -> Job:
         self._check_open()
-        if asked.webhook is not None:
-            url = parse_webhook_url(asked.webhook)
-            await self._guard.addresses(url.host, url.port)
+        if spec.webhook is not None:
+            url = parse_webhook_url(spec.webhook)
+            await self._guard.resolve(url.host, url.port)
         self._check_open()
-        job = await self._storage.add(asked, audio, max_queued=self.limits.max_queued)
+        job = await self._store.add(spec, audio, max_queued=self.limits.max_queued)
         self._worker.wake()
         return job
 
     async def find(self, job_id: str) -> Job:
         self._check_open()
-        job = await self._storage.read(lambda store: store.find(job_id))
+        job = await self._store.call(lambda table: table.find(job_id))
         if job is None:
             raise self._unknown(job_id)
         return job
 
-    async def end(self, job_id: str) -> Job | None:
+    async def cancel_or_remove(self, job_id: str) -> Job | None:
         self._check_open()
-        if await self._storage.read(lambda store: store.cancel(job_id)):
+        if await self._store.call_with_reserve(lambda table: table.cancel(job_id)):
             await self._worker.stop(job_id)
-            await self._storage.remove_audio(job_id)
-            return await self.find(job_id)
-        if await self._storage.read(lambda store: store.remove(job_id)):
-            await self._deliverer.stop(job_id)
+            await self._store.remove_audio(job_id)
+            await self._store.reserve_space()
+        elif await self._store.call_with_reserve(lambda table: table.remove(job_id)):
+            await self._delivery.stop(job_id)
+            await self._store.reserve_space()
             return None
-        raise self._unknown(job_id)
+        return await self.find(job_id)
 
     async def close(self) -> None:
-        """Stop taking jobs, end those that run and leave them queued, let the folder go."""
+        """Take no more jobs, queue the running ones again, and unlock the data directory."""
         self._is_open = False
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
-        await asyncio.to_thread(self._storage.close)
+        # The resolver after the deliveries, which use it, and the store last: everything else writes to it.
+        await asyncio.to_thread(self._guard.close)
+        await asyncio.to_thread(self._store.close)
 
     def _unknown(self, job_id: str) -> UnknownJob:
         return UnknownJob(
-            f"there is no job {job_id[:80]!r}; allowed: one that was accepted here and ended "
+            f"there is no job {job_id[:80]!r}; allowed: one that this server accepted and that ended "
             f"less than {self.limits.retention_s:g} s ago"
         )
 
@@ -126,18 +130,22 @@ class Jobs:
             raise JobsUnavailable("the server is shutting down")
 
     async def _sweep(self) -> None:
+        """Remove old jobs from time to time, and correct what a full disk or a changed clock has left."""
         while True:
-            n_jobs = await self._storage.write(lambda store: store.remove_old(retention_s=self.limits.retention_s))
+            n_jobs = await self._store.call_until_stored(
+                lambda table: table.remove_old(retention_s=self.limits.retention_s)
+            )
             if n_jobs:
                 logger.info("%d old jobs removed", n_jobs)
-            latest = partial(JobStore.bring_forward, longest_delay_s=self._schedule.longest_delay_s)
-            if await self._storage.write(latest):
-                self._deliverer.wake()
+            await self._store.reserve_space()
+            limit_delays = partial(JobTable.limit_delays, max_delay_s=self._schedule.max_delay_s)
+            if await self._store.call_until_stored(limit_delays):
+                self._delivery.wake()
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
 
 class NoJobs:
-    """Stands in where jobs cannot be kept. reason: a sentence for the client."""
+    """The service of a server that takes no jobs. reason: a sentence for the client."""
 
     limits: JobLimits | None = None
 
@@ -145,26 +153,26 @@ class NoJobs:
         self._reason = reason
 
     async def start(self) -> None:
-        """Nothing to start."""
+        """There is nothing to start."""
 
-    async def submit(self, asked: NewJob, audio: BinaryIO) -> Job:
+    async def submit(self, spec: JobSpec, audio: BinaryIO) -> Job:
         raise JobsUnavailable(self._reason)
 
     async def find(self, job_id: str) -> Job:
         raise JobsUnavailable(self._reason)
 
-    async def end(self, job_id: str) -> Job | None:
+    async def cancel_or_remove(self, job_id: str) -> Job | None:
         raise JobsUnavailable(self._reason)
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """There is nothing to close."""
 
 
-async def _guarded(run: Callable[[], Awaitable[None]]) -> None:
-    """Run a loop that only cancelling ends; what else ends it is a bug, logged, and it is begun again."""
+async def _restart_on_failure(run: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop that ends only when cancelled. If a bug ends it, log the error and run the loop again."""
     while True:
         try:
             await run()
-        except Exception:  # A bug: jobs would wait for ever.
-            logger.exception("a loop of the jobs failed; it begins again in %g s", RESTART_INTERVAL_S)
+        except Exception:  # A bug. Without the loop, jobs would wait for ever.
+            logger.exception("a loop of the jobs failed; it starts again in %g s", RESTART_INTERVAL_S)
             await asyncio.sleep(RESTART_INTERVAL_S)

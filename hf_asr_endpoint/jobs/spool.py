@@ -1,7 +1,11 @@
-"""The audio of unfinished jobs: one file each, whole or not there at all."""
+"""The audio files of unfinished jobs. A file is complete, or it does not exist.
+
+Knows ids and bytes; does not know jobs or audio formats.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -10,33 +14,34 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hf_asr_endpoint.errors import StorageFailed
-from hf_asr_endpoint.jobs.data_directory import PRIVATE, sync_directory
+from hf_asr_endpoint.jobs.data_directory import OWNER_ONLY, sync_directory
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "audio"
-_PARTIAL = ".part"
+_PARTIAL_SUFFIX = ".part"
 _BLOCK_BYTES = 2**20
 
 
 class Spool:
-    """A folder with a file for each job, by the job's id. All methods block."""
+    """A folder with one file for each job, named by the job's id. All methods block."""
 
     def __init__(self, directory: Path) -> None:
-        """directory: of the server's data. Raises StorageFailed."""
+        """directory: the data directory. Raises StorageFailed."""
         self._folder = directory / FOLDER
         try:
-            self._folder.mkdir(mode=PRIVATE, exist_ok=True)
+            self._folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
             sync_directory(directory)
         except OSError as exc:
-            raise StorageFailed(
-                f"audio cannot be kept in {self._folder} ({exc.strerror}); allowed: a folder that can be written"
-            ) from exc
+            raise _unusable(self._folder, exc) from exc
 
     def add(self, job_id: str, audio: BinaryIO) -> None:
-        """Copy audio from its position on. When this returns, it survives the machine. Raises StorageFailed."""
+        """Copy audio, from its current position to its end. The copy is on disk when this returns.
+
+        Raises StorageFailed; then no file is left.
+        """
         path = self._path(job_id)
-        partial = path.with_name(path.name + _PARTIAL)
+        partial = path.with_name(path.name + _PARTIAL_SUFFIX)
         try:
             with partial.open("xb") as file:
                 shutil.copyfileobj(audio, file, _BLOCK_BYTES)
@@ -46,34 +51,47 @@ class Spool:
             sync_directory(self._folder)
         except OSError as exc:
             for left in (partial, path):
-                left.unlink(missing_ok=True)
-            # Clients are told, whom it does not concern where the folder is.
+                with contextlib.suppress(OSError):  # The first error says what is wrong.
+                    left.unlink(missing_ok=True)
+            # The client reads this message, so it does not show the server's paths.
             raise StorageFailed(
-                f"the audio cannot be kept ({exc.strerror}); allowed: a server with room on its disk"
+                f"the audio cannot be kept ({exc.strerror}); allowed: a server with free disk space"
             ) from exc
 
     def open(self, job_id: str) -> BinaryIO:
-        """Return a job's audio at its beginning; the caller closes it. Raises StorageFailed when it is gone."""
+        """Open a job's audio at its beginning. The caller closes it. Raises StorageFailed if it does not exist."""
         try:
             return self._path(job_id).open("rb")
         except OSError as exc:
             raise StorageFailed(f"the job's audio cannot be read ({exc.strerror}); send the job again") from exc
 
     def remove(self, job_id: str) -> None:
-        """Delete a job's audio, if there is any. What cannot be deleted is left for `clean`."""
+        """Delete a job's audio, if it exists. If the deletion fails, `clean` repeats it at the next start."""
         try:
             self._path(job_id).unlink(missing_ok=True)
         except OSError as exc:
             logger.warning("the audio of job %s cannot be deleted: %s", job_id, exc.strerror)
 
     def clean(self, wanted: Collection[str]) -> None:
-        """Delete every file but the audio of the jobs wanted.
+        """Delete all files except the audio of the jobs with the ids in `wanted`. Raises StorageFailed.
 
-        The others are of jobs that have ended, or that never began: of a client that was never told of a job.
+        The other files belong to jobs that have ended, or to requests that a crash interrupted before they were
+        accepted.
         """
-        for path in self._folder.iterdir():
-            if path.name not in wanted:
-                self.remove(path.name)
+        try:
+            names = [path.name for path in self._folder.iterdir()]
+        except OSError as exc:
+            raise _unusable(self._folder, exc) from exc
+        for name in names:
+            if name not in wanted:
+                self.remove(name)
 
     def _path(self, job_id: str) -> Path:
         return self._folder / job_id
+
+
+def _unusable(folder: Path, exc: OSError) -> StorageFailed:
+    return StorageFailed(
+        f"audio cannot be kept in {folder} ({exc.strerror}); allowed: a directory that can be written, "
+        "given by --data-dir"
+    )

@@ -1,232 +1,126 @@
-"""Every job's record, and each step of its life as one transaction.
-
-Table `jobs`, a row for each job, in the order of their numbers:
-  id            as clients know it; also the name of its audio in the spool and of its webhook's message
-  kind, task    which dialect it came in by, and what is to be done
-  fields        the form's other fields, a JSON list of [name, text]; an empty one from the end on
-  webhook       a URL, or NULL
-  status        queued → running → succeeded | failed; queued | running → cancelled; running → queued when the
-                server stopped or the model failed. succeeded, failed and cancelled are final
-  created_at, finished_at  Unix seconds
-  n_crashes     how often the process ended without a word while the job was running
-  n_failures    how often the model failed at it
-  runtime_ms    how long its last run took
-  outcome       what its kind made of its end, a JSON object; NULL before, and when cancelled
-  delivery      none: without a webhook, before the end, and when cancelled. From the end on: pending → delivered |
-                given_up
-  n_attempts    how often delivery was tried, and next_attempt_at when it is next, in Unix seconds: with `pending`
-  delivery_error  why the last attempt failed
-
-A step that comes too late, such as the end of a job that has been cancelled, changes nothing and says so.
-All methods block, and raise StorageFailed when the disk refuses.
-"""
+"""The table and the spool for the event loop: in threads, and in an order in which a crash loses nothing."""
 
 from __future__ import annotations
 
-import json
-import secrets
-import time
-from collections.abc import Callable, Collection
-from typing import Any
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
 
-from hf_asr_endpoint.errors import Overloaded
-from hf_asr_endpoint.jobs.database import Database
-from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus, NewJob
-from hf_asr_endpoint.jobs.record import read_job
-from hf_asr_endpoint.jobs.webhook_url import receiver_of
+from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.jobs.data_directory import DataDirectory
+from hf_asr_endpoint.jobs.job import Job, JobSpec
+from hf_asr_endpoint.jobs.spool import Spool
+from hf_asr_endpoint.jobs.table import JobTable, check_queue_length, make_id
 
-RETRY_AFTER_S = 30  # for a client that finds the queue full
+logger = logging.getLogger(__name__)
 
-_UNFINISHED = f"status IN ('{JobStatus.QUEUED.value}', '{JobStatus.RUNNING.value}')"
-_WITHOUT_FIELDS = "fields = '[]'"  # They may be a thousand times as long as the result, which is kept for a day.
-_COUNT_QUEUED = "SELECT count(*) FROM jobs WHERE status = ?"
+RETRY_INTERVAL_S = 5.0  # between attempts to store something that must not be lost
 
-
-def make_id() -> str:
-    """Return a new job's id. Whoever knows it may read the result, so that nobody can guess it."""
-    return f"R{secrets.token_hex(16)}"
+T = TypeVar("T")
 
 
 class JobStore:
-    """The records in one database. now: the time in Unix seconds."""
+    """Owns the data directory, the table and the spool."""
 
-    def __init__(self, database: Database, *, now: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._now = now
+    def __init__(self, directory: DataDirectory, table: JobTable, spool: Spool) -> None:
+        self._directory = directory
+        self._table = table
+        self._spool = spool
 
-    def add(self, job_id: str, asked: NewJob, *, max_queued: int) -> Job:
-        """Add a job to the queue. Raises Overloaded when that many are waiting."""
-        with self._database.transaction() as connection:
-            n_queued = connection.execute(_COUNT_QUEUED, (JobStatus.QUEUED.value,)).fetchone()[0]
-            check_room(n_queued, max_queued=max_queued)
-            connection.execute(
-                "INSERT INTO jobs (id, kind, task, fields, webhook, status, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job_id,
-                    asked.kind,
-                    asked.task,
-                    json.dumps(asked.fields),
-                    asked.webhook,
-                    JobStatus.QUEUED.value,
-                    self._now(),
-                ),
-            )
-            return read_job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
+    def recover(self) -> None:
+        """Queue the jobs that the last process left running, and delete audio without a job.
 
-    def find(self, job_id: str) -> Job | None:
-        rows = self._database.query("SELECT * FROM jobs WHERE id = ?", (job_id,))
-        return read_job(rows[0]) if rows else None
-
-    def count_queued(self) -> int:
-        n_queued: int = self._database.query(_COUNT_QUEUED, (JobStatus.QUEUED.value,))[0][0]
-        return n_queued
-
-    def next_queued(self) -> Job | None:
-        """Return the job that has waited longest."""
-        rows = self._database.query(
-            "SELECT * FROM jobs WHERE status = ? ORDER BY number LIMIT 1", (JobStatus.QUEUED.value,)
-        )
-        return read_job(rows[0]) if rows else None
-
-    def start(self, job_id: str) -> bool:
-        """queued → running. False when it has been cancelled meanwhile."""
-        return self._change(job_id, JobStatus.QUEUED, "status = ?", (JobStatus.RUNNING.value,))
-
-    def put_back(self, job_id: str, *, is_failure: bool = False) -> bool:
-        """running → queued, in its old place. is_failure: whether the model failed at it."""
-        return self._change(
-            job_id,
-            JobStatus.RUNNING,
-            "status = ?, n_failures = n_failures + ?",
-            (JobStatus.QUEUED.value, int(is_failure)),
-        )
-
-    def put_back_all(self) -> None:
-        """running → queued, all of them: the server stops on purpose."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE jobs SET status = ? WHERE status = ?", (JobStatus.QUEUED.value, JobStatus.RUNNING.value)
-            )
-
-    def finish(self, job_id: str, status: JobStatus, *, outcome: dict[str, Any], runtime_ms: int) -> bool:
-        """running → succeeded | failed, and the delivery, if there is a webhook, is due at once."""
-        now = self._now()
-        return self._change(
-            job_id,
-            JobStatus.RUNNING,
-            f"status = ?, outcome = ?, runtime_ms = ?, finished_at = ?, {_WITHOUT_FIELDS}, "
-            "delivery = iif(webhook IS NULL, ?, ?), next_attempt_at = iif(webhook IS NULL, NULL, ?)",
-            (
-                status.value,
-                json.dumps(outcome, allow_nan=False),
-                runtime_ms,
-                now,
-                DeliveryStatus.NONE.value,
-                DeliveryStatus.PENDING.value,
-                now,
-            ),
-        )
-
-    def cancel(self, job_id: str) -> bool:
-        """queued | running → cancelled. False when it is already final, or unknown."""
-        with self._database.transaction() as connection:
-            cursor = connection.execute(
-                f"UPDATE jobs SET status = ?, finished_at = ?, {_WITHOUT_FIELDS} WHERE id = ? AND {_UNFINISHED}",
-                (JobStatus.CANCELLED.value, self._now(), job_id),
-            )
-            return cursor.rowcount == 1
-
-    def remove(self, job_id: str) -> bool:
-        """Forget a job that is final, delivered or not. False when it is not final, or unknown."""
-        with self._database.transaction() as connection:
-            cursor = connection.execute(f"DELETE FROM jobs WHERE id = ? AND NOT {_UNFINISHED}", (job_id,))
-            return cursor.rowcount == 1
-
-    def remove_old(self, *, retention_s: float) -> int:
-        """Forget jobs that ended so long ago, but none whose delivery is pending. Returns how many.
-
-        What was forgotten before, by whichever way, is then on the disk no longer.
+        Blocks. Must be called once, before all other methods. Raises StorageFailed.
         """
-        with self._database.transaction() as connection:
-            cursor = connection.execute(
-                f"DELETE FROM jobs WHERE NOT {_UNFINISHED} AND delivery <> ? AND finished_at < ?",
-                (DeliveryStatus.PENDING.value, self._now() - retention_s),
-            )
-            n_jobs = cursor.rowcount
-        self._database.empty_log()
-        return n_jobs
+        unfinished = self._table.recover()
+        self._spool.clean(unfinished)
+        self._directory.reserve_space()
+        if unfinished:
+            logger.info("%d unfinished jobs were found", len(unfinished))
 
-    def recover(self) -> frozenset[str]:
-        """Take up what the last process left: what was running is queued again, and counts as crashed.
+    async def add(self, spec: JobSpec, audio: BinaryIO, *, max_queued: int) -> Job:
+        """Store a new job: first the audio, then the row, so that every row has its audio.
 
-        Returns the unfinished jobs' ids.
+        Raises Overloaded and StorageFailed; then nothing is left of the job.
         """
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE jobs SET status = ?, n_crashes = n_crashes + 1 WHERE status = ?",
-                (JobStatus.QUEUED.value, JobStatus.RUNNING.value),
-            )
-            return frozenset(row["id"] for row in connection.execute(f"SELECT id FROM jobs WHERE {_UNFINISHED}"))
 
-    def bring_forward(self, *, longest_delay_s: float) -> int:
-        """Plan deliveries no later than so from now: the clock has been set back since. Returns how many."""
-        latest = self._now() + longest_delay_s
-        with self._database.transaction() as connection:
-            cursor = connection.execute(
-                "UPDATE jobs SET next_attempt_at = ? WHERE delivery = ? AND next_attempt_at > ?",
-                (latest, DeliveryStatus.PENDING.value, latest),
-            )
-            return cursor.rowcount
+        def work() -> Job:
+            check_queue_length(self._table.count_queued(), max_queued=max_queued)
+            job_id = make_id()
+            self._spool.add(job_id, audio)
+            try:
+                return self._table.add(job_id, spec, max_queued=max_queued)
+            except BaseException:
+                self._spool.remove(job_id)
+                raise
 
-    def next_delivery(self, *, sending: Collection[str], busy: Collection[str]) -> Job | None:
-        """Return the job whose delivery is pending and planned first, due or not.
+        # A cancelled caller closes the audio, so the copy must have ended before.
+        return await _to_the_end(work)
 
-        sending, busy: ids of jobs, and receivers (`receiver_of`), that are passed over.
+    async def call(self, work: Callable[[JobTable], T]) -> T:
+        """Call `work` with the table. Raises StorageFailed."""
+        return await asyncio.to_thread(work, self._table)
+
+    async def call_until_stored(self, work: Callable[[JobTable], T]) -> T:
+        """Call `work` with the table, again and again until the disk accepts the change."""
+        while True:
+            try:
+                return await _to_the_end(lambda: work(self._table))
+            except StorageFailed as exc:
+                logger.error("%s; trying again in %g s", exc, RETRY_INTERVAL_S)
+            await asyncio.sleep(RETRY_INTERVAL_S)
+
+    async def call_with_reserve(self, work: Callable[[JobTable], T]) -> T:
+        """Call `work` with the table, and if that fails, once more with the reserved disk space.
+
+        For deletions: SQLite needs space to delete, and on a full disk clients must be able to make space.
+        Raises StorageFailed.
         """
-        with self._database.transaction() as connection:
-            pending = connection.execute(
-                "SELECT id, webhook FROM jobs WHERE delivery = ? ORDER BY next_attempt_at, number",
-                (DeliveryStatus.PENDING.value,),
-            )
-            for job_id, webhook in pending:
-                if job_id not in sending and receiver_of(webhook) not in busy:
-                    return read_job(connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone())
-        return None
 
-    def record_attempt(
-        self,
-        job_id: str,
-        status: DeliveryStatus,
-        *,
-        error: str | None = None,
-        next_attempt_at: float | None = None,
-    ) -> bool:
-        """Count an attempt: pending → pending | delivered | given_up."""
-        with self._database.transaction() as connection:
-            cursor = connection.execute(
-                "UPDATE jobs SET n_attempts = n_attempts + 1, delivery = ?, next_attempt_at = ?, "
-                "delivery_error = ? WHERE id = ? AND delivery = ?",
-                (status.value, next_attempt_at, error, job_id, DeliveryStatus.PENDING.value),
-            )
-            return cursor.rowcount == 1
+        def attempt() -> T:
+            try:
+                return work(self._table)
+            except StorageFailed:
+                self._directory.release_space()
+                return work(self._table)
+
+        return await _to_the_end(attempt)
+
+    async def reserve_space(self) -> None:
+        """Reserve disk space again, if `call_with_reserve` has used it and the disk has space."""
+        await asyncio.to_thread(self._directory.reserve_space)
+
+    async def open_audio(self, job_id: str) -> BinaryIO:
+        """Open a job's audio. The caller closes it. Raises StorageFailed if it does not exist."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._spool.open, job_id))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)  # The caller will not get the file.
+            raise
+
+    async def remove_audio(self, job_id: str) -> None:
+        await asyncio.to_thread(self._spool.remove, job_id)
 
     def close(self) -> None:
-        self._database.close()
-
-    def _change(self, job_id: str, status: JobStatus, changes: str, values: tuple[object, ...]) -> bool:
-        """Change a job that has this status."""
-        with self._database.transaction() as connection:
-            cursor = connection.execute(
-                f"UPDATE jobs SET {changes} WHERE id = ? AND status = ?", (*values, job_id, status.value)
-            )
-            return cursor.rowcount == 1
+        """Close the table and unlock the directory. Blocks."""
+        self._table.close()
+        self._directory.close()
 
 
-def check_room(n_queued: int, *, max_queued: int) -> None:
-    """Raise Overloaded when the queue is full."""
-    if n_queued >= max_queued:
-        raise Overloaded(
-            f"{n_queued} jobs are queued; allowed: {max_queued} at a time; try again in {RETRY_AFTER_S} s",
-            retry_after_s=RETRY_AFTER_S,
-        )
+async def _to_the_end(work: Callable[[], T]) -> T:
+    """Call `work` in a thread. A cancelled caller leaves only after `work` has ended."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        while not working.done():
+            await asyncio.wait([working])
+        working.exception()  # Retrieved, so that asyncio does not log it.
+        raise
+
+
+def _close(opening: asyncio.Future[BinaryIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -1,4 +1,4 @@
-"""A data directory, and what is kept in it."""
+"""A table of jobs in a temporary directory, and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.jobs.database import open_database
-from hf_asr_endpoint.jobs.job import Fields, NewJob
-from hf_asr_endpoint.jobs.store import JobStore
+from hf_asr_endpoint.jobs.job import Fields, JobSpec
+from hf_asr_endpoint.jobs.table import JobTable
 
 WEBHOOK = "https://receiver.example/hook"
 
 
 class Clock:
-    """Time that passes only when it is told to."""
+    """A time that only the test changes."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -27,8 +27,10 @@ class Clock:
 FIELDS: Fields = (("prompt", "Grüße\0"), ("prompt", ""))
 
 
-def make_request(*, webhook: str | None = WEBHOOK, kind: str = "plain", fields: Fields = FIELDS) -> NewJob:
-    return NewJob(kind=kind, task="translate", fields=fields, webhook=webhook)
+def make_spec(*, webhook: str | None = WEBHOOK, kind: str = "plain", fields: Fields = FIELDS) -> JobSpec:
+    return JobSpec(
+        kind=kind, task="translate", model="whisper-base", version="abc", fields=fields, webhook=webhook
+    )
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: Clock) -> Iterator[JobStore]:
-    store = JobStore(open_database(tmp_path), now=clock)
-    yield store
-    store.close()
+def table(tmp_path: Path, clock: Clock) -> Iterator[JobTable]:
+    table = JobTable(open_database(tmp_path), now=clock)
+    yield table
+    table.close()

@@ -1,4 +1,4 @@
-"""A webhook's receiver: a real HTTP server on this machine, whose answers a test decides."""
+"""A receiver of webhooks: a real HTTP server on this machine, whose answers the test sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POLL_INTERVAL_S = 0.01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """status: what it was answered with."""
+    """A request. status: of the answer to it."""
 
     path: str
     headers: dict[str, str]
@@ -32,7 +32,7 @@ class Received:
 
 @dataclass(kw_only=True)
 class Receiver:
-    """statuses: of the next answers, the last one for all further ones. A status of 0 is no answer at all."""
+    """statuses: of the next answers; the last one is repeated. A status of 0 means no answer."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=lambda: [200])
@@ -43,7 +43,7 @@ class Receiver:
     released: threading.Event = field(default_factory=threading.Event)
 
     def wait_for_document(self) -> dict[str, Any]:
-        """Return the first document that comes."""
+        """Return the first document that arrives."""
         deadline = time.monotonic() + DEADLINE_S
         while not self.received:
             assert time.monotonic() < deadline, "nothing was delivered"
@@ -79,10 +79,10 @@ def run_receiver(port: int = 0) -> Iterator[Receiver]:
                     self.wfile.write(bytes(65_536))
                     receiver.n_bytes_sent += 65_536
             except OSError:
-                self.close_connection = True  # The other side has read enough.
+                self.close_connection = True  # The client has closed the connection.
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True

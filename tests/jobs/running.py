@@ -1,4 +1,4 @@
-"""Jobs as the application has them, on a folder of the test's, with a Transcriber and a kind that are plain."""
+"""Running jobs in a temporary directory, with a fake Transcriber and a plain JobKind."""
 
 from __future__ import annotations
 
@@ -13,44 +13,51 @@ import numpy as np
 import soundfile
 
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.jobs.addresses import parse_allowed_hosts
+from hf_asr_endpoint.jobs.addresses import AddressGuard, parse_allowed_hosts
 from hf_asr_endpoint.jobs.data_directory import open_data_directory
 from hf_asr_endpoint.jobs.database import open_database
-from hf_asr_endpoint.jobs.job import Job, JobKind, NewJob
+from hf_asr_endpoint.jobs.delivery import RetrySchedule
+from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobKind, JobLimits, JobSpec, ParsedJob
 from hf_asr_endpoint.jobs.jobs import Jobs
-from hf_asr_endpoint.jobs.limits import JobLimits
-from hf_asr_endpoint.jobs.schedule import RetrySchedule
-from hf_asr_endpoint.jobs.sender import WebhookSender
+from hf_asr_endpoint.jobs.resolver import SystemResolver
 from hf_asr_endpoint.jobs.spool import FOLDER, Spool
-from hf_asr_endpoint.jobs.storage import Storage
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.webhook_url import AddressGuard
+from hf_asr_endpoint.jobs.table import JobTable
+from hf_asr_endpoint.jobs.webhook import WebhookSender
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import TranscriptionOptions
 
 POLL_INTERVAL_S = 0.005
 DEADLINE_S = 20.0
-QUICK = RetrySchedule(retry_for_s=60.0, first_delay_s=0.02, longest_delay_s=0.05)
+QUICK = RetrySchedule(retry_for_s=60.0, first_delay_s=0.02, max_delay_s=0.05)
 
 
 class PlainKind:
-    """A JobKind whose only field is `language`."""
+    """A JobKind whose only field is `language`. n_parsed: how often it has parsed a spec."""
 
-    def options(self, asked: NewJob) -> TranscriptionOptions:
-        fields = dict(asked.fields)
-        if fields.get("language") == "xx":
+    def __init__(self) -> None:
+        self.n_parsed = 0
+
+    def parse(self, spec: JobSpec) -> ParsedJob:
+        self.n_parsed += 1
+        language = dict(spec.fields).get("language")
+        if language == "xx":
             raise InvalidParameter("language is 'xx'", parameter="language")
-        return TranscriptionOptions(task=asked.task, language=fields.get("language"))
+        return ParsedJob(
+            options=TranscriptionOptions(task=spec.task, language=language),
+            render=lambda transcription: {
+                "results": {"text": transcription.text, "language": transcription.language}
+            },
+        )
 
-    def success(self, asked: NewJob, transcription: Transcription) -> dict[str, Any]:
-        return {"results": {"text": transcription.text, "language": transcription.language}}
-
-    def failure(self, asked: NewJob, message: str) -> dict[str, Any]:
+    def render_failure(self, message: str) -> dict[str, Any]:
         return {"error": message}
 
 
-def plain_job(*, webhook: str | None = None, kind: str = "plain", **fields: str) -> NewJob:
-    return NewJob(kind=kind, task="transcribe", fields=tuple(fields.items()), webhook=webhook)
+def plain_job(*, webhook: str | None = None, kind: str = "plain", **fields: str) -> JobSpec:
+    return JobSpec(
+        kind=kind, task="transcribe", model="whisper-base", fields=tuple(fields.items()), webhook=webhook
+    )
 
 
 def make_audio(n_samples: int = 16_000) -> io.BytesIO:
@@ -72,7 +79,7 @@ def make_jobs(
     kinds: Mapping[str, JobKind] | None = None,
     **limits: float,
 ) -> Jobs:
-    """limits: some of JobLimits' fields."""
+    """limits: some fields of JobLimits."""
     values: dict[str, Any] = {
         "max_queued": 10,
         "max_running": 2,
@@ -80,12 +87,11 @@ def make_jobs(
         "retention_s": 60.0,
         "max_crashes": 5,
     }
-    opened = open_data_directory(directory)
-    storage = Storage(opened, JobStore(open_database(directory)), Spool(directory))
-    storage.recover()
-    guard = AddressGuard(parse_allowed_hosts(["127.0.0.1"]))
+    store = JobStore(open_data_directory(directory), JobTable(open_database(directory)), Spool(directory))
+    store.recover()
+    guard = AddressGuard(parse_allowed_hosts(["127.0.0.1"]), SystemResolver())
     return Jobs(
-        storage,
+        store,
         transcriber,
         kinds=kinds or {"plain": PlainKind()},
         limits=JobLimits(**{**values, **limits}),
@@ -97,10 +103,15 @@ def make_jobs(
 
 @asynccontextmanager
 async def running_jobs(
-    directory: Path, transcriber: Transcriber, *, schedule: RetrySchedule = QUICK, **limits: float
+    directory: Path,
+    transcriber: Transcriber,
+    *,
+    schedule: RetrySchedule = QUICK,
+    kinds: Mapping[str, JobKind] | None = None,
+    **limits: float,
 ) -> AsyncIterator[Jobs]:
-    """Jobs from their start to their close."""
-    jobs = make_jobs(directory, transcriber, schedule=schedule, **limits)
+    """Start jobs, and close them at the end."""
+    jobs = make_jobs(directory, transcriber, schedule=schedule, kinds=kinds, **limits)
     await jobs.start()
     try:
         yield jobs
@@ -108,14 +119,25 @@ async def running_jobs(
         await jobs.close()
 
 
-async def ended(jobs: Jobs, job_id: str) -> Job:
-    """Return a job when it is final."""
+async def wait_until_final(jobs: Jobs, job_id: str) -> Job:
     while not (job := await jobs.find(job_id)).status.is_final:
         await asyncio.sleep(POLL_INTERVAL_S)
     return job
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def wait_until_delivered(jobs: Jobs, job_id: str) -> Job:
+    """Wait until the job and its delivery have ended, also without success."""
+    while (job := await wait_until_final(jobs, job_id)).delivery.status is DeliveryStatus.PENDING:
+        await asyncio.sleep(POLL_INTERVAL_S)
+    return job
+
+
+async def run_job(jobs: Jobs, **fields: str) -> Job:
+    """Submit a job and return it when it has ended."""
+    return await wait_until_final(jobs, (await jobs.submit(plain_job(**fields), make_audio())).id)
+
+
+async def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         await asyncio.sleep(POLL_INTERVAL_S)
 

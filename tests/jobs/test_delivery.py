@@ -1,51 +1,51 @@
-"""Results reach their receivers, whatever those do, and the server's starts between."""
+"""Results are delivered whatever the receivers do, and across restarts of the server."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from hf_asr_endpoint.jobs.deliverer import MAX_SENDING, MAX_SENDING_TO_ONE
-from hf_asr_endpoint.jobs.document import render_job
-from hf_asr_endpoint.jobs.job import DeliveryStatus, Job
-from hf_asr_endpoint.jobs.jobs import Jobs
-from hf_asr_endpoint.jobs.schedule import RetrySchedule
+from hf_asr_endpoint.jobs.delivery import (
+    MAX_ATTEMPTS_IN_FLIGHT,
+    MAX_ATTEMPTS_PER_RECEIVER,
+    RetrySchedule,
+)
+from hf_asr_endpoint.jobs.job import DeliveryStatus, render_job
 from tests.fakes import FakeTranscriber
 from tests.jobs.receiver import run_receiver
 from tests.jobs.running import (
+    POLL_INTERVAL_S,
     QUICK,
-    ended,
     make_audio,
     plain_job,
     run,
     running_jobs,
-    until,
+    wait_until,
+    wait_until_delivered,
+    wait_until_final,
 )
 
-N_RESULTS = MAX_SENDING + 1  # more than are on their way at a time
+N_RESULTS = MAX_ATTEMPTS_IN_FLIGHT + 1
+DAY_S = 86_400.0
 
 
-async def delivery_ended(jobs: Jobs, job_id: str) -> Job:
-    while (job := await jobs.find(job_id)).delivery.status is DeliveryStatus.PENDING or not job.status.is_final:
-        await asyncio.sleep(0.005)
-    return job
-
-
-def test_a_receiver_that_is_down_for_a_while_gets_the_result(tmp_path: Path) -> None:
+def test_receiver_that_was_down_gets_the_result(tmp_path: Path) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             url = receiver.url
         async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
             job_id = (await jobs.submit(plain_job(webhook=url), make_audio())).id
             while (await jobs.find(job_id)).delivery.n_attempts < 2:
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(POLL_INTERVAL_S)
             assert "ConnectError" in str((await jobs.find(job_id)).delivery.error)
             with run_receiver(int(url.split(":")[2].split("/")[0])) as receiver:
                 receiver.statuses = [500, 302, 200]
-                job = await delivery_ended(jobs, job_id)
+                job = await wait_until_delivered(jobs, job_id)
             assert job.delivery.status is DeliveryStatus.DELIVERED
             assert job.delivery.error is None
             assert {received.headers["webhook-id"] for received in receiver.received} == {job_id}
@@ -55,43 +55,40 @@ def test_a_receiver_that_is_down_for_a_while_gets_the_result(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "schedule", "n_attempts"),
-    [(410, QUICK, 1), (500, RetrySchedule(retry_for_s=0.0), 1)],
-    ids=["410 Gone", "the time is up"],
+    ("status", "schedule"),
+    [(410, QUICK), (500, RetrySchedule(retry_for_s=0.0))],
+    ids=["410 Gone", "time is up"],
 )
-def test_a_delivery_that_is_given_up(
-    tmp_path: Path, status: int, schedule: RetrySchedule, n_attempts: int
-) -> None:
+def test_delivery_is_given_up(tmp_path: Path, status: int, schedule: RetrySchedule) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [status]
             async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
-                job = await delivery_ended(
-                    jobs, (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
-                )
-                assert (job.delivery.status, job.delivery.n_attempts) == (DeliveryStatus.GIVEN_UP, n_attempts)
+                submitted = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
+                job = await wait_until_delivered(jobs, submitted.id)
+                assert (job.delivery.status, job.delivery.n_attempts) == (DeliveryStatus.GIVEN_UP, 1)
                 assert str(status) in str(job.delivery.error)
                 assert job.outcome is not None
 
     run(work())
 
 
-def test_a_delivery_that_was_cut_off_is_made_again_after_the_next_start(tmp_path: Path) -> None:
+def test_interrupted_attempt_is_repeated_after_a_restart(tmp_path: Path) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [0, 200]
             async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
                 job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
-                await until(lambda: len(receiver.received) == 1)
+                await wait_until(lambda: len(receiver.received) == 1)
             async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
-                assert (await delivery_ended(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
+                assert (await wait_until_delivered(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
             assert [received.headers["webhook-id"] for received in receiver.received] == [job.id] * 2
 
     run(work())
 
 
-def test_a_planned_attempt_keeps_its_time_over_a_restart(tmp_path: Path) -> None:
-    schedule = RetrySchedule(retry_for_s=9999.0, first_delay_s=1000.0, chance=lambda: 1.0)
+def test_restart_does_not_change_the_time_of_the_next_attempt(tmp_path: Path) -> None:
+    schedule = RetrySchedule(retry_for_s=9999.0, first_delay_s=1000.0, draw=lambda: 1.0)
 
     async def work() -> None:
         with run_receiver() as receiver:
@@ -99,7 +96,7 @@ def test_a_planned_attempt_keeps_its_time_over_a_restart(tmp_path: Path) -> None
             async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
                 job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
                 while not (planned := (await jobs.find(job_id)).delivery).n_attempts:
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(POLL_INTERVAL_S)
             async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
                 assert (await jobs.find(job_id)).delivery == planned
                 assert (planned.next_attempt_at or 0) > time.time() + 900
@@ -107,8 +104,8 @@ def test_a_planned_attempt_keeps_its_time_over_a_restart(tmp_path: Path) -> None
     run(work())
 
 
-def test_an_attempt_planned_by_a_wrong_clock_is_brought_forward(tmp_path: Path) -> None:
-    wrong = RetrySchedule(retry_for_s=1e9, first_delay_s=1e8, longest_delay_s=1e8)
+def test_attempt_that_a_wrong_clock_planned_is_rescheduled(tmp_path: Path) -> None:
+    wrong = RetrySchedule(retry_for_s=1e9, first_delay_s=1e8, max_delay_s=1e8)
 
     async def work() -> None:
         with run_receiver() as receiver:
@@ -116,38 +113,75 @@ def test_an_attempt_planned_by_a_wrong_clock_is_brought_forward(tmp_path: Path) 
             async with running_jobs(tmp_path, FakeTranscriber(), schedule=wrong) as jobs:
                 job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
                 while not (await jobs.find(job_id)).delivery.n_attempts:
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(POLL_INTERVAL_S)
             async with running_jobs(tmp_path, FakeTranscriber(), schedule=QUICK) as jobs:
-                assert (await delivery_ended(jobs, job_id)).delivery.status is DeliveryStatus.DELIVERED
+                assert (await wait_until_delivered(jobs, job_id)).delivery.status is DeliveryStatus.DELIVERED
 
     run(work())
 
 
-def test_many_results_for_a_receiver_that_hangs_do_not_hold_up_the_others(tmp_path: Path) -> None:
+def test_receiver_that_does_not_answer_does_not_delay_others(tmp_path: Path) -> None:
     async def work() -> None:
         with run_receiver() as hanging, run_receiver() as receiver:
             hanging.statuses = [0]
             async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
                 for _ in range(N_RESULTS):
-                    await ended(jobs, (await jobs.submit(plain_job(webhook=hanging.url), make_audio())).id)
-                await until(lambda: len(hanging.received) == MAX_SENDING_TO_ONE)
+                    job = await jobs.submit(plain_job(webhook=hanging.url), make_audio())
+                    await wait_until_final(jobs, job.id)
+                await wait_until(lambda: len(hanging.received) == MAX_ATTEMPTS_PER_RECEIVER)
                 job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
-                assert (await delivery_ended(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
-                assert len(hanging.received) == MAX_SENDING_TO_ONE
+                assert (await wait_until_delivered(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
+                assert len(hanging.received) == MAX_ATTEMPTS_PER_RECEIVER
 
     run(work())
 
 
-def test_a_removed_job_is_not_sent_to_its_end(tmp_path: Path) -> None:
+def test_removing_a_job_cancels_its_attempt(tmp_path: Path) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [0]
             async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
                 job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
-                await until(lambda: len(receiver.received) == 1)
-                sending = {task for task in asyncio.all_tasks() if task.get_name() == job.id}
-                assert len(sending) == 1
-                assert await jobs.end(job.id) is None
-                assert all(task.cancelled() for task in sending)
+                await wait_until(lambda: len(receiver.received) == 1)
+                attempts = {task for task in asyncio.all_tasks() if task.get_name() == job.id}
+                assert len(attempts) == 1
+                assert await jobs.cancel_or_remove(job.id) is None
+                assert all(task.cancelled() for task in attempts)
 
     run(work())
+
+
+def attempt_times(*, drawn: float) -> list[float]:
+    """Return when a receiver that is always down gets attempts, in seconds after the end of the job."""
+    schedule = RetrySchedule(retry_for_s=DAY_S, draw=lambda: drawn)
+    times: list[float] = []
+    next_at: float | None = 0.0
+    while next_at is not None:
+        times.append(next_at)
+        next_at = schedule.next_attempt_at(n_attempts=len(times), now=next_at)
+    return times
+
+
+def test_delays_double_to_an_hour_until_a_day_is_over() -> None:
+    delays = [later - earlier for earlier, later in pairwise(attempt_times(drawn=1.0))]
+    assert delays[:4] == [5, 10, 20, 40]
+    assert set(delays[10:]) == {3600.0}
+    assert DAY_S - 3600 < attempt_times(drawn=0.5)[-1] <= DAY_S
+
+
+def test_time_that_the_server_was_down_does_not_count() -> None:
+    """The schedule counted the time since the end of the job: after a weekend, a result got a single attempt."""
+    schedule = RetrySchedule(retry_for_s=DAY_S, draw=lambda: 1.0)
+    assert schedule.next_attempt_at(n_attempts=1, now=30 * DAY_S) == 30 * DAY_S + 5
+
+
+def test_jitter_shortens_a_delay_by_at_most_half() -> None:
+    schedule = RetrySchedule(retry_for_s=DAY_S, draw=lambda: 0.0)
+    assert schedule.next_attempt_at(n_attempts=1, now=100.0) == 102.5
+    assert len({RetrySchedule(retry_for_s=DAY_S).next_attempt_at(n_attempts=9, now=0) for _ in "abc"}) > 1
+
+
+@pytest.mark.parametrize("n_attempts", [60, 5_000])
+def test_many_attempts_do_not_overflow(n_attempts: int) -> None:
+    schedule = RetrySchedule(retry_for_s=math.inf, draw=lambda: 1.0)
+    assert schedule.next_attempt_at(n_attempts=n_attempts, now=0.0) == 3600.0

@@ -10,28 +10,35 @@ from hf_asr_endpoint.jobs.spool import FOLDER, Spool
 
 
 class BrokenFile(io.BytesIO):
-    """Reads a while, and then no more."""
+    """A file that can be read only once. folder: replaced by a file before the second read fails."""
+
+    def __init__(self, content: bytes, *, folder: Path | None = None) -> None:
+        super().__init__(content)
+        self._folder = folder
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell():
-            raise OSError(5, "Input/output error")
-        return super().read(10)
+        if not self.tell():
+            return super().read(10)
+        if self._folder:
+            self._folder.rename(self._folder.with_name("moved"))
+            self._folder.touch()
+        raise OSError(5, "Input/output error")
 
 
-def names(directory: Path) -> list[str]:
+def file_names(directory: Path) -> list[str]:
     return sorted(path.name for path in (directory / FOLDER).iterdir())
 
 
-def test_audio_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_audio_round_trips(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     audio = io.BytesIO(bytes(range(256)) * 10_000)
     spool.add("a", audio)
     with Spool(tmp_path).open("a") as file:
         assert file.read() == audio.getvalue()
-    assert names(tmp_path) == ["a"]
+    assert file_names(tmp_path) == ["a"]
 
 
-def test_only_what_follows_the_position_is_copied(tmp_path: Path) -> None:
+def test_audio_is_copied_from_its_current_position(tmp_path: Path) -> None:
     audio = io.BytesIO(b"headaudio")
     audio.seek(4)
     spool = Spool(tmp_path)
@@ -40,32 +47,47 @@ def test_only_what_follows_the_position_is_copied(tmp_path: Path) -> None:
         assert file.read() == b"audio"
 
 
-def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:
+def test_failed_copy_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(StorageFailed, match="Input/output error"):
         Spool(tmp_path).add("a", BrokenFile(b"x" * 100))
-    assert names(tmp_path) == []
+    assert file_names(tmp_path) == []
 
 
-def test_a_removed_file_is_gone_and_removing_it_again_is_no_error(tmp_path: Path) -> None:
+def test_failed_copy_whose_rest_cannot_be_deleted_reports_the_first_error(tmp_path: Path) -> None:
+    """The error of the deletion replaced the first one, was not a StorageFailed, and the client got a 500."""
+    spool = Spool(tmp_path)
+    with pytest.raises(StorageFailed, match="Input/output error"):
+        spool.add("a", BrokenFile(b"x" * 100, folder=tmp_path / FOLDER))
+
+
+def test_remove_is_idempotent(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool.add("a", io.BytesIO(b"audio"))
     spool.remove("a")
     spool.remove("a")
-    assert names(tmp_path) == []
+    assert file_names(tmp_path) == []
     with pytest.raises(StorageFailed, match="No such file"):
         spool.open("a")
 
 
-def test_cleaning_leaves_what_is_wanted(tmp_path: Path) -> None:
+def test_clean_keeps_only_wanted_audio(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     for job_id in ("wanted", "orphan"):
         spool.add(job_id, io.BytesIO(b"audio"))
-    (tmp_path / FOLDER / "broken-off.part").write_bytes(b"au")
+    (tmp_path / FOLDER / "interrupted.part").write_bytes(b"au")
     spool.clean({"wanted"})
-    assert names(tmp_path) == ["wanted"]
+    assert file_names(tmp_path) == ["wanted"]
 
 
-def test_a_file_in_the_folders_place_is_refused(tmp_path: Path) -> None:
+def test_clean_reports_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    """It was an OSError, which stopped the server instead of starting it without jobs."""
+    spool = Spool(tmp_path)
+    (tmp_path / FOLDER).rmdir()
+    with pytest.raises(StorageFailed, match=r"No such file.*--data-dir"):
+        spool.clean(set())
+
+
+def test_refuses_a_file_instead_of_its_folder(tmp_path: Path) -> None:
     (tmp_path / FOLDER).touch()
     with pytest.raises(StorageFailed, match="File exists"):
         Spool(tmp_path)

@@ -1,238 +1,121 @@
+"""The store on a full disk."""
+
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from hf_asr_endpoint.errors import Overloaded
+from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.jobs.data_directory import RESERVE_FILE, open_data_directory
 from hf_asr_endpoint.jobs.database import open_database
-from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobStatus
-from hf_asr_endpoint.jobs.store import JobStore, make_id
-from tests.jobs.conftest import Clock, make_request
+from hf_asr_endpoint.jobs.spool import Spool
+from hf_asr_endpoint.jobs.store import JobStore
+from hf_asr_endpoint.jobs.table import JobTable
+from tests.jobs.conftest import make_spec
 
-RESULT = {"results": {"text": "Grüße"}}
+CHECKOUT = Path(__file__).parents[2]
+TIMEOUT_S = 60.0
 
+MOUNT_AND_RUN = 'mount -t tmpfs -o size=3m tmpfs "$1" && exec "$2" -c "$3" "$1"'
 
-def add(store: JobStore, job_id: str, *, webhook: str | None = "https://receiver.example/") -> None:
-    store.add(job_id, make_request(webhook=webhook), max_queued=10)
+DELETE_ON_A_FULL_DISK = """
+import asyncio, sys
+from pathlib import Path
+from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.types import Health
+from tests.fakes import FakeTranscriber
+from tests.jobs.running import audio_files, make_audio, plain_job, run_job, running_jobs
 
+directory = Path(sys.argv[1])
 
-def succeed(store: JobStore, job_id: str) -> None:
-    assert store.start(job_id)
-    assert store.finish(job_id, JobStatus.SUCCEEDED, outcome=RESULT, runtime_ms=12)
-
-
-def found(store: JobStore, job_id: str) -> Job:
-    job = store.find(job_id)
-    assert job is not None
-    return job
-
-
-def test_a_job_is_read_as_it_was_asked_for(store: JobStore, clock: Clock) -> None:
-    added = store.add("a", make_request(), max_queued=1)
-    assert added == found(store, "a")
-    assert added == Job(id="a", asked=make_request(), status=JobStatus.QUEUED, created_at=clock.now)
-
-
-def test_a_job_that_is_not_there(store: JobStore) -> None:
-    assert store.find("a") is None
-    assert not store.start("a")
-    assert not store.cancel("a")
-    assert not store.remove("a")
-
-
-def test_a_success_is_due_for_delivery_at_once(store: JobStore, clock: Clock) -> None:
-    add(store, "a")
-    clock.now += 5
-    succeed(store, "a")
-    job = found(store, "a")
-    assert (job.status, job.outcome, job.runtime_ms, job.finished_at) == (
-        JobStatus.SUCCEEDED,
-        RESULT,
-        12,
-        clock.now,
-    )
-    assert job.delivery == Delivery(status=DeliveryStatus.PENDING, next_attempt_at=clock.now)
-    assert store.next_delivery(sending=(), busy=()) == job
-
-
-def test_without_a_webhook_there_is_no_delivery(store: JobStore) -> None:
-    add(store, "a", webhook=None)
-    succeed(store, "a")
-    assert found(store, "a").delivery == Delivery()
-    assert store.next_delivery(sending=(), busy=()) is None
-
-
-@pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "succeeded"])
-def test_a_job_that_has_ended_has_no_fields(store: JobStore, is_cancelled: bool) -> None:
-    """A prompt of 64 kB was kept for a day beside a result of one sentence, and after a cancellation, too."""
-    add(store, "a")
-    assert found(store, "a").asked.fields
-    if is_cancelled:
-        assert store.cancel("a")
-    else:
-        succeed(store, "a")
-    assert found(store, "a").asked == make_request(fields=(), webhook="https://receiver.example/")
-
-
-def test_the_queue_is_in_order_and_what_is_put_back_keeps_its_place(store: JobStore) -> None:
-    for job_id in ("b", "a", "c"):
-        add(store, job_id)
-    assert store.next_queued() == found(store, "b")
-    store.start("b")
-    assert store.next_queued() == found(store, "a")
-    store.put_back("b", is_failure=True)
-    assert store.next_queued() == found(store, "b")
-    assert (found(store, "b").n_failures, found(store, "b").n_crashes) == (1, 0)
-
-
-def test_a_full_queue_refuses(store: JobStore) -> None:
-    store.add("a", make_request(), max_queued=1)
-    with pytest.raises(Overloaded, match="1 jobs are queued; allowed: 1"):
-        store.add("b", make_request(), max_queued=1)
-    assert store.find("b") is None
-    store.start("a")
-    store.add("b", make_request(), max_queued=1)
-
-
-def test_jobs_that_come_at_once_do_not_pass_the_limit(store: JobStore) -> None:
-    def is_taken(index: int) -> bool:
+def fill():
+    with open(directory / "other", "ab", buffering=0) as file:
         try:
-            store.add(str(index), make_request(), max_queued=3)
-        except Overloaded:
-            return False
-        return True
+            while True:
+                file.write(b"x" * 512)
+        except OSError:
+            return
 
-    with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(is_taken, range(20))) == 3
-    assert store.count_queued() == 3
+async def main():
+    async with running_jobs(directory, FakeTranscriber()) as jobs:
+        finished = await run_job(jobs)
+    async with running_jobs(directory, FakeTranscriber(health=Health(state="loading"))) as jobs:
+        queued = await jobs.submit(plain_job(), make_audio())
+        fill()
+        try:
+            await jobs.submit(plain_job(), make_audio())
+        except StorageFailed as exc:
+            print(exc)
+        print((await jobs.cancel_or_remove(queued.id)).status.value)
+        (directory / "other").unlink()
+    async with running_jobs(directory, FakeTranscriber()) as jobs:
+        fill()
+        print(await jobs.cancel_or_remove(finished.id), audio_files(directory))
 
-
-@pytest.mark.parametrize("is_running", [False, True], ids=["queued", "running"])
-def test_a_cancelled_job_stays_cancelled(store: JobStore, is_running: bool) -> None:
-    add(store, "a")
-    if is_running:
-        store.start("a")
-    assert store.cancel("a")
-    assert not store.start("a")
-    assert not store.put_back("a")
-    assert not store.finish("a", JobStatus.SUCCEEDED, outcome=RESULT, runtime_ms=1)
-    job = found(store, "a")
-    assert (job.status, job.outcome, job.delivery) == (JobStatus.CANCELLED, None, Delivery())
-    assert not store.cancel("a")
-
-
-def test_only_what_is_final_can_be_removed(store: JobStore) -> None:
-    add(store, "a")
-    assert not store.remove("a")
-    store.start("a")
-    assert not store.remove("a")
-    store.finish("a", JobStatus.FAILED, outcome={"error": "broken"}, runtime_ms=1)
-    assert not store.cancel("a")
-    assert store.remove("a")
-    assert store.find("a") is None
+asyncio.run(main())
+"""
 
 
-def test_recovery_queues_what_was_running_and_counts_it(store: JobStore) -> None:
-    for job_id in ("waiting", "running", "done", "cancelled"):
-        add(store, job_id)
-    store.start("running")
-    succeed(store, "done")
-    store.cancel("cancelled")
-    assert store.recover() == {"waiting", "running"}
-    assert [found(store, job_id).n_crashes for job_id in ("waiting", "running", "done")] == [0, 1, 0]
-    assert found(store, "running").status is JobStatus.QUEUED
-    assert found(store, "done").delivery.status is DeliveryStatus.PENDING
+class FullDiskTable(JobTable):
+    """A table that can be changed only while the reserved space is released."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(open_database(directory))
+        self._reserve = directory / RESERVE_FILE
+
+    def cancel(self, job_id: str) -> bool:
+        if self._reserve.exists():
+            raise StorageFailed("the disk is full")
+        return super().cancel(job_id)
 
 
-def test_deliveries_planned_by_a_wrong_clock_are_brought_forward(store: JobStore, clock: Clock) -> None:
-    for job_id, wait_s in (("a", 1e9), ("b", 60)):
-        add(store, job_id)
-        succeed(store, job_id)
-        store.record_attempt(job_id, DeliveryStatus.PENDING, error="down", next_attempt_at=clock.now + wait_s)
-    assert store.bring_forward(longest_delay_s=60) == 1
-    assert [found(store, job_id).delivery.next_attempt_at for job_id in "ab"] == [clock.now + 60] * 2
-    assert store.bring_forward(longest_delay_s=60) == 0
+def test_reserved_space_makes_room_for_a_deletion(tmp_path: Path) -> None:
+    table = FullDiskTable(tmp_path)
+    table.add("a", make_spec(), max_queued=1)
+    store = JobStore(open_data_directory(tmp_path), table, Spool(tmp_path))
+    store.recover()
+
+    async def work() -> None:
+        with pytest.raises(StorageFailed):
+            await store.call(lambda table: table.cancel("a"))
+        assert await store.call_with_reserve(lambda table: table.cancel("a"))
+        await store.reserve_space()
+
+    asyncio.run(work())
+    assert (tmp_path / RESERVE_FILE).exists()
+    store.close()
 
 
-def test_attempts_are_counted_until_one_ends_them(store: JobStore, clock: Clock) -> None:
-    add(store, "a")
-    succeed(store, "a")
-    assert store.record_attempt("a", DeliveryStatus.PENDING, error="down", next_attempt_at=clock.now + 9)
-    assert found(store, "a").delivery == Delivery(
-        status=DeliveryStatus.PENDING, n_attempts=1, next_attempt_at=clock.now + 9, error="down"
+def test_error_that_the_reserve_does_not_solve_is_raised(tmp_path: Path) -> None:
+    store = JobStore(open_data_directory(tmp_path), JobTable(open_database(tmp_path)), Spool(tmp_path))
+    calls = []
+
+    def fail(table: JobTable) -> None:
+        calls.append(table)
+        raise StorageFailed("the disk is broken")
+
+    with pytest.raises(StorageFailed, match="the disk is broken"):
+        asyncio.run(store.call_with_reserve(fail))
+    assert len(calls) == 2
+    store.close()
+
+
+def test_jobs_can_be_cancelled_and_removed_on_a_full_disk(tmp_path: Path) -> None:
+    """SQLite writes a deletion to its log first: on a full disk, DELETE failed with 507, and nobody could make
+    space. On a small file system that only this process sees."""
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT_AND_RUN, "sh"]
+    arguments = [str(tmp_path), sys.executable, DELETE_ON_A_FULL_DISK]
+    probe = subprocess.run([*command, str(tmp_path), "true", "", ""], capture_output=True, text=True)
+    if probe.returncode:
+        pytest.skip(f"no file system can be mounted here: {probe.stderr.strip()}")
+    result = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, cwd=CHECKOUT
     )
-    assert store.record_attempt("a", DeliveryStatus.DELIVERED)
-    assert found(store, "a").delivery == Delivery(status=DeliveryStatus.DELIVERED, n_attempts=2)
-    assert not store.record_attempt("a", DeliveryStatus.GIVEN_UP)
-    assert store.next_delivery(sending=(), busy=()) is None
-
-
-def test_the_earliest_delivery_comes_first(store: JobStore, clock: Clock) -> None:
-    for job_id in ("a", "b", "c"):
-        add(store, job_id)
-        succeed(store, job_id)
-    store.record_attempt("a", DeliveryStatus.PENDING, next_attempt_at=clock.now + 9)
-    order = [store.next_delivery(sending=sending, busy=()) for sending in ("", "b", "bc", "bca")]
-    assert [job and job.id for job in order] == ["b", "c", "a", None]
-
-
-def test_receivers_that_are_busy_are_passed_over(store: JobStore) -> None:
-    webhooks = ("https://busy.example/1", "https://BUSY.example.:443/2", "https://busy.example:80/", "http://x/")
-    for index, webhook in enumerate(webhooks):
-        store.add(str(index), make_request(webhook=webhook), max_queued=9)
-        succeed(store, str(index))
-    busy = ("busy.example:443", "busy.example:80")
-    order = [store.next_delivery(sending=(), busy=busy[:n_busy]) for n_busy in (1, 2)]
-    assert [job and job.id for job in order] == ["2", "3"]
-
-
-def test_old_jobs_go_unless_their_delivery_is_pending(store: JobStore, clock: Clock) -> None:
-    for job_id in ("pending", "delivered", "cancelled", "queued"):
-        add(store, job_id)
-    succeed(store, "pending")
-    succeed(store, "delivered")
-    store.record_attempt("delivered", DeliveryStatus.DELIVERED)
-    store.cancel("cancelled")
-    clock.now += 60
-    assert store.remove_old(retention_s=60) == 0
-    clock.now += 1
-    assert store.remove_old(retention_s=60) == 2
-    assert [store.find(job_id) is None for job_id in ("pending", "delivered", "cancelled", "queued")] == [
-        False,
-        True,
-        True,
-        False,
-    ]
-
-
-def test_what_is_forgotten_is_nowhere_on_the_disk(store: JobStore, clock: Clock, tmp_path: Path) -> None:
-    for job_id in ("removed", "old", "kept"):
-        add(store, job_id, webhook=f"https://{job_id}.example/")
-        succeed(store, job_id)
-        store.record_attempt(job_id, DeliveryStatus.DELIVERED)
-        clock.now += 60
-    assert store.remove("removed")
-    assert store.remove_old(retention_s=90) == 1
-    content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert [f"https://{job_id}.example/".encode() in content for job_id in ("removed", "old", "kept")] == [
-        False,
-        False,
-        True,
-    ]
-
-
-def test_what_is_added_is_there_when_the_file_is_opened_again(store: JobStore, tmp_path: Path) -> None:
-    """As after a crash: the first connection is not closed, and what it knows only in memory does not count."""
-    add(store, "a")
-    succeed(store, "a")
-    again = JobStore(open_database(tmp_path))
-    assert again.find("a") == found(store, "a")
-    again.close()
-
-
-def test_ids_are_long_and_never_the_same() -> None:
-    ids = {make_id() for _ in range(1000)}
-    assert len(ids) == 1000
-    assert {len(job_id) for job_id in ids} == {33}
+    assert result.returncode == 0, result.stderr
+    refusal, *deletions = result.stdout.splitlines()
+    assert "cannot be kept" in refusal
+    assert deletions == ["cancelled", "None []"]

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits, read_body
 from hf_asr_endpoint.api.deepinfra.errors import error_response
+from hf_asr_endpoint.api.deepinfra.job_kind import make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import Received, take_document, take_form
@@ -21,17 +22,19 @@ from hf_asr_endpoint.api.deepinfra.schema import AUDIO
 from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.endpoints import answering_errors
-from hf_asr_endpoint.api.jobs.deepinfra_kind import VERSION, make_job
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits, parse_multipart
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
-from hf_asr_endpoint.jobs.document import render_job
+from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 # A deployment's id comes first: as a model's name it would begin with "deploy/". Without any name, the answer is a
 # 404 that lists the names; Starlette's own would be a redirect, on which clients send nothing, or all audio again.
 PATHS = ("/v1/inference/deploy/{model:path}", "/v1/inference/{model:path}", "/v1/inference")
+
+VERSION = "version"
+"""The field of the query string that names a revision of the model."""
 
 
 class DeepInfraDialect:
@@ -89,13 +92,13 @@ class DeepInfraDialect:
                 "allowed with webhook: an audio file, such as wav",
                 parameter=AUDIO,
             )
-        asked = make_job(
+        spec = make_spec(
             received.texts,
             parameters,
             model=request.path_params["model"],
             version=_version(request),
         )
-        return JSONResponse(render_job(await self._jobs.submit(asked, received.audio.file)))
+        return JSONResponse(render_job(await self._jobs.submit(spec, received.audio.file)))
 
     async def _receive(self, request: Request, held: ExitStack) -> Received:
         """Read the body. held: takes what must stay open as long as the audio is read."""

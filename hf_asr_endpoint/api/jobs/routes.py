@@ -12,7 +12,6 @@ from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.huggingface.routes import answer_error
-from hf_asr_endpoint.api.jobs.openai_kind import KIND
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits
 from hf_asr_endpoint.api.openai.form import (
     check_file,
@@ -20,9 +19,9 @@ from hf_asr_endpoint.api.openai.form import (
     read_form,
     split_form,
 )
+from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
-from hf_asr_endpoint.jobs.document import render_job
-from hf_asr_endpoint.jobs.job import Job, JobKind, NewJob
+from hf_asr_endpoint.jobs.job import Job, JobKind, JobSpec, render_job
 from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.types import TASKS, Task
 
@@ -65,24 +64,25 @@ class JobRoutes:
         return JSONResponse(_with_delivery(await self._jobs.find(request.path_params["id"])))
 
     async def end(self, request: Request) -> Response:
-        """Cancel a job that is unfinished; remove one that is finished, its result and its delivery."""
+        """Cancel an unfinished job, or remove a finished one with its result and its delivery."""
         job_id: str = request.path_params["id"]
-        job = await self._jobs.end(job_id)
+        job = await self._jobs.cancel_or_remove(job_id)
         return JSONResponse({"request_id": job_id, "deleted": True} if job is None else _with_delivery(job))
 
-    def _parse(self, texts: list[tuple[str, str]]) -> NewJob:
-        own = {name: _own_field(texts, name) for name in OWN_FIELDS}
-        asked = NewJob(
+    def _parse(self, texts: list[tuple[str, str]]) -> JobSpec:
+        own = {name: _own_field(texts, name) for name in (*OWN_FIELDS, MODEL)}
+        spec = JobSpec(
             kind=KIND,
             task=_parse_task(own["task"]),
-            fields=tuple((name, text) for name, text in texts if name not in OWN_FIELDS),
+            model=own[MODEL] or "",
+            fields=tuple((name, text) for name, text in texts if name not in own),
             webhook=own["webhook"],
         )
         try:
-            self._kind.options(asked)  # What cannot be had is refused now, not when the job runs.
+            self._kind.parse(spec)  # Refuse bad parameters now, not when the job runs.
         except UnknownParameter as exc:
             raise UnknownParameter(f"{exc}, {', '.join(OWN_FIELDS)}", parameter=exc.parameter) from exc
-        return asked
+        return spec
 
 
 def _with_delivery(job: Job) -> dict[str, object]:

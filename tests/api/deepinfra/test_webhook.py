@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.api.deepinfra.job_kind import KIND, DeepInfraJobKind
 from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
-from hf_asr_endpoint.api.jobs.deepinfra_kind import KIND, DeepInfraJobKind
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.types import Word
@@ -156,17 +156,17 @@ def test_an_empty_webhook_is_none(url: str, wav: bytes, webhook: str) -> None:
 @pytest.mark.parametrize(
     ("webhook", "message"),
     [
-        ("http://169.254.169.254/latest", "which is no public address"),
-        ("http://10.0.0.7/", "which is no public address"),
-        ("http://[::1]/", "which is no public address"),
+        ("http://169.254.169.254/latest", "which is not a public address"),
+        ("http://10.0.0.7/", "which is not a public address"),
+        ("http://[::1]/", "which is not a public address"),
         ("http://localhost.:1/", "which has no address|which is"),
         ("ftp://example.com/", "allowed: http and https"),
         ("https://user:password@example.com/", "user name or password"),
         ("example.com/hook", "has the scheme"),
         ("5", "has the scheme"),
-        ('["https://example.com/"]', "no plain URL|has the scheme"),
-        ("https://example.com/ü", "no plain URL"),
-        ("https://example.com/" + "x" * 3000, "2048 ASCII characters"),
+        ('["https://example.com/"]', "not a plain URL|has the scheme"),
+        ("https://example.com/ü", "not a plain URL"),
+        ("https://example.com/" + "x" * 3000, "2048 printable ASCII characters"),
     ],
 )
 def test_hostile_webhooks_are_422(url: str, wav: bytes, tmp_path: Path, webhook: str, message: str) -> None:

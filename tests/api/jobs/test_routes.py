@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.api.jobs.openai_kind import KIND, OpenAIJobKind
+from hf_asr_endpoint.api.openai.job_kind import KIND, OpenAIJobKind
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from tests.api.conftest import MODEL_NAMES, Serve, make_limits, serve_app, wait_for
 from tests.fakes import FakeTranscriber
@@ -136,7 +136,7 @@ def test_a_failed_job_has_an_error_and_its_webhook_too(url: str) -> None:
         pytest.param({"temperature": "7"}, 422, "temperature", id="range"),
         pytest.param({"model": "other"}, 404, "'other' does not exist", id="model"),
         pytest.param({"task": "translate", "include": "logprobs"}, 422, "include", id="of the other task"),
-        pytest.param({"webhook": "http://169.254.169.254/"}, 422, "which is no public address", id="metadata"),
+        pytest.param({"webhook": "http://169.254.169.254/"}, 422, "which is not a public address", id="metadata"),
         pytest.param({"webhook": "ftp://example.com/"}, 422, "allowed: http and https", id="scheme"),
     ],
 )
@@ -170,7 +170,9 @@ def test_a_full_queue_is_429(tmp_path: Path, wav: bytes, transcriber: FakeTransc
         transcriber.release()
 
 
-def test_cancelling_and_removing(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+def test_delete_cancels_a_running_job_and_can_be_repeated(
+    url: str, wav: bytes, transcriber: FakeTranscriber
+) -> None:
     transcriber.hold()
     job_id = post(url, wav).json()["request_id"]
     wait_for(lambda: transcriber.n_running == 1)
@@ -179,6 +181,13 @@ def test_cancelling_and_removing(url: str, wav: bytes, transcriber: FakeTranscri
     assert (cancelled.status_code, cancelled.json()["inference_status"]["status"]) == (200, "cancelled")
     assert (transcriber.n_running, transcriber.n_cancelled) == (0, 1)
     assert get(url, job_id) == cancelled.json()
+    assert requests.delete(one, timeout=TIMEOUT_S).json() == cancelled.json()
+    assert get(url, job_id) == cancelled.json()
+
+
+def test_delete_removes_a_finished_job(url: str, wav: bytes) -> None:
+    job_id = result(url, wav)["request_id"]
+    one = f"{url}/v1/requests/{job_id}"
     assert requests.delete(one, timeout=TIMEOUT_S).json() == {"request_id": job_id, "deleted": True}
     for method in ("GET", "DELETE"):
         assert job_id in error_of(requests.request(method, one, timeout=TIMEOUT_S), 404)
