@@ -14,7 +14,7 @@ PACKAGE = Path(hf_asr_endpoint.__file__).parent
 NAME = PACKAGE.name
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("units", "errors", "user_folders"),
+    ("units", "errors", "messages", "user_folders"),
     ("types", "languages", "config"),
     ("audio", "whisper", "subtitles"),
     ("engine",),

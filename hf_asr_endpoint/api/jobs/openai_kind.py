@@ -6,6 +6,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.errors import UnsupportedValue
 from hf_asr_endpoint.jobs.job import NewJob
 from hf_asr_endpoint.subtitles.cues import CueLimits
@@ -17,8 +18,8 @@ KIND = "openai"
 class OpenAIJobKind:
     """A JobKind. The formats that are text give a text as `results`, the others an object."""
 
-    def __init__(self, *, model_names: tuple[str, ...], cue_limits: CueLimits) -> None:
-        self._model_names = model_names
+    def __init__(self, *, model: ServedModel, cue_limits: CueLimits) -> None:
+        self._model = model
         self._cue_limits = cue_limits
 
     def options(self, asked: NewJob) -> TranscriptionOptions:
@@ -31,7 +32,7 @@ class OpenAIJobKind:
         return {"error": message}
 
     def _parse(self, asked: NewJob) -> ParsedParameters:
-        parameters = parse_parameters(asked.fields, task=asked.task, model_names=self._model_names)
+        parameters = parse_parameters(asked.fields, task=asked.task, model=self._model)
         if parameters.is_stream:
             raise UnsupportedValue(
                 "stream is true, which a job has no place for; allowed: false", parameter="stream"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from hf_asr_endpoint.api.deepinfra.parameters import parse_parameters
-from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.api.jobs.deepinfra_kind import DeepInfraJobKind, make_job
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.errors import UnknownModel
 from hf_asr_endpoint.jobs.job import NewJob
 
