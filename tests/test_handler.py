@@ -22,8 +22,8 @@ ROOT = Path(hf_asr_endpoint.__file__).parents[1]
 TIMEOUT_S = 120
 SPOKEN = "ask not what your country can do for you"
 
-# Like the toolkit: put the repository on sys.path and load the module from its file. Then each line of standard input
-# is a request, whose result is one line of standard output.
+# Like the toolkit: put the repository on sys.path and load the module from its file. Then each line of standard
+# input is a request, whose result is one line of standard output.
 TOOLKIT = """
 import asyncio, base64, importlib.util, json, sys
 directory = sys.argv[1]
