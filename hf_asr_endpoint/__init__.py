@@ -4,5 +4,5 @@ from importlib.metadata import PackageNotFoundError, version
 
 try:
     __version__ = version("hf-asr-endpoint")
-except PackageNotFoundError:  # Copied beside a handler.py instead of installed: see handler.py.
+except PackageNotFoundError:  # Copied next to a handler.py instead of installed: see handler.py.
     __version__ = "unknown"

@@ -1,4 +1,8 @@
-"""The composition root: turns settings into the objects that work. Nothing below it sees settings."""
+"""The composition root: turns settings into the services that the application, or a script, works with.
+
+Nothing below this module sees settings: lower layers take explicit keyword arguments. It knows neither HTTP nor
+the command line.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_asr_endpoint.api.app import Services
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
-from hf_asr_endpoint.whisper.checkpoint.weights.reference import model_names
+from hf_asr_endpoint.whisper.checkpoint.weights.reference import is_path, model_names
 from hf_asr_endpoint.whisper.process import limit_heaps, trim_heap
 
 if TYPE_CHECKING:
@@ -24,17 +31,56 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel parts of a step
-CHUNKS_AHEAD = 4  # of a recording, waiting beside those in the slots
+SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel regions of a step
+CHUNKS_AHEAD = 4  # of a recording: chunks that wait, in addition to those in the slots
 
 
-def served_names(settings: Settings) -> tuple[str, ...]:
-    """Return all names of the served model, the one to show first. Raises ModelUnavailable."""
-    return tuple(dict.fromkeys((*model_names(settings.model), *settings.served_model_names)))
+def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], None]) -> Services:
+    """Return the services of a server. Their `start` begins to load the model, in a thread of its own.
+
+    on_load_failure: called in that thread, once, when loading fails.
+    Raises ModelUnavailable, StorageFailed and InvalidParameter for settings that cannot be followed.
+    """
+    model = served_model(settings)
+    transcriber = DeferredTranscriber(
+        lambda report: load_transcriber(settings, report), on_failure=on_load_failure
+    )
+    return Services(
+        transcriber=transcriber,
+        model=model,
+        limits=request_limits(settings),
+        cue_limits=cue_limits(settings),
+        jobs=open_jobs(settings, model, transcriber),
+        price_per_s=settings.price_per_s,
+        start=transcriber.start,
+    )
+
+
+def load_services(settings: Settings) -> Services:
+    """Load the model, and return the services of a process that has no jobs. Raises ModelUnavailable."""
+    return Services(
+        transcriber=load_transcriber(settings, lambda step: logger.info("waiting for %s", step)),
+        model=served_model(settings),
+        limits=request_limits(settings),
+        cue_limits=cue_limits(settings),
+        price_per_s=settings.price_per_s,
+    )
+
+
+def served_model(settings: Settings) -> ServedModel:
+    """Return the model's names and version. Raises ModelUnavailable for an embedded model that does not exist.
+
+    A directory's path is not among the names: clients must not learn, or probe, where files are on the server.
+    """
+    names = model_names(settings.model)
+    own_names = names[:1] if is_path(settings.model) else names
+    return ServedModel(
+        names=tuple(dict.fromkeys((*own_names, *settings.served_model_names))), revision=settings.revision
+    )
 
 
 def request_limits(settings: Settings) -> RequestLimits:
-    """Return what a request may ask of the server."""
+    """Return the limits of one request and of all requests together."""
     return RequestLimits(
         max_audio_bytes=int(settings.max_audio_bytes),
         openai_max_audio_bytes=int(min(settings.openai_max_audio_bytes, settings.max_audio_bytes)),
@@ -45,16 +91,16 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def cue_limits(settings: Settings) -> CueLimits:
-    """Return how much one cue of a subtitle shows."""
+    """Return the limits of one cue of a subtitle."""
     return CueLimits(max_s=settings.subtitle_max_s, max_characters=settings.subtitle_max_characters)
 
 
-def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
-    """Open the folder that jobs are kept in, and return what runs them.
+def open_jobs(settings: Settings, model: ServedModel, transcriber: Transcriber) -> Jobs | NoJobs:
+    """Open the folder in which jobs are stored, and return the service that runs them.
 
-    Raises StorageFailed when the settings name a folder that cannot be had. When they name none, and the usual
-    one cannot be had, the server goes without: most have no use for jobs, and a second one must start as well.
-    Raises InvalidParameter for allowed hosts that are none.
+    Without the setting `data_dir`, a default folder that cannot be used means a server without jobs: most servers
+    need none, and a second server on the same machine must start, too.
+    Raises StorageFailed when the folder in the settings cannot be used, InvalidParameter for bad allowed hosts.
     """
     # Imported here, because handler.py has no jobs and does without the packages that they need.
     from hf_asr_endpoint.jobs.addresses import AddressGuard, parse_allowed_hosts
@@ -71,14 +117,14 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     except StorageFailed as exc:
         if settings.data_dir is not None:
             raise
-        logger.warning("this server takes no jobs: %s", exc)
-        return NoJobs("this server takes no jobs; its log says why")
+        logger.warning("this server does not accept jobs: %s", exc)
+        return NoJobs("this server does not accept jobs; its log says why")
     guard = AddressGuard(allowed, SystemResolver())
     secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
     return Jobs(
         store,
         transcriber,
-        kinds=_job_kinds(settings),
+        kinds=_job_kinds(settings, model),
         limits=JobLimits(
             max_queued=settings.max_queued_jobs,
             max_running=settings.max_running_jobs,
@@ -92,25 +138,19 @@ def open_jobs(settings: Settings, transcriber: Transcriber) -> Jobs | NoJobs:
     )
 
 
-def _job_kinds(settings: Settings) -> dict[str, JobKind]:
-    """Return what each dialect does for its jobs, by the names that jobs give."""
+def _job_kinds(settings: Settings, model: ServedModel) -> dict[str, JobKind]:
+    """Return the job kind of each dialect, by the name that is stored with its jobs."""
     from hf_asr_endpoint.api.deepinfra import job_kind as deepinfra_kind
-    from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
     from hf_asr_endpoint.api.openai import job_kind as openai_kind
 
     return {
-        openai_kind.KIND: openai_kind.OpenAIJobKind(
-            model_names=served_names(settings), cue_limits=cue_limits(settings)
-        ),
-        deepinfra_kind.KIND: deepinfra_kind.DeepInfraJobKind(
-            model=ServedModel(names=served_names(settings), revision=settings.revision),
-            price_per_s=settings.price_per_s,
-        ),
+        openai_kind.KIND: openai_kind.OpenAIJobKind(model=model, cue_limits=cue_limits(settings)),
+        deepinfra_kind.KIND: deepinfra_kind.DeepInfraJobKind(model=model, price_per_s=settings.price_per_s),
     }
 
 
 def _open_job_store(path: Path) -> JobStore:
-    """Open the folder and take up what the last server left there. Raises StorageFailed."""
+    """Open the folder and recover the jobs that the last server left there. Raises StorageFailed."""
     from hf_asr_endpoint.jobs.data_directory import open_data_directory
     from hf_asr_endpoint.jobs.database import open_database
     from hf_asr_endpoint.jobs.spool import Spool
@@ -119,7 +159,7 @@ def _open_job_store(path: Path) -> JobStore:
 
     directory = open_data_directory(path)
     try:
-        # The database first: a broken one is set aside together with the audio that the spool would use.
+        # The database first: a broken one is moved away together with the audio files that the spool would use.
         table = JobTable(open_database(path))
         store = JobStore(directory, table, Spool(path))
         store.recover()
@@ -130,13 +170,14 @@ def _open_job_store(path: Path) -> JobStore:
 
 
 def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Transcriber:
-    """Get the model, load it and return the engine over it; takes seconds to minutes.
+    """Download or convert the model if necessary, load it and return a Transcriber. Takes seconds to minutes.
 
-    report: told before each slow step what is being waited for. Raises ModelUnavailable.
+    report: called before each slow step with its name, such as "torch to be imported". Clients see it in
+    `/health`, so it must not show a path. Raises ModelUnavailable.
     """
     report("torch to be imported")
     _prepare_process()
-    # Imported here, because it takes seconds in which the server should already answer GET /health.
+    # Imported here, because that takes seconds, in which the server already responds to GET /health.
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
     from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
@@ -145,7 +186,8 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     directory = resolve_model(
         settings.model, revision=settings.revision, cache_dir=settings.cache_dir, report=report
     )
-    report(f"the weights in {directory} to be loaded")
+    logger.info("loading the weights in %s", directory)
+    report("the weights to be loaded")
     model, tokenizer, info = load_speech_model(
         directory, device=settings.device, dtype=settings.dtype, n_slots=settings.slots
     )
@@ -160,17 +202,17 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     )
     report("the engine to warm up")
     batching.warm_up(slots=settings.slots)
-    trim_heap()  # What loading needed for a while.
+    trim_heap()  # Return the memory that only loading needed.
     logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
     return batching
 
 
 def _prepare_process() -> None:
-    """Prepare the process for torch, before it is imported: its threads wait only briefly before they sleep.
+    """Configure the process before torch is imported: OpenMP's threads wait only briefly before they sleep.
 
-    By default they spin for milliseconds, and whoever else wants a core (audio being decoded, another
-    process) makes each step many times slower: the one that is waited for cannot run, since another spins.
-    Sleeping at once (OMP_WAIT_POLICY=PASSIVE) doubles a step of a single sequence, for waking takes time.
+    By default they spin for milliseconds. Anything else that needs a core then makes each step many times slower:
+    the thread for which the others spin cannot run. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) would double the
+    time of a step with a single sequence, because waking takes time, too.
     """
     limit_heaps()
     if "OMP_WAIT_POLICY" not in os.environ:

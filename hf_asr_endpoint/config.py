@@ -1,23 +1,28 @@
-"""The process's settings. One definition here makes each flag, HF_ASR_* variable and row of the README's table."""
+"""The settings of the process. One definition gives each its flag, its variable and its row in the README's table.
+
+It knows where settings come from, not what they are used for.
+"""
 
 from __future__ import annotations
 
 import base64
+import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.user_folders import cache_folder
 
 ENV_PREFIX = "HF_ASR_"
 
 VARIABLE_ONLY = ("webhook_secret",)
-"""Settings without a flag: every user of a machine can read the flags of its processes."""
+"""Settings without a flag, because every user of a machine can read the flags of its processes."""
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
 
@@ -32,7 +37,7 @@ def _check_secret(value: SecretStr) -> SecretStr:
     except ValueError:
         n_bytes = 0
     if not MIN_SECRET_BYTES <= n_bytes <= MAX_SECRET_BYTES:
-        raise ValueError(f"allowed: base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes, behind whsec_")
+        raise ValueError(f"allowed: base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes, after whsec_")
     return value
 
 
@@ -44,110 +49,111 @@ class Settings(BaseSettings):
     model: str = Field(
         "embedded:whisper-base",
         min_length=1,
-        description="What to serve: `embedded:whisper-base`, `embedded:whisper-tiny.en`, a name on the Hugging "
+        description="Model to serve: `embedded:whisper-base`, `embedded:whisper-tiny.en`, a name on the Hugging "
         "Face Hub, or a local directory in transformers' or CTranslate2's format. Also read from `HF_MODEL_DIR`, "
-        "when it holds a model, and `HF_MODEL_ID`.",
+        "if it has a model, and `HF_MODEL_ID`.",
     )
     revision: str | None = Field(
         None, description="Branch, tag or commit of a model on the Hub. Also read from `HF_REVISION`."
     )
     served_model_names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
-        (), description="Further names under which clients may ask for the model, separated by commas."
+        (), description="More names that clients may use for the model, separated by commas."
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where the model runs.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Device that the model runs on.")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
-        description="Precision of the weights. `auto`: on the CPU int8 where AVX-512 has VNNI and bfloat16 "
-        "and there is no AMX, else bfloat16 where the processor computes with it, else float32; float16 "
-        "elsewhere. `int8`, the fastest, needs a CPU with VNNI.",
+        description="Precision of the weights. `auto` on a CPU: int8 with AVX-512 VNNI and bfloat16 but without "
+        "AMX, else bfloat16 if the CPU computes with it, else float32; `auto` on other devices: float16. `int8`, "
+        "the fastest, requires a CPU with VNNI.",
     )
     slots: int = Field(
-        16, ge=1, le=1024, description="Pieces of audio, of up to 30 seconds each, that are decoded at a time."
+        16, ge=1, le=1024, description="Chunks of audio, up to 30 seconds each, that are decoded at the same time."
     )
     max_beams: int = Field(
         16,
         ge=1,
-        description="Most beams, samples to choose from, or candidates of contrastive search in a request. Each "
-        "takes one of the slots, of which there have to be as many.",
+        description="Maximum number of beams, samples (`best_of`) or candidates of contrastive search in a "
+        "request. Each one takes a slot, so `slots` must be at least as high.",
     )
     encoder_padding_s: float = Field(
         4.0,
         ge=1,
         le=30,
-        description="Least silence behind audio shorter than 30 seconds, in seconds. Less is faster "
-        "and, under about 4, less accurate; 30 always gives the model the whole window that it was trained on.",
+        description="Minimum silence after audio shorter than 30 seconds, in seconds. Less is faster but, below "
+        "about 4, less accurate; 30 always gives the model the full window that it was trained on.",
     )
-    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` lets other machines in.")
+    host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` accepts other machines.")
     port: int = Field(
-        8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one. Also read from `PORT`."
+        8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one. Also read from `PORT`."
     )
     cache_dir: Path = Field(
-        default_factory=cache_folder, description="Where converted weights are kept, once and for all."
+        default_factory=cache_folder,
+        description="Folder for files that can be made again: converted weights.",
     )
     max_audio_bytes: ByteSize = Field(
-        ByteSize(100 * 2**20), gt=0, description="Largest audio file of a request, such as `100MiB`."
+        ByteSize(100 * 2**20), gt=0, description="Maximum size of a request's audio file, such as `100MiB`."
     )
     openai_max_audio_bytes: ByteSize = Field(
         ByteSize(25 * 2**20),
         gt=0,
-        description="Largest audio file on OpenAI's paths, where clients know OpenAI's limit; "
-        "`max_audio_bytes` holds there as well.",
+        description="Maximum size of the audio file on OpenAI's paths, whose clients expect OpenAI's limit; "
+        "`max_audio_bytes` applies there as well.",
     )
-    max_audio_s: float = Field(6 * 3600.0, gt=0, description="Longest audio of a request, in seconds.")
+    max_audio_s: float = Field(6 * 3600.0, gt=0, description="Maximum duration of a request's audio, in seconds.")
     subtitle_max_s: float = Field(
-        7.0, ge=1, description="Longest time that a subtitle shows one cue, in seconds; longer segments are cut."
+        7.0, ge=1, description="Maximum duration of one subtitle cue, in seconds; longer segments are split."
     )
     subtitle_max_characters: int = Field(
-        84, ge=20, description="Most characters in one cue of a subtitle; from half of them on, it has two lines."
+        84,
+        ge=20,
+        description="Maximum characters in one subtitle cue; above half of it, the cue has two lines.",
     )
     max_concurrent_requests: int = Field(
-        64, ge=1, description="Requests under way at a time, waiting ones included; one more gets status 429."
+        64, ge=1, description="Maximum requests in flight, waiting ones included; one more gets status 429."
     )
-    upload_idle_timeout_s: float = Field(
-        60.0, gt=0, description="Longest pause in the middle of an upload, in seconds."
-    )
+    upload_idle_timeout_s: float = Field(60.0, gt=0, description="Maximum pause during an upload, in seconds.")
     price_per_s: float = Field(
         0.0,
         ge=0,
         allow_inf_nan=False,
-        description="Price of a second of audio, for the `cost` in DeepInfra's answers.",
+        description="Price of one second of audio, for the `cost` in DeepInfra's responses.",
     )
     data_dir: Path | None = Field(
         None,
-        description="Where jobs and their audio are kept, by one server at a time. Absent: "
-        "`~/.local/share/hf-asr-endpoint`, and where that cannot be had, the server starts without jobs.",
+        description="Folder for jobs and their audio, used by one server at a time. Without it: "
+        "`~/.local/share/hf-asr-endpoint`, and if that cannot be used, the server starts without jobs.",
     )
-    max_queued_jobs: int = Field(100, ge=1, description="Jobs that wait at a time; one more gets status 429.")
-    max_running_jobs: int = Field(2, ge=1, description="Jobs that run at a time, beside other requests.")
+    max_queued_jobs: int = Field(100, ge=1, description="Maximum jobs that wait; one more gets status 429.")
+    max_running_jobs: int = Field(2, ge=1, description="Maximum jobs that run at the same time, next to requests.")
     job_retention_s: float = Field(
-        86_400.0, gt=0, description="How long a job's result can be asked for after its end, in seconds."
+        86_400.0, gt=0, description="How long a finished job and its result are kept, in seconds."
     )
     max_job_crashes: int = Field(
         20,
         ge=1,
-        description="A job fails that was running when the server died, so many times; after two, it runs alone.",
+        description="A job that was running at this many crashes of the server fails; after two, it runs alone.",
     )
     webhook_timeout_s: float = Field(
-        20.0, gt=0, description="Longest time that one attempt to deliver to a webhook takes, in seconds."
+        20.0, gt=0, description="Maximum duration of one attempt to deliver to a webhook, in seconds."
     )
     webhook_retry_for_s: float = Field(
-        86_400.0, ge=0, description="How long a delivery that fails is tried again, on the average, in seconds."
+        86_400.0, ge=0, description="How long a failed delivery is tried again, on average, in seconds."
     )
     webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
         (),
-        description="Hosts, addresses and networks that webhooks may be at beside public addresses, separated by "
-        "commas, such as `receiver.lan,10.0.0.0/8`.",
+        description="Hosts, addresses and networks, separated by commas, that webhooks may use in addition to "
+        "public addresses, such as `receiver.lan,10.0.0.0/8`.",
     )
     webhook_secret: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
         None,
-        description="Signs webhooks as Standard Webhooks says: `whsec_` and base64 of 24 to 64 bytes. No flag: "
-        "other users of the machine could read it.",
+        description="Key that signs webhooks by the Standard Webhooks specification: `whsec_` and base64 of 24 to "
+        "64 bytes. It has no flag, because other users of the machine could read that.",
     )
     shutdown_timeout_s: int = Field(
-        30, ge=0, description="How long requests under way may go on after a signal to stop, in seconds."
+        30, ge=0, description="How long requests in flight may continue after a signal to stop, in seconds."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged."
+        "info", description="Lowest level that is logged."
     )
 
     @classmethod
@@ -162,8 +168,25 @@ class Settings(BaseSettings):
         return init_settings, env_settings, PlatformVariables(settings_cls)
 
 
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Return the settings of this process. The command line and handler.py both read theirs here.
+
+    given: values that have precedence over variables. Raises InvalidSettings, also for a misspelt variable.
+    """
+    if unknown := unknown_variables(os.environ):
+        close = difflib.get_close_matches(unknown[0], map(variable_of, Settings.model_fields), n=1)
+        raise InvalidSettings(
+            f"the variable {unknown[0]} is not a setting; {f'use {close[0]}' if close else 'unset it'}"
+        )
+    try:
+        return Settings(**given)
+    except ValidationError as exc:
+        # Without the cause: its message would show a webhook secret in a traceback.
+        raise InvalidSettings(_explain(exc)) from None
+
+
 class PlatformVariables(PydanticBaseSettingsSource):
-    """The variables that the containers of Inference Endpoints, and other platforms, set."""
+    """The variables that hosting platforms set, such as the containers of Inference Endpoints."""
 
     def __call__(self) -> dict[str, Any]:
         return platform_settings(os.environ)
@@ -173,10 +196,10 @@ class PlatformVariables(PydanticBaseSettingsSource):
 
 
 def platform_settings(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings among a platform's variables.
+    """Return the settings that a platform's variables give.
 
-    HF_MODEL_DIR counts only when there is a model in it: the containers name their mount point even when
-    the model is to come from HF_MODEL_ID.
+    HF_MODEL_DIR counts only if the directory has a model: the containers set it to their mount point even when the
+    model comes from HF_MODEL_ID.
     """
     found = {
         "model": environ.get("HF_MODEL_ID"),
@@ -190,23 +213,23 @@ def platform_settings(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return the HF_ASR_* variables that mean nothing here: misspelt, most likely."""
+    """Return the HF_ASR_* variables that are not settings, most likely because they are misspelt."""
     known = {variable_of(name) for name in Settings.model_fields}
     return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in known)
 
 
 def flag_of(name: str) -> str:
-    """Return the command line's flag for a setting; an empty text for one that has none."""
+    """Return the command-line flag of a setting, or "" if it has none."""
     return "" if name in VARIABLE_ONLY else f"--{name.replace('_', '-')}"
 
 
 def variable_of(name: str) -> str:
-    """Return the environment variable for a setting."""
+    """Return the environment variable of a setting."""
     return f"{ENV_PREFIX}{name.upper()}"
 
 
 def default_of(name: str) -> str:
-    """Return a setting's default as documentation shows it."""
+    """Return the default of a setting as the documentation shows it, or "" if there is none."""
     if name == "cache_dir":
         return "~/.cache/hf-asr-endpoint"
     default = Settings.model_fields[name].default
@@ -225,3 +248,14 @@ def settings_table() -> str:
         flag = f"`{flag_of(name)}`" if flag_of(name) else ""
         rows.append(f"| {flag} | `{variable_of(name)}` | {default} | {field.description} |")
     return "\n".join(rows)
+
+
+def _explain(error: ValidationError) -> str:
+    sentences = []
+    for detail in error.errors(include_url=False):
+        name = str(detail["loc"][0])
+        if name in VARIABLE_ONLY:
+            sentences.append(f"{variable_of(name)} cannot be used: {detail['msg']}")
+        else:
+            sentences.append(f"{flag_of(name)} ({variable_of(name)}) is {detail['input']!r}: {detail['msg']}")
+    return "; ".join(sentences)

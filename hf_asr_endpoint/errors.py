@@ -3,33 +3,38 @@
 AsrError
 ├── InvalidRequest               the request cannot be understood
 │   ├── InvalidParameter         a parameter has a value that is not allowed
-│   │   ├── UnknownParameter     there is no such parameter
-│   │   ├── MissingParameter     a parameter that is needed is absent
-│   │   ├── UnsupportedParameter a parameter that others with this API offer and this server does not
-│   │   └── UnsupportedValue     likewise a value, alone or beside another parameter
-│   ├── UnknownModel             the request names a model that is not served here
-│   ├── UnknownJob               the request names a job that is not, or no longer, kept here
-│   ├── BodyTooLarge             more bytes than the limit
-│   ├── UnsupportedEncoding      a body compressed in a way not known here
+│   │   ├── UnknownParameter     the parameter does not exist
+│   │   ├── MissingParameter     a required parameter is absent
+│   │   ├── UnsupportedParameter this API has the parameter, but this server does not support it
+│   │   └── UnsupportedValue     this API has the value, but this server does not support it, or not in this
+│   │                            combination
+│   ├── UnknownModel             the request names a model that this server does not serve
+│   ├── UnknownJob               the request names a job that this server does not keep (any more)
+│   ├── UnknownPath              the path does not exist
+│   ├── MethodNotAllowed         the path exists, but not with this method
+│   ├── BodyTooLarge             the body exceeds its limit of bytes
+│   ├── UnsupportedEncoding      the body is compressed in an unknown way
 │   └── UploadTimeout            the client stopped sending
-├── InvalidAudio                 recognised as audio, but broken
-│   ├── UnsupportedAudio         not recognised as audio
-│   └── AudioTooLong             more seconds than the limit
+├── InvalidAudio                 the format is known, but no audio can be decoded
+│   ├── UnsupportedAudio         the format is not a known audio format
+│   └── AudioTooLong             the audio exceeds its limit of seconds
 ├── Overloaded                   the limit of concurrent requests is reached
-├── StorageFailed                jobs cannot be kept: no room on the disk, or no right to write
-├── JobsUnavailable              this server takes no jobs
-├── EngineError                  the model failed while working on a request
+├── StorageFailed                jobs cannot be stored: the disk is full, or the folder is not writable
+├── JobsUnavailable              this server does not accept jobs
+├── EngineError                  the model failed while it worked on a request
 │   └── EngineUnavailable        the engine did not start, or is shutting down
-└── ModelUnavailable             the model named in the settings cannot be had
+├── InternalError                a bug; the log has its traceback
+├── ModelUnavailable             the model in the settings cannot be loaded
+└── InvalidSettings              a setting does not exist or has a value that is not allowed
 
-Which status each one becomes is decided in `api/errors.py` alone.
+`api/errors.py` alone decides which HTTP status each one becomes.
 """
 
 from __future__ import annotations
 
 
 class AsrError(Exception):
-    """Base of the tree. `str(error)` is a sentence fit for the client."""
+    """Base of the tree. `str(error)` is a sentence that a client may read."""
 
 
 class InvalidRequest(AsrError):
@@ -39,7 +44,7 @@ class InvalidRequest(AsrError):
 class InvalidParameter(InvalidRequest):
     """A parameter has a value that is not allowed, is unknown, or contradicts another one.
 
-    `parameter`: its name, for dialects whose errors have a place for it.
+    `parameter`: its name, for dialects whose errors have a field for it.
     """
 
     def __init__(self, message: str, *, parameter: str | None = None) -> None:
@@ -48,33 +53,45 @@ class InvalidParameter(InvalidRequest):
 
 
 class UnknownParameter(InvalidParameter):
-    """There is no such parameter."""
+    """The parameter does not exist."""
 
 
 class MissingParameter(InvalidParameter):
-    """A parameter that is needed is absent."""
+    """A required parameter is absent."""
 
 
 class UnsupportedParameter(InvalidParameter):
-    """A parameter that others with this API offer and this server does not."""
+    """The dialect's API has this parameter, but this server does not support it."""
 
 
 class UnsupportedValue(InvalidParameter):
-    """A value that others with this API offer and this server does not, or not beside another parameter."""
+    """The dialect's API has this value, but this server does not support it, or not in this combination."""
 
 
 class UnknownModel(InvalidRequest):
-    """The request names a model that is not served here."""
+    """The request names a model that this server does not serve."""
 
 
 class UnknownJob(InvalidRequest):
-    """The request names a job that is not, or no longer, kept here."""
+    """The request names a job that this server does not keep, or no longer keeps."""
+
+
+class UnknownPath(InvalidRequest):
+    """The request's path does not exist."""
+
+
+class MethodNotAllowed(InvalidRequest):
+    """The path exists, but not with this method. `allowed`: the methods that it has, as in the header Allow."""
+
+    def __init__(self, message: str, *, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class BodyTooLarge(InvalidRequest):
     """The request body exceeds its limit.
 
-    `n_bytes`: how many it has, as far as it was read or declared.
+    `n_bytes`: its size, as far as it was read or declared.
     """
 
     def __init__(self, message: str, *, n_bytes: int) -> None:
@@ -83,7 +100,7 @@ class BodyTooLarge(InvalidRequest):
 
 
 class UnsupportedEncoding(InvalidRequest):
-    """The body is compressed in a way not known here."""
+    """The body is compressed in an unknown way."""
 
 
 class UploadTimeout(InvalidRequest):
@@ -91,21 +108,21 @@ class UploadTimeout(InvalidRequest):
 
 
 class InvalidAudio(AsrError):
-    """The bytes are of an audio format, but no audio can be decoded from them."""
+    """The bytes have a known audio format, but no audio can be decoded from them."""
 
 
 class UnsupportedAudio(InvalidAudio):
-    """The bytes are of no audio format known here."""
+    """The bytes have no known audio format."""
 
 
 class AudioTooLong(InvalidAudio):
-    """The audio decodes to more seconds than the limit."""
+    """The decoded audio exceeds its limit of seconds."""
 
 
 class Overloaded(AsrError):
     """The limit of concurrent requests is reached.
 
-    `retry_after_s`: seconds after which another try is reasonable.
+    `retry_after_s`: seconds after which another attempt is reasonable.
     """
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
@@ -114,20 +131,28 @@ class Overloaded(AsrError):
 
 
 class StorageFailed(AsrError):
-    """Jobs cannot be kept: no room on the disk, no right to write, or a folder that another server uses."""
+    """Jobs cannot be stored: the disk is full, the folder is not writable, or another server uses it."""
 
 
 class JobsUnavailable(AsrError):
-    """This server takes no jobs; the message says why."""
+    """This server does not accept jobs; the message says why."""
 
 
 class EngineError(AsrError):
-    """The model failed while working on a request."""
+    """The model failed while it worked on a request."""
 
 
 class EngineUnavailable(EngineError):
     """The engine did not start, or is shutting down."""
 
 
+class InternalError(AsrError):
+    """A bug. The message gives no details; the log has the traceback under the request's id."""
+
+
 class ModelUnavailable(AsrError):
-    """The model named in the settings cannot be had; the message says what to do."""
+    """The model in the settings cannot be loaded; the message says what to do."""
+
+
+class InvalidSettings(AsrError):
+    """A setting does not exist or has a value that is not allowed; the message says how to correct it."""

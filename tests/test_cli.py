@@ -1,4 +1,4 @@
-"""The command line as a process: what it prints, how it ends."""
+"""The command line as a process: its output, its exit codes and its shutdown."""
 
 from __future__ import annotations
 
@@ -62,73 +62,73 @@ def test_help_shows_every_flag_and_variable() -> None:
         pytest.param(["serve", "--model", "./missing"], ["'./missing'", "give a directory"], id="directory"),
     ],
 )
-def test_what_the_user_can_mend_is_one_sentence_and_exit_code_2(arguments: list[str], parts: list[str]) -> None:
+def test_a_users_mistake_gives_one_sentence_and_exit_code_2(arguments: list[str], parts: list[str]) -> None:
     assert_fails_with(run(*arguments, HF_ASR_PORT="0"), *parts)
 
 
-def test_a_misspelt_variable() -> None:
+def test_a_misspelt_variable_is_refused_with_a_suggestion() -> None:
     result = run("serve", "--port", "0", HF_ASR_MAX_AUDIO_SECONDS="5")
-    assert_fails_with(result, "HF_ASR_MAX_AUDIO_SECONDS is no setting", "use HF_ASR_MAX_AUDIO_S")
+    assert_fails_with(result, "HF_ASR_MAX_AUDIO_SECONDS is not a setting", "use HF_ASR_MAX_AUDIO_S")
 
 
-def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = run("serve", "--port", "0", "--cache-dir", str(tmp_path / "file" / "cache"))
     assert_fails_with(result, "cannot be written", "--cache-dir")
 
 
-def test_an_unreachable_hub(tmp_path: Path) -> None:
+def test_an_unreachable_hub_is_reported(tmp_path: Path) -> None:
     env = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
     result = run("serve", "--port", "0", "--model", "some/whisper", **env)
     assert_fails_with(result, "'some/whisper'", "cannot be reached", "check the connection")
 
 
-def test_a_directory_that_is_not_whisper(tmp_path: Path) -> None:
+def test_a_model_other_than_whisper_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     result = run("serve", "--port", "0", "--model", str(tmp_path))
     assert_fails_with(result, "'bert'", "not Whisper")
 
 
-def test_a_bad_secret_is_not_repeated() -> None:
+def test_a_bad_secret_is_refused_without_showing_it() -> None:
     result = run("serve", "--port", "0", HF_ASR_WEBHOOK_SECRET="do-not-show")
     assert_fails_with(result, "HF_ASR_WEBHOOK_SECRET cannot be used", "base64 of 24 to 64 bytes")
     assert "do-not-show" not in result.stderr
 
 
-def test_hosts_that_are_none() -> None:
+def test_invalid_allowed_hosts_are_refused() -> None:
     result = run("serve", "--port", "0", "--webhook-allowed-hosts", "a b")
     assert_fails_with(result, "'a b'", "allowed: such as")
 
 
-def test_a_data_directory_belongs_to_one_server(tmp_path: Path) -> None:
+def test_a_data_directory_of_another_server_is_refused(tmp_path: Path) -> None:
     directory = open_data_directory(tmp_path)
     result = run("serve", "--port", "0", "--data-dir", str(tmp_path))
     assert_fails_with(result, f"in use by another server, process {os.getpid()}", "--data-dir")
     directory.close()
 
 
-def test_a_server_that_cannot_have_the_usual_data_directory_starts_without_jobs(
+def test_a_server_whose_default_data_directory_is_unusable_starts_without_jobs(
     cache_dir: Path, tmp_path: Path
 ) -> None:
-    """A second server on a machine, or one in a container without a home, must serve everything else."""
+    """A second server on a machine, or one in a container without a home directory, must serve all the rest."""
     (tmp_path / "file").touch()
     env = {**os.environ, "XDG_DATA_HOME": str(tmp_path / "file"), "HF_ASR_CACHE_DIR": str(cache_dir)}
     with run_server(env=env, wait_ready=False, data_dir=None) as server:
         assert requests.get(f"{server.url}/info", timeout=TIMEOUT_S).json()["job_limits"] is None
         answer = requests.get(f"{server.url}/v1/requests/R1", timeout=TIMEOUT_S)
         assert answer.status_code == 503
-        assert answer.json()["error"] == "this server takes no jobs; its log says why"
+        assert answer.json()["error"] == "this server does not accept jobs; its log says why"
         assert "--data-dir" in server.log.read_text()
 
 
-def test_a_port_that_is_taken() -> None:
+def test_a_port_in_use_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert_fails_with(run("serve", "--port", port), f"port {port}", "--port")
 
 
-def test_answers_do_not_wait_for_acknowledgements() -> None:
-    """Each took 40 ms longer than it needed: the end of it was held back until the client had its beginning."""
+def test_responses_do_not_wait_for_acknowledgements() -> None:
+    """Each response took 40 ms longer: its end was held back until the client acknowledged its beginning."""
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:
@@ -136,7 +136,9 @@ def test_answers_do_not_wait_for_acknowledgements() -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_while_loading_ends_it_quietly(cache_dir: Path, stop: signal.Signals) -> None:
+def test_a_signal_while_loading_stops_the_server_without_a_traceback(
+    cache_dir: Path, stop: signal.Signals
+) -> None:
     with run_server("--cache-dir", str(cache_dir), wait_ready=False) as server:
         health = requests.get(f"{server.url}/health", timeout=TIMEOUT_S)
         assert health.status_code == 503
@@ -146,7 +148,7 @@ def test_a_signal_while_loading_ends_it_quietly(cache_dir: Path, stop: signal.Si
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_request_under_way_is_finished_after_a_signal(cache_dir: Path, jfk: bytes) -> None:
+def test_a_request_in_flight_is_finished_after_a_signal(cache_dir: Path, jfk: bytes) -> None:
     with run_server("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en") as server:
         with begin_request(server, jfk) as connection:
             server.process.send_signal(signal.SIGTERM)
@@ -154,8 +156,8 @@ def test_a_request_under_way_is_finished_after_a_signal(cache_dir: Path, jfk: by
         assert server.process.wait(TIMEOUT_S) == -signal.SIGTERM
 
 
-def test_a_request_that_outlasts_the_shutdown_is_ended(cache_dir: Path, long_recording: bytes) -> None:
-    """Thirty-four seconds with 400 tokens for each window take far longer than the server may to end."""
+def test_a_request_that_outlasts_the_shutdown_is_503(cache_dir: Path, long_recording: bytes) -> None:
+    """Thirty-four seconds with 400 tokens per window take far longer than the one second that is left."""
     flags = ("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en", "--shutdown-timeout-s", "1")
     with run_server(*flags) as server:
         with begin_request(server, long_recording, "?min_new_tokens=400") as connection:
@@ -169,7 +171,7 @@ def test_a_request_that_outlasts_the_shutdown_is_ended(cache_dir: Path, long_rec
 
 
 def begin_request(server: Server, body: bytes, query: str = "") -> socket.socket:
-    """Send a request whose sender knows that the server works on it: it has been told to send its body."""
+    """Send a request, and return once the server has begun to work on it: it has asked for the body."""
     address = urlsplit(server.url)
     connection = socket.create_connection((address.hostname, address.port), TIMEOUT_S)
     head = f"POST /{query} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -189,8 +191,8 @@ def read_to_the_end(connection: socket.socket) -> bytes:
     return answer
 
 
-def test_a_request_that_comes_while_loading_is_answered(cache_dir: Path, jfk: bytes) -> None:
-    """A quick 503 would make the JavaScript client try again at once, without end: so requests wait."""
+def test_a_request_during_loading_waits_for_the_model(cache_dir: Path, jfk: bytes) -> None:
+    """A 503 at once would make the JavaScript client try again immediately and for ever."""
     flags = ("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en")
     with run_server(*flags, wait_ready=False) as server:
         assert requests.get(f"{server.url}/health", timeout=TIMEOUT_S).status_code == 503
@@ -199,7 +201,7 @@ def test_a_request_that_comes_while_loading_is_answered(cache_dir: Path, jfk: by
         assert requests.get(f"{server.url}/health", timeout=TIMEOUT_S).status_code == 200
 
 
-def test_settings_come_from_variables_too(cache_dir: Path) -> None:
+def test_settings_are_read_from_variables(cache_dir: Path) -> None:
     env = {
         **os.environ,
         "HF_ASR_CACHE_DIR": str(cache_dir),
@@ -215,3 +217,22 @@ def test_settings_come_from_variables_too(cache_dir: Path) -> None:
         "whisper-1",
         "tiny",
     ]
+
+
+def test_the_path_of_a_model_directory_is_not_shown(tiny_en_directory: Path, jfk: bytes) -> None:
+    """Clients saw where the server keeps its files: in lists of models, in /info and in 404 messages."""
+    directory = str(tiny_en_directory.parent)
+    with run_server("--model", str(tiny_en_directory), wait_ready=False) as server:
+        shown = []
+        while not (health := requests.get(f"{server.url}/health", timeout=TIMEOUT_S)).ok:
+            shown.append(health)
+        shown += [
+            requests.get(f"{server.url}/info", timeout=TIMEOUT_S),
+            requests.get(f"{server.url}/v1/models", timeout=TIMEOUT_S),
+            requests.get(f"{server.url}/v1/models/other", timeout=TIMEOUT_S),
+            requests.post(f"{server.url}/models/other", data=jfk, timeout=TIMEOUT_S),
+            requests.post(f"{server.url}/models/{tiny_en_directory.name}", data=jfk, timeout=TIMEOUT_S),
+        ]
+    assert "ask not" in shown[-1].json()["text"]
+    assert shown[-4].json()["data"][0]["id"] == tiny_en_directory.name
+    assert not [answer.text for answer in shown if directory in answer.text]

@@ -21,7 +21,7 @@ PLATFORM_VARIABLES = ("HF_MODEL_ID", "HF_MODEL_DIR", "HF_REVISION", "PORT", "XDG
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without any variable that means something here."""
+    """An environment without any variable that is a setting."""
     for name in (*map(variable_of, Settings.model_fields), *PLATFORM_VARIABLES):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
@@ -33,7 +33,7 @@ def model_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_defaults() -> None:
+def test_default_values() -> None:
     settings = Settings()
     assert settings.model == "embedded:whisper-base"
     assert settings.max_audio_bytes == 100 * 2**20
@@ -54,7 +54,7 @@ def test_defaults() -> None:
         ("device", "cpu", "cpu"),
     ],
 )
-def test_a_variable_and_a_flag_mean_the_same(
+def test_variables_and_flags_are_parsed_alike(
     environment: pytest.MonkeyPatch, name: str, text: str, value: Any
 ) -> None:
     assert getattr(Settings(**{name: text}), name) == value
@@ -99,7 +99,7 @@ def test_a_bad_secret_is_refused(environment: pytest.MonkeyPatch, text: str) -> 
         Settings()
 
 
-def test_the_data_follow_the_desktop_standard(environment: pytest.MonkeyPatch) -> None:
+def test_the_data_folder_follows_the_xdg_specification(environment: pytest.MonkeyPatch) -> None:
     assert data_folder() == Path("~/.local/share/hf-asr-endpoint").expanduser()
     environment.setenv("XDG_DATA_HOME", "/elsewhere")
     assert data_folder() == Path("/elsewhere/hf-asr-endpoint")
@@ -117,12 +117,12 @@ def test_flags_win_over_variables_and_variables_over_the_platforms(
     assert Settings(model="flag").model == "flag"
 
 
-def test_a_model_dir_without_a_model_leaves_it_to_the_id(tmp_path: Path) -> None:
-    """The endpoints' container always names its mount point, also when nothing is mounted there."""
+def test_a_model_dir_without_a_model_is_ignored(tmp_path: Path) -> None:
+    """The endpoints' container always sets it, even when nothing is mounted there."""
     assert platform_settings({"HF_MODEL_ID": "a/b", "HF_MODEL_DIR": str(tmp_path)}) == {"model": "a/b"}
 
 
-def test_the_platforms_port_and_revision_count(environment: pytest.MonkeyPatch) -> None:
+def test_the_platforms_port_and_revision_are_settings(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("PORT", "80")
     environment.setenv("HF_REVISION", "main")
     assert (Settings().port, Settings().revision) == (80, "main")
@@ -130,13 +130,13 @@ def test_the_platforms_port_and_revision_count(environment: pytest.MonkeyPatch) 
     assert Settings().port == 81
 
 
-def test_an_empty_variable_is_no_variable(environment: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_is_ignored(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("HF_ASR_PORT", "")
     environment.setenv("PORT", "")
     assert Settings().port == 8000
 
 
-def test_the_cache_follows_the_desktop_standard(environment: pytest.MonkeyPatch) -> None:
+def test_the_cache_folder_follows_the_xdg_specification(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("XDG_CACHE_HOME", "/elsewhere")
     assert Settings().cache_dir == Path("/elsewhere/hf-asr-endpoint")
 

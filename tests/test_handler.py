@@ -1,4 +1,4 @@
-"""handler.py as the toolkit of Inference Endpoints loads it: from a model's repository, as a file."""
+"""handler.py as the toolkit of Inference Endpoints loads it: as a file in a model's repository."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ ROOT = Path(hf_asr_endpoint.__file__).parents[1]
 TIMEOUT_S = 120
 SPOKEN = "ask not what your country can do for you"
 
-# What the toolkit does: the repository goes on sys.path, the module is loaded from its file by name. Then
-# each line of standard input is a request, answered by one line of standard output.
+# Like the toolkit: put the repository on sys.path and load the module from its file. Then each line of standard
+# input is a request, whose result is one line of standard output.
 TOOLKIT = """
 import asyncio, base64, importlib.util, json, sys
 directory = sys.argv[1]
@@ -97,17 +97,17 @@ REQUESTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("index", [0, 1, 2], ids=["bytes", "base64", "with parameters"])
-def test_speech_is_transcribed(answers: list[dict[str, Any]], index: int) -> None:
+def test_speech_in_bytes_or_base64_is_transcribed(answers: list[dict[str, Any]], index: int) -> None:
     assert SPOKEN in answers[index]["text"].lower().replace(",", "")
 
 
-def test_chunks_when_asked_for(answers: list[dict[str, Any]]) -> None:
+def test_chunks_are_returned_on_request(answers: list[dict[str, Any]]) -> None:
     assert answers[0].keys() == {"text"}
     assert answers[2]["chunks"][-1]["timestamp"][1] == pytest.approx(11.0, abs=0.5)
 
 
 @pytest.mark.parametrize("index", [3, 9], ids=["from a thread", "from inside an event loop"])
-def test_samples(answers: list[dict[str, Any]], index: int) -> None:
+def test_samples_are_transcribed(answers: list[dict[str, Any]], index: int) -> None:
     assert answers[index] == {"text": ""}
 
 
@@ -121,22 +121,51 @@ def test_samples(answers: list[dict[str, Any]], index: int) -> None:
         pytest.param(8, "has the keys ['audio']", id="no inputs"),
     ],
 )
-def test_errors_say_what_is_wrong(answers: list[dict[str, Any]], index: int, message: str) -> None:
+def test_errors_have_the_messages_of_the_http_api(answers: list[dict[str, Any]], index: int, message: str) -> None:
     assert message in answers[index]["error"]
 
 
 NOT_NEEDED = ("torch", "httpcore2", "standardwebhooks")
-"""The containers bring torch, and nobody sends jobs to a handler."""
+"""The containers have torch, and a handler has no jobs."""
 
 
-def test_requirements_are_the_packages_own_but_what_is_not_needed() -> None:
+def test_requirements_are_those_of_the_package_that_a_handler_needs() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     listed = {line for line in lines if line and not line.startswith("#")}
     assert listed == {line for line in project["dependencies"] if not line.startswith(NOT_NEEDED)}
 
 
-def test_the_handler_needs_nothing_that_only_jobs_need() -> None:
-    """Its requirements.txt names none of it."""
+def test_the_handler_runs_without_the_packages_for_jobs() -> None:
+    """Its requirements.txt does not list them."""
     code = "import sys, handler; assert 'standardwebhooks' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("HF_ASR_MAX_AUDIO_SECONDS", "5", "HF_ASR_MAX_AUDIO_SECONDS is not a setting; use HF_ASR_MAX_AUDIO_S"),
+        ("HF_ASR_MAX_AUDIO_S", "x", "--max-audio-s (HF_ASR_MAX_AUDIO_S) is 'x'"),
+    ],
+)
+def test_settings_are_refused_as_on_the_command_line(variable: str, value: str, message: str) -> None:
+    """A misspelt variable was ignored here, and the endpoint ran with another limit than its owner believed."""
+    code = "import handler; handler.EndpointHandler()"
+    environment = {**os.environ, variable: value}
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert result.returncode != 0
+    assert message in result.stderr.splitlines()[-1]
+
+
+def test_a_bad_secret_is_not_in_the_traceback() -> None:
+    environment = {**os.environ, "HF_ASR_WEBHOOK_SECRET": "do-not-show"}
+    command = [sys.executable, "-c", "import handler; handler.EndpointHandler()"]
+    result = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    assert "HF_ASR_WEBHOOK_SECRET cannot be used" in result.stderr
+    assert "do-not-show" not in result.stderr

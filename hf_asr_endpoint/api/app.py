@@ -1,124 +1,128 @@
-"""Puts the dialects, the operators' routes and the middleware together into one application."""
+"""Puts the dialects, the jobs, the operators' routes and the middleware together into one application.
+
+It knows which paths belong to which dialect; it knows neither settings nor how its services were made.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Lifespan, Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import Lifespan
 
-from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
-from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
-from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect, error_response
+from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
+from hf_asr_endpoint.api.deepinfra import routes as deepinfra_routes
+from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
+from hf_asr_endpoint.api.huggingface import errors as huggingface_errors
+from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
+from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
-from hf_asr_endpoint.api.middleware import RequestLogMiddleware
-from hf_asr_endpoint.api.openai.errors import plain_error_response
+from hf_asr_endpoint.api.middleware import RequestMiddleware
+from hf_asr_endpoint.api.openai import errors as openai_errors
+from hf_asr_endpoint.api.openai import routes as openai_routes
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
-from hf_asr_endpoint.api.openai.routes import OWN_PATHS, OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
-from hf_asr_endpoint.api.under_way import UnderWay
+from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
-LAST_ANSWERS_S = 5.0  # seconds that a shutdown waits for the answers of requests whose work it has ended
+LAST_RESPONSES_S = 5.0  # for the responses and the clean-up of requests that a shutdown has ended
 
 
-def create_app(
-    transcriber: Transcriber,
-    *,
-    model_names: tuple[str, ...],
-    limits: RequestLimits,
-    cue_limits: CueLimits,
-    model_revision: str | None = None,
-    price_per_s: float = 0.0,
-    jobs: Jobs | NoJobs | None = None,
-) -> Starlette:
-    """Return the application. It owns the transcriber and the jobs: its shutdown closes them.
+def _do_nothing() -> None:
+    pass
 
-    model_names: the names clients may use for the model; the first one is shown. model_revision: as the
-    settings name it. price_per_s: of audio, for answers that tell a cost.
-    cue_limits: how much one cue of a subtitle shows.
-    jobs: None where there are none, and their routes say so.
-    """
-    job_service = jobs or NoJobs("this server keeps no jobs")
-    under_way = UnderWay()
-    admission = Admission(limits.max_concurrent_requests)
-    huggingface = HuggingFaceDialect(transcriber, model_names=model_names, limits=limits, admission=admission)
-    openai = OpenAIDialect(
-        transcriber, model_names=model_names, limits=limits, cue_limits=cue_limits, admission=admission
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that an application serves with."""
+
+    transcriber: Transcriber
+    """Closed when the application shuts down, and so are the jobs."""
+    model: ServedModel
+    limits: RequestLimits
+    cue_limits: CueLimits = field(default_factory=CueLimits)
+    """How much one cue of a subtitle shows."""
+    jobs: Jobs | NoJobs = field(default_factory=lambda: NoJobs("this server does not accept jobs"))
+    price_per_s: float = 0.0
+    """Of audio, for the costs that DeepInfra's responses show."""
+    start: Callable[[], None] = _do_nothing
+    """Called once, when the application starts: begins to load the model."""
+
+
+def create_app(services: Services) -> Starlette:
+    """Return the application. Its startup starts the services, its shutdown closes them."""
+    in_flight = InFlightRequests(services.limits.max_concurrent_requests)
+    openai_format = openai_errors.make_error_format(max_audio_bytes=services.limits.openai_max_audio_bytes)
+    render_error = ErrorRenderer(
+        {
+            **dict.fromkeys(openai_routes.PATHS, openai_format),
+            deepinfra_routes.PATH: deepinfra_errors.ERROR_FORMAT,
+        },
+        default=huggingface_errors.ERROR_FORMAT,
     )
-    deepinfra = DeepInfraDialect(
-        transcriber,
-        job_service,
-        model=ServedModel(names=model_names, revision=model_revision),
-        price_per_s=price_per_s,
-        limits=limits,
-        admission=admission,
-    )
-    openai_kind = OpenAIJobKind(model_names=model_names, cue_limits=cue_limits)
-    job_routes = JobRoutes(job_service, openai_kind, limits=limits, admission=admission)
-    operations = Operations(transcriber, model_names=model_names, limits=limits, job_limits=job_service.limits)
+
+    async def respond_to_error(request: Request, exc: Exception) -> Response:
+        return render_error(exc, request.scope)
+
     return Starlette(
-        routes=[
-            *operations.routes(),
-            *job_routes.routes(),
-            *openai.routes(),
-            *deepinfra.routes(),
-            *huggingface.routes(),
-        ],
-        middleware=[
-            Middleware(RequestLogMiddleware, failure=_failure, interruption=_interruption, under_way=under_way)
-        ],
-        exception_handlers={HTTPException: _unroutable},
-        lifespan=_lifespan(transcriber, job_service, under_way),
+        routes=_routes(services, in_flight, openai_format),
+        middleware=[Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error)],
+        exception_handlers={AsrError: respond_to_error, HTTPException: respond_to_error},
+        lifespan=_lifespan(services, in_flight),
     )
 
 
-def _lifespan(transcriber: Transcriber, jobs: Jobs | NoJobs, under_way: UnderWay) -> Lifespan[Starlette]:
+def _routes(services: Services, in_flight: InFlightRequests, openai_format: ErrorFormat) -> list[Route]:
+    """Return all routes. The first one that matches wins, so the Hugging Face task's wide ones come last."""
+    transcriber, model, limits, jobs = services.transcriber, services.model, services.limits, services.jobs
+    openai_jobs = OpenAIJobKind(model=model, cue_limits=services.cue_limits)
+    openai = openai_routes.OpenAIDialect(
+        transcriber,
+        model=model,
+        limits=limits,
+        cue_limits=services.cue_limits,
+        in_flight=in_flight,
+        error_format=openai_format,
+    )
+    deepinfra = deepinfra_routes.DeepInfraDialect(
+        transcriber,
+        jobs,
+        model=model,
+        price_per_s=services.price_per_s,
+        limits=limits,
+        in_flight=in_flight,
+    )
+    return [
+        *Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits).routes(),
+        *JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight).routes(),
+        *openai.routes(),
+        *deepinfra.routes(),
+        *HuggingFaceDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
+    ]
+
+
+def _lifespan(services: Services, in_flight: InFlightRequests) -> Lifespan[Starlette]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        await jobs.start()
+        services.start()
+        await services.jobs.start()
         yield
-        # First the jobs, so that they stop because they must, and not because the model has gone.
-        await jobs.close()
-        await asyncio.to_thread(transcriber.close)
-        # What was cancelled is told so: uvicorn ends the process as soon as this returns.
-        await under_way.wait(LAST_ANSWERS_S)
+        # Jobs first: they stop and stay queued. Without the model they would fail.
+        await services.jobs.close()
+        await asyncio.to_thread(services.transcriber.close)
+        # Cancelled requests still get a response: uvicorn ends the process as soon as this returns.
+        await in_flight.wait_until_none(LAST_RESPONSES_S)
 
     return lifespan
-
-
-async def _unroutable(request: Request, exc: Exception) -> Response:
-    """404 and 405, which Starlette raises where no dialect answers."""
-    assert isinstance(exc, HTTPException)
-    message = f"{request.method} {request.url.path}: {exc.detail}"
-    if exc.headers and "Allow" in exc.headers:
-        message += f"; allowed: {exc.headers['Allow']}"
-    return _error(request.url.path, message, exc.status_code, dict(exc.headers or {}))
-
-
-async def _failure(scope: Scope, receive: Receive, send: Send) -> None:
-    message = "the server failed; its log says more under the request id"
-    await _error(scope["path"], message, 500, {"x-should-retry": "false"})(scope, receive, send)
-
-
-async def _interruption(scope: Scope, receive: Receive, send: Send) -> None:
-    await _error(scope["path"], "the server is shutting down", 503, {})(scope, receive, send)
-
-
-def _error(path: str, message: str, status: int, headers: dict[str, str]) -> Response:
-    """Return an error in the form of the dialect that a path belongs to.
-
-    DeepInfra's form for what is about no parameter is that of the Hugging Face task.
-    """
-    is_openai = any(path == own or path.startswith(f"{own}/") for own in OWN_PATHS)
-    return (plain_error_response if is_openai else error_response)(message, status, headers)

@@ -1,10 +1,20 @@
-"""The one table that says which HTTP status each error becomes. How a body shows it is each dialect's own."""
+"""Exceptions to HTTP responses, for every dialect: one table of statuses, one place that makes the response.
+
+A dialect contributes an `ErrorFormat`: its body, its headers, and the statuses in which it differs. `api/app.py`
+decides which dialect a path belongs to.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
 
 from hf_asr_endpoint.api.content_encoding import ENCODINGS
 from hf_asr_endpoint.errors import (
@@ -13,27 +23,35 @@ from hf_asr_endpoint.errors import (
     BodyTooLarge,
     EngineError,
     EngineUnavailable,
+    InternalError,
     InvalidAudio,
     InvalidParameter,
     InvalidRequest,
     JobsUnavailable,
+    MethodNotAllowed,
     Overloaded,
     StorageFailed,
     UnknownJob,
     UnknownModel,
+    UnknownPath,
     UnsupportedAudio,
     UnsupportedEncoding,
     UploadTimeout,
 )
+from hf_asr_endpoint.messages import show_value
+
+MAX_MESSAGE_BYTES = 2_048
+"""Values in messages are shortened one by one; this bounds what many of them add up to."""
 
 MAX_HEADER_CHARACTERS = 500
-_NOT_PRINTABLE = re.compile(r"[^ -~]")
 
-_STATUS: dict[type[AsrError], int] = {
+STATUSES: Mapping[type[AsrError], int] = {
     InvalidRequest: 400,
     InvalidParameter: 422,
     UnknownModel: 404,
     UnknownJob: 404,
+    UnknownPath: 404,
+    MethodNotAllowed: 405,
     BodyTooLarge: 413,
     UnsupportedEncoding: 415,
     UploadTimeout: 408,
@@ -46,31 +64,110 @@ _STATUS: dict[type[AsrError], int] = {
     EngineError: 500,
     EngineUnavailable: 503,
 }
+"""A class that is not listed has the status of its nearest base."""
+
+INTERNAL_ERROR = "the server failed; its log has the details under the request id"
+
+_NOT_PRINTABLE = re.compile(r"[^ -~]")
 
 
-def status_of(error: AsrError, *, own: Mapping[type[AsrError], int] = MappingProxyType({})) -> int:
-    """Return the HTTP status of an error: its own class's, or the nearest base's.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorDetails:
+    """What a body shows of an error. UTF-8 can encode `message` and `parameter`, whatever the client sent."""
 
-    own: where a dialect differs from the table.
+    error: AsrError
+    status: int
+    message: str
+    parameter: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorFormat:
+    """How one dialect shows errors. statuses: where it differs from STATUSES."""
+
+    body: Callable[[ErrorDetails], dict[str, Any]]
+    headers: Callable[[ErrorDetails], dict[str, str]]
+    statuses: Mapping[type[AsrError], int] = field(default_factory=dict)
+
+    def describe(self, error: AsrError) -> ErrorDetails:
+        """Return what this dialect's body shows of an error."""
+        table = {**STATUSES, **self.statuses}
+        parameter = error.parameter if isinstance(error, InvalidParameter) else None
+        return ErrorDetails(
+            error=error,
+            status=next((table[base] for base in type(error).__mro__ if base in table), 500),
+            message=_encodable(str(error)),
+            parameter=None if parameter is None else _encodable(parameter),
+        )
+
+    def body_of(self, exc: Exception) -> dict[str, Any]:
+        """Return the body alone, for an error that comes after the status has been sent."""
+        return self.body(self.describe(exc if isinstance(exc, AsrError) else InternalError(INTERNAL_ERROR)))
+
+
+class ErrorRenderer:
+    """Makes the response for an exception, in the format of the dialect that the request's path belongs to."""
+
+    def __init__(self, formats: Mapping[str, ErrorFormat], *, default: ErrorFormat) -> None:
+        """formats: by path; each one holds for all paths below, too."""
+        self._formats = formats
+        self._default = default
+
+    def __call__(self, exc: BaseException, scope: Scope) -> Response:
+        """Return the response. The caller logs a bug: any exception that is not an AsrError."""
+        error = translate_exception(exc, scope)
+        error_format = self._format_of(scope["path"])
+        details = error_format.describe(error)
+        headers = {**_headers_of(error), **error_format.headers(details)}
+        return JSONResponse(error_format.body(details), status_code=details.status, headers=headers)
+
+    def _format_of(self, path: str) -> ErrorFormat:
+        below = (form for prefix, form in self._formats.items() if path == prefix or path.startswith(f"{prefix}/"))
+        return next(below, self._default)
+
+
+def translate_exception(exc: BaseException, scope: Scope) -> AsrError:
+    """Return the error of our tree for any exception that ends a request."""
+    if isinstance(exc, AsrError):
+        return exc
+    if isinstance(exc, HTTPException):  # Starlette's router raises these two.
+        path = show_value(scope["path"])
+        if exc.status_code == 405:
+            allowed = (exc.headers or {}).get("Allow", "")
+            return MethodNotAllowed(
+                f"the method of {path} is {scope['method']}; allowed: {allowed}", allowed=allowed
+            )
+        return UnknownPath(f"the path {path} does not exist; allowed: the paths that the documentation lists")
+    if isinstance(exc, asyncio.CancelledError):  # The time that a shutdown gives to requests is over.
+        return EngineUnavailable("the server is shutting down")
+    return InternalError(INTERNAL_ERROR)
+
+
+def message_header(details: ErrorDetails) -> dict[str, str]:
+    """Return X-Error-Message, which huggingface_hub shows first: one line of printable ASCII.
+
+    It must not end in a blank (RFC 9110, section 5.5): uvicorn would close the connection instead of sending it.
     """
-    table = {**_STATUS, **own}
-    return next((table[base] for base in type(error).__mro__ if base in table), 500)
+    line = " ".join(details.message.split()).encode("ascii", "backslashreplace").decode()
+    return {"X-Error-Message": _NOT_PRINTABLE.sub("?", line)[:MAX_HEADER_CHARACTERS].strip()}
 
 
-def headers_of(error: AsrError) -> dict[str, str]:
-    """Return the headers that go with an error, whatever the dialect."""
+def _headers_of(error: AsrError) -> dict[str, str]:
+    """Return the headers that belong to an error in every dialect."""
     if isinstance(error, Overloaded):
         return {"Retry-After": str(error.retry_after_s)}
-    # RFC 9110, section 12.5.3: a 415 about the coding of a request says which ones are accepted.
-    return {"Accept-Encoding": ", ".join(ENCODINGS)} if isinstance(error, UnsupportedEncoding) else {}
+    if isinstance(error, MethodNotAllowed):
+        return {"Allow": error.allowed}
+    if isinstance(error, UnsupportedEncoding):
+        # RFC 9110, section 12.5.3: a 415 about a request's content coding lists the accepted ones.
+        return {"Accept-Encoding": ", ".join(ENCODINGS)}
+    return {"x-should-retry": "false"} if isinstance(error, InternalError) else {}
 
 
-def printable(message: str) -> str:
-    """Return a message that a body can hold: a request can hold half a surrogate pair, which no body can."""
-    return message.encode("utf-8", "backslashreplace").decode()
-
-
-def message_headers(message: str) -> dict[str, str]:
-    """Return X-Error-Message, which huggingface_hub shows first: one line of what a header can hold."""
-    line = " ".join(message.split()).encode("ascii", "backslashreplace").decode()
-    return {"X-Error-Message": _NOT_PRINTABLE.sub("?", line)[:MAX_HEADER_CHARACTERS]}
+def _encodable(text: str) -> str:
+    """Return a bounded text that UTF-8 can encode: JSON and percent-encoding can spell half a surrogate pair."""
+    encoded = text[:MAX_MESSAGE_BYTES].encode("utf-8", "backslashreplace")
+    if len(encoded) <= MAX_MESSAGE_BYTES and len(text) <= MAX_MESSAGE_BYTES:
+        return encoded.decode()
+    ellipsis = "…"
+    return encoded[: MAX_MESSAGE_BYTES - len(ellipsis.encode())].decode("utf-8", "ignore") + ellipsis

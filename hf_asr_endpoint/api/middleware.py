@@ -1,4 +1,4 @@
-"""What surrounds every request, whatever its dialect: its id, its log line, and an answer when a bug has none."""
+"""What surrounds every request in every dialect: its id, its log line, and a response when the dialect failed."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hf_asr_endpoint.api.under_way import UnderWay
+from hf_asr_endpoint.api.errors import ErrorRenderer
+from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.messages import shorten
 
 logger = logging.getLogger(__name__)
+
+MAX_LOGGED_PATH_CHARACTERS = 200
 
 _SAFE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
-class RequestLogMiddleware:
-    """Gives each request an id, answers it when a bug did not, and writes one line when it ends.
+class RequestMiddleware:
+    """Gives each request an id, counts it, responds to unhandled exceptions, and logs one line at its end.
 
-    The id is the caller's own if it is a plain one; it is in `scope["state"]["request_id"]`. A route may
-    put `audio_s` there for the log.
-    failure: what is sent when the application raises before it answers.
-    interruption: what is sent when the server gives up on a request because it must stop.
-    under_way: told of every request.
+    The id is in `scope["state"]["request_id"]` and in the response's x-request-id. It is the caller's own if that
+    consists of plain characters. A route may set `audio_s` in the state for the log.
     """
 
-    def __init__(self, app: ASGIApp, *, failure: ASGIApp, interruption: ASGIApp, under_way: UnderWay) -> None:
+    def __init__(self, app: ASGIApp, *, in_flight: InFlightRequests, render_error: ErrorRenderer) -> None:
         self._app = app
-        self._failure = failure
-        self._interruption = interruption
-        self._under_way = under_way
+        self._in_flight = in_flight
+        self._render_error = render_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with self._under_way.request():
-            await self._answer(scope, receive, send)
+        with self._in_flight.count():
+            await self._respond(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(Headers(scope=scope))
         status = 0
@@ -59,24 +59,24 @@ class RequestLogMiddleware:
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            pass  # There is nobody left to answer.
-        except asyncio.CancelledError:
+            pass  # Nobody can receive a response.
+        except asyncio.CancelledError as exc:
             if status:
-                raise
-            await self._interruption(scope, receive, send_with_id)
-        except Exception:  # A bug: logged whole here, and the client is told without its details.
+                raise  # The response has begun: all that is left is to break it off.
+            await self._render_error(exc, scope)(scope, receive, send_with_id)
+        except Exception as exc:  # A bug: its details go to the log, not to the client.
             logger.exception("request %s failed", request_id)
             if status:
-                raise  # The answer has begun: all that is left is to break it off.
-            await self._failure(scope, receive, send_with_id)
+                raise
+            await self._render_error(exc, scope)(scope, receive, send_with_id)
         finally:
-            # Platforms ask for the health every second: a line for each would bury the others.
+            # Platforms poll the health every second: at INFO its lines would bury the others.
             level = logging.DEBUG if scope["path"] == "/health" else logging.INFO
             logger.log(
                 level,
                 "%s %s status=%s id=%s audio_s=%s total_s=%.3f",
                 scope["method"],
-                quote(scope["path"]),  # A path can hold line breaks.
+                shorten(quote(scope["path"], errors="replace"), max_characters=MAX_LOGGED_PATH_CHARACTERS),
                 status or "client-left",
                 request_id,
                 f"{state['audio_s']:.2f}" if "audio_s" in state else "-",
@@ -85,6 +85,6 @@ class RequestLogMiddleware:
 
 
 def _request_id(headers: Headers) -> str:
-    """Return the caller's id, from either header that huggingface_hub sends one in, or a new one."""
+    """Return the caller's id, from either header in which huggingface_hub sends one, or a new one."""
     given = (headers.get(name, "") for name in ("x-request-id", "x-amzn-trace-id"))
     return next((value for value in given if _SAFE_ID.fullmatch(value)), uuid.uuid4().hex)

@@ -1,4 +1,4 @@
-"""What platforms and operators ask a server: is it ready, and what is it."""
+"""For platforms and operators: whether the server is ready, what it serves and its limits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.jobs.job import JobLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -20,13 +21,13 @@ class Operations:
         self,
         transcriber: Transcriber,
         *,
-        model_names: tuple[str, ...],
+        model: ServedModel,
         limits: RequestLimits,
         job_limits: JobLimits | None,
     ) -> None:
-        """job_limits: None where there are no jobs."""
+        """job_limits: None without jobs."""
         self._transcriber = transcriber
-        self._model_names = model_names
+        self._model = model
         self._limits = limits
         self._job_limits = job_limits
 
@@ -37,7 +38,7 @@ class Operations:
         ]
 
     async def health(self, request: Request) -> JSONResponse:
-        """200 when ready; else 503, saying what is waited for or what failed."""
+        """Respond 200 when ready, else 503 with the step that loading is at, or with the failure."""
         health = self._transcriber.health()
         if health.state == "ready":
             return JSONResponse({"status": "ready"})
@@ -45,7 +46,7 @@ class Operations:
         return JSONResponse({"status": health.state, key: health.detail}, status_code=503)
 
     async def info(self, request: Request) -> JSONResponse:
-        """What is served, and the limits; `model` is null until it is loaded."""
+        """Return the model and the limits. `model` is null until it is loaded."""
         health = self._transcriber.health()
         model = health.model
         return JSONResponse(
@@ -53,8 +54,8 @@ class Operations:
                 "server": "hf-asr-endpoint",
                 "version": __version__,
                 "task": "automatic-speech-recognition",
-                "model_id": self._model_names[0],
-                "model_names": list(self._model_names),
+                "model_id": self._model.id,
+                "model_names": list(self._model.accepted_names),
                 "status": health.state,
                 "model": model
                 and {

@@ -1,4 +1,4 @@
-"""What OpenAI's and DeepInfra's answers both have: Whisper's own ten fields of a segment, and counts of tokens."""
+"""Parts that OpenAI's and DeepInfra's bodies share: the ten fields of a segment, and counts of tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hf_asr_endpoint.units import HOP_LENGTH, SAMPLE_RATE, TIME_PRECISION_S
 
 
 def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:
-    """Return a segment as openai/whisper's `transcribe` does. seek: where its window begins, in 10 ms frames."""
+    """Return a segment as openai/whisper's `transcribe` does. seek: the 10 ms frame at which its window begins."""
     window = segment.window
     return {
         "id": index,
@@ -27,10 +27,10 @@ def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:
 
 
 def n_input_tokens(transcription: Transcription) -> int:
-    """Return how many of the encoder's positions hold audio, 50 a second; a prompt is not counted."""
+    """Return the number of encoder positions that hold audio, 50 per second. A prompt does not count."""
     return math.ceil(transcription.duration_s / TIME_PRECISION_S)
 
 
 def n_output_tokens(transcription: Transcription) -> int:
-    """Return how many tokens all segments have, timestamps included."""
+    """Return the number of tokens of all segments, timestamp tokens included."""
     return sum(len(segment.tokens) for segment in transcription.segments)

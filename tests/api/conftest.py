@@ -1,4 +1,4 @@
-"""The application in this process, over a real socket, with a fake Transcriber behind it."""
+"""The application in this process, over a real socket, with a fake Transcriber."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,19 +16,20 @@ import soundfile
 import uvicorn
 from starlette.types import ASGIApp
 
-from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.api.app import Services, create_app
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from tests.fakes import FakeTranscriber
 
 MODEL_NAMES = ("openai/whisper-base", "whisper-base")
+MODEL = ServedModel(names=MODEL_NAMES)
 STOP_TIMEOUT_S = 20.0
 DEADLINE_S = 10.0
 POLL_INTERVAL_S = 0.005
 
 Serve = Callable[..., str]
-"""Serves a Transcriber (and limits) until the test ends; returns the URL."""
+"""Serves a Transcriber, with changed limits, until the test ends; returns the URL."""
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def serve_app(app: ASGIApp) -> Iterator[str]:
 
 
 def make_limits(**changes: float) -> RequestLimits:
-    """Return limits small enough for tests, some of them changed."""
+    """Return limits small enough for tests, with changes."""
     values = {
         "max_audio_bytes": 300_000,
         "openai_max_audio_bytes": 200_000,
@@ -57,15 +59,18 @@ def make_limits(**changes: float) -> RequestLimits:
     return RequestLimits(**{**values, **changes})
 
 
+def make_services(transcriber: Transcriber, **changes: Any) -> Services:
+    """Return services with a Transcriber and small limits, with changes."""
+    return Services(**{"transcriber": transcriber, "model": MODEL, "limits": make_limits(), **changes})
+
+
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(transcriber: Transcriber, **limits: float) -> str:
-            app = create_app(
-                transcriber, model_names=MODEL_NAMES, limits=make_limits(**limits), cue_limits=CueLimits()
-            )
-            return stack.enter_context(serve_app(app))
+            services = make_services(transcriber, limits=make_limits(**limits))
+            return stack.enter_context(serve_app(create_app(services)))
 
         yield start
 
@@ -96,7 +101,7 @@ def make_wav(n_samples: int) -> bytes:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Poll what only the server knows, which tells nobody when it comes true."""
+    """Poll a condition inside the server, which sends no signal when it becomes true."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"

@@ -19,7 +19,7 @@ TIMEOUT_S = 10.0
         pytest.param("/models/other", b"x", 404, id="no model"),
     ],
 )
-def test_every_answer_has_a_request_id(url: str, path: str, body: bytes, status: int) -> None:
+def test_every_response_has_a_request_id(url: str, path: str, body: bytes, status: int) -> None:
     answer = requests.post(url + path, data=body, timeout=TIMEOUT_S)
     assert answer.status_code == status
     assert len(answer.headers["x-request-id"]) == 32
@@ -32,7 +32,7 @@ def test_the_callers_id_is_kept(url: str, wav: bytes, header: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "é"], ids=["empty", "space", "long", "not ascii"])
-def test_an_id_that_is_not_plain_is_replaced(url: str, wav: bytes, given: str) -> None:
+def test_an_id_with_other_characters_is_replaced(url: str, wav: bytes, given: str) -> None:
     answer = requests.post(url, data=wav, headers={"x-request-id": given.encode("latin-1")}, timeout=TIMEOUT_S)
     assert answer.status_code == 200
     assert answer.headers["x-request-id"] not in ("", given)
@@ -42,24 +42,34 @@ def log_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("hf_asr_endpoint")]
 
 
-def test_one_line_is_logged_for_a_request(url: str, wav: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_request_is_logged_in_one_line(url: str, wav: bytes, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
         requests.post(url, data=wav, headers={"x-request-id": "r1"}, timeout=TIMEOUT_S)
         requests.get(f"{url}/health", timeout=TIMEOUT_S)
-        wait_for(lambda: log_lines(caplog) != [])  # The line is written once the answer is sent.
+        wait_for(lambda: log_lines(caplog) != [])  # The line is written after the response.
     (line,) = log_lines(caplog)
     assert line.startswith("POST / status=200 id=r1 audio_s=1.00 total_s=")
 
 
-def test_a_path_cannot_forge_a_line_of_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_line_breaks_in_a_path_are_escaped_in_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
         requests.post(f"{url}/models/%0D%0AINFO%00", data=b"x", timeout=TIMEOUT_S)
-        wait_for(lambda: log_lines(caplog) != [])  # The line is written once the answer is sent.
+        wait_for(lambda: log_lines(caplog) != [])  # The line is written after the response.
     (line,) = log_lines(caplog)
     assert line.startswith("POST /models/%0D%0AINFO%00 status=404")
 
 
-def test_a_bug_is_answered_with_an_id_and_logged_with_its_traceback(
+def test_a_long_path_is_shortened_in_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A path of 60 KB was logged whole, so that a client could fill the log."""
+    with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
+        requests.get(f"{url}/{'é' * 10_000}", timeout=TIMEOUT_S)
+        wait_for(lambda: log_lines(caplog) != [])
+    (line,) = log_lines(caplog)
+    assert "status=404" in line
+    assert len(line) < 400
+
+
+def test_a_bug_is_500_with_an_id_and_its_traceback_is_logged(
     serve: Serve, wav: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = serve(FakeTranscriber(failure=ZeroDivisionError("a bug")))
@@ -71,8 +81,8 @@ def test_a_bug_is_answered_with_an_id_and_logged_with_its_traceback(
     assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
 
 
-def test_a_wrong_method_says_which_is_right(url: str) -> None:
+def test_a_wrong_method_is_405_with_the_allowed_ones(url: str) -> None:
     answer = requests.get(f"{url}/predict", timeout=TIMEOUT_S)
     assert answer.status_code == 405
-    assert answer.json() == {"error": "GET /predict: Method Not Allowed; allowed: POST"}
+    assert answer.json() == {"error": "the method of '/predict' is GET; allowed: POST"}
     assert answer.headers["allow"] == "POST"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import threading
+
 import requests
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.types import Health
-from tests.api.conftest import MODEL_NAMES, Serve, make_limits, serve_app
+from tests.api.conftest import DEADLINE_S, MODEL_NAMES, Serve, make_services, serve_app
 from tests.fakes import FakeTranscriber
 
 
@@ -15,22 +16,23 @@ def test_health_is_200_when_ready(url: str) -> None:
     assert (answer.status_code, answer.json()) == (200, {"status": "ready"})
 
 
-def test_health_is_503_while_loading_and_says_what_for(serve: Serve) -> None:
+def test_health_is_503_while_loading_and_shows_the_step(serve: Serve) -> None:
     loading = FakeTranscriber(health=Health(state="loading", detail="the weights to be converted"))
     answer = requests.get(f"{serve(loading)}/health", timeout=10)
     assert answer.status_code == 503
     assert answer.json() == {"status": "loading", "waiting_for": "the weights to be converted"}
 
 
-def test_health_is_503_when_failed_and_says_why(serve: Serve) -> None:
+def test_health_is_503_after_a_failure_and_shows_it(serve: Serve) -> None:
     failed = FakeTranscriber(health=Health(state="failed", detail="no such model"))
     answer = requests.get(f"{serve(failed)}/health", timeout=10)
     assert (answer.status_code, answer.json()) == (503, {"status": "failed", "error": "no such model"})
 
 
-def test_info_names_the_model_and_the_limits(url: str) -> None:
+def test_info_shows_the_model_and_the_limits(url: str) -> None:
     info = requests.get(f"{url}/info", timeout=10).json()
     assert info["model_id"] == MODEL_NAMES[0]
+    assert info["model_names"] == [*MODEL_NAMES, "whisper-1"]
     assert info["version"] == __version__
     assert info["model"] == {"device": "cpu", "dtype": "float32", "is_multilingual": True, "n_mels": 80}
     assert info["limits"] == {"max_audio_bytes": 300_000, "max_audio_s": 30.0, "max_concurrent_requests": 4}
@@ -42,8 +44,14 @@ def test_info_has_no_model_while_loading(serve: Serve) -> None:
     assert (info["status"], info["model"]) == ("loading", None)
 
 
-def test_shutting_down_closes_the_transcriber() -> None:
+def test_shutdown_closes_the_transcriber() -> None:
     fake = FakeTranscriber()
-    with serve_app(create_app(fake, model_names=MODEL_NAMES, limits=make_limits(), cue_limits=CueLimits())):
+    with serve_app(create_app(make_services(fake))):
         assert not fake.is_closed
     assert fake.is_closed
+
+
+def test_startup_begins_to_load_the_model() -> None:
+    started = threading.Event()
+    with serve_app(create_app(make_services(FakeTranscriber(), start=started.set))):
+        assert started.wait(DEADLINE_S)

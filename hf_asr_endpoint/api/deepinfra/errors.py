@@ -1,12 +1,10 @@
-"""Errors to DeepInfra's bodies: `{"error"}`, and for parameters `{"detail": [{"loc", "msg", "type"}]}`."""
+"""Errors in DeepInfra's format: `{"error"}`, and for parameters `{"detail": [{"loc", "msg", "type"}]}`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import JSONResponse
-
-from hf_asr_endpoint.api.errors import headers_of, message_headers, printable, status_of
+from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat, message_header
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, MissingParameter, UnknownParameter
 
 _TYPES: dict[type[AsrError], str] = {
@@ -17,17 +15,13 @@ _TYPES: dict[type[AsrError], str] = {
 """pydantic's names, which FastAPI shows."""
 
 
-def error_body(error: AsrError) -> dict[str, Any]:
-    """Return the body for an error: of a parameter as FastAPI writes it, else with its sentence alone."""
-    message = printable(str(error))
-    if not isinstance(error, InvalidParameter):
-        return {"error": message}
-    location = ["body"] if error.parameter is None else ["body", printable(error.parameter)]
-    kind = next(_TYPES[base] for base in type(error).__mro__ if base in _TYPES)
-    return {"detail": [{"loc": location, "msg": message, "type": kind}]}
+def _render_body(details: ErrorDetails) -> dict[str, Any]:
+    """Return the body: about a parameter as FastAPI writes it, about anything else its message alone."""
+    if not isinstance(details.error, InvalidParameter):
+        return {"error": details.message}
+    location = ["body"] if details.parameter is None else ["body", details.parameter]
+    kind = next(_TYPES[base] for base in type(details.error).__mro__ if base in _TYPES)
+    return {"detail": [{"loc": location, "msg": details.message, "type": kind}]}
 
 
-def error_response(error: AsrError) -> JSONResponse:
-    """Return the answer to a request that fails with `error`."""
-    headers = {**message_headers(printable(str(error))), **headers_of(error)}
-    return JSONResponse(error_body(error), status_code=status_of(error), headers=headers)
+ERROR_FORMAT = ErrorFormat(body=_render_body, headers=message_header)

@@ -6,7 +6,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import render_counts, render_results
-from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.jobs.job import Fields, JobSpec, ParsedJob
 from hf_asr_endpoint.types import Transcription
 

@@ -10,12 +10,12 @@ from typing import Any
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens, segment_fields
 from hf_asr_endpoint.types import Segment, Transcription, Word
 
-COST_DIGITS = 10  # of a price, behind the point
+COST_DIGITS = 10  # after the decimal point
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What is told of a request beside its result. price_per_s: of audio, in whatever currency."""
+    """What a response shows in addition to the result. price_per_s: of audio, in any currency."""
 
     request_id: str
     runtime_s: float
@@ -23,7 +23,7 @@ class Work:
 
 
 def render_transcription(transcription: Transcription, work: Work, *, shows_words: bool) -> dict[str, Any]:
-    """Return the body of an answer: the results, the request's id and its `inference_status`."""
+    """Return the body of a response: the results, the request's id and its `inference_status`."""
     return {
         **render_results(transcription, shows_words=shows_words),
         "request_id": work.request_id,
@@ -36,7 +36,7 @@ def render_transcription(transcription: Transcription, work: Work, *, shows_word
 
 
 def render_results(transcription: Transcription, *, shows_words: bool) -> dict[str, Any]:
-    """Return text, segments, language and durations; with words, at the top and in their segments."""
+    """Return text, segments, language and durations. Words appear twice: at the top and in their segments."""
     body: dict[str, Any] = {
         "text": transcription.text,
         "segments": [
@@ -56,9 +56,9 @@ def render_results(transcription: Transcription, *, shows_words: bool) -> dict[s
 
 
 def render_counts(transcription: Transcription, *, price_per_s: float) -> dict[str, Any]:
-    """Return what `inference_status` tells beside the status and how long it took.
+    """Return the fields of `inference_status` other than the status and the time taken.
 
-    tokens_input: the encoder's positions that hold audio. output_length: characters of text.
+    tokens_input: encoder positions that hold audio. output_length: characters of text.
     """
     return {
         "cost": round(transcription.duration_s * price_per_s, COST_DIGITS),
@@ -69,9 +69,9 @@ def render_counts(transcription: Transcription, *, price_per_s: float) -> dict[s
 
 
 def _segment(segment: Segment, *, index: int, shows_words: bool) -> dict[str, Any]:
-    """Return Whisper's fields and `confidence`: the mean probability of a token in the segment's window.
+    """Return Whisper's fields and `confidence`, the geometric mean probability of the tokens in the window.
 
-    The mean is the geometric one, which avg_logprob is the logarithm of.
+    avg_logprob is the logarithm of that mean.
     """
     fields = segment_fields(segment, index=index)
     fields["confidence"] = min(1.0, math.exp(segment.window.avg_logprob))

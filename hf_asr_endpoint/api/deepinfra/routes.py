@@ -1,4 +1,4 @@
-"""The paths of DeepInfra's native API: a model, or a deployment of one, by its name."""
+"""The paths of DeepInfra's native API, which name a model or a deployment of one."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits, read_body
-from hf_asr_endpoint.api.deepinfra.errors import error_response
 from hf_asr_endpoint.api.deepinfra.job_kind import make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import Received, take_document, take_form
 from hf_asr_endpoint.api.deepinfra.schema import AUDIO
-from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.endpoints import answering_errors
+from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits, parse_multipart
+from hf_asr_endpoint.api.responses import render_response
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
-# A deployment's id comes first: as a model's name it would begin with "deploy/". Without any name, the answer is a
-# 404 that lists the names; Starlette's own would be a redirect, on which clients send nothing, or all audio again.
-PATHS = ("/v1/inference/deploy/{model:path}", "/v1/inference/{model:path}", "/v1/inference")
+PATH = "/v1/inference"
+"""All paths of this dialect are this or below it."""
+
+# Deployments come first: as a model's name, one would begin with "deploy/". The path without a name gets a 404
+# that lists the names. Starlette's own response would be a redirect, to which clients send no audio, or all of it
+# again.
+ROUTES = (f"{PATH}/deploy/{{model:path}}", f"{PATH}/{{model:path}}", PATH)
 
 VERSION = "version"
 """The field of the query string that names a revision of the model."""
 
 
 class DeepInfraDialect:
-    """Answers the API's requests with one Transcriber's work."""
+    """Serves the API with one Transcriber."""
 
     def __init__(
         self,
@@ -48,25 +51,25 @@ class DeepInfraDialect:
         model: ServedModel,
         price_per_s: float,
         limits: RequestLimits,
-        admission: Admission,
+        in_flight: InFlightRequests,
     ) -> None:
-        """jobs: for requests with a webhook. price_per_s: of audio, for the answers' cost."""
+        """jobs: for requests with a webhook. price_per_s: of audio, for the `cost` in responses."""
         self._transcriber = transcriber
         self._jobs = jobs
         self._model = model
         self._price_per_s = price_per_s
         self._max_audio_bytes = limits.max_audio_bytes
         self._limits = replace(limits, max_audio_bytes=limits.max_audio_bytes + FORM_OVERHEAD_BYTES)
-        self._admission = admission
+        self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return [Route(path, answering_errors(self.infer, error_response), methods=["POST"]) for path in PATHS]
+        return [Route(path, self.infer, methods=["POST"]) for path in ROUTES]
 
     async def infer(self, request: Request) -> Response:
-        """Read, parse, transcribe, render; or, with a webhook, leave that to a job. Raises AsrError."""
+        """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""
         self._model.check(request.path_params.get("model", ""), version=_version(request))
         with ExitStack() as held:
-            held.enter_context(self._admission.permit())
+            held.enter_context(self._in_flight.permit())
             received = await self._receive(request, held)
             parameters = parse_parameters(received.texts)
             if parameters.webhook is not None:
@@ -82,13 +85,15 @@ class DeepInfraDialect:
             runtime_s=time.perf_counter() - started,
             price_per_s=self._price_per_s,
         )
-        return JSONResponse(render_transcription(transcription, work, shows_words=parameters.shows_words))
+        return await render_response(
+            lambda: render_transcription(transcription, work, shows_words=parameters.shows_words)
+        )
 
     async def _submit(self, request: Request, received: Received, parameters: ParsedParameters) -> Response:
-        """Answer as soon as the job is safe; its result goes to the webhook. Raises AsrError."""
+        """Respond as soon as the job is stored; its result goes to the webhook. Raises AsrError."""
         if received.audio.pcm is not None:
             raise UnsupportedValue(
-                "audio is samples without a header, whose format a job does not keep; "
+                "audio has no header, and a job does not store the format of such samples; "
                 "allowed with webhook: an audio file, such as wav",
                 parameter=AUDIO,
             )
@@ -101,7 +106,7 @@ class DeepInfraDialect:
         return JSONResponse(render_job(await self._jobs.submit(spec, received.audio.file)))
 
     async def _receive(self, request: Request, held: ExitStack) -> Received:
-        """Read the body. held: takes what must stay open as long as the audio is read."""
+        """Read the body. held: gets the form, whose files must stay open until the audio has been read."""
         query = [(name, text) for name, text in request.query_params.multi_items() if name != VERSION]
         body = await read_body(request, self._limits)
         with body.file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_asr_endpoint.api.huggingface.contradictions import check_together
+from hf_asr_endpoint.api.huggingface.contradictions import check_combinations
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
 from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, FLAT_DECODING_OPTIONS, DecodingOptions
@@ -25,7 +25,7 @@ def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
     `use_cache` is in none of them: keys and values are always cached, and the result is the same either way.
     """
     temperatures = _temperatures(parameters)
-    check_together(parameters, samples=any(temperature > 0 for temperature in temperatures))
+    check_combinations(parameters, may_sample=any(temperature > 0 for temperature in temperatures))
     given: dict[str, Any] = {name: getattr(parameters, name) for name in SHARED_NAMES}
     return DecodingOptions.from_flat(
         temperatures=temperatures,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from hf_asr_endpoint.api.huggingface.decoding import decoding_options
-from hf_asr_endpoint.api.huggingface.schema import KNOWN_ELSEWHERE, GenerationParameters, Parameters
+from hf_asr_endpoint.api.huggingface.schema import UNSUPPORTED_KEYS, GenerationParameters, Parameters
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.types import TranscriptionOptions
@@ -114,8 +114,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def _suggest(key: str, model: type[BaseModel]) -> str:
-    if key in KNOWN_ELSEWHERE:
-        return f", which is not supported: {KNOWN_ELSEWHERE[key]}; allowed: {', '.join(model.model_fields)}"
+    if key in UNSUPPORTED_KEYS:
+        return f", which is not supported: {UNSUPPORTED_KEYS[key]}; allowed: {', '.join(model.model_fields)}"
     close = difflib.get_close_matches(key, model.model_fields, n=1)
     other = GenerationParameters if model is Parameters else Parameters
     if key in other.model_fields:

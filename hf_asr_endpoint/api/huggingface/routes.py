@@ -1,4 +1,4 @@
-"""The routes that clients of the task post to."""
+"""The task's paths: those of the Inference API, of Inference Endpoints and of transformers' server."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import asyncio
 import json
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import Body, RequestLimits, read_body
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
-from hf_asr_endpoint.api.endpoints import answering_errors
-from hf_asr_endpoint.api.errors import headers_of, status_of
-from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
+from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
+from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.responses import render_response
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.audio.source import WaveformReader
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest, UnknownModel, UnsupportedAudio
+from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest, UnsupportedAudio
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 PATHS = (
@@ -33,28 +33,29 @@ PATHS = (
 
 
 class HuggingFaceDialect:
-    """Answers the task's requests with one Transcriber's work."""
+    """Serves the task with one Transcriber."""
 
     def __init__(
         self,
         transcriber: Transcriber,
         *,
-        model_names: tuple[str, ...],
+        model: ServedModel,
         limits: RequestLimits,
-        admission: Admission,
+        in_flight: InFlightRequests,
     ) -> None:
         self._transcriber = transcriber
-        self._model_names = model_names
+        self._model = model
         self._limits = limits
-        self._admission = admission
+        self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return [Route(path, answering_errors(self.transcribe, answer_error), methods=["POST"]) for path in PATHS]
+        return [Route(path, self.transcribe, methods=["POST"]) for path in PATHS]
 
     async def transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
-        self._check_model(request.path_params.get("model"))
-        with self._admission.permit():
+        if "model" in request.path_params:
+            self._model.check(request.path_params["model"])
+        with self._in_flight.permit():
             body = await read_body(request, self._limits)
             with body.file:
                 parsed = await asyncio.to_thread(self._parse, request, body)
@@ -63,13 +64,9 @@ class HuggingFaceDialect:
                     request.receive, self._transcriber.transcribe(reader, parsed.parameters.options)
                 )
         request.state.audio_s = transcription.duration_s
-        return JSONResponse(
-            render_transcription(transcription, return_timestamps=parsed.parameters.return_timestamps)
+        return await render_response(
+            lambda: render_transcription(transcription, return_timestamps=parsed.parameters.return_timestamps)
         )
-
-    def _check_model(self, name: str | None) -> None:
-        if name is not None and name not in self._model_names:
-            raise UnknownModel(f"model {name!r} is not served here; allowed: {', '.join(self._model_names)}")
 
     def _parse(self, request: Request, body: Body) -> ParsedRequest:
         query = request.query_params.multi_items()
@@ -89,17 +86,6 @@ class HuggingFaceDialect:
                 f"the body begins like JSON but is not valid ({exc}); allowed: encoded audio, or JSON"
             ) from exc
         return parse_document(document, query=query, max_audio_bytes=self._limits.max_audio_bytes)
-
-
-def error_response(message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Return an error in this dialect's form."""
-    body, own_headers = render_error(message)
-    return JSONResponse(body, status_code=status, headers={**own_headers, **(headers or {})})
-
-
-def answer_error(error: AsrError) -> JSONResponse:
-    """Return the answer to a request that fails with `error`."""
-    return error_response(str(error), status_of(error), headers_of(error))
 
 
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -30,7 +30,7 @@ MAX_PENALTY = 10.0
 
 MAX_SEED = 2**63 - 1
 
-KNOWN_ELSEWHERE = {
+UNSUPPORTED_KEYS = {
     "assistant_model": "one model is served",
     "beam_size": "it is num_beams here",
     "begin_suppress_tokens": "the model's own hold",

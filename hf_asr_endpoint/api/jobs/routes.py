@@ -1,17 +1,16 @@
-"""The routes of jobs. Errors are `{"error"}`, as DeepInfra's native API and the Hugging Face task have them."""
+"""The paths of jobs: submit one, look at one, cancel or delete one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.endpoints import answering_errors
-from hf_asr_endpoint.api.huggingface.routes import answer_error
+from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits
 from hf_asr_endpoint.api.openai.form import (
     check_file,
@@ -20,9 +19,11 @@ from hf_asr_endpoint.api.openai.form import (
     split_form,
 )
 from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
+from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobSpec, render_job
 from hf_asr_endpoint.jobs.jobs import JobService
+from hf_asr_endpoint.messages import show_value
 from hf_asr_endpoint.types import TASKS, Task
 
 JOBS, REQUESTS = "/v1/jobs", "/v1/requests"
@@ -30,29 +31,31 @@ OWN_FIELDS = ("webhook", "task")
 
 
 class JobRoutes:
-    """Takes jobs and tells of them."""
+    """Accepts jobs with the fields of OpenAI's API, and shows and ends jobs of any dialect."""
 
-    def __init__(self, jobs: JobService, kind: JobKind, *, limits: RequestLimits, admission: Admission) -> None:
-        """kind: what OpenAI's fields mean."""
+    def __init__(
+        self, jobs: JobService, kind: JobKind, *, limits: RequestLimits, in_flight: InFlightRequests
+    ) -> None:
+        """kind: parses OpenAI's fields and renders its results."""
         self._jobs = jobs
         self._kind = kind
         self._limits = replace(limits, max_audio_bytes=limits.max_audio_bytes + FORM_OVERHEAD_BYTES)
         self._form_limits = FormLimits(max_file_bytes=limits.max_audio_bytes)
-        self._admission = admission
+        self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
         one = f"{REQUESTS}/{{id}}"
         return [
-            Route(JOBS, answering_errors(self.create, answer_error), methods=["POST"]),
-            Route(one, answering_errors(self.retrieve, answer_error), methods=["GET"]),
-            Route(one, answering_errors(self.end, answer_error), methods=["DELETE"]),
+            Route(JOBS, self.create, methods=["POST"]),
+            Route(one, self.retrieve, methods=["GET"]),
+            Route(one, self.end, methods=["DELETE"]),
         ]
 
     async def create(self, request: Request) -> Response:
-        """202, once the job is safe, with its id. Raises AsrError."""
+        """Respond 202 with the job's id, once the job is stored. Raises AsrError."""
         check_no_query(request)
         with (
-            self._admission.permit(),
+            self._in_flight.permit(),
             await read_form(request, limits=self._limits, form_limits=self._form_limits) as form,
         ):
             texts, files = split_form(form)
@@ -60,14 +63,17 @@ class JobRoutes:
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:
-        """The job as it stands, its result or error, and its delivery."""
-        return JSONResponse(_with_delivery(await self._jobs.find(request.path_params["id"])))
+        """Return the job's status, its result or error, and its delivery."""
+        job = await self._jobs.find(request.path_params["id"])
+        return await render_response(lambda: _with_delivery(job))
 
     async def end(self, request: Request) -> Response:
         """Cancel an unfinished job, or remove a finished one with its result and its delivery."""
         job_id: str = request.path_params["id"]
         job = await self._jobs.cancel_or_remove(job_id)
-        return JSONResponse({"request_id": job_id, "deleted": True} if job is None else _with_delivery(job))
+        return await render_response(
+            lambda: {"request_id": job_id, "deleted": True} if job is None else _with_delivery(job)
+        )
 
     def _parse(self, texts: list[tuple[str, str]]) -> JobSpec:
         own = {name: _own_field(texts, name) for name in (*OWN_FIELDS, MODEL)}
@@ -85,7 +91,7 @@ class JobRoutes:
         return spec
 
 
-def _with_delivery(job: Job) -> dict[str, object]:
+def _with_delivery(job: Job) -> dict[str, Any]:
     delivery = job.delivery
     return {
         **render_job(job),
@@ -99,7 +105,7 @@ def _with_delivery(job: Job) -> dict[str, object]:
 
 
 def _own_field(texts: list[tuple[str, str]], name: str) -> str | None:
-    """Return a field's text; an empty one means an absent one, as for OpenAI's fields."""
+    """Return a field's text. Empty text means that the field is absent, as for OpenAI's fields."""
     found = [text.strip() for field, text in texts if field == name and text.strip()]
     if len(found) > 1:
         raise InvalidParameter(f"{name} is given {len(found)} times; allowed: once", parameter=name)
@@ -109,5 +115,5 @@ def _own_field(texts: list[tuple[str, str]], name: str) -> str | None:
 def _parse_task(text: str | None) -> Task:
     task = next((task for task in TASKS if task == (text or "transcribe")), None)
     if task is None:
-        raise InvalidParameter(f"task is {(text or '')[:80]!r}; allowed: {', '.join(TASKS)}", parameter="task")
+        raise InvalidParameter(f"task is {show_value(text)}; allowed: {', '.join(TASKS)}", parameter="task")
     return task

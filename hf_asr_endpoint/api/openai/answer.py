@@ -1,4 +1,4 @@
-"""A transcription to the body that its parameters ask for, whichever way it travels."""
+"""A transcription to the body in the requested format, for responses and for jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hf_asr_endpoint.types import Transcription
 def render_body(
     transcription: Transcription, parameters: ParsedParameters, cue_limits: CueLimits
 ) -> dict[str, Any] | str:
-    """Return a JSON object, or for the formats that are text, the text."""
+    """Return a JSON object, or text for the formats text, srt and vtt."""
     match parameters.response_format:
         case "json":
             return render_json(transcription, shows_logprobs=parameters.shows_logprobs)

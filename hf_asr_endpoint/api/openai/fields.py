@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from hf_asr_endpoint.api.openai.schema import UNSUPPORTED
+from hf_asr_endpoint.api.openai.schema import UNSUPPORTED_KEYS
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedParameter
 
 LISTS = ("timestamp_granularities", "include", "keywords")
@@ -48,9 +48,10 @@ def _split_name(spelled: str, *, allowed: Collection[str]) -> tuple[str, str | N
     """Return the parameter's name, and the key inside it if it is an object's."""
     match = _NAME.fullmatch(spelled)
     name, key = match.groups() if match else (spelled, None)
-    if name in UNSUPPORTED:
+    if name in UNSUPPORTED_KEYS:
         raise UnsupportedParameter(
-            f"{name} is not supported here: {UNSUPPORTED[name]}; allowed: {', '.join(allowed)}", parameter=name
+            f"{name} is not supported here: {UNSUPPORTED_KEYS[name]}; allowed: {', '.join(allowed)}",
+            parameter=name,
         )
     is_item = key is not None and name in LISTS and (key == "" or key.isdecimal())
     is_key = key is not None and name in OBJECTS and key != ""

@@ -16,7 +16,8 @@ from hf_asr_endpoint.api.openai.schema import (
     ResponseFormat,
     ServerVad,
 )
-from hf_asr_endpoint.errors import InvalidParameter, MissingParameter, UnknownModel, UnsupportedValue
+from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.types import (
     FALLBACK_TEMPERATURES,
@@ -25,9 +26,6 @@ from hf_asr_endpoint.types import (
     TranscriptionOptions,
     VoiceActivityOptions,
 )
-
-MODEL_ALIAS = "whisper-1"
-"""What OpenAI calls Whisper, and what many clients have fixed in them."""
 
 SUBTITLE_FORMATS = ("srt", "vtt")
 """They are cut at the words' times."""
@@ -47,21 +45,14 @@ class ParsedParameters:
     shows_logprobs: bool
 
 
-def accepted_names(model_names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names under which the model can be asked for."""
-    return tuple(dict.fromkeys((*model_names, MODEL_ALIAS)))
-
-
-def parse_parameters(
-    texts: Iterable[tuple[str, str]], *, task: Task, model_names: tuple[str, ...]
-) -> ParsedParameters:
+def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: ServedModel) -> ParsedParameters:
     """Parse all fields of a form but `file`, as names and texts.
 
-    model_names: those of the model that is served. Raises UnknownModel, MissingParameter, InvalidParameter.
+    model: the only one that the form may name. Raises UnknownModel, MissingParameter, InvalidParameter.
     """
     allowed = TRANSLATION_PARAMETERS if task == "translate" else TRANSCRIPTION_PARAMETERS
     fields = collect_fields(texts, allowed=allowed)
-    check_model(fields.pop("model", None), model_names=model_names)
+    model.check(fields.pop("model", None))
     why = UNSUPPORTED_FORMATS.get(fields.get("response_format", ""))
     if why is not None:
         raise UnsupportedValue(
@@ -82,15 +73,6 @@ def parse_parameters(
         shows_words="word" in parameters.timestamp_granularities,
         shows_logprobs=bool(parameters.include),
     )
-
-
-def check_model(name: str | None, *, model_names: tuple[str, ...]) -> None:
-    """Raise MissingParameter for no name, UnknownModel for one that the served model does not have."""
-    names = accepted_names(model_names)
-    if name is None:
-        raise MissingParameter(f"model is missing; allowed: {', '.join(names)}", parameter="model")
-    if name not in names:
-        raise UnknownModel(f"the model {name[:100]!r} does not exist here; allowed: {', '.join(names)}")
 
 
 def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:

@@ -12,7 +12,7 @@ from hf_asr_endpoint.types import Segment, TokenLogprob, Transcription, Word
 
 
 def render_json(transcription: Transcription, *, shows_logprobs: bool) -> dict[str, Any]:
-    """Return `{"text", "logprobs"?, "usage"}`; for a translation `{"text"}`, which is OpenAI's all."""
+    """Return `{"text", "logprobs"?, "usage"}`, for a translation only `{"text"}`, as OpenAI does."""
     body: dict[str, Any] = {"text": transcription.text}
     if transcription.task == "transcribe":
         if shows_logprobs:
@@ -24,9 +24,9 @@ def render_json(transcription: Transcription, *, shows_logprobs: bool) -> dict[s
 def render_verbose_json(
     transcription: Transcription, *, shows_segments: bool, shows_words: bool
 ) -> dict[str, Any]:
-    """Return text, language, duration in seconds, and the segments and words that are wanted.
+    """Return text, language, duration in seconds, and on request segments and words.
 
-    The language is its English name: of what was spoken, or of a translation, which is always "english".
+    The language is the English name of the spoken one; for a translation it is "english".
     """
     is_translation = transcription.task == "translate"
     body: dict[str, Any] = {
@@ -47,21 +47,21 @@ def render_verbose_json(
 
 
 def render_words(words: Iterable[Word]) -> list[dict[str, Any]]:
-    """Return `{"word", "start", "end"}` of each, without the space before it."""
+    """Return `{"word", "start", "end"}` for each word, without its leading space."""
     return [{"word": word.word.strip(), "start": word.start, "end": word.end} for word in words]
 
 
 def render_logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:
-    """Return `{"token", "bytes", "logprob"}` of each text token."""
+    """Return `{"token", "bytes", "logprob"}` for each text token."""
     return [_logprob(token) for segment in segments for token in segment.token_logprobs]
 
 
 def _logprob(token: TokenLogprob) -> dict[str, Any]:
-    # A token may end inside a character; its bytes tell.
+    # A token may end inside a character; the bytes are exact.
     text = token.token.decode(errors="replace")
     return {"token": text, "bytes": list(token.token), "logprob": token.logprob}
 
 
 def _usage(transcription: Transcription) -> dict[str, Any]:
-    """Seconds begun, as OpenAI bills them."""
+    """Return the usage in whole seconds, rounded up, as OpenAI bills it."""
     return {"type": "duration", "seconds": math.ceil(transcription.duration_s)}

@@ -1,8 +1,9 @@
-"""The paths that OpenAI's clients use, DeepInfra's aliases of them among these."""
+"""The paths of OpenAI's clients, and DeepInfra's aliases of them."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -10,13 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.endpoints import Endpoint, answering_errors
+from hf_asr_endpoint.api.errors import ErrorFormat
+from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, Form, FormLimits
 from hf_asr_endpoint.api.openai.answer import render_body
-from hf_asr_endpoint.api.openai.errors import error_response
 from hf_asr_endpoint.api.openai.form import (
     check_file,
     check_no_query,
@@ -24,49 +24,56 @@ from hf_asr_endpoint.api.openai.form import (
     split_form,
 )
 from hf_asr_endpoint.api.openai.models import render_model, render_models
-from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_names, check_model, parse_parameters
+from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.openai.stream import write_events
+from hf_asr_endpoint.api.responses import TEXT, render_response
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.sse import EventStream
 from hf_asr_endpoint.audio.source import EncodedAudio, WaveformReader
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Task, Transcription
+from hf_asr_endpoint.types import Task
 
 PREFIXES = ("/v1", "/v1/openai")
-OWN_PATHS = ("/v1/audio", "/v1/models", "/v1/openai")
-"""Whatever begins so is answered in OpenAI's form, errors too."""
+PATHS = ("/v1/audio", "/v1/models", "/v1/openai")
+"""All paths of this dialect are these or below them."""
+
+_MEDIA_TYPES = {"srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt; charset=utf-8"}
 
 
 class OpenAIDialect:
-    """Answers the API's requests with one Transcriber's work."""
+    """Serves the API with one Transcriber."""
 
     def __init__(
         self,
         transcriber: Transcriber,
         *,
-        model_names: tuple[str, ...],
+        model: ServedModel,
         limits: RequestLimits,
         cue_limits: CueLimits,
-        admission: Admission,
+        in_flight: InFlightRequests,
+        error_format: ErrorFormat,
     ) -> None:
+        """error_format: for errors in the middle of a stream; the application responds with the others."""
         self._transcriber = transcriber
-        self._model_names = model_names
+        self._model = model
         self._limits = replace(limits, max_audio_bytes=limits.openai_max_audio_bytes + FORM_OVERHEAD_BYTES)
         self._form_limits = FormLimits(max_file_bytes=limits.openai_max_audio_bytes)
         self._cue_limits = cue_limits
-        self._admission = admission
+        self._in_flight = in_flight
+        self._error_format = error_format
         self._created = int(time.time())
 
     def routes(self) -> list[Route]:
-        handlers: dict[str, tuple[str, Endpoint]] = {
+        handlers: dict[str, tuple[str, Callable[[Request], Awaitable[Response]]]] = {
             "/audio/transcriptions": ("POST", self.create_transcription),
             "/audio/translations": ("POST", self.create_translation),
             "/models": ("GET", self.list_models),
             "/models/{model:path}": ("GET", self.retrieve_model),
         }
         return [
-            Route(prefix + path, answering_errors(handler, self._answer_error), methods=[method])
+            Route(prefix + path, handler, methods=[method])
             for prefix in PREFIXES
             for path, (method, handler) in handlers.items()
         ]
@@ -81,27 +88,26 @@ class OpenAIDialect:
             if exc.parameter != "task":
                 raise
             raise UnsupportedValue(
-                "the model that is served here is English-only and cannot translate; "
-                "allowed: /v1/audio/transcriptions",
+                "the served model is English-only and cannot translate; allowed: /v1/audio/transcriptions",
                 parameter="model",
             ) from exc
 
     async def list_models(self, request: Request) -> Response:
-        return JSONResponse(render_models(accepted_names(self._model_names), created=self._created))
+        return JSONResponse(render_models(self._model.accepted_names, created=self._created))
 
     async def retrieve_model(self, request: Request) -> Response:
         name: str = request.path_params["model"]
-        check_model(name, model_names=self._model_names)
+        self._model.check(name)
         return JSONResponse(render_model(name, created=self._created))
 
     async def _create(self, request: Request, task: Task) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
         check_no_query(request)
         async with AsyncExitStack() as held:
-            held.enter_context(self._admission.permit())
+            held.enter_context(self._in_flight.permit())
             form = held.enter_context(await self._read_form(request))
             texts, file = split_form(form)
-            parameters = parse_parameters(texts, task=task, model_names=self._model_names)
+            parameters = parse_parameters(texts, task=task, model=self._model)
             audio = EncodedAudio(file=check_file(file))
             reader = WaveformReader(audio, max_audio_s=self._limits.max_audio_s)
             if parameters.is_stream:
@@ -110,32 +116,20 @@ class OpenAIDialect:
                 request.receive, self._transcriber.transcribe(reader, parameters.options)
             )
         request.state.audio_s = transcription.duration_s
-        return _render(transcription, parameters, self._cue_limits)
+        return await render_response(
+            lambda: render_body(transcription, parameters, self._cue_limits),
+            text_type=_MEDIA_TYPES.get(parameters.response_format, TEXT),
+        )
 
     async def _stream(
         self, request: Request, reader: WaveformReader, parameters: ParsedParameters, held: AsyncExitStack
     ) -> Response:
-        """Answer once the first event is there: an error before it gets its own status. Takes over `held`."""
+        """Respond once the first event is there, so that an error before it has its own status. Closes `held`."""
         stream = await self._transcriber.stream(reader, parameters.options)
         held.callback(stream.close)
         await cancel_on_disconnect(request.receive, stream.wait_for_event())
-        events = write_events(
-            stream, parameters, state=request.state, max_audio_bytes=self._form_limits.max_file_bytes
-        )
+        events = write_events(stream, parameters, state=request.state, error_format=self._error_format)
         return EventStream(events, held=held.pop_all())
 
     async def _read_form(self, request: Request) -> Form:
         return await read_form(request, limits=self._limits, form_limits=self._form_limits)
-
-    def _answer_error(self, error: AsrError) -> Response:
-        return error_response(error, max_audio_bytes=self._form_limits.max_file_bytes)
-
-
-_MEDIA_TYPES = {"srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt; charset=utf-8"}
-
-
-def _render(transcription: Transcription, parameters: ParsedParameters, cue_limits: CueLimits) -> Response:
-    body = render_body(transcription, parameters, cue_limits)
-    if isinstance(body, str):
-        return Response(body, media_type=_MEDIA_TYPES.get(parameters.response_format, "text/plain; charset=utf-8"))
-    return JSONResponse(body)

@@ -21,7 +21,7 @@ MAX_PREFIX_PADDING_MS, MAX_SILENCE_MS = 15_000, 60_000
 TRANSLATION_PARAMETERS = ("file", "model", "prompt", "response_format", "temperature", "seed", "language")
 """What a translation may have."""
 
-UNSUPPORTED = {
+UNSUPPORTED_KEYS = {
     "known_speaker_names": "speakers are not told apart",
     "known_speaker_references": "speakers are not told apart",
     "languages": "one language can be given, as `language`, or is detected",

@@ -1,7 +1,7 @@
-"""A transcription to OpenAI's events, as its segments come.
+"""A transcription to OpenAI's stream events, segment by segment.
 
-`transcript.text.delta` for each segment, with `transcript.text.segment` behind it where segments are shown, and
-at the end `transcript.text.done`; or `{"error": …}` when the work fails on the way.
+Each segment gives a `transcript.text.delta`, followed by a `transcript.text.segment` if the response format shows
+segments. The last event is `transcript.text.done`, or `{"error": …}` after a failure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from sse_starlette import ServerSentEvent
 from starlette.datastructures import State
 
-from hf_asr_endpoint.api.openai.errors import error_body, make_body
+from hf_asr_endpoint.api.errors import ErrorFormat
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
 from hf_asr_endpoint.api.openai.render import render_logprobs, render_words
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 
 
 class EventWriter:
-    """Makes one transcription's events. Its deltas, joined, are exactly the text of the last event."""
+    """Makes the events of one transcription. The deltas, joined, equal the text of the last event."""
 
     def __init__(self, parameters: ParsedParameters) -> None:
         self._parameters = parameters
         self._n_segments = 0
         self._has_begun = False
-        self._held_back = ""  # space that belongs to the text only if more of it follows
+        self._held_back = ""  # trailing white space, which is part of the text only if more text follows
 
     def segment(self, segment: Segment) -> Iterator[dict[str, Any]]:
         """Yield a segment's events."""
@@ -61,7 +61,7 @@ class EventWriter:
         return {"type": "transcript.text.delta", "delta": delta, **self._logprobs(segment)}
 
     def _segment(self, segment: Segment) -> dict[str, Any]:
-        """The schema demands a speaker; there is none to name. `words`, when asked for, are an extension."""
+        """The schema requires a speaker, which is unknown here. `words` are an extension, present on request."""
         words = {"words": render_words(segment.words)} if self._parameters.shows_words else {}
         return {
             "type": "transcript.text.segment",
@@ -78,7 +78,7 @@ class EventWriter:
 
 
 def token_usage(transcription: Transcription) -> dict[str, Any]:
-    """Return usage counted in tokens, as the last event has it."""
+    """Return the `usage` of the last event, counted in tokens."""
     n_input, n_output = n_input_tokens(transcription), n_output_tokens(transcription)
     return {
         "type": "tokens",
@@ -90,7 +90,7 @@ def token_usage(transcription: Transcription) -> dict[str, Any]:
 
 
 async def write_events(
-    stream: TranscriptionStream, parameters: ParsedParameters, *, state: State, max_audio_bytes: int
+    stream: TranscriptionStream, parameters: ParsedParameters, *, state: State, error_format: ErrorFormat
 ) -> AsyncIterator[ServerSentEvent]:
     """Yield the events of a transcription in flight. An error is the last event: a status has been sent before.
 
@@ -106,11 +106,10 @@ async def write_events(
                 return
             for document in writer.segment(event):
                 yield json_event(document)
-    except AsrError as exc:
-        yield json_event(error_body(exc, max_audio_bytes=max_audio_bytes))
-    except Exception:  # A bug: logged whole here, and the client gets no details.
-        logger.exception("a stream failed")
-        yield json_event(make_body("the server failed; its log says more", kind="server_error"))
+    except Exception as exc:
+        if not isinstance(exc, AsrError):  # A bug: its details go to the log, not to the client.
+            logger.exception("a stream failed")
+        yield json_event(error_format.body_of(exc))
 
 
 def _last_event(writer: EventWriter, transcription: Transcription) -> ServerSentEvent:

@@ -4,7 +4,7 @@ import pytest
 
 from hf_asr_endpoint.api.deepinfra.job_kind import DeepInfraJobKind, make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import parse_parameters
-from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.errors import UnknownModel
 from hf_asr_endpoint.jobs.job import JobSpec
 

@@ -35,7 +35,12 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert decoding.thresholds == FallbackThresholds(
         compression_ratio_threshold=2.4, logprob_threshold=-1.0, no_speech_threshold=0.6
     )
-    assert (parse().task, parse().language, parse().prompt, parse().chunk_length_s) == ("transcribe", None, None, 30)
+    assert (parse().task, parse().language, parse().prompt, parse().chunk_length_s) == (
+        "transcribe",
+        None,
+        None,
+        30,
+    )
 
 
 SPELLED_DEFAULTS = {

@@ -1,4 +1,4 @@
-"""What DeepInfra's paths refuse, and how they say so."""
+"""Errors on DeepInfra's paths."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_audio_twice_is_422(url: str, wav: bytes) -> None:
         (json.dumps({"audio": "AA==", "initial_prompt": "x" * 70_000}), "70002 bytes long"),
     ],
 )
-def test_json_whose_fields_are_wrong_is_422(url: str, document: str, message: str) -> None:
+def test_bad_fields_in_json_are_422(url: str, document: str, message: str) -> None:
     assert message in detail_of(requests.post(url + PATH, data=document, timeout=TIMEOUT_S))["msg"]
 
 
@@ -88,32 +88,32 @@ def test_json_whose_fields_are_wrong_is_422(url: str, document: str, message: st
         pytest.param(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x", "breaks off", id="cut off"),
     ],
 )
-def test_bodies_that_cannot_be_read_are_400(url: str, body: bytes, content_type: str, message: str) -> None:
+def test_malformed_bodies_are_400(url: str, body: bytes, content_type: str, message: str) -> None:
     answer = requests.post(url + PATH, data=body, headers={"Content-Type": content_type}, timeout=TIMEOUT_S)
     assert message in error_of(answer, 400)
 
 
-def test_no_audio_is_415(url: str) -> None:
+def test_a_file_other_than_audio_is_415(url: str) -> None:
     assert "not audio" in error_of(post(url, b"no audio"), 415)
 
 
 @pytest.mark.parametrize("n_bytes", [300_001, 3_000_000], ids=["as a file", "as a body"])
-def test_too_large_a_file_is_413(url: str, n_bytes: int) -> None:
+def test_a_file_above_the_limit_is_413(url: str, n_bytes: int) -> None:
     assert error_of(post(url, bytes(n_bytes)), 413)
 
 
-def test_too_large_base64_is_413(url: str) -> None:
+def test_base64_above_the_limit_is_413(url: str) -> None:
     assert "300001 bytes of audio" in error_of(post_json(url, audio=b64encode(bytes(300_001)).decode()), 413)
 
 
-def test_a_file_of_exactly_the_limit_is_taken(url: str) -> None:
+def test_a_file_of_exactly_the_limit_is_accepted(url: str) -> None:
     wav = make_wav((300_000 - 44) // 2)
     assert len(wav) == 300_000
     assert post(url, wav).status_code == 200
     assert post_json(url, audio=b64encode(wav).decode()).status_code == 200
 
 
-def test_too_long_audio_is_413(serve: Serve, wav: bytes) -> None:
+def test_audio_above_the_time_limit_is_413(serve: Serve, wav: bytes) -> None:
     answer = post(serve(FakeTranscriber(), max_audio_s=0.5), wav)
     assert "allowed: at most 0.5 s" in error_of(answer, 413)
 
@@ -126,11 +126,13 @@ def test_too_long_audio_is_413(serve: Serve, wav: bytes) -> None:
         (EngineUnavailable("the server is shutting down"), 503),
     ],
 )
-def test_failures_are_shown(serve: Serve, wav: bytes, failure: AsrError, status: int) -> None:
+def test_failures_of_the_transcriber_have_their_status(
+    serve: Serve, wav: bytes, failure: AsrError, status: int
+) -> None:
     assert error_of(post(serve(FakeTranscriber(failure=failure)), wav), status) == str(failure)
 
 
-def test_what_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
+def test_an_option_that_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
     failure = InvalidParameter("task is 'translate', but the model is English-only", parameter="task")
     assert detail_of(post(serve(FakeTranscriber(failure=failure)), wav))["loc"] == ["body", "task"]
 
@@ -146,7 +148,7 @@ def test_too_many_requests_are_429_with_the_time_to_try_again(serve: Serve, wav:
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_a_client_that_leaves_ends_the_work(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+def test_a_client_that_leaves_cancels_the_work(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
     transcriber.hold()
     prepared = requests.Request("POST", url + PATH, files={"audio": wav}).prepare()
     assert isinstance(prepared.body, bytes)
@@ -159,5 +161,5 @@ def test_a_client_that_leaves_ends_the_work(url: str, wav: bytes, transcriber: F
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("GET", PATH, 405), ("POST", "/v1/inferences", 404)])
-def test_other_methods_and_paths(url: str, method: str, path: str, status: int) -> None:
+def test_unknown_methods_and_paths_show_the_path(url: str, method: str, path: str, status: int) -> None:
     assert path in error_of(requests.request(method, url + path, timeout=TIMEOUT_S), status)

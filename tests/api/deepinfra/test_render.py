@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hf_asr_endpoint.api.deepinfra.errors import error_body
+from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.errors import (
     AsrError,
@@ -39,7 +39,7 @@ TRANSCRIPTION = Transcription(
 WORK = Work(request_id="R1", runtime_s=1.2345, price_per_s=0.0001)
 
 
-def test_all_of_an_answer() -> None:
+def test_the_body_of_a_response() -> None:
     body = render_transcription(TRANSCRIPTION, WORK, shows_words=False)
     assert body == {
         "text": "How are Grüße.",
@@ -73,7 +73,7 @@ def test_all_of_an_answer() -> None:
     assert json.loads(json.dumps(body)) == body
 
 
-def test_words_are_at_the_top_and_in_their_segments() -> None:
+def test_words_appear_at_the_top_and_in_their_segments() -> None:
     body = render_transcription(TRANSCRIPTION, WORK, shows_words=True)
     assert body["words"] == [{"text": "How", "start": 0.1, "end": 0.5}, {"text": "are", "start": 0.5, "end": 0.8}]
     assert [segment["words"] for segment in body["segments"]] == [
@@ -101,16 +101,16 @@ def test_silence() -> None:
         (InvalidParameter("bad"), ["body"], "value_error"),
     ],
 )
-def test_an_error_of_a_parameter_is_fastapis(error: AsrError, location: list[str], kind: str) -> None:
-    assert error_body(error) == {"detail": [{"loc": location, "msg": "bad", "type": kind}]}
+def test_an_error_about_a_parameter_has_fastapis_format(error: AsrError, location: list[str], kind: str) -> None:
+    assert ERROR_FORMAT.body_of(error) == {"detail": [{"loc": location, "msg": "bad", "type": kind}]}
 
 
 @pytest.mark.parametrize("error", [UnknownModel("bad"), InvalidAudio("bad")])
-def test_any_other_error_is_a_sentence(error: AsrError) -> None:
-    assert error_body(error) == {"error": "bad"}
+def test_any_other_error_has_a_sentence(error: AsrError) -> None:
+    assert ERROR_FORMAT.body_of(error) == {"error": "bad"}
 
 
-def test_half_a_surrogate_pair_fits_into_an_error() -> None:
-    body = error_body(UnknownParameter("no \ud800", parameter="\ud800"))
+def test_half_a_surrogate_pair_is_escaped_in_an_error() -> None:
+    body = ERROR_FORMAT.body_of(UnknownParameter("no \ud800", parameter="\ud800"))
     assert body["detail"][0]["msg"] == "no \\ud800"
     assert body["detail"][0]["loc"] == ["body", "\\ud800"]

@@ -1,4 +1,4 @@
-"""DeepInfra's paths: names, fields, answers."""
+"""DeepInfra's paths: names of the model, fields, responses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import requests
-from starlette.applications import Starlette
 
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.subtitles.cues import CueLimits
-from tests.api.conftest import MODEL_NAMES, Serve, make_limits, make_wav, serve_app
+from hf_asr_endpoint.api.served_model import ServedModel
+from tests.api.conftest import MODEL_NAMES, Serve, make_services, make_wav, serve_app
 from tests.api.deepinfra.asking import MISSING, PATH, TEXT, TIMEOUT_S, detail_of, error_of, post, post_json
 from tests.fakes import FakeTranscriber
 
@@ -26,7 +25,7 @@ def test_each_path_and_name(url: str, wav: bytes, prefix: str, name: str) -> Non
     assert answer.json()["text"] == TEXT
 
 
-def test_an_answer(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+def test_the_fields_of_a_response(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
     answer = requests.post(
         url + PATH, files={"audio": ("a.wav", wav)}, headers={"x-request-id": "R42"}, timeout=TIMEOUT_S
     )
@@ -51,14 +50,14 @@ def test_the_request_id_is_that_of_the_header(url: str, wav: bytes) -> None:
     [{"Authorization": "bearer any"}, {"Authorization": "Bearer jwt:x"}, {"xi-api-key": "any"}, {}],
     ids=lambda headers: " ".join(headers) or "none",
 )
-def test_any_key_or_none_will_do(url: str, wav: bytes, headers: dict[str, str]) -> None:
+def test_authentication_headers_are_ignored(url: str, wav: bytes, headers: dict[str, str]) -> None:
     answer = requests.post(url + PATH, files={"audio": wav}, headers=headers, timeout=TIMEOUT_S)
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("size", [16_000, 145_000], ids=["in memory", "near the limit"])
 def test_audio_without_filename(url: str, size: int) -> None:
-    """deepinfra-node sends buffers so."""
+    """deepinfra-node sends buffers like this."""
     files = {"audio": (None, make_wav(size)), "task": (None, '"transcribe"')}
     assert requests.post(url + PATH, files=files, timeout=TIMEOUT_S).json()["text"] == f"{size} samples"
 
@@ -70,7 +69,7 @@ def test_a_large_file_without_filename(serve: Serve, transcriber: FakeTranscribe
 
 
 @pytest.mark.parametrize("prefix", ["", "data:audio/wav;base64,", "data:;base64,"])
-def test_audio_as_text(url: str, wav: bytes, prefix: str) -> None:
+def test_audio_as_base64(url: str, wav: bytes, prefix: str) -> None:
     text = prefix + b64encode(wav).decode()
     files = {"audio": (None, text)}
     assert requests.post(url + PATH, files=files, timeout=TIMEOUT_S).json()["text"] == TEXT
@@ -140,20 +139,15 @@ def test_another_model_is_404(url: str, wav: bytes, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/deploy", "/deploy/"])
-def test_no_model_is_404(url: str, wav: bytes, path: str) -> None:
+def test_a_path_without_a_model_is_404(url: str, wav: bytes, path: str) -> None:
     answer = post(url, wav, f"/v1/inference{path}")
     assert answer.history == []  # No redirect.
     assert "allowed: openai/whisper-base, whisper-base, whisper-1" in error_of(answer, 404)
 
 
-def serving(**settings: Any) -> Starlette:
-    return create_app(
-        FakeTranscriber(), model_names=MODEL_NAMES, limits=make_limits(), cue_limits=CueLimits(), **settings
-    )
-
-
-def test_a_version_must_be_the_served_one(wav: bytes) -> None:
-    with serve_app(serving(model_revision="abc")) as url:
+def test_another_version_is_404(wav: bytes) -> None:
+    model = ServedModel(names=MODEL_NAMES, revision="abc")
+    with serve_app(create_app(make_services(FakeTranscriber(), model=model))) as url:
         assert post(url, wav, f"{PATH}?version=abc").status_code == 200
         assert post(url, wav, f"{PATH}?version=").status_code == 200
         assert "the version 'abd' is not served here; allowed: 'abc'" in error_of(
@@ -165,10 +159,10 @@ def test_a_version_twice_is_422(url: str, wav: bytes) -> None:
     assert "given 2 times" in detail_of(post(url, wav, f"{PATH}?version=&version=abc"))["msg"]
 
 
-def test_without_a_revision_there_is_no_version(url: str, wav: bytes) -> None:
-    assert "allowed: none" in error_of(post(url, wav, f"{PATH}?version=abc"), 404)
+def test_any_version_is_404_without_a_revision(url: str, wav: bytes) -> None:
+    assert "allowed: no version" in error_of(post(url, wav, f"{PATH}?version=abc"), 404)
 
 
 def test_the_cost_is_the_price_of_the_audio(wav: bytes) -> None:
-    with serve_app(serving(price_per_s=0.25)) as url:
+    with serve_app(create_app(make_services(FakeTranscriber(), price_per_s=0.25))) as url:
         assert post(url, wav).json()["inference_status"]["cost"] == 0.25

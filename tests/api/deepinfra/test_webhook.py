@@ -1,4 +1,4 @@
-"""The field `webhook`: an answer at once, and the result where the caller wants it."""
+"""The field `webhook`: a response at once, and the result later at the caller's URL."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ import requests
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.deepinfra.job_kind import KIND, DeepInfraJobKind
-from hf_asr_endpoint.api.deepinfra.served_model import ServedModel
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.types import Word
-from tests.api.conftest import MODEL_NAMES, Serve, make_limits, make_wav, serve_app, wait_for
+from tests.api.conftest import MODEL, Serve, make_services, make_wav, serve_app, wait_for
 from tests.fakes import FakeTranscriber, make_segment
 from tests.jobs.receiver import Receiver, run_receiver
 from tests.jobs.running import audio_files, make_jobs
@@ -31,16 +29,9 @@ PRICE_PER_S = 0.25
 
 @contextmanager
 def serve_jobs(directory: Path, transcriber: FakeTranscriber, **limits: float) -> Iterator[str]:
-    kind = DeepInfraJobKind(model=ServedModel(names=MODEL_NAMES, revision=None), price_per_s=PRICE_PER_S)
-    app = create_app(
-        transcriber,
-        model_names=MODEL_NAMES,
-        limits=make_limits(),
-        cue_limits=CueLimits(),
-        price_per_s=PRICE_PER_S,
-        jobs=make_jobs(directory, transcriber, kinds={KIND: kind}, **limits),
-    )
-    with serve_app(app) as url:
+    kind = DeepInfraJobKind(model=MODEL, price_per_s=PRICE_PER_S)
+    jobs = make_jobs(directory, transcriber, kinds={KIND: kind}, **limits)
+    with serve_app(create_app(make_services(transcriber, jobs=jobs, price_per_s=PRICE_PER_S))) as url:
         yield url
 
 
@@ -62,7 +53,7 @@ def post(url: str, wav: bytes, path: str = PATH, **fields: Any) -> requests.Resp
 
 
 def accepted(answer: requests.Response) -> str:
-    """Check what the caller gets at once, and return the job's id."""
+    """Check the response to an accepted job, and return the job's id."""
     assert answer.status_code == 200, answer.text
     document = answer.json()
     assert document["inference_status"] == {"status": "queued", "runtime_ms": 0, "cost": 0.0}
@@ -84,7 +75,7 @@ def error_of(answer: requests.Response, status: int) -> str:
 
 
 def refusal_of(answer: requests.Response) -> str:
-    """Return what a 422 says about the webhook, in FastAPI's form."""
+    """Return the message of a 422 about the webhook, in FastAPI's format."""
     assert answer.status_code == 422, answer.text
     (detail,) = answer.json()["detail"]
     assert (detail["loc"], detail["type"]) == (["body", "webhook"], "value_error")
@@ -92,7 +83,9 @@ def refusal_of(answer: requests.Response) -> str:
     return message
 
 
-def test_the_webhook_gets_what_the_caller_would_have_got(tmp_path: Path, wav: bytes, receiver: Receiver) -> None:
+def test_the_webhook_receives_the_same_result_as_a_caller_without_one(
+    tmp_path: Path, wav: bytes, receiver: Receiver
+) -> None:
     words = (Word(word=" Grüße", start=0.0, end=0.5, probability=0.75),)
     transcriber = FakeTranscriber(segments=[make_segment(" Grüße", end=0.5, words=words, tokens=(1, 2))])
     with serve_jobs(tmp_path, transcriber) as url:
@@ -116,7 +109,7 @@ def test_the_webhook_gets_what_the_caller_would_have_got(tmp_path: Path, wav: by
     assert first == second
 
 
-def test_a_failure_is_delivered_with_zeros(url: str, receiver: Receiver) -> None:
+def test_a_failure_is_delivered_without_time_and_cost(url: str, receiver: Receiver) -> None:
     job_id = accepted(post(url, b"\0no audio", webhook=receiver.url))
     document = receiver.wait_for_document()
     assert document["inference_status"] == {"status": "failed", "runtime_ms": 0, "cost": 0.0}
@@ -124,7 +117,9 @@ def test_a_failure_is_delivered_with_zeros(url: str, receiver: Receiver) -> None
     assert (document["request_id"], list(document)) == (job_id, ["request_id", "inference_status", "error"])
 
 
-def test_what_the_model_cannot_follow_is_delivered(tmp_path: Path, wav: bytes, receiver: Receiver) -> None:
+def test_options_that_the_model_cannot_follow_are_delivered_as_a_failure(
+    tmp_path: Path, wav: bytes, receiver: Receiver
+) -> None:
     transcriber = FakeTranscriber(failure=InvalidParameter("suppress_tokens has 60000"))
     with serve_jobs(tmp_path, transcriber) as url:
         accepted(post(url, wav, suppress_tokens="60000", webhook=receiver.url))
@@ -132,7 +127,7 @@ def test_what_the_model_cannot_follow_is_delivered(tmp_path: Path, wav: bytes, r
 
 
 @pytest.mark.parametrize("is_json", [False, True], ids=["form", "JSON"])
-def test_each_way_of_sending(url: str, wav: bytes, receiver: Receiver, is_json: bool) -> None:
+def test_a_webhook_in_a_form_and_in_json(url: str, wav: bytes, receiver: Receiver, is_json: bool) -> None:
     if is_json:
         document = {"audio": b64encode(wav).decode(), "webhook": receiver.url}
         answer = requests.post(url + PATH, json=document, timeout=TIMEOUT_S)
@@ -149,7 +144,7 @@ def test_a_webhook_in_the_query_string(url: str, wav: bytes, receiver: Receiver)
 
 
 @pytest.mark.parametrize("webhook", ["", "null", '""'])
-def test_an_empty_webhook_is_none(url: str, wav: bytes, webhook: str) -> None:
+def test_an_empty_webhook_means_no_webhook(url: str, wav: bytes, webhook: str) -> None:
     assert post(url, wav, webhook=webhook).json()["text"] == TEXT
 
 
@@ -192,7 +187,7 @@ def test_bad_parameters_are_refused_at_once(
 
 
 def test_samples_without_a_header_are_refused(url: str, receiver: Receiver) -> None:
-    """What the data URL says of them would be lost, and they with it."""
+    """A job would lose the format that only the data URL has."""
     audio = f"data:audio/L16;rate=16000;base64,{b64encode(bytes(32_000)).decode()}"
     for document, expected in (({"audio": audio}, 200), ({"audio": audio, "webhook": receiver.url}, 422)):
         answer = requests.post(url + PATH, json=document, timeout=TIMEOUT_S)
@@ -217,10 +212,10 @@ def test_a_full_queue_is_429(tmp_path: Path, wav: bytes, transcriber: FakeTransc
         transcriber.release()
 
 
-def test_a_disk_that_takes_no_audio_is_507(url: str, wav: bytes, tmp_path: Path, receiver: Receiver) -> None:
+def test_an_unwritable_disk_is_507(url: str, wav: bytes, tmp_path: Path, receiver: Receiver) -> None:
     (tmp_path / "audio").rmdir()
     assert "cannot be kept" in error_of(post(url, wav, webhook=receiver.url), 507)
 
 
 def test_a_server_without_jobs_is_503(serve: Serve, wav: bytes, receiver: Receiver) -> None:
-    assert "keeps no jobs" in error_of(post(serve(FakeTranscriber()), wav, webhook=receiver.url), 503)
+    assert "does not accept jobs" in error_of(post(serve(FakeTranscriber()), wav, webhook=receiver.url), 503)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from hf_asr_endpoint.api.errors import MAX_HEADER_CHARACTERS
-from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
+from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.types import Transcription
 from tests.fakes import make_segment
 
@@ -16,11 +15,11 @@ TRANSCRIPTION = Transcription(
 )
 
 
-def test_text_alone() -> None:
+def test_the_body_is_the_text_alone_without_timestamps() -> None:
     assert render_transcription(TRANSCRIPTION, return_timestamps=False) == {"text": "One two. Three."}
 
 
-def test_chunks_have_times_as_numbers_and_join_to_the_text() -> None:
+def test_chunks_have_numeric_times_and_join_to_the_text() -> None:
     body = render_transcription(TRANSCRIPTION, return_timestamps=True)
     assert body["chunks"] == [
         {"text": " One two.", "timestamp": [0.0, 1.5]},
@@ -32,21 +31,3 @@ def test_chunks_have_times_as_numbers_and_join_to_the_text() -> None:
 def test_silence_has_no_chunks() -> None:
     silence = Transcription(task="transcribe", language="en", duration_s=1.0, segments=())
     assert render_transcription(silence, return_timestamps=True) == {"text": "", "chunks": []}
-
-
-def test_an_error_goes_into_body_and_header() -> None:
-    body, headers = render_error("wrong:\n'é' \N{CJK UNIFIED IDEOGRAPH-4E2D}")
-    assert body == {"error": "wrong:\n'é' \N{CJK UNIFIED IDEOGRAPH-4E2D}"}
-    assert headers == {"X-Error-Message": "wrong: '\\xe9' \\u4e2d"}
-
-
-def test_an_error_with_what_neither_body_nor_header_can_hold() -> None:
-    body, headers = render_error("half a pair \ud800, nul \0, delete \x7f")
-    assert body["error"].encode() == b"half a pair \\ud800, nul \x00, delete \x7f"
-    assert headers["X-Error-Message"] == "half a pair \\ud800, nul ?, delete ?"
-
-
-def test_a_long_error_is_whole_in_the_body_and_cut_in_the_header() -> None:
-    body, headers = render_error("x" * 10_000)
-    assert len(body["error"]) == 10_000
-    assert len(headers["X-Error-Message"]) == MAX_HEADER_CHARACTERS

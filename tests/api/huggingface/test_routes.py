@@ -34,7 +34,7 @@ def document(wav: bytes, **parameters: Any) -> dict[str, Any]:
         "/models/openai/whisper-base/pipeline/automatic-speech-recognition",
     ],
 )
-def test_each_route_takes_both_bodies(url: str, wav: bytes, path: str) -> None:
+def test_each_path_accepts_raw_audio_and_json(url: str, wav: bytes, path: str) -> None:
     assert requests.post(url + path, data=wav, timeout=TIMEOUT_S).json() == TEXT
     assert requests.post(url + path, json=document(wav), timeout=TIMEOUT_S).json() == TEXT
 
@@ -48,7 +48,7 @@ def test_each_route_takes_both_bodies(url: str, wav: bytes, path: str) -> None:
         "/models/x/pipeline/automatic-speech-recognition",
     ],
 )
-def test_another_model_is_404_and_names_those_served(url: str, wav: bytes, path: str) -> None:
+def test_another_model_is_404_with_the_accepted_names(url: str, wav: bytes, path: str) -> None:
     answer = requests.post(url + path, data=wav, timeout=TIMEOUT_S)
     assert answer.status_code == 404
     assert "allowed: openai/whisper-base, whisper-base" in answer.json()["error"]
@@ -68,8 +68,8 @@ def test_another_model_is_404_and_names_those_served(url: str, wav: bytes, path:
         "audio/",
     ],
 )
-def test_the_bytes_decide_not_the_header(url: str, wav: bytes, content_type: str | None) -> None:
-    """Browsers and SDKs send any type or none; the site's own snippet posts JSON as audio/flac."""
+def test_the_content_type_is_ignored(url: str, wav: bytes, content_type: str | None) -> None:
+    """Browsers and SDKs send any type or none; the snippet on huggingface.co posts JSON as audio/flac."""
     headers = {} if content_type is None else {"Content-Type": content_type}
     assert requests.post(url, data=wav, headers=headers, timeout=TIMEOUT_S).json() == TEXT
     body = json.dumps(document(wav))
@@ -79,12 +79,12 @@ def test_the_bytes_decide_not_the_header(url: str, wav: bytes, content_type: str
 @pytest.mark.parametrize(
     "prefix", [b"", b"\n\t ", b"\xef\xbb\xbf"], ids=["none", "white space", "byte order mark"]
 )
-def test_json_is_known_by_its_first_character(url: str, wav: bytes, prefix: bytes) -> None:
+def test_json_is_detected_by_its_first_character(url: str, wav: bytes, prefix: bytes) -> None:
     body = prefix + json.dumps(document(wav)).encode()
     assert requests.post(url, data=body, timeout=TIMEOUT_S).json() == TEXT
 
 
-def test_headerless_samples_need_a_type_that_describes_them(url: str) -> None:
+def test_headerless_samples_require_a_content_type(url: str) -> None:
     samples = bytes(range(1, 201)) * 80
     assert requests.post(url, data=samples, timeout=TIMEOUT_S).status_code == 415
     typed = requests.post(url, data=samples, headers={"Content-Type": "audio/L16; rate=8000"}, timeout=TIMEOUT_S)
@@ -92,13 +92,13 @@ def test_headerless_samples_need_a_type_that_describes_them(url: str) -> None:
 
 
 @pytest.mark.parametrize("first", [b"{\0", b"[\0", b" {"])
-def test_headerless_samples_may_begin_like_json(url: str, first: bytes) -> None:
+def test_headerless_samples_may_begin_with_a_brace(url: str, first: bytes) -> None:
     headers = {"Content-Type": "audio/L16; rate=16000"}
     body = first + bytes(31_998)
     assert requests.post(url, data=body, headers=headers, timeout=TIMEOUT_S).json() == TEXT
 
 
-def test_samples_as_numbers(url: str) -> None:
+def test_samples_as_numbers_are_transcribed(url: str) -> None:
     inputs = {"array": [0.0] * 8_000, "sampling_rate": 8_000}
     assert requests.post(url, json={"inputs": inputs}, timeout=TIMEOUT_S).json() == TEXT
 
@@ -114,7 +114,7 @@ def test_parameters_reach_the_transcriber(url: str, wav: bytes, transcriber: Fak
     assert options.decoding == DecodingOptions.from_flat(num_beams=4, max_new_tokens=9)
 
 
-def test_parameters_in_the_query_string_go_with_raw_bytes(
+def test_the_query_string_has_the_parameters_of_raw_audio(
     url: str, wav: bytes, transcriber: FakeTranscriber
 ) -> None:
     query = {"return_timestamps": "true", "task": "translate", "temperature": "0.5"}
@@ -145,7 +145,7 @@ def test_parameters_in_the_query_string_go_with_raw_bytes(
         pytest.param(make_wav(31 * 16_000)[:1_000_000], 413, "bytes", id="too many bytes"),
     ],
 )
-def test_bad_requests(url: str, body: bytes, status: int, message: str) -> None:
+def test_bad_requests_are_refused(url: str, body: bytes, status: int, message: str) -> None:
     answer = requests.post(url, data=body, timeout=TIMEOUT_S)
     assert answer.status_code == status
     assert message in answer.json()["error"]
@@ -154,26 +154,26 @@ def test_bad_requests(url: str, body: bytes, status: int, message: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"[1]", b'"AAAA"'], ids=["list", "text"])
-def test_json_that_is_no_object_is_refused_as_such(url: str, body: bytes) -> None:
+def test_json_other_than_an_object_is_400(url: str, body: bytes) -> None:
     answer = requests.post(url, data=body, headers={"Content-Type": "application/json"}, timeout=TIMEOUT_S)
     assert answer.status_code == 400
     assert 'no "inputs"' in answer.json()["error"]
 
 
-def test_a_form_is_refused_as_such(url: str, jfk: bytes) -> None:
-    """FFmpeg finds the mp3 in a form by itself, but not a wav: better a clear no than luck."""
+def test_a_form_is_415(url: str, jfk: bytes) -> None:
+    """FFmpeg would find an mp3 inside a form, but not a wav: a clear refusal is better than luck."""
     answer = requests.post(url, files={"file": jfk}, timeout=TIMEOUT_S)
     assert answer.status_code == 415
     assert "multipart form" in answer.json()["error"]
 
 
-def test_audio_over_the_time_limit_is_413(serve: Serve, wav: bytes) -> None:
+def test_audio_above_the_time_limit_is_413(serve: Serve, wav: bytes) -> None:
     answer = requests.post(serve(FakeTranscriber(), max_audio_s=0.5), data=wav, timeout=TIMEOUT_S)
     assert answer.status_code == 413
     assert "allowed: at most 0.5 s" in answer.json()["error"]
 
 
-def test_parameters_in_body_and_query_are_refused(url: str, wav: bytes) -> None:
+def test_parameters_in_both_body_and_query_are_refused(url: str, wav: bytes) -> None:
     answer = requests.post(f"{url}/?task=translate", json=document(wav, return_timestamps=True), timeout=TIMEOUT_S)
     assert answer.status_code == 422
     assert "'task'" in answer.json()["error"]
@@ -187,6 +187,8 @@ def test_parameters_in_body_and_query_are_refused(url: str, wav: bytes) -> None:
         (EngineUnavailable("the server is shutting down"), 503),
     ],
 )
-def test_the_engines_errors_are_shown(serve: Serve, wav: bytes, failure: Exception, status: int) -> None:
+def test_failures_of_the_transcriber_have_their_status(
+    serve: Serve, wav: bytes, failure: Exception, status: int
+) -> None:
     answer = requests.post(serve(FakeTranscriber(failure=failure)), data=wav, timeout=TIMEOUT_S)
     assert (answer.status_code, answer.json()) == (status, {"error": str(failure)})

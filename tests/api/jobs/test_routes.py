@@ -11,7 +11,7 @@ import requests
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.openai.job_kind import KIND, OpenAIJobKind
 from hf_asr_endpoint.subtitles.cues import CueLimits
-from tests.api.conftest import MODEL_NAMES, Serve, make_limits, serve_app, wait_for
+from tests.api.conftest import MODEL, Serve, make_services, serve_app, wait_for
 from tests.fakes import FakeTranscriber
 from tests.jobs.receiver import run_receiver
 from tests.jobs.running import audio_files, make_jobs
@@ -22,15 +22,9 @@ TEXT = "16000 samples"
 
 @contextmanager
 def serve_jobs(directory: Path, transcriber: FakeTranscriber, **limits: float) -> Iterator[str]:
-    kind = OpenAIJobKind(model_names=MODEL_NAMES, cue_limits=CueLimits())
-    app = create_app(
-        transcriber,
-        model_names=MODEL_NAMES,
-        limits=make_limits(),
-        cue_limits=CueLimits(),
-        jobs=make_jobs(directory, transcriber, kinds={KIND: kind}, **limits),
-    )
-    with serve_app(app) as url:
+    kind = OpenAIJobKind(model=MODEL, cue_limits=CueLimits())
+    jobs = make_jobs(directory, transcriber, kinds={KIND: kind}, **limits)
+    with serve_app(create_app(make_services(transcriber, jobs=jobs))) as url:
         yield url
 
 
@@ -59,7 +53,7 @@ def status(url: str, job_id: str) -> str:
 
 
 def result(url: str, wav: bytes, **fields: Any) -> dict[str, Any]:
-    """Send a job and return its document once it has ended."""
+    """Submit a job and return its document once it is finished."""
     job_id = post(url, wav, **fields).json()["request_id"]
     wait_for(lambda: status(url, job_id) in ("succeeded", "failed"))
     return get(url, job_id)
@@ -96,17 +90,17 @@ def test_the_result_is_the_body_of_openais_path(url: str, wav: bytes) -> None:
     ("response_format", "expected"),
     [("text", f"{TEXT}\n"), ("srt", f"1\n00:00:00,000 --> 00:00:01,000\n{TEXT}\n\n"), ("vtt", "WEBVTT")],
 )
-def test_formats_that_are_text_are_texts(url: str, wav: bytes, response_format: str, expected: str) -> None:
+def test_text_formats_give_a_text_as_the_result(url: str, wav: bytes, response_format: str, expected: str) -> None:
     assert result(url, wav, response_format=response_format)["results"].startswith(expected)
 
 
-def test_a_translation(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+def test_a_translation_job(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
     assert result(url, wav, task="translate", webhook="", prompt="Guten Tag")["results"] == {"text": TEXT}
     (options,) = transcriber.options
     assert (options.task, options.prompt) == ("translate", "Guten Tag")
 
 
-def test_the_webhook_gets_the_document(url: str, wav: bytes) -> None:
+def test_the_webhook_receives_the_jobs_document(url: str, wav: bytes) -> None:
     with run_receiver() as receiver:
         job_id = post(url, wav, webhook=receiver.url).json()["request_id"]
         wait_for(lambda: get(url, job_id)["delivery"]["status"] == "delivered")
@@ -117,7 +111,7 @@ def test_the_webhook_gets_the_document(url: str, wav: bytes) -> None:
     assert document["results"]["text"] == TEXT
 
 
-def test_a_failed_job_has_an_error_and_its_webhook_too(url: str) -> None:
+def test_a_failed_job_shows_its_error_to_client_and_webhook(url: str) -> None:
     with run_receiver() as receiver:
         document = result(url, b"no audio", webhook=receiver.url)
         wait_for(lambda: len(receiver.received) == 1)
@@ -134,26 +128,26 @@ def test_a_failed_job_has_an_error_and_its_webhook_too(url: str) -> None:
         pytest.param({"task": ["translate", "translate"]}, 422, "task is given 2 times", id="twice"),
         pytest.param({"webhok": "x"}, 422, "keywords, webhook, task", id="unknown"),
         pytest.param({"temperature": "7"}, 422, "temperature", id="range"),
-        pytest.param({"model": "other"}, 404, "'other' does not exist", id="model"),
+        pytest.param({"model": "other"}, 404, "'other' is not served here", id="model"),
         pytest.param({"task": "translate", "include": "logprobs"}, 422, "include", id="of the other task"),
         pytest.param({"webhook": "http://169.254.169.254/"}, 422, "which is not a public address", id="metadata"),
         pytest.param({"webhook": "ftp://example.com/"}, 422, "allowed: http and https", id="scheme"),
     ],
 )
-def test_what_cannot_be_had_is_refused_at_once(
+def test_bad_parameters_are_refused_when_the_job_is_submitted(
     url: str, wav: bytes, tmp_path: Path, fields: dict[str, Any], status: int, message: str
 ) -> None:
     assert message in error_of(post(url, wav, **fields), status)
     assert audio_files(tmp_path) == []
 
 
-def test_no_file(url: str) -> None:
+def test_a_missing_file_is_refused(url: str) -> None:
     answer = requests.post(f"{url}/v1/jobs", files={"model": (None, "whisper-1")}, timeout=TIMEOUT_S)
     assert "file is missing" in error_of(answer, 422)
 
 
 def test_files_may_be_as_large_as_the_servers_limit(url: str) -> None:
-    """More than what OpenAI's paths take, which is for clients that know that limit."""
+    """OpenAI's lower limit is only for OpenAI's paths, whose clients expect it."""
     assert post(url, bytes(300_000)).status_code == 202
     assert "allowed: 300000 bytes" in error_of(post(url, bytes(300_001)), 413)
 
@@ -195,11 +189,11 @@ def test_delete_removes_a_finished_job(url: str, wav: bytes) -> None:
 
 def test_a_server_without_jobs_is_503(serve: Serve, wav: bytes) -> None:
     url = serve(FakeTranscriber())
-    assert "keeps no jobs" in error_of(post(url, wav), 503)
+    assert "does not accept jobs" in error_of(post(url, wav), 503)
     assert requests.get(f"{url}/info", timeout=TIMEOUT_S).json()["job_limits"] is None
 
 
-def test_info_has_the_limits_of_jobs(url: str) -> None:
+def test_info_shows_the_limits_of_jobs(url: str) -> None:
     assert requests.get(f"{url}/info", timeout=TIMEOUT_S).json()["job_limits"] == {
         "max_queued_jobs": 10,
         "max_running_jobs": 2,
@@ -207,7 +201,7 @@ def test_info_has_the_limits_of_jobs(url: str) -> None:
     }
 
 
-def test_the_folder_is_free_when_the_server_has_stopped(
+def test_a_stopped_server_frees_its_folder_and_leaves_running_jobs_queued(
     tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
 ) -> None:
     transcriber.hold()

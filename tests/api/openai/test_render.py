@@ -31,13 +31,13 @@ TRANSLATION = replace(TRANSCRIPTION, task="translate")
 USAGE = {"type": "duration", "seconds": 33}
 
 
-def test_json() -> None:
+def test_json_has_text_and_usage() -> None:
     body = render_json(TRANSCRIPTION, shows_logprobs=False)
     assert body == {"text": "How are Grüße.", "usage": USAGE}
     check_schema(body, "CreateTranscriptionResponseJson")
 
 
-def test_logprobs_have_the_bytes_of_halved_characters() -> None:
+def test_logprobs_have_the_bytes_of_split_characters() -> None:
     body = render_json(TRANSCRIPTION, shows_logprobs=True)
     assert body["logprobs"] == [
         {"token": " Gr\ufffd", "bytes": [32, 71, 114, 195], "logprob": -0.5},
@@ -74,7 +74,7 @@ def test_verbose_json_with_words(segments: bool) -> None:
     check_schema(body, "CreateTranscriptionResponseVerboseJson")
 
 
-def test_translations_have_openais_fields_only() -> None:
+def test_translations_have_only_openais_fields() -> None:
     short = render_json(TRANSLATION, shows_logprobs=False)
     assert short == {"text": "How are Grüße."}
     check_schema(short, "CreateTranslationResponseJson")
@@ -84,14 +84,14 @@ def test_translations_have_openais_fields_only() -> None:
     check_schema(verbose, "CreateTranslationResponseVerboseJson")
 
 
-def test_silence() -> None:
+def test_silence_gives_empty_lists() -> None:
     silence = replace(TRANSCRIPTION, segments=())
     assert render_json(silence, shows_logprobs=True) == {"text": "", "logprobs": [], "usage": USAGE}
     body = render_verbose_json(silence, shows_segments=True, shows_words=True)
     assert (body["segments"], body["words"]) == ([], [])
 
 
-def test_models() -> None:
+def test_models_follow_openais_schema() -> None:
     body = render_models(("openai/whisper-base", "whisper-1"), created=1_700_000_000)
     assert [model["id"] for model in body["data"]] == ["openai/whisper-base", "whisper-1"]
     check_schema(body, "ListModelsResponse")

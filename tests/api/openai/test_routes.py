@@ -21,7 +21,7 @@ def post(url: str, wav: bytes, path: str = TRANSCRIPTIONS, **fields: Any) -> req
 
 
 def error_of(answer: requests.Response, status: int) -> dict[str, Any]:
-    """Return the error of an answer, which follows OpenAI's schema and tells clients whether to try again."""
+    """Return the error of a response, after checks of its schema and of the header about retries."""
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/json"
     assert (answer.headers.get("x-should-retry") == "false") is (status not in (408, 429, 503))
@@ -34,7 +34,9 @@ def error_of(answer: requests.Response, status: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/v1/openai"])
-def test_each_path_of_the_audio_api(url: str, wav: bytes, prefix: str, transcriber: FakeTranscriber) -> None:
+def test_each_path_of_the_audio_api_responds(
+    url: str, wav: bytes, prefix: str, transcriber: FakeTranscriber
+) -> None:
     usage = {"type": "duration", "seconds": 1}
     assert post(url, wav, f"{prefix}/audio/transcriptions").json() == {"text": TEXT, "usage": usage}
     assert post(url, wav, f"{prefix}/audio/translations").json() == {"text": TEXT}
@@ -42,7 +44,7 @@ def test_each_path_of_the_audio_api(url: str, wav: bytes, prefix: str, transcrib
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/v1/openai"])
-def test_the_models(url: str, prefix: str) -> None:
+def test_the_model_is_listed_under_each_name(url: str, prefix: str) -> None:
     listed = requests.get(f"{url}{prefix}/models", timeout=TIMEOUT_S).json()
     check_schema(listed, "ListModelsResponse")
     names = [model["id"] for model in listed["data"]]
@@ -65,7 +67,7 @@ def test_a_transcription_by_another_model_is_404(url: str, wav: bytes) -> None:
     assert "allowed: openai/whisper-base, whisper-base, whisper-1" in error["message"]
 
 
-def test_text_is_plain_text_in_utf_8(serve: Serve, wav: bytes) -> None:
+def test_the_text_format_is_plain_text_in_utf_8(serve: Serve, wav: bytes) -> None:
     url = serve(FakeTranscriber(segments=[make_segment(" Grüße.", end=1.0)]))
     answer = post(url, wav, response_format="text")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -80,14 +82,16 @@ def test_text_is_plain_text_in_utf_8(serve: Serve, wav: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("path", [TRANSCRIPTIONS, TRANSLATIONS])
-def test_subtitles(serve: Serve, wav: bytes, path: str, response_format: str, media_type: str, body: str) -> None:
+def test_subtitles_have_their_media_type(
+    serve: Serve, wav: bytes, path: str, response_format: str, media_type: str, body: str
+) -> None:
     url = serve(FakeTranscriber(segments=[make_segment(" Grüße & Küsse.", end=1.5)]))
     answer = post(url, wav, path, response_format=response_format)
     assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
     assert answer.content == body.encode()
 
 
-def test_verbose_json(url: str, wav: bytes) -> None:
+def test_verbose_json_follows_openais_schema(url: str, wav: bytes) -> None:
     body = post(url, wav, response_format="verbose_json", language="German").json()
     check_schema(body, "CreateTranscriptionResponseVerboseJson")
     assert (body["language"], body["duration"]) == ("german", 1.0)
@@ -98,14 +102,14 @@ def test_verbose_json(url: str, wav: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [16_000, 95_000], ids=["in memory", "near the limit"])
-def test_a_file_without_filename(url: str, size: int) -> None:
+def test_a_file_without_filename_is_transcribed(url: str, size: int) -> None:
     files = {"model": (None, "whisper-1"), "file": (None, make_wav(size))}
     answer = requests.post(url + TRANSCRIPTIONS, files=files, timeout=TIMEOUT_S)
     assert answer.json()["text"] == f"{size} samples"
 
 
-def test_a_large_file_without_filename(serve: Serve, transcriber: FakeTranscriber) -> None:
-    """More than what a part or a body may have in memory."""
+def test_a_large_file_without_filename_is_transcribed(serve: Serve, transcriber: FakeTranscriber) -> None:
+    """Larger than a part or a body that is kept in memory."""
     url = serve(transcriber, openai_max_audio_bytes=5_000_000, max_audio_s=600.0)
     files = {"file": (None, make_wav(2_000_000)), "model": (None, "whisper-1")}
     answer = requests.post(url + TRANSCRIPTIONS, files=files, timeout=TIMEOUT_S)
@@ -139,9 +143,11 @@ def test_parameters_reach_the_transcriber(url: str, wav: bytes, transcriber: Fak
             "response_format",
             "unsupported_value",
             "json",
-            id="company",
+            id="combination",
         ),
-        pytest.param({"languages[]": "de"}, "languages", "unsupported_parameter", "one language", id="theirs"),
+        pytest.param(
+            {"languages[]": "de"}, "languages", "unsupported_parameter", "one language", id="unsupported"
+        ),
         pytest.param({"lang": "de"}, "lang", "unknown_parameter", "allowed: file, model", id="unknown"),
     ],
 )
@@ -185,7 +191,7 @@ def test_two_files_are_refused(url: str, wav: bytes) -> None:
         pytest.param(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x", "breaks off", id="cut off"),
     ],
 )
-def test_bodies_that_are_no_whole_form_are_400(url: str, body: bytes, content_type: str, message: str) -> None:
+def test_incomplete_forms_and_other_bodies_are_400(url: str, body: bytes, content_type: str, message: str) -> None:
     headers = {"Content-Type": content_type}
     answer = requests.post(url + TRANSCRIPTIONS, data=body, headers=headers, timeout=TIMEOUT_S)
     assert message in error_of(answer, 400)["message"]
@@ -197,20 +203,20 @@ def test_a_query_string_is_refused(url: str, wav: bytes) -> None:
 
 
 @pytest.mark.parametrize("n_bytes", [200_001, 2_000_000], ids=["as a file", "as a body"])
-def test_too_large_a_file_is_413_in_openais_words(url: str, n_bytes: int) -> None:
+def test_a_file_above_the_limit_is_413_in_openais_words(url: str, n_bytes: int) -> None:
     error = error_of(post(url, bytes(n_bytes)), 413)
     assert error["message"].startswith("Maximum content size limit (200000) exceeded (")
     assert error["message"].endswith(" bytes read)")
     assert (error["type"], error["param"], error["code"]) == ("server_error", None, None)
 
 
-def test_a_file_of_exactly_the_limit_is_taken(url: str) -> None:
+def test_a_file_of_exactly_the_limit_is_accepted(url: str) -> None:
     wav = make_wav((200_000 - 44) // 2)
     assert len(wav) == 200_000
     assert post(url, wav).status_code == 200
 
 
-def test_too_long_audio_is_413(serve: Serve, wav: bytes) -> None:
+def test_audio_above_the_time_limit_is_413(serve: Serve, wav: bytes) -> None:
     error = error_of(post(serve(FakeTranscriber(), max_audio_s=0.5), wav), 413)
     assert error["param"] == "file"
     assert "allowed: at most 0.5 s" in error["message"]
@@ -225,14 +231,14 @@ def test_too_long_audio_is_413(serve: Serve, wav: bytes) -> None:
         (EngineUnavailable("the server is shutting down"), 503, "server_error", None),
     ],
 )
-def test_failures_are_shown(
+def test_failures_of_the_transcriber_have_their_status(
     serve: Serve, wav: bytes, failure: AsrError, status: int, kind: str, parameter: str | None
 ) -> None:
     error = error_of(post(serve(FakeTranscriber(failure=failure)), wav), status)
     assert (error["message"], error["type"], error["param"]) == (str(failure), kind, parameter)
 
 
-def test_a_bug_is_500_in_openais_form(serve: Serve, wav: bytes) -> None:
+def test_a_bug_is_500_in_openais_format(serve: Serve, wav: bytes) -> None:
     error = error_of(post(serve(FakeTranscriber(failure=ZeroDivisionError())), wav), 500)
     assert error["message"].startswith("the server failed")
 
@@ -258,16 +264,18 @@ def test_too_many_requests_are_429_with_the_time_to_try_again(serve: Serve, wav:
         ("POST", "/v1/models", 405, "method_not_supported"),
     ],
 )
-def test_other_paths_and_methods(url: str, method: str, path: str, status: int, code: str) -> None:
+def test_unknown_paths_and_methods_have_openais_format(
+    url: str, method: str, path: str, status: int, code: str
+) -> None:
     error = error_of(requests.request(method, url + path, timeout=TIMEOUT_S), status)
     assert error["code"] == code
     assert path in error["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/modelsX", "/v2/audio", "/nothing"])
-def test_errors_of_other_paths_stay_the_other_dialects(url: str, path: str) -> None:
+def test_similar_paths_have_the_other_dialects_format(url: str, path: str) -> None:
     assert isinstance(requests.get(url + path, timeout=TIMEOUT_S).json()["error"], str)
 
 
-def test_the_task_keeps_its_own_path(url: str, wav: bytes) -> None:
+def test_the_path_v1_belongs_to_the_hugging_face_task(url: str, wav: bytes) -> None:
     assert requests.post(f"{url}/v1", data=wav, timeout=TIMEOUT_S).json() == {"text": TEXT}

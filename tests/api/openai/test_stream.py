@@ -1,4 +1,4 @@
-"""Streams of events, pure and over a socket."""
+"""Stream events: as pure values, and over a socket."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import requests
 
 from hf_asr_endpoint.api.openai.parameters import parse_parameters
 from hf_asr_endpoint.api.openai.stream import EventWriter
+from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
 from hf_asr_endpoint.types import Segment, TokenLogprob, Transcription, Word
 from tests.api.conftest import DEADLINE_S, Serve, wait_for
@@ -27,9 +28,10 @@ SEGMENTS = [
 
 
 def events_of(segments: Sequence[Segment], *texts: tuple[str, str]) -> list[dict[str, Any]]:
-    """Return the events that a transcription of those segments, 1.01 s long, has."""
+    """Return the events of a transcription of 1.01 s with these segments."""
     form = [("model", "whisper-1"), ("stream", "true"), *texts]
-    writer = EventWriter(parse_parameters(form, task="transcribe", model_names=("whisper-base",)))
+    model = ServedModel(names=("whisper-base",))
+    writer = EventWriter(parse_parameters(form, task="transcribe", model=model))
     transcription = Transcription(task="transcribe", language="en", duration_s=1.01, segments=tuple(segments))
     return check([event for given in (*segments, transcription) for event in writer.write(given)])
 
@@ -54,7 +56,7 @@ def received(answer: requests.Response) -> list[dict[str, Any]]:
     return [json.loads(line.removeprefix("data: ")) for line in answer.content.decode().split("\n\n") if line]
 
 
-def test_the_events_of_two_segments() -> None:
+def test_two_segments_give_two_deltas_and_a_done_event() -> None:
     assert events_of(SEGMENTS) == [
         {"type": "transcript.text.delta", "delta": "One,"},
         {"type": "transcript.text.delta", "delta": " two."},
@@ -146,7 +148,7 @@ def test_a_failure_before_the_first_event_has_its_status(
     assert (answer.status_code, answer.json()["error"]["message"]) == (status, str(failure))
 
 
-def test_audio_that_is_none_has_its_status(url: str) -> None:
+def test_a_file_other_than_audio_has_its_status(url: str) -> None:
     assert post(url, b"no audio").status_code == 400
 
 
@@ -166,7 +168,7 @@ def test_a_later_failure_is_the_last_event(serve: Serve, wav: bytes, failure: Ex
     wait_for(lambda: post(url, wav).status_code == 200)
 
 
-def test_the_place_is_held_until_the_stream_has_ended(serve: Serve, wav: bytes) -> None:
+def test_the_permit_is_held_until_the_stream_ends(serve: Serve, wav: bytes) -> None:
     fake = FakeTranscriber(segments=SEGMENTS)
     fake.hold(after=1)
     url = serve(fake, max_concurrent_requests=1)
@@ -178,7 +180,9 @@ def test_the_place_is_held_until_the_stream_has_ended(serve: Serve, wav: bytes) 
 
 
 @pytest.mark.parametrize("after", [0, 1], ids=["before the first event", "between events"])
-def test_a_client_that_leaves_cancels_the_work_and_frees_its_place(serve: Serve, wav: bytes, after: int) -> None:
+def test_a_client_that_leaves_cancels_the_work_and_releases_its_permit(
+    serve: Serve, wav: bytes, after: int
+) -> None:
     fake = FakeTranscriber(segments=SEGMENTS)
     fake.hold(after=after)
     url = serve(fake, max_concurrent_requests=1)

@@ -52,7 +52,7 @@ def _transformers_directory(directory: Path, *, cache_dir: Path, report: Callabl
             f"{directory} lacks {' and '.join(missing)}; copy the whole CTranslate2 directory: "
             f"{', '.join(CTRANSLATE2_FILES)} (config.json has no model_type, so this is not transformers' format)"
         )
-    report(f"{directory / 'model.bin'} to be converted")
+    report(f"the weights of {directory.name} to be converted")
     target = cache_dir / "converted" / f"{directory.name}-{_fingerprint(directory)}-v{CONVERSION_VERSION}"
     return build_once(target, lambda partial: convert_directory(directory, partial))
 

@@ -1,0 +1,81 @@
+"""The requests in flight, and the clean-up that they leave behind. Knows nothing of what a request wants."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+
+from hf_asr_endpoint.errors import Overloaded
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5
+
+
+class InFlightRequests:
+    """Counts requests until they are answered, limits those that cost work, and owns their clean-up tasks.
+
+    Used in the event loop only.
+    """
+
+    def __init__(self, max_requests: int) -> None:
+        """max_requests: permits at a time. A request beyond that is refused at once instead of queued."""
+        self._max_requests = max_requests
+        self._n_permits = 0
+        self._n_requests = 0
+        self._cleanups: set[asyncio.Task[None]] = set()
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
+
+    @contextmanager
+    def count(self) -> Iterator[None]:
+        """Count one request, of any kind, until it is answered."""
+        self._n_requests += 1
+        self._is_idle.clear()
+        try:
+            yield
+        finally:
+            self._n_requests -= 1
+            self._set_idle()
+
+    @contextmanager
+    def permit(self) -> Iterator[None]:
+        """Hold one of the permits for requests that are received, wait or are worked on. Raises Overloaded."""
+        if self._n_permits >= self._max_requests:
+            raise Overloaded(
+                f"{self._n_permits} requests are in flight; allowed: {self._max_requests} at a time; "
+                f"try again in {RETRY_AFTER_S} s",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._n_permits += 1
+        try:
+            yield
+        finally:
+            self._n_permits -= 1
+
+    def add_cleanup(self, cleanup: Coroutine[None, None, None]) -> None:
+        """Run a clean-up that the response need not wait for, but a shutdown must. Its failure is logged."""
+        task = asyncio.create_task(cleanup)
+        self._cleanups.add(task)  # The event loop itself has only a weak reference.
+        self._is_idle.clear()
+        task.add_done_callback(self._end_cleanup)
+
+    async def wait_until_none(self, timeout_s: float) -> bool:
+        """Wait until all requests are answered and all clean-up is done. Returns False when that takes longer."""
+        try:
+            await asyncio.wait_for(self._is_idle.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def _end_cleanup(self, task: asyncio.Task[None]) -> None:
+        self._cleanups.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            logger.error("a clean-up failed", exc_info=exc)
+        self._set_idle()
+
+    def _set_idle(self) -> None:
+        if not self._n_requests and not self._cleanups:
+            self._is_idle.set()

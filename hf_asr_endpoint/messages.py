@@ -1,0 +1,24 @@
+"""How error messages show a value that a client sent: bounded in length, whatever the value is."""
+
+from __future__ import annotations
+
+import reprlib
+
+MAX_SHOWN_CHARACTERS = 80
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = MAX_SHOWN_CHARACTERS
+_repr.maxlevel = 2
+
+
+def show_value(value: object) -> str:
+    """Return a value as Python writes it, shortened; text is quoted and its control characters are escaped.
+
+    The time that it takes is bounded, too: only the parts of a long text or list that are shown are read.
+    """
+    return shorten(_repr.repr(value))
+
+
+def shorten(text: str, *, max_characters: int = MAX_SHOWN_CHARACTERS) -> str:
+    """Return a text, with an ellipsis in place of its end when it is too long."""
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from hf_asr_endpoint.api.in_flight import RETRY_AFTER_S, InFlightRequests
+from hf_asr_endpoint.errors import Overloaded
+
+DEADLINE_S = 10.0
+
+
+def test_a_permit_beyond_the_limit_is_refused() -> None:
+    in_flight = InFlightRequests(2)
+    with in_flight.permit(), in_flight.permit(), pytest.raises(Overloaded, match="allowed: 2") as refused:
+        in_flight.permit().__enter__()
+    assert refused.value.retry_after_s == RETRY_AFTER_S
+
+
+def test_a_permit_is_released_when_the_work_fails() -> None:
+    in_flight = InFlightRequests(1)
+    with pytest.raises(ZeroDivisionError), in_flight.permit():
+        raise ZeroDivisionError
+    with in_flight.permit():
+        pass
+
+
+def test_waiting_ends_at_once_without_requests() -> None:
+    assert asyncio.run(asyncio.wait_for(InFlightRequests(1).wait_until_none(3600), DEADLINE_S))
+
+
+def test_waiting_ends_after_the_last_response() -> None:
+    async def scenario() -> list[str]:
+        in_flight = InFlightRequests(1)
+        events = []
+
+        async def wait() -> None:
+            await in_flight.wait_until_none(DEADLINE_S)
+            events.append("waited")
+
+        with in_flight.count():
+            with in_flight.count():
+                waiting = asyncio.create_task(wait())
+                await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            events.append("responded")
+        await waiting
+        return events
+
+    assert asyncio.run(scenario()) == ["responded", "waited"]
+
+
+def test_waiting_for_a_request_that_never_ends_times_out() -> None:
+    async def scenario() -> bool:
+        in_flight = InFlightRequests(1)
+        with in_flight.count():
+            return await in_flight.wait_until_none(0.01)
+
+    assert not asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+
+
+def test_waiting_ends_after_the_last_cleanup() -> None:
+    async def scenario() -> None:
+        in_flight = InFlightRequests(1)
+        may_end, has_ended = asyncio.Event(), False
+
+        async def clean_up() -> None:
+            nonlocal has_ended
+            await may_end.wait()
+            has_ended = True
+
+        in_flight.add_cleanup(clean_up())
+        assert not await in_flight.wait_until_none(0.01)
+        may_end.set()
+        assert await in_flight.wait_until_none(DEADLINE_S)
+        assert has_ended
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_cleanup_is_logged_and_not_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> bool:
+        in_flight = InFlightRequests(1)
+
+        async def fail() -> None:
+            raise ZeroDivisionError
+
+        in_flight.add_cleanup(fail())
+        return await in_flight.wait_until_none(DEADLINE_S)
+
+    with caplog.at_level(logging.ERROR):
+        assert asyncio.run(scenario())
+    assert [record.exc_info and record.exc_info[0] for record in caplog.records] == [ZeroDivisionError]
