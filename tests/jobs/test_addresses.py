@@ -30,9 +30,8 @@ def lookup(host: str, port: int, **options: Any) -> Sequence[tuple[Any, ...]]:
 def check(url: str, allowed: Sequence[str] = ()) -> None:
     """Check a webhook like a request."""
     parsed = parse_webhook_url(url)
-    guard = AddressGuard(parse_allowed_hosts(allowed), SystemResolver(lookup))
-    asyncio.run(guard.resolve(parsed.host, parsed.port))
-    guard.close()
+    with contextlib.closing(AddressGuard(parse_allowed_hosts(allowed), SystemResolver(lookup))) as guard:
+        asyncio.run(guard.resolve(parsed.host, parsed.port))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -58,6 +59,8 @@ def name_server() -> Iterator[SlowNameServer]:
     server = SlowNameServer()
     yield server
     server.released.set()
+    for thread in resolver_threads():
+        thread.join(DEADLINE_S)
 
 
 def resolver_threads() -> list[threading.Thread]:
@@ -133,8 +136,8 @@ def test_error_of_the_system_is_raised() -> None:
 
 
 def test_resolves_with_the_system() -> None:
-    guard = AddressGuard(AllowedHosts(), SystemResolver())
-    with pytest.raises(InvalidParameter, match="'localhost', which is not a public address"):
-        asyncio.run(guard.resolve("localhost", 80))
-    guard.close()
+    with closing(AddressGuard(AllowedHosts(), SystemResolver())) as guard:
+        with pytest.raises(InvalidParameter, match="'localhost', which is not a public address"):
+            asyncio.run(guard.resolve("localhost", 80))
+        assert len(resolver_threads()) == 1
     assert resolver_threads() == []

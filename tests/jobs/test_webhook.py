@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
@@ -41,10 +42,9 @@ def send(
     timeout_s: float = 10.0,
     resolver: Resolver | None = None,
 ) -> None:
-    guard = AddressGuard(allowed, resolver or SystemResolver())
-    sender = WebhookSender(guard, timeout_s=timeout_s, secret=secret)
-    asyncio.run(sender.send(url, BODY, message_id="R1", now=time.time()))
-    guard.close()
+    with closing(AddressGuard(allowed, resolver or SystemResolver())) as guard:
+        sender = WebhookSender(guard, timeout_s=timeout_s, secret=secret)
+        asyncio.run(sender.send(url, BODY, message_id="R1", now=time.time()))
 
 
 @pytest.mark.parametrize(
