@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import closing
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,16 +11,11 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.huggingface.routes import answer_error
 from hf_asr_endpoint.api.jobs.openai_kind import KIND
-from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits
-from hf_asr_endpoint.api.openai.form import (
-    check_file,
-    check_no_query,
-    read_form,
-    split_form,
-)
+from hf_asr_endpoint.api.openai.form import check_file, check_no_query, read_form
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.job import Job, JobKind, NewJob
@@ -37,8 +33,9 @@ class JobRoutes:
         """kind: what OpenAI's fields mean."""
         self._jobs = jobs
         self._kind = kind
-        self._limits = replace(limits, max_audio_bytes=limits.max_audio_bytes + FORM_OVERHEAD_BYTES)
-        self._form_limits = FormLimits(max_file_bytes=limits.max_audio_bytes)
+        self._body_limits = BodyLimits(
+            max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
+        )
         self._admission = admission
 
     def routes(self) -> list[Route]:
@@ -54,10 +51,9 @@ class JobRoutes:
         check_no_query(request)
         with (
             self._admission.permit(),
-            await read_form(request, limits=self._limits, form_limits=self._form_limits) as form,
+            closing(await read_form(request, limits=self._body_limits)) as form,
         ):
-            texts, files = split_form(form)
-            job = await self._jobs.submit(self._parse(texts), check_file(files))
+            job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:
@@ -70,7 +66,7 @@ class JobRoutes:
         job = await self._jobs.end(job_id)
         return JSONResponse({"request_id": job_id, "deleted": True} if job is None else _with_delivery(job))
 
-    def _parse(self, texts: list[tuple[str, str]]) -> NewJob:
+    def _parse(self, texts: Sequence[tuple[str, str]]) -> NewJob:
         own = {name: _own_field(texts, name) for name in OWN_FIELDS}
         asked = NewJob(
             kind=KIND,
@@ -98,7 +94,7 @@ def _with_delivery(job: Job) -> dict[str, object]:
     }
 
 
-def _own_field(texts: list[tuple[str, str]], name: str) -> str | None:
+def _own_field(texts: Sequence[tuple[str, str]], name: str) -> str | None:
     """Return a field's text; an empty one means an absent one, as for OpenAI's fields."""
     found = [text.strip() for field, text in texts if field == name and text.strip()]
     if len(found) > 1:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import replace
+from contextlib import AsyncExitStack, aclosing, closing
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,22 +12,17 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.endpoints import Endpoint, answering_errors
-from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, Form, FormLimits
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.errors import error_response
-from hf_asr_endpoint.api.openai.form import (
-    check_file,
-    check_no_query,
-    read_form,
-    split_form,
-)
+from hf_asr_endpoint.api.openai.form import check_file, check_no_query, read_form
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_names, check_model, parse_parameters
 from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.sse import EventStream
-from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
+from hf_asr_endpoint.audio.source import read_waveform
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
@@ -53,8 +47,10 @@ class OpenAIDialect:
     ) -> None:
         self._transcriber = transcriber
         self._model_names = model_names
-        self._limits = replace(limits, max_audio_bytes=limits.openai_max_audio_bytes + FORM_OVERHEAD_BYTES)
-        self._form_limits = FormLimits(max_file_bytes=limits.openai_max_audio_bytes)
+        self._max_audio_s = limits.max_audio_s
+        self._body_limits = BodyLimits(
+            max_audio_bytes=limits.openai_max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
+        )
         self._cue_limits = cue_limits
         self._admission = admission
         self._created = int(time.time())
@@ -100,11 +96,9 @@ class OpenAIDialect:
         check_no_query(request)
         async with AsyncExitStack() as held:
             held.enter_context(self._admission.permit())
-            form = held.enter_context(await self._read_form(request))
-            texts, file = split_form(form)
-            parameters = parse_parameters(texts, task=task, model_names=self._model_names)
-            audio = EncodedAudio(file=check_file(file))
-            waveform = read_waveform(audio, max_duration_s=self._limits.max_audio_s)
+            form = held.enter_context(closing(await read_form(request, limits=self._body_limits)))
+            parameters = parse_parameters(form.texts, task=task, model_names=self._model_names)
+            waveform = read_waveform(check_file(form), max_duration_s=self._max_audio_s)
             if parameters.is_stream:
                 return await self._stream(request, waveform, parameters, held)
             transcription = await cancel_on_disconnect(
@@ -128,14 +122,11 @@ class OpenAIDialect:
                 yield event
                 event = await anext(events, None)
 
-        documents = write_events(all_events(), parameters, max_audio_bytes=self._form_limits.max_file_bytes)
+        documents = write_events(all_events(), parameters, max_audio_bytes=self._body_limits.max_audio_bytes)
         return EventStream(documents, held=held.pop_all())
 
-    async def _read_form(self, request: Request) -> Form:
-        return await read_form(request, limits=self._limits, form_limits=self._form_limits)
-
     def _answer_error(self, error: AsrError) -> Response:
-        return error_response(error, max_audio_bytes=self._form_limits.max_file_bytes)
+        return error_response(error, max_audio_bytes=self._body_limits.max_audio_bytes)
 
 
 async def _next(events: AsyncGenerator[Segment | Transcription]) -> Segment | Transcription:
