@@ -1,28 +1,33 @@
-"""Request bodies, read under limits that hold while reading."""
+"""Request bodies, parsed while they are received, under limits that hold while reading.
+
+The event loop only collects blocks; a worker thread decompresses and parses each of them, so that no body,
+whatever it holds, keeps other requests waiting. What the bytes are, `body_parser` finds out.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, cast
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from hf_asr_endpoint.api.content_encoding import open_decompressor
-from hf_asr_endpoint.errors import BodyTooLarge, InvalidRequest, UploadTimeout
+from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, BodyLimits, BodyParser
+from hf_asr_endpoint.api.multipart import FormBody
+from hf_asr_endpoint.errors import UploadTimeout
 
-SPOOL_BYTES = 2**20
-"""A body, or a part of one, up to this size stays in memory, a larger one goes to a temporary file."""
+BLOCK_BYTES = 128 * 2**10
+"""What a worker thread gets at once: some milliseconds of work, many times what the handover costs."""
 
-JSON_OVERHEAD_BYTES = 64 * 2**10
-"""Room for everything in a JSON body that is not base64."""
+N_PARSING_THREADS = 2
+"""Apart from those that read and write stored files. More of them would take Python's lock from the event loop."""
 
-N_HEAD_BYTES = 512
-_MULTIPART = re.compile(rb"--[^\r\n]{1,70}\r\ncontent-disposition: *form-data", re.IGNORECASE)  # RFC 7578
-_BLANK = b"\xef\xbb\xbf \t\r\n"  # JSON's white space, and the byte order mark some clients put before it
+_THREADS = ThreadPoolExecutor(N_PARSING_THREADS, thread_name_prefix="body")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,69 +42,51 @@ class RequestLimits:
     upload_idle_timeout_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Body:
-    """A body received whole, at its beginning. Its form is judged by its bytes, not by its headers."""
+async def receive_body(request: Request, limits: BodyLimits, accepted: AcceptedBodies) -> Body:
+    """Receive, decompress and parse the body. The caller closes it.
 
-    file: BinaryIO
-    form: Literal["json", "multipart", "bytes"]
-
-
-async def read_body(request: Request, limits: RequestLimits) -> Body:
-    """Receive the body into a file, decompressed, which the caller closes.
-
-    Raises BodyTooLarge as soon as the limit is passed (base64 in JSON may be 4/3 as long), by what arrives or
-    by what it decompresses to; UnsupportedEncoding, UploadTimeout when nothing arrives for a while,
-    InvalidRequest for an empty body, ClientDisconnect. What then still arrives is thrown away by uvicorn, so
-    that the client gets to read why.
+    Raises BodyTooLarge as soon as a limit is passed, by what arrives or by what it decompresses to; InvalidRequest
+    and its kinds for a body that cannot be parsed; UnsupportedEncoding; UnsupportedAudio for a form where none is
+    accepted; UploadTimeout if nothing arrives for a while; StorageFailed if the disk is full; ClientDisconnect.
+    uvicorn discards what arrives after that, so that the client gets to read the answer.
     """
-    file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 # It is returned open.
+    parser = BodyParser(request, limits, accepted)
     try:
-        is_json = await _receive(request, limits, cast(BinaryIO, file))
-        file.seek(0)
-        is_multipart = _MULTIPART.match(file.read(N_HEAD_BYTES)) is not None
-        file.seek(0)
+        waiting = bytearray()
+        n_received = 0
+        is_last = False
+        while not is_last:
+            message = await _next_message(request, limits, n_received)
+            waiting += message.get("body", b"")
+            n_received += len(message.get("body", b""))
+            is_last = not message.get("more_body", False)
+            if len(waiting) >= BLOCK_BYTES and not is_last:
+                await _in_thread(parser.take, bytes(waiting))
+                waiting.clear()
+        return await _in_thread(parser.finish, bytes(waiting))
     except BaseException:
-        file.close()
+        parser.close()
         raise
-    form: Literal["json", "multipart", "bytes"] = "json" if is_json else "multipart" if is_multipart else "bytes"
-    return Body(file=cast(BinaryIO, file), form=form)
 
 
-async def _receive(request: Request, limits: RequestLimits, file: BinaryIO) -> bool:
-    decompressor = open_decompressor(request.headers.getlist("content-encoding"))
-    n_declared = _declared_length(request)
-    _check_length(n_declared, is_json=True, limits=limits)  # Before a byte is sent: JSON may be longest.
-    writer = _Writer(
-        file,
-        limits,
-        # What a compressed body declares is not what it will have.
-        n_declared=0 if decompressor else n_declared,
-        declares_json="json" in request.headers.get("content-type", "").lower(),
-    )
-    n_received = 0
-    more = True
-    while more:
-        message = await _next_message(request, limits, n_received)
-        part: bytes = message.get("body", b"")
-        more = message.get("more_body", False)
-        n_received += len(part)
-        if decompressor is None:
-            await writer.write(part)
-            continue
-        # However little comes out of it.
-        _check_length(n_received, is_json=True, limits=limits)
-        pieces = decompressor.push(part)
-        while piece := await asyncio.to_thread(next, pieces, b""):
-            await writer.write(piece)
-    if decompressor is not None and n_received:
-        decompressor.check_whole()
-    if not writer.n_bytes:
-        raise InvalidRequest("the body is empty; allowed: one that holds audio")
-    return writer.is_json
+async def receive_form(request: Request, limits: BodyLimits, *, file_field: str) -> FormBody:
+    """Receive a form, as `receive_body` does, where nothing else is accepted."""
+    body = await receive_body(request, limits, AcceptedBodies(audio_field=file_field, form=True))
+    assert isinstance(body, FormBody)
+    return body
 
 
-async def _next_message(request: Request, limits: RequestLimits, n_received: int) -> Message:
+async def _in_thread(work: Callable[[bytes], T], block: bytes) -> T:
+    """Run work on a block in a parsing thread. A cancelled request waits for the thread, which uses its files."""
+    running = asyncio.get_running_loop().run_in_executor(_THREADS, work, block)
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
+async def _next_message(request: Request, limits: BodyLimits, n_received: int) -> Message:
     try:
         message = await asyncio.wait_for(request.receive(), limits.upload_idle_timeout_s)
     except TimeoutError as exc:
@@ -110,41 +97,3 @@ async def _next_message(request: Request, limits: RequestLimits, n_received: int
     if message["type"] == "http.disconnect":
         raise ClientDisconnect()
     return message
-
-
-class _Writer:
-    """Writes a body into a file, judging by its first byte whether it is JSON, and so how long it may be."""
-
-    def __init__(self, file: BinaryIO, limits: RequestLimits, *, n_declared: int, declares_json: bool) -> None:
-        self._file = file
-        self._limits = limits
-        self._n_declared = n_declared
-        self._declares_json = declares_json
-        self._head = b""
-        self.n_bytes = 0
-        self.is_json = False
-
-    async def write(self, part: bytes) -> None:
-        self._head = self._head or part.lstrip(_BLANK)[:1]
-        self.n_bytes += len(part)
-        self.is_json = self._head == b"{" or (self._declares_json and self._head in (b"[", b'"'))
-        _check_length(max(self.n_bytes, self._n_declared), is_json=self.is_json, limits=self._limits)
-        if self.n_bytes > SPOOL_BYTES:
-            await asyncio.to_thread(self._file.write, part)
-        else:
-            self._file.write(part)
-
-
-def _declared_length(request: Request) -> int:
-    declared = request.headers.get("content-length", "0")
-    return int(declared) if declared.isdecimal() else 0
-
-
-def _check_length(n_bytes: int, *, is_json: bool, limits: RequestLimits) -> None:
-    json_limit = limits.max_audio_bytes * 4 // 3 + JSON_OVERHEAD_BYTES
-    if n_bytes > (json_limit if is_json else limits.max_audio_bytes):
-        raise BodyTooLarge(
-            f"the body has {n_bytes} bytes or more; "
-            f"allowed: {limits.max_audio_bytes} bytes, or {json_limit} bytes of JSON with base64",
-            n_bytes=n_bytes,
-        )

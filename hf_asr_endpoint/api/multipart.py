@@ -1,249 +1,278 @@
-"""Forms of the type multipart/form-data (RFC 7578), over python-multipart's parser of the bytes alone.
+"""Forms of the type multipart/form-data (RFC 7578), parsed while they arrive.
 
-Starlette's own reading takes every part without a filename for text, and then refuses or corrupts the audio
-of clients that send none. Here a part is bytes, and whoever asks for it decides what it is.
+The one file goes straight into its own temporary file, and is written once; texts are collected under limits for
+each and for all of them. Parsers that take every part without a filename for text refuse or corrupt the audio of
+clients that send none: here the part's name decides. This module does not know what the texts mean.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Collection
-from contextlib import ExitStack
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from email.message import Message
-from email.utils import collapse_rfc2231_value
-from types import TracebackType
-from typing import BinaryIO, cast
 
-from python_multipart import MultipartParser
-from python_multipart.exceptions import FormParserError
-
-from hf_asr_endpoint.api.body import SPOOL_BYTES
-from hf_asr_endpoint.errors import BodyTooLarge, InvalidParameter, InvalidRequest
+from hf_asr_endpoint.api.byte_stream import ByteStream, Steps, UnexpectedEnd
+from hf_asr_endpoint.api.encoded_audio import Base64Decoder
+from hf_asr_endpoint.api.multipart_headers import PartHeaders, parse_part_headers
+from hf_asr_endpoint.api.spool import LimitedFile, open_spool
+from hf_asr_endpoint.api.texts import check_text, given_twice
+from hf_asr_endpoint.audio.source import EncodedAudio
+from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
 
 FORM_OVERHEAD_BYTES = 2**20
-"""Room for everything in a form that is not the file."""
+"""What a form may hold besides the file: headers, boundaries and texts."""
 
-_BLOCK_BYTES = 256 * 2**10
-_MAX_BOUNDARY_BYTES = 256  # RFC 2046 allows 70.
-_PLAIN_ENCODINGS = ("7bit", "8bit", "binary")
+N_HEAD_BYTES = 512
+"""As many bytes of a text say whether it is one: no format of audio begins with so many printable characters."""
+
+_MAX_PADDING_BYTES = 100  # blanks between a boundary and the end of its line
+_MAX_FALSE_BOUNDARIES = 100
+
+_LINE_END = re.compile(rb"--|[ \t]*\r\n")
+_HALF_A_LINE_END = re.compile(rb"-|[ \t]*\r?")
+_PRINTABLE = re.compile(rb"[\t\r\n -~]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormLimits:
-    """What a form may hold. `max_header_bytes` is for each header of a part."""
+    """What a form may hold besides the file."""
 
-    max_file_bytes: int
     max_parts: int = 200
     max_text_bytes: int = 64 * 2**10
-    max_headers: int = 16
+    max_texts_bytes: int = 256 * 2**10
+    """Of all texts together."""
     max_header_bytes: int = 8 * 2**10
+    """Of all headers of one part."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """A part received whole. file: its bytes, at their beginning. filename: "" is one, None is none."""
+class FormBody:
+    """texts: names and texts in their order, all of them whole. audio: None where the form has no file.
 
-    name: str
-    filename: str | None
-    charset: str | None
-    file: BinaryIO
-    n_bytes: int
+    The caller closes it.
+    """
 
-    def text(self) -> str:
-        """Return what the part says. Raises InvalidParameter when that is no text."""
-        content = self.file.read()
-        self.file.seek(0)
-        try:
-            text = content.decode(self.charset or "utf-8")
-            text.encode()  # Some charsets can spell half a surrogate pair, which is no text.
-        except (UnicodeError, LookupError) as exc:
-            raise InvalidParameter(
-                f"{self.name} is not text ({exc}); allowed: UTF-8, or the charset that the part's type names",
-                parameter=self.name,
-            ) from exc
-        return text
-
-
-class Form:
-    """A form's parts in their order. A context manager, whose end closes their files."""
-
-    def __init__(self) -> None:
-        self.parts: list[Part] = []
-        self._files = ExitStack()
-
-    def __enter__(self) -> Form:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def open_file(self) -> BinaryIO:
-        """Return an empty file that is closed with the form."""
-        file = tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115 # The stack closes it.
-        return cast(BinaryIO, self._files.enter_context(file))
+    texts: tuple[tuple[str, str], ...]
+    audio: EncodedAudio | None
 
     def close(self) -> None:
-        self._files.close()
+        if self.audio is not None:
+            self.audio.file.close()
 
 
-def parse_multipart(
-    body: BinaryIO, *, content_type: str | None, file_fields: Collection[str], limits: FormLimits
-) -> Form:
-    """Read a form from a file at its beginning. Blocks.
+class FormParser:
+    """Parses one form.
 
-    content_type: the request's, for its boundary; without one there the body's first line is taken.
-    file_fields: names of parts that may be as large as a file even without a filename.
-    Raises InvalidRequest for what is no whole form or has too many parts, InvalidParameter for a text that is
-    too long, BodyTooLarge for a file that is; no file stays open then.
+    file_field: the part that is the file, with or without a filename. decodes_base64: whether that part may also
+    be a text, base64 or a data: URL, if it has no filename.
+    `feed` and `finish` raise InvalidRequest and its kinds.
     """
-    form = Form()
-    try:
-        reader = _Reader(form, file_fields=file_fields, limits=limits)
-        parser = MultipartParser(
-            _boundary(body, content_type),
-            {
-                "on_part_begin": reader.begin,
-                "on_header_field": reader.header_name,
-                "on_header_value": reader.header_value,
-                "on_header_end": reader.header_end,
-                "on_headers_finished": reader.headers_end,
-                "on_part_data": reader.content,
-                "on_part_end": reader.end,
-                "on_end": reader.form_end,
-            },
-            max_header_count=limits.max_headers,
-            max_header_size=limits.max_header_bytes,
-        )
-        while block := body.read(_BLOCK_BYTES):
-            parser.write(block)
-        reader.check_whole()
-    except FormParserError as exc:
-        form.close()
-        raise InvalidRequest(f"the multipart form is broken ({exc}); allowed: a form as RFC 7578 says") from exc
-    except BaseException:
-        form.close()
-        raise
-    return form
 
-
-def _boundary(body: BinaryIO, content_type: str | None) -> bytes:
-    message = Message()
-    message["Content-Type"] = content_type or ""
-    declared = message.get_boundary()
-    if declared:
-        return declared.encode("utf-8", "surrogateescape")
-    first = body.read(_MAX_BOUNDARY_BYTES).partition(b"\r\n")
-    body.seek(0)
-    if first[0].startswith(b"--") and len(first[0]) > 2 and first[1]:
-        return first[0][2:]
-    raise InvalidRequest(
-        f"the body is no multipart form: its Content-Type, {(content_type or 'absent')[:100]!r}, names no "
-        "boundary, and its first line is none; allowed: multipart/form-data"
-    )
-
-
-class _Reader:
-    """Makes parts of what the parser reports, block by block."""
-
-    def __init__(self, form: Form, *, file_fields: Collection[str], limits: FormLimits) -> None:
-        self._form = form
-        self._file_fields = file_fields
+    def __init__(
+        self, boundary: bytes, *, file_field: str, decodes_base64: bool, max_file_bytes: int, limits: FormLimits
+    ) -> None:
+        self._delimiter = b"\r\n--" + boundary
+        self._file_field = file_field
+        self._decodes_base64 = decodes_base64
+        self._max_file_bytes = max_file_bytes
         self._limits = limits
-        self._is_whole = False
-        self.begin()
+        self._texts: list[tuple[str, str]] = []
+        self._n_texts_bytes = 0
+        self._n_parts = 0
+        self._n_false_boundaries = 0
+        self._file: LimitedFile | None = None
+        self._audio: EncodedAudio | None = None
+        self._stream = ByteStream()
+        self._steps = self._parse()
+        next(self._steps)
 
-    def begin(self) -> None:
-        self._headers = Message()
-        self._header_name = bytearray()
-        self._header_value = bytearray()
+    def feed(self, block: bytes) -> None:
+        """Take the next block."""
+        self._stream.append(block)
+        self._advance()
 
-    def header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
+    def finish(self) -> FormBody:
+        """Return the form after its last block."""
+        self._stream.complete()
+        self._advance()
+        return FormBody(texts=tuple(self._texts), audio=self._audio)
 
-    def header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
-    def header_end(self) -> None:
-        self._headers[_decode(self._header_name)] = _decode(self._header_value)
-        self._header_name.clear()
-        self._header_value.clear()
-
-    def headers_end(self) -> None:
-        name = _parameter(self._headers, "name")
-        if name is None:
+    def _advance(self) -> None:
+        try:
+            next(self._steps, None)
+        except UnexpectedEnd as exc:
             raise InvalidRequest(
-                "the multipart form has a part without a name; allowed: Content-Disposition: form-data; name=…"
-            )
-        if len(self._form.parts) >= self._limits.max_parts:
-            raise InvalidRequest(
-                f"the multipart form has more than {self._limits.max_parts} parts; "
-                f"allowed: {self._limits.max_parts} at most"
-            )
-        encoding = self._headers.get("Content-Transfer-Encoding", "binary").strip().lower()
-        if encoding not in _PLAIN_ENCODINGS:
-            raise InvalidRequest(
-                f"the part {name!r} is encoded as {encoding!r}; allowed: {', '.join(_PLAIN_ENCODINGS)} (RFC 7578)"
-            )
-        self._name = name
-        self._filename = _parameter(self._headers, "filename")
-        self._file = self._form.open_file()
-        self._n_bytes = 0
-
-    def content(self, data: bytes, start: int, end: int) -> None:
-        self._n_bytes += end - start
-        if self._filename is None and self._name not in self._file_fields:
-            if self._n_bytes > self._limits.max_text_bytes:
-                raise InvalidParameter(
-                    f"{self._name} has more than {self._limits.max_text_bytes} bytes; allowed: that many in a "
-                    f"text, and more only in a file, which is called {' or '.join(self._file_fields)}",
-                    parameter=self._name,
-                )
-        elif self._n_bytes > self._limits.max_file_bytes:
-            raise BodyTooLarge(
-                f"{self._name} has {self._n_bytes} bytes or more; allowed: {self._limits.max_file_bytes} bytes",
-                n_bytes=self._n_bytes,
-            )
-        self._file.write(data[start:end])
-
-    def end(self) -> None:
-        self._file.seek(0)
-        self._form.parts.append(
-            Part(
-                name=self._name,
-                filename=self._filename,
-                charset=self._headers.get_content_charset(),
-                file=self._file,
-                n_bytes=self._n_bytes,
-            )
-        )
-
-    def form_end(self) -> None:
-        self._is_whole = True
-
-    def check_whole(self) -> None:
-        if not self._is_whole:
-            raise InvalidRequest(
-                f"the multipart form breaks off after {len(self._form.parts)} whole parts; "
+                f"the multipart form breaks off in part {self._n_parts}; "
                 "allowed: a form that ends with its boundary and two hyphens"
+            ) from exc
+
+    def _parse(self) -> Steps[None]:
+        yield
+        stream = self._stream
+        yield from self._first_boundary()
+        while not (yield from self._is_last_boundary()):
+            yield from self._part()
+        stream.position = len(stream.data)
+        while (yield from stream.wait()):
+            stream.position = len(stream.data)  # What follows the last boundary means nothing.
+
+    def _first_boundary(self) -> Steps[None]:
+        """Consume the boundary at the beginning, which line breaks may precede."""
+        stream, opening = self._stream, self._delimiter[2:]
+        while True:
+            stream.position = len(stream.data) - len(stream.data[stream.position :].lstrip(b"\r\n"))
+            if stream.n_bytes >= len(opening):
+                break
+            yield from stream.more()
+        if not stream.data.startswith(opening, stream.position):
+            raise _broken("it does not begin with its boundary")
+        stream.position += len(opening)
+
+    def _is_last_boundary(self) -> Steps[bool]:
+        """Consume the rest of a boundary's line. Return whether two hyphens say that the form has ended."""
+        stream = self._stream
+        while not (found := _LINE_END.match(stream.data, stream.position)):
+            if not self._is_half_a_line_end(stream.position):
+                raise _broken("a boundary is followed by other characters on its line")
+            yield from stream.more()
+        stream.position = found.end()
+        return found[0] == b"--"
+
+    def _part(self) -> Steps[None]:
+        self._n_parts += 1
+        if self._n_parts > (limit := self._limits.max_parts):
+            raise InvalidRequest(f"the multipart form has more than {limit} parts; allowed: {limit} parts")
+        headers = parse_part_headers((yield from self._header_lines()))
+        if headers.name == self._file_field:
+            yield from self._read_file(headers)
+        elif headers.has_filename:
+            raise InvalidParameter(
+                f"{headers.name} is sent as a file; allowed as a file: {self._file_field}", parameter=headers.name
             )
+        else:
+            yield from self._read_text(headers)
+
+    def _header_lines(self) -> Steps[bytes]:
+        """Return a part's headers without the empty line after them."""
+        stream, limit = self._stream, self._limits.max_header_bytes
+        while True:
+            if stream.data.startswith(b"\r\n", stream.position):  # There are none.
+                stream.position += 2
+                return b""
+            end = stream.data.find(b"\r\n\r\n", stream.position)
+            lines = stream.data[stream.position : end if end >= 0 else None]
+            if len(lines) > limit:
+                raise _broken(f"part {self._n_parts} has more than {limit} bytes of headers")
+            if end >= 0:
+                stream.position = end + 4
+                return lines
+            yield from stream.more()
+
+    def _read_text(self, headers: PartHeaders) -> Steps[None]:
+        content = bytearray()
+        limits = self._limits
+
+        def collect(data: bytes) -> None:
+            nonlocal content
+            content += data
+            self._n_texts_bytes += len(data)
+            if len(content) > limits.max_text_bytes:
+                raise InvalidParameter(
+                    f"{headers.name} has more than {limits.max_text_bytes} bytes; allowed: that many in a text, "
+                    f"and more only in the file, which is called {self._file_field}",
+                    parameter=headers.name,
+                )
+            if self._n_texts_bytes > limits.max_texts_bytes:
+                raise InvalidRequest(
+                    f"the texts of the multipart form have more than {limits.max_texts_bytes} bytes together; "
+                    f"allowed: {limits.max_texts_bytes} bytes"
+                )
+
+        yield from self._content(collect)
+        text = check_text(headers.decode_text(bytes(content)), name=headers.name)
+        self._texts.append((headers.name, text))
+
+    def _read_file(self, headers: PartHeaders) -> Steps[None]:
+        if self._file is not None:
+            raise given_twice(headers.name)
+        self._file = open_spool(name=headers.name, max_bytes=self._max_file_bytes)
+        if self._decodes_base64 and not headers.has_filename:
+            content = _TextOrFile(self._file, name=headers.name)
+            yield from self._content(content.write)
+            self._audio = content.finish()
+        else:
+            yield from self._content(self._file.write)
+            self._audio = EncodedAudio(file=self._file.rewind())
+        if not self._file.n_bytes:
+            raise InvalidParameter(f"{headers.name} is empty; allowed: one audio file", parameter=headers.name)
+
+    def _content(self, write: Callable[[bytes], None]) -> Steps[None]:
+        """Hand a part's content to `write`, and consume the boundary after it, but not the rest of its line."""
+        stream, delimiter = self._stream, self._delimiter
+        while True:
+            begin = stream.position
+            found = stream.data.find(delimiter, begin)
+            if found < 0:
+                # The end may be the beginning of a delimiter.
+                stream.position = max(begin, len(stream.data) - len(delimiter) + 1)
+                write(stream.data[begin : stream.position])
+                yield from stream.more()
+                continue
+            after = found + len(delimiter)
+            if _LINE_END.match(stream.data, after):
+                write(stream.data[begin:found])
+                stream.position = after
+                return
+            if self._is_half_a_line_end(after):
+                yield from stream.more()
+                continue
+            self._n_false_boundaries += 1
+            if self._n_false_boundaries > _MAX_FALSE_BOUNDARIES:
+                raise _broken("its boundary stands within parts, again and again")
+            write(stream.data[begin:after])
+            stream.position = after
+
+    def _is_half_a_line_end(self, position: int) -> bool:
+        rest = self._stream.data[position : position + _MAX_PADDING_BYTES + 1]
+        return len(rest) <= _MAX_PADDING_BYTES and _HALF_A_LINE_END.fullmatch(rest) is not None
 
 
-def _parameter(headers: Message, name: str) -> str | None:
-    """Return a parameter of the part's Content-Disposition, also as RFC 5987 spells it: filename*=UTF-8''…"""
-    try:
-        value = headers.get_param(name, header="Content-Disposition")
-        return None if value is None else collapse_rfc2231_value(value)
-    except ValueError as exc:
-        raise InvalidRequest(
-            f"a part's Content-Disposition cannot be read ({exc}); allowed: form-data; name=…; filename=…"
-        ) from exc
+class _TextOrFile:
+    """The content of a file part without a filename: base64 or the file itself, as its first bytes say."""
+
+    def __init__(self, file: LimitedFile, *, name: str) -> None:
+        self._file = file
+        self._decoder = Base64Decoder(file, name=name)
+        self._head = b""
+        self._is_text: bool | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._is_text is None:
+            self._head += data
+            if len(self._head) < N_HEAD_BYTES:
+                return
+            data = self._begin()
+        self._write(data)
+
+    def finish(self) -> EncodedAudio:
+        if self._is_text is None:
+            self._write(self._begin())
+        return self._decoder.finish() if self._is_text else EncodedAudio(file=self._file.rewind())
+
+    def _begin(self) -> bytes:
+        self._is_text = _PRINTABLE.fullmatch(self._head, 0, N_HEAD_BYTES) is not None
+        return self._head
+
+    def _write(self, data: bytes) -> None:
+        if self._is_text:
+            self._decoder.feed(data)
+        else:
+            self._file.write(data)
 
 
-def _decode(header: bytearray) -> str:
-    try:
-        return header.decode()
-    except UnicodeDecodeError:
-        return header.decode("latin-1")
+def _broken(reason: str) -> InvalidRequest:
+    return InvalidRequest(f"the multipart form is broken: {reason}; allowed: a form as in RFC 7578")

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import ExitStack, closing
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.body import RequestLimits, read_body
+from hf_asr_endpoint.api.body import RequestLimits, receive_body
+from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.deepinfra.job_kind import make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
-from hf_asr_endpoint.api.deepinfra.request import Received, take_document, take_form
+from hf_asr_endpoint.api.deepinfra.request import ACCEPTED, ReceivedFields, take_fields
 from hf_asr_endpoint.api.deepinfra.schema import AUDIO
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits, parse_multipart
+from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.audio.source import WaveformReader
@@ -58,8 +57,10 @@ class DeepInfraDialect:
         self._jobs = jobs
         self._model = model
         self._price_per_s = price_per_s
-        self._max_audio_bytes = limits.max_audio_bytes
-        self._limits = replace(limits, max_audio_bytes=limits.max_audio_bytes + FORM_OVERHEAD_BYTES)
+        self._max_audio_s = limits.max_audio_s
+        self._body_limits = BodyLimits(
+            max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
+        )
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
@@ -75,7 +76,7 @@ class DeepInfraDialect:
             if parameters.webhook is not None:
                 return await self._submit(request, received, parameters)
             started = time.perf_counter()
-            reader = WaveformReader(received.audio, max_audio_s=self._limits.max_audio_s)
+            reader = WaveformReader(received.audio, max_audio_s=self._max_audio_s)
             transcription = await cancel_on_disconnect(
                 request.receive, self._transcriber.transcribe(reader, parameters.options)
             )
@@ -89,7 +90,7 @@ class DeepInfraDialect:
             lambda: render_transcription(transcription, work, shows_words=parameters.shows_words)
         )
 
-    async def _submit(self, request: Request, received: Received, parameters: ParsedParameters) -> Response:
+    async def _submit(self, request: Request, received: ReceivedFields, parameters: ParsedParameters) -> Response:
         """Respond as soon as the job is stored; its result goes to the webhook. Raises AsrError."""
         if received.audio.pcm is not None:
             raise UnsupportedValue(
@@ -105,25 +106,11 @@ class DeepInfraDialect:
         )
         return JSONResponse(render_job(await self._jobs.submit(spec, received.audio.file)))
 
-    async def _receive(self, request: Request, held: ExitStack) -> Received:
-        """Read the body. held: gets the form, whose files must stay open until the audio has been read."""
-        query = [(name, text) for name, text in request.query_params.multi_items() if name != VERSION]
-        body = await read_body(request, self._limits)
-        with body.file:
-            if body.form == "json":
-                content = await asyncio.to_thread(body.file.read)
-                return await asyncio.to_thread(
-                    take_document, content, query=query, max_audio_bytes=self._max_audio_bytes
-                )
-            form = await asyncio.to_thread(
-                parse_multipart,
-                body.file,
-                content_type=request.headers.get("content-type"),
-                file_fields=(AUDIO,),
-                limits=FormLimits(max_file_bytes=self._max_audio_bytes),
-            )
-        held.enter_context(form)
-        return await asyncio.to_thread(take_form, form, query=query, max_audio_bytes=self._max_audio_bytes)
+    async def _receive(self, request: Request, held: ExitStack) -> ReceivedFields:
+        """Receive the body. held: closes its file at the end."""
+        query = [(name, text) for name, text in read_query(request) if name != VERSION]
+        body = held.enter_context(closing(await receive_body(request, self._body_limits, ACCEPTED)))
+        return take_fields(body, query=query)
 
 
 def _version(request: Request) -> str | None:

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
+from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE, Task
 from hf_asr_endpoint.units import WINDOW_S
@@ -78,17 +79,15 @@ class Parameters(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _check_type(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse true and false for numbers, which Python takes for 1 and 0."""
-        if isinstance(value, bool) and info.field_name != "condition_on_previous_text":
-            raise ValueError
-        return value
+        """Refuse values that Python takes for numbers and JSON does not."""
+        return value if info.field_name in (*TEXTS, "condition_on_previous_text") else check_number(value)
 
     task: Task = Field("transcribe", description="transcribe or translate")
     language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
     temperature: Annotated[float, AfterValidator(_check_temperature)] = Field(
         0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
     )
-    initial_prompt: str | None = Field(None, description="a text")
+    initial_prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
     patience: float = Field(1.0, gt=0, le=MAX_PATIENCE, description=f"a number above 0 and up to {MAX_PATIENCE:g}")
     num_beams: int = Field(
         DEFAULT_NUM_BEAMS, ge=1, description="a whole number from 1 to the server's --max-beams"

@@ -7,22 +7,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hf_asr_endpoint.api.encoded_audio import ALLOWED, MAX_CHANNELS, parse_base64, shorten, take_bytes
+from hf_asr_endpoint.api.encoded_audio import ALLOWED, MAX_CHANNELS, parse_base64, take_bytes
+from hf_asr_endpoint.api.json_body import SAMPLES_KEY
+from hf_asr_endpoint.api.sample_array import ALLOWED_SAMPLES, check_amplitude
+from hf_asr_endpoint.api.texts import join_names, shorten
 from hf_asr_endpoint.audio.resample import MAX_SAMPLE_RATE
-from hf_asr_endpoint.audio.source import AudioSource, SampledAudio
+from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio
 from hf_asr_endpoint.errors import InvalidParameter
 
-ALLOWED_SAMPLES = "numbers from -1 to 1 (divide 16-bit samples by 32768)"
-MAX_AMPLITUDE = 8.0  # Loud mixes go beyond 1; samples left as integers, far beyond.
+RATE_KEY = "sampling_rate"
 
 
 def parse_inputs(inputs: object, *, max_audio_bytes: int) -> AudioSource:
     """Return the audio that an `inputs` value holds.
 
     inputs: bytes of an audio file, their base64, or {"array", "sampling_rate"} with `array` a list or numpy
-    array, shape = (n_samples,) or (n_channels, n_samples), in [-1, 1]; numpy integers are scaled.
+    array, shape = (n_samples,) or (n_channels, n_samples), in [-1, 1]; numpy integers are scaled. A JSON body's
+    base64 has been decoded already, and its array parsed.
     Raises InvalidRequest, InvalidParameter, BodyTooLarge.
     """
+    if isinstance(inputs, EncodedAudio):
+        return inputs
     if isinstance(inputs, bytes | bytearray | memoryview):
         return take_bytes(bytes(inputs), name="inputs", max_audio_bytes=max_audio_bytes)
     if isinstance(inputs, str):
@@ -33,23 +38,29 @@ def parse_inputs(inputs: object, *, max_audio_bytes: int) -> AudioSource:
 
 
 def _parse_samples(inputs: dict[Any, Any]) -> SampledAudio:
-    if set(inputs) != {"array", "sampling_rate"}:
+    if set(inputs) != {SAMPLES_KEY, RATE_KEY}:
         raise InvalidParameter(
-            f'inputs has the keys {sorted(map(str, inputs))}; allowed: "array" and "sampling_rate", or {ALLOWED}'
+            f"inputs has the keys {join_names(sorted(map(str, inputs)))}; "
+            f'allowed: "{SAMPLES_KEY}" and "{RATE_KEY}", or {ALLOWED}'
         )
     return SampledAudio(
-        samples=_parse_array(inputs["array"]), sample_rate=_parse_sampling_rate(inputs["sampling_rate"])
+        samples=_parse_array(inputs[SAMPLES_KEY]), sample_rate=_parse_sampling_rate(inputs[RATE_KEY])
     )
 
 
 def _parse_sampling_rate(rate: object) -> int:
     if not isinstance(rate, int | float | np.integer | np.floating) or isinstance(rate, bool):
-        raise InvalidParameter(f"inputs.sampling_rate is {rate!r}; allowed: a number of Hz")
+        raise InvalidParameter(f"inputs.{RATE_KEY} is {_show(rate)}; allowed: a number of Hz")
     if 0 < rate <= MAX_SAMPLE_RATE and rate == int(rate):
         return int(rate)
     raise InvalidParameter(
-        f"inputs.sampling_rate is {shorten(str(rate))}; allowed: a whole number of Hz up to {MAX_SAMPLE_RATE}"
+        f"inputs.{RATE_KEY} is {_show(rate)}; allowed: a whole number of Hz up to {MAX_SAMPLE_RATE}"
     )
+
+
+def _show(rate: object) -> str:
+    """Return a value as a message shows it: a text in quotes, so that it is not taken for a number."""
+    return shorten(rate) if isinstance(rate, str) else shorten(repr(rate))[1:-1]
 
 
 def _parse_array(array: object) -> npt.NDArray[np.float32]:
@@ -66,6 +77,5 @@ def _parse_array(array: object) -> npt.NDArray[np.float32]:
         )
     if isinstance(array, np.ndarray) and values.dtype in (np.int8, np.int16, np.int32):
         values = values / -float(np.iinfo(values.dtype).min)
-    if values.size and (peak := np.abs(values).max()) > MAX_AMPLITUDE:
-        raise InvalidParameter(f"inputs.array has values up to {peak:g}; allowed: {ALLOWED_SAMPLES}")
-    return values.astype(np.float32)
+    check_amplitude(values, name="inputs.array")
+    return values.astype(np.float32, copy=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from hf_asr_endpoint.api.huggingface.decoding import decoding_options
 from hf_asr_endpoint.api.huggingface.schema import UNSUPPORTED_KEYS, GenerationParameters, Parameters
+from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, given_twice, shorten, suggest
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.types import TranscriptionOptions
@@ -48,7 +48,7 @@ def parse_query(items: Iterable[tuple[str, str]]) -> ParsedParameters:
     for key, value in items:
         target = generation if key in GenerationParameters.model_fields else parameters
         if key in target:
-            raise InvalidParameter(f"{key} is given twice in the query string; allowed: once")
+            raise given_twice(key)
         target[key] = value
     return _parse({**parameters, **({GENERATION_KEY: generation} if generation else {})}, from_text=True)
 
@@ -91,36 +91,32 @@ def _one_of(name: str, outer: Any, inner: Any) -> Any:
 
 
 def _explain(error: ValidationError) -> str:
-    """One sentence for each key that is wrong, from what the schema's fields say is allowed."""
-    sentences: dict[str, str] = {}
-    for detail in error.errors(include_url=False):
-        path = [str(part) for part in detail["loc"]]
-        model: type[BaseModel] = Parameters
-        if len(path) > 1 and path[0] == GENERATION_KEY:
-            model, path = GenerationParameters, path[1:]
-        if not path:  # A key that is no valid text is nowhere.
-            sentences[""] = (
-                f"parameters cannot be read: {detail['msg']}; allowed: {', '.join(Parameters.model_fields)}"
-            )
-            continue
-        key = path[0]
-        place = "parameters" if model is Parameters else f"parameters.{GENERATION_KEY}"
-        field = model.model_fields.get(key)
-        if field is None:
-            sentences[key] = f"{place} has the unknown key {key!r}{_suggest(key, model)}"
-        else:
-            sentences[key] = f"{place}.{key} is {_show(detail['input'])}; allowed: {field.description}"
-    return "; ".join(sentences.values())
+    """Return one sentence about the first key that is wrong, from what the schema's field says is allowed."""
+    detail = error.errors(include_url=False)[0]
+    path = [str(part) for part in detail["loc"]]
+    model: type[BaseModel] = Parameters
+    if len(path) > 1 and path[0] == GENERATION_KEY:
+        model, path = GenerationParameters, path[1:]
+    if not path:  # A key that is not valid text has no place.
+        return f"parameters cannot be read: {detail['msg']}; allowed: {', '.join(Parameters.model_fields)}"
+    key = path[0]
+    place = "parameters" if model is Parameters else f"parameters.{GENERATION_KEY}"
+    field = model.model_fields.get(key)
+    if field is None:
+        return (
+            f"{place} has the unknown key {shorten(key, max_characters=MAX_NAME_CHARACTERS)}{_suggest(key, model)}"
+        )
+    return f"{place}.{key} is {_show(detail['input'])}; allowed: {field.description}"
 
 
 def _suggest(key: str, model: type[BaseModel]) -> str:
     if key in UNSUPPORTED_KEYS:
         return f", which is not supported: {UNSUPPORTED_KEYS[key]}; allowed: {', '.join(model.model_fields)}"
-    close = difflib.get_close_matches(key, model.model_fields, n=1)
+    close = suggest(key, model.model_fields)
     other = GenerationParameters if model is Parameters else Parameters
     if key in other.model_fields:
         return f"; it belongs in {GENERATION_KEY if model is Parameters else 'parameters'}"
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close!r}?" if close else ""
     return f"{hint}; allowed: {', '.join(model.model_fields)}"
 
 

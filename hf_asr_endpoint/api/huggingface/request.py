@@ -1,4 +1,4 @@
-"""A whole request of the task, whichever way it came: audio and what is wanted of it."""
+"""A whole request of the task, however it came: the audio, and the options for its transcription."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import BinaryIO
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
 from hf_asr_endpoint.api.huggingface.inputs import parse_inputs
 from hf_asr_endpoint.api.huggingface.parameters import ParsedParameters, parse_parameters, parse_query
+from hf_asr_endpoint.api.texts import join_names, shorten
 from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
 
-KEYS = ("inputs", "parameters")
+AUDIO_KEY = "inputs"
+
+KEYS = (AUDIO_KEY, "parameters")
 
 Query = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedRequest:
-    """Nothing is left to check but whether the audio decodes."""
+    """Everything is checked, except whether the audio can be decoded."""
 
     audio: AudioSource
     parameters: ParsedParameters
@@ -28,22 +31,26 @@ class ParsedRequest:
 def parse_document(document: object, *, query: Query = (), max_audio_bytes: int) -> ParsedRequest:
     """Parse `{"inputs", "parameters"?}`, from JSON or as Python values. Raises InvalidRequest and its kinds.
 
-    query: parameters from the query string, which may stand in for those in the document.
+    document: of a JSON body, with the audio that `json_body` has taken out of it, or a caller's own values.
+    query: parameters from the query string, which are allowed instead of those in the document.
     """
-    if not isinstance(document, dict) or "inputs" not in document:
+    if not isinstance(document, dict) or AUDIO_KEY not in document:
         raise InvalidRequest(
-            f'the request has no "inputs": it {_describe(document)}; '
-            'allowed: {"inputs": "<base64 of an audio file>", "parameters": {…}}'
+            f'the request has no "{AUDIO_KEY}": it {_describe(document)}; '
+            f'allowed: {{"{AUDIO_KEY}": "<base64 of an audio file>", "parameters": {{…}}}}'
         )
     if unknown := sorted(str(key) for key in document if key not in KEYS):
-        raise InvalidParameter(f"the request has the unknown key {unknown[0]!r}; allowed: {', '.join(KEYS)}")
+        raise InvalidParameter(
+            f"the request has the unknown key {shorten(unknown[0])}; allowed: {', '.join(KEYS)}"
+        )
     parameters = document.get("parameters")
     if query and parameters is not None:
         raise InvalidParameter(
-            f"parameters are given in the body and in the query string ({query[0][0]!r}); allowed: one of the two"
+            f"parameters are given in the body and in the query string ({shorten(query[0][0])}); "
+            "allowed: one of the two"
         )
     return ParsedRequest(
-        audio=parse_inputs(document["inputs"], max_audio_bytes=max_audio_bytes),
+        audio=parse_inputs(document[AUDIO_KEY], max_audio_bytes=max_audio_bytes),
         parameters=parse_query(query) if query else parse_parameters(parameters),
     )
 
@@ -51,7 +58,7 @@ def parse_document(document: object, *, query: Query = (), max_audio_bytes: int)
 def parse_raw(file: BinaryIO, *, media_type: str | None, query: Query) -> ParsedRequest:
     """Parse a body that is the audio file itself; its parameters are in the query string.
 
-    media_type: asked only for what it says of samples that come without a header. Raises InvalidParameter.
+    media_type: used only where it describes samples without a header. Raises InvalidParameter.
     """
     return ParsedRequest(
         audio=EncodedAudio(file=file, pcm=parse_pcm_type(media_type)), parameters=parse_query(query)
@@ -60,5 +67,5 @@ def parse_raw(file: BinaryIO, *, media_type: str | None, query: Query) -> Parsed
 
 def _describe(document: object) -> str:
     if isinstance(document, dict):
-        return f"has the keys {sorted(map(str, document))}"
+        return f"has the keys {join_names(sorted(map(str, document)))}"
     return f"is of type {type(document).__name__}"

@@ -6,10 +6,11 @@ names of transformers' Whisper; `best_of`, `patience` and `prompt` have those of
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
 from hf_asr_endpoint.types import MAX_TEMPERATURE, MIN_TEMPERATURE, Task
 from hf_asr_endpoint.units import MAX_PROMPT_TOKENS, MAX_TARGET_POSITIONS
 
@@ -51,6 +52,14 @@ _Cutoff = Annotated[float | None, Field(default=None, ge=0, lt=1, description="a
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse "1_0" for a number in a query string, which pydantic takes for 10."""
+        types = get_args(cls.model_fields[info.field_name or ""].annotation)
+        is_number = {int, float} & {getattr(kind, "__origin__", kind) for kind in types}
+        return check_number(value) if is_number else value
 
 
 class GenerationParameters(_Model):
@@ -101,9 +110,9 @@ class GenerationParameters(_Model):
     patience: float | None = Field(
         None, gt=0, le=MAX_PENALTY, description=f"a number above 0 and up to {MAX_PENALTY:g}"
     )
-    prompt: str | None = Field(None, description="a text")
+    prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}")
-    suppress_tokens: str | list[int] | None = Field(
+    suppress_tokens: str | Annotated[list[int], Field(fail_fast=True)] | None = Field(
         None, description='token ids, as a list or with commas between; "-1" for the model\'s own, "" for none'
     )
 

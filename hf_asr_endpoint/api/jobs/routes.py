@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from starlette.requests import Request
@@ -10,14 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits
-from hf_asr_endpoint.api.openai.form import (
-    check_file,
-    check_no_query,
-    read_form,
-    split_form,
-)
+from hf_asr_endpoint.api.openai.form import check_file, check_no_query, read_form
 from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
@@ -39,8 +35,9 @@ class JobRoutes:
         """kind: parses OpenAI's fields and renders its results."""
         self._jobs = jobs
         self._kind = kind
-        self._limits = replace(limits, max_audio_bytes=limits.max_audio_bytes + FORM_OVERHEAD_BYTES)
-        self._form_limits = FormLimits(max_file_bytes=limits.max_audio_bytes)
+        self._body_limits = BodyLimits(
+            max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
+        )
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
@@ -56,10 +53,9 @@ class JobRoutes:
         check_no_query(request)
         with (
             self._in_flight.permit(),
-            await read_form(request, limits=self._limits, form_limits=self._form_limits) as form,
+            closing(await read_form(request, limits=self._body_limits)) as form,
         ):
-            texts, files = split_form(form)
-            job = await self._jobs.submit(self._parse(texts), check_file(files))
+            job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:
@@ -75,7 +71,7 @@ class JobRoutes:
             lambda: {"request_id": job_id, "deleted": True} if job is None else _with_delivery(job)
         )
 
-    def _parse(self, texts: list[tuple[str, str]]) -> JobSpec:
+    def _parse(self, texts: Sequence[tuple[str, str]]) -> JobSpec:
         own = {name: _own_field(texts, name) for name in (*OWN_FIELDS, MODEL)}
         spec = JobSpec(
             kind=KIND,
@@ -104,7 +100,7 @@ def _with_delivery(job: Job) -> dict[str, Any]:
     }
 
 
-def _own_field(texts: list[tuple[str, str]], name: str) -> str | None:
+def _own_field(texts: Sequence[tuple[str, str]], name: str) -> str | None:
     """Return a field's text. Empty text means that the field is absent, as for OpenAI's fields."""
     found = [text.strip() for field, text in texts if field == name and text.strip()]
     if len(found) > 1:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from hf_asr_endpoint.api.openai.schema import UNSUPPORTED_KEYS
+from hf_asr_endpoint.api.texts import MAX_KEYWORDS, MAX_NAME_CHARACTERS, given_twice, shorten, suggest
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedParameter
 
 LISTS = ("timestamp_granularities", "include", "keywords")
@@ -19,7 +19,7 @@ _NAME = re.compile(r"([^\[\]]+)(?:\[([^\[\]]*)\])?")
 
 
 def collect_fields(texts: Iterable[tuple[str, str]], *, allowed: Collection[str]) -> dict[str, Any]:
-    """Return each parameter's value: a text, a list of texts, or an object. An empty text means an absent one.
+    """Return each parameter's value: a text, a list of texts, or an object. An empty text means an absent value.
 
     Lists may be written as `name[]`, `name[0]` or `name`, repeated, as JSON, or with commas where no comma can
     be part of an item; objects as JSON or as `name[key]`.
@@ -31,21 +31,26 @@ def collect_fields(texts: Iterable[tuple[str, str]], *, allowed: Collection[str]
         if not text.strip():
             continue
         if name in LISTS:
-            values.setdefault(name, []).extend(_items(name, text))
+            items = values.setdefault(name, [])
+            items.extend(_items(name, text))
+            if len(items) > MAX_KEYWORDS:
+                raise InvalidParameter(
+                    f"{name} has {len(items)} items; allowed: {MAX_KEYWORDS} items", parameter=name
+                )
         elif key is not None:
             nested = values.setdefault(name, {})
             if not isinstance(nested, dict) or key in nested:
-                raise _twice(name)
+                raise given_twice(name)
             nested[key] = text
         elif name in values:
-            raise _twice(name)
+            raise given_twice(name)
         else:
             values[name] = _parse_json(name, text) if name in OBJECTS and text.lstrip()[0] == "{" else text
     return values
 
 
 def _split_name(spelled: str, *, allowed: Collection[str]) -> tuple[str, str | None]:
-    """Return the parameter's name, and the key inside it if it is an object's."""
+    """Return the parameter's name, and the key in brackets if the parameter is an object."""
     match = _NAME.fullmatch(spelled)
     name, key = match.groups() if match else (spelled, None)
     if name in UNSUPPORTED_KEYS:
@@ -56,11 +61,12 @@ def _split_name(spelled: str, *, allowed: Collection[str]) -> tuple[str, str | N
     is_item = key is not None and name in LISTS and (key == "" or key.isdecimal())
     is_key = key is not None and name in OBJECTS and key != ""
     if name not in allowed or not (key is None or is_item or is_key):
-        close = difflib.get_close_matches(name, allowed, n=1)
-        hint = f"did you mean {close[0]!r}? " if close and close[0] != spelled else ""
+        close = suggest(name, allowed)
+        hint = f"did you mean {close!r}? " if close else ""
         raise UnknownParameter(
-            f"there is no parameter {spelled[:100]!r}; {hint}allowed: {', '.join(allowed)}",
-            parameter=spelled[:100],
+            f"there is no parameter {shorten(spelled, max_characters=MAX_NAME_CHARACTERS)}; "
+            f"{hint}allowed: {', '.join(allowed)}",
+            parameter=spelled[:MAX_NAME_CHARACTERS],
         )
     return name, key if is_key else None
 
@@ -77,14 +83,16 @@ def _items(name: str, text: str) -> list[Any]:
 
 
 def _parse_json(name: str, text: str) -> Any:
+    def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(pairs)
+        if len(document) < len(pairs):
+            raise given_twice(f"a key of {name}")
+        return document
+
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as exc:
         raise InvalidParameter(
-            f"{name} is {text[:80]!r}, which begins like JSON but is not valid ({exc}); allowed: valid JSON",
+            f"{name} is {shorten(text)}, which begins like JSON but is not valid ({exc}); allowed: valid JSON",
             parameter=name,
         ) from exc
-
-
-def _twice(name: str) -> InvalidParameter:
-    return InvalidParameter(f"{name} is given twice; allowed: once", parameter=name)

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from dataclasses import replace
+from contextlib import AsyncExitStack, closing
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.errors import ErrorFormat
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, Form, FormLimits
 from hf_asr_endpoint.api.openai.answer import render_body
-from hf_asr_endpoint.api.openai.form import (
-    check_file,
-    check_no_query,
-    read_form,
-    split_form,
-)
+from hf_asr_endpoint.api.openai.form import check_file, check_no_query, read_form
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.responses import TEXT, render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.sse import EventStream
-from hf_asr_endpoint.audio.source import EncodedAudio, WaveformReader
+from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -58,8 +52,10 @@ class OpenAIDialect:
         """error_format: for errors in the middle of a stream; the application responds with the others."""
         self._transcriber = transcriber
         self._model = model
-        self._limits = replace(limits, max_audio_bytes=limits.openai_max_audio_bytes + FORM_OVERHEAD_BYTES)
-        self._form_limits = FormLimits(max_file_bytes=limits.openai_max_audio_bytes)
+        self._max_audio_s = limits.max_audio_s
+        self._body_limits = BodyLimits(
+            max_audio_bytes=limits.openai_max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
+        )
         self._cue_limits = cue_limits
         self._in_flight = in_flight
         self._error_format = error_format
@@ -105,11 +101,9 @@ class OpenAIDialect:
         check_no_query(request)
         async with AsyncExitStack() as held:
             held.enter_context(self._in_flight.permit())
-            form = held.enter_context(await self._read_form(request))
-            texts, file = split_form(form)
-            parameters = parse_parameters(texts, task=task, model=self._model)
-            audio = EncodedAudio(file=check_file(file))
-            reader = WaveformReader(audio, max_audio_s=self._limits.max_audio_s)
+            form = held.enter_context(closing(await read_form(request, limits=self._body_limits)))
+            parameters = parse_parameters(form.texts, task=task, model=self._model)
+            reader = WaveformReader(check_file(form), max_audio_s=self._max_audio_s)
             if parameters.is_stream:
                 return await self._stream(request, reader, parameters, held)
             transcription = await cancel_on_disconnect(
@@ -130,6 +124,3 @@ class OpenAIDialect:
         await cancel_on_disconnect(request.receive, stream.wait_for_event())
         events = write_events(stream, parameters, state=request.state, error_format=self._error_format)
         return EventStream(events, held=held.pop_all())
-
-    async def _read_form(self, request: Request) -> Form:
-        return await read_form(request, limits=self._limits, form_limits=self._form_limits)

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from hf_asr_endpoint.api.texts import KEYWORDS_ALLOWED, PROMPT_ALLOWED, Keywords, PlainNumber, Prompt
 from hf_asr_endpoint.types import MIN_TEMPERATURE
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
@@ -45,28 +46,32 @@ class ServerVad(_Model):
     """`chunking_strategy` as an object; OpenAI's defaults."""
 
     type: Literal["server_vad"]
-    prefix_padding_ms: int = Field(300, ge=0, le=MAX_PREFIX_PADDING_MS)
-    silence_duration_ms: int = Field(200, ge=0, le=MAX_SILENCE_MS)
-    threshold: float = Field(0.5, ge=0, le=1)
+    prefix_padding_ms: Annotated[int, PlainNumber] = Field(300, ge=0, le=MAX_PREFIX_PADDING_MS)
+    silence_duration_ms: Annotated[int, PlainNumber] = Field(200, ge=0, le=MAX_SILENCE_MS)
+    threshold: Annotated[float, PlainNumber] = Field(0.5, ge=0, le=1)
 
 
 class Parameters(_Model):
     """All fields but `file` and `model`."""
 
     language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
-    prompt: str | None = Field(None, description="a text")
+    prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
     response_format: ResponseFormat = Field("json", description="json, text, srt, verbose_json or vtt")
-    temperature: Annotated[float, AfterValidator(_check_temperature)] = Field(
+    temperature: Annotated[float, PlainNumber, AfterValidator(_check_temperature)] = Field(
         0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
     )
-    seed: int = Field(0, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}")
-    timestamp_granularities: tuple[Granularity, ...] = Field((), description="word, segment or both")
+    seed: Annotated[int, PlainNumber] = Field(
+        0, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}"
+    )
+    timestamp_granularities: tuple[Granularity, ...] = Field(
+        (), fail_fast=True, description="word, segment or both"
+    )
     stream: bool = Field(False, description="true or false")
-    include: tuple[Literal["logprobs"], ...] = Field((), description="logprobs")
+    include: tuple[Literal["logprobs"], ...] = Field((), fail_fast=True, description="logprobs")
     chunking_strategy: Literal["auto"] | ServerVad = Field(
         "auto",
         description='auto, or {"type": "server_vad"} with prefix_padding_ms (a whole number from 0 to '
         f"{MAX_PREFIX_PADDING_MS}), silence_duration_ms (0 to {MAX_SILENCE_MS}) and threshold (0 to 1)",
     )
-    hotwords: str | None = Field(None, description="a text")
-    keywords: tuple[str, ...] = Field((), description="texts")
+    hotwords: Prompt | None = Field(None, description=PROMPT_ALLOWED)
+    keywords: Keywords = Field((), description=KEYWORDS_ALLOWED)

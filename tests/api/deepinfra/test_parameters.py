@@ -234,9 +234,10 @@ def test_no_webhook_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["initial_prompt", "language", "webhook", "suppress_tokens", "chunk_length_s"])
-def test_half_a_surrogate_pair_is_no_text(name: str) -> None:
-    with pytest.raises(InvalidParameter, match=f"^{name} is not text") as refused:
-        parse((name, '"\\ud800"'))
+@pytest.mark.parametrize("text", ['"\\ud800"', '"a\\u0000"'], ids=["half a surrogate pair", "NUL"])
+def test_text_that_is_not_whole_is_refused_by_name(name: str, text: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"^{name} has .* at position") as refused:
+        parse((name, text))
     assert refused.value.parameter == name
 
 

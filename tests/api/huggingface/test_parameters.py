@@ -180,7 +180,7 @@ def test_neutral_values_ask_for_nothing() -> None:
             {"generation_parameters": {}, "generate_kwargs": {}}, "mean the same", id="two names for the same"
         ),
         pytest.param(
-            {"return_timestamps": 3, "generation_parameters": {"top_k": "a", "top_p": 7}}, "top_p is 7", id="three"
+            {"return_timestamps": 3, "generation_parameters": {"top_k": "a"}}, "return_timestamps is 3", id="two"
         ),
     ],
 )

@@ -127,14 +127,15 @@ def test_the_query_string_has_the_parameters_of_raw_audio(
     ("body", "status", "message"),
     [
         pytest.param(b"{", 400, "begins like JSON", id="broken JSON"),
-        pytest.param(b'{"inputs": "\xff"}', 400, "begins like JSON", id="not UTF-8"),
+        pytest.param(b'{"inputs": "\xff"}', 400, "not valid base64", id="not UTF-8 in the audio"),
+        pytest.param(b'{"inputs": "AAAA", "parameters": "\xff"}', 400, "begins like JSON", id="not UTF-8"),
         pytest.param(b"{}", 400, 'no "inputs"', id="no inputs"),
-        pytest.param(b'{"inputs": ' + b"[" * 100_000, 400, "begins like JSON", id="nested too deep"),
+        pytest.param(b'{"inputs": ' + b"[" * 100_000, 400, "nested more than 20 deep", id="nested too deep"),
         pytest.param(b'{"inputs": "AAAA", "\\ud800\\u0000": 1}', 422, "unknown key", id="half a surrogate pair"),
         pytest.param(
             b'{"inputs": {"array": [1' + b"0" * 400 + b'], "sampling_rate": 8000}}', 422, "array", id="huge"
         ),
-        pytest.param(b'{"inputs": "AAAA", "inputs": "BBBB"}', 422, "'inputs' twice", id="a key twice"),
+        pytest.param(b'{"inputs": "AAAA", "inputs": "BBBB"}', 422, "inputs is given twice", id="a key twice"),
         pytest.param(b'{"input": "AAAA"}', 400, "['input']", id="misspelt"),
         pytest.param(b'{"inputs": "AAAA", "options": {}}', 422, "'options'", id="unknown key"),
         pytest.param(b'{"inputs": "AAAA", "parameters": []}', 422, "parameters is []", id="parameters a list"),

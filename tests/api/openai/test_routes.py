@@ -178,15 +178,15 @@ def test_bad_files_are_400(url: str, files: dict[str, Any], parameter: str, mess
 def test_two_files_are_refused(url: str, wav: bytes) -> None:
     files = [("file", ("a.wav", wav)), ("file", ("b.wav", wav))]
     answer = requests.post(url + TRANSCRIPTIONS, files=files, data={"model": "whisper-1"}, timeout=TIMEOUT_S)
-    assert "given 2 times" in error_of(answer, 400)["message"]
+    assert "given twice" in error_of(answer, 400)["message"]
 
 
 @pytest.mark.parametrize(
     ("body", "content_type", "message"),
     [
-        pytest.param(b'{"model": "whisper-1"}', "application/json", "no multipart form", id="JSON"),
-        pytest.param(b"model=whisper-1", "application/x-www-form-urlencoded", "no multipart form", id="URL"),
-        pytest.param(b"RIFF", "audio/wav", "no multipart form", id="raw audio"),
+        pytest.param(b'{"model": "whisper-1"}', "application/json", "not a multipart form", id="JSON"),
+        pytest.param(b"model=whisper-1", "application/x-www-form-urlencoded", "not a multipart form", id="URL"),
+        pytest.param(b"RIFF", "audio/wav", "not a multipart form", id="raw audio"),
         pytest.param(b"", "multipart/form-data; boundary=x", "body is empty", id="empty"),
         pytest.param(b"--x\r\nContent-Disp", "multipart/form-data; boundary=x", "breaks off", id="cut off"),
     ],
