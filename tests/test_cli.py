@@ -86,7 +86,7 @@ def test_an_unreachable_hub_is_reported(tmp_path: Path) -> None:
 def test_a_model_other_than_whisper_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     result = run("serve", "--port", "0", "--model", str(tmp_path))
-    assert_fails_with(result, "'bert'", "not Whisper")
+    assert_fails_with(result, "'bert'", "allowed: Whisper models")
 
 
 def test_a_bad_secret_is_refused_without_showing_it() -> None:

@@ -1,6 +1,6 @@
 """Whisper's vocabulary: ids of special tokens by name, text to tokens and tokens to text.
 
-Knows nothing of prompts, timestamps' times or decoding rules.
+Knows nothing of prompts, of times or of decoding rules.
 """
 
 from __future__ import annotations
