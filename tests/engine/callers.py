@@ -24,7 +24,7 @@ def make_attempt(*tokens: int, is_encoded: bool = False, max_new_tokens: int = 9
 
 
 class Caller:
-    """Submits a sequence and remembers all that it is told.
+    """Submits a sequence and records what its callbacks get.
 
     further: attempts to make after the first. attempt: the first, instead of what `tokens` and `rules` make.
     """
@@ -39,7 +39,7 @@ class Caller:
         **rules: int,
     ) -> None:
         self._further = list(further)
-        self.heard: list[tuple[int, ...]] = []
+        self.results: list[tuple[int, ...]] = []
         self.n_prefilled = 0
         self.ends: list[Status] = []
         self.has_ended = threading.Event()
@@ -54,14 +54,14 @@ class Caller:
 
     def _note(self, state: DecodingState) -> None:
         assert state is self.sequence.state
-        assert len(self.heard) == self.n_prefilled, "told of an attempt's prompt after its end"
+        assert len(self.results) == self.n_prefilled, "on_prefill came after on_attempt"
         assert state.no_speech_prob == NO_SPEECH_PROB
         self.n_prefilled += 1
 
     def _take(self, state: DecodingState) -> Attempt | None:
         assert state.is_finished
-        assert len(self.heard) == self.n_prefilled - 1, "never told of the prompt"
-        self.heard.append(tuple(state.sampled))
+        assert len(self.results) == self.n_prefilled - 1, "never comparable of the prompt"
+        self.results.append(tuple(state.sampled))
         return self._further.pop(0) if self._further else None
 
     def _end(self, sequence: Sequence) -> None:

@@ -22,13 +22,13 @@ def test_cancelling_a_running_sequence_frees_its_slot_within_a_step(
     model.calls.clear()
     engine.step()
     assert model.calls == [("free", (0,)), ("decode_step", (1,))]
-    assert (leaving.ends, leaving.heard, leaving.sequence.slot) == ([Status.CANCELLED], [], None)
+    assert (leaving.ends, leaving.results, leaving.sequence.slot) == ([Status.CANCELLED], [], None)
     run(engine, staying)
-    assert staying.heard == [tuple(range(10))]
+    assert staying.results == [tuple(range(10))]
     assert leaving.ends == [Status.CANCELLED]
 
 
-def test_cancelling_a_waiting_sequence_never_touches_the_model(engine: Engine, model: FakeSpeechModel) -> None:
+def test_cancelling_a_waiting_sequence_does_not_call_the_model(engine: Engine, model: FakeSpeechModel) -> None:
     caller = Caller(1)
     submit(engine, caller)
     caller.sequence.request.token.cancel()
@@ -48,12 +48,12 @@ def test_a_request_is_cancelled_with_all_its_sequences(engine: Engine, model: Fa
     engine.step()
     assert [caller.ends for caller in leaving] == [[Status.CANCELLED]] * 6
     run(engine, staying)
-    assert staying.heard == [(1,)]
+    assert staying.results == [(1,)]
     assert model.slots == set()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_cancelling_while_the_model_is_at_work_takes_effect_in_the_next_step(
+def test_cancelling_during_a_step_takes_effect_in_the_next_one(
     engine: Engine, model: FakeSpeechModel, method: Method
 ) -> None:
     """In particular between its encoding and its prompt."""
@@ -79,7 +79,7 @@ def test_a_sequence_paused_before_its_prompt_can_be_cancelled(engine: Engine, mo
     callers = [Caller(*range(30), request=file) for _ in range(2)]
     again = Caller(1, request=file, further=(make_attempt(is_encoded=True),))
     submit(engine, *callers, again)
-    while not again.heard:
+    while not again.results:
         engine.step()
     submit(engine, Caller(*range(30)))
     n_before = model.calls.count(("prefill", (2,)))
@@ -93,7 +93,7 @@ def test_a_sequence_paused_before_its_prompt_can_be_cancelled(engine: Engine, mo
 
 
 @pytest.mark.parametrize(("method", "affected"), [("encode", {2}), ("prefill", {2}), ("decode_step", {0, 1, 2})])
-def test_a_model_error_fails_those_it_concerns_and_the_engine_works_on(
+def test_a_model_error_fails_only_the_sequences_of_the_call(
     engine: Engine, model: FakeSpeechModel, method: Method, affected: set[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     callers = [Caller(*range(9)) for _ in range(3)]
@@ -115,9 +115,9 @@ def test_a_model_error_fails_those_it_concerns_and_the_engine_works_on(
     later = Caller(4)
     submit(engine, later)
     run(engine, later, *callers)
-    assert later.heard == [(4,)]
+    assert later.results == [(4,)]
     assert all(len(caller.ends) == 1 for caller in callers)
-    assert all(callers[n].heard == [tuple(range(9))] for n in {0, 1, 2} - affected)
+    assert all(callers[n].results == [tuple(range(9))] for n in {0, 1, 2} - affected)
     assert engine.failure is None
 
 
@@ -126,5 +126,5 @@ def test_an_error_in_a_second_attempt_fails_its_sequence(engine: Engine, model: 
     model.fail("prefill", ValueError("no"), after=1)
     submit(engine, caller)
     run(engine, caller)
-    assert (caller.heard, caller.ends) == ([(1,)], [Status.FAILED])
+    assert (caller.results, caller.ends) == ([(1,)], [Status.FAILED])
     assert model.slots == set()

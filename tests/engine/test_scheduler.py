@@ -19,7 +19,7 @@ def test_an_empty_scheduler_has_nothing_to_do() -> None:
     assert len(scheduler) == 0
 
 
-def test_a_sequence_waits_then_runs_in_the_lowest_slot_then_is_gone() -> None:
+def test_a_sequence_waits_then_runs_in_the_lowest_slot_until_removed() -> None:
     scheduler = Scheduler(slots=4)
     (sequence,) = submit(scheduler, Request(), 1)
     assert (len(scheduler), list(scheduler), scheduler.batch()) == (1, [sequence], [])
@@ -49,7 +49,7 @@ def test_whoever_has_the_fewest_running_goes_first() -> None:
     assert requests_of([sequence for _ in range(2) if (sequence := scheduler.admit())]) == clips
 
 
-def test_equals_take_turns() -> None:
+def test_equal_requests_take_turns() -> None:
     scheduler = Scheduler(slots=16)
     requests = [Request() for _ in range(3)]
     for request in requests:
@@ -57,7 +57,7 @@ def test_equals_take_turns() -> None:
     assert requests_of(admit_all(scheduler)) == requests * 4
 
 
-def test_a_request_that_comes_back_is_behind_those_who_wait() -> None:
+def test_a_request_is_served_again_after_the_others() -> None:
     scheduler = Scheduler(slots=2)
     first, second, third = Request(), Request(), Request()
     for request in (first, second, third):
@@ -72,7 +72,7 @@ def test_a_request_that_comes_back_is_behind_those_who_wait() -> None:
     ("n_slots", "most"),
     [(1, 1), (2, 1), (3, 2), (8, 7), (16, 15), (32, 30), (64, 60)],
 )
-def test_no_request_takes_every_slot(n_slots: int, most: int) -> None:
+def test_no_request_gets_every_slot(n_slots: int, most: int) -> None:
     scheduler = Scheduler(slots=n_slots)
     submit(scheduler, Request(), n_slots + 5)
     assert len(admit_all(scheduler)) == most
@@ -98,7 +98,7 @@ def test_the_lowest_free_slot_is_given_next() -> None:
     assert [sequence.slot for sequence in admit_all(scheduler)] == [1, 3]
 
 
-def test_a_long_request_gets_no_more_than_a_trickle_beside_a_short_one() -> None:
+def test_a_long_request_advances_few_sequences_next_to_a_short_one() -> None:
     scheduler = Scheduler(slots=16)
     file, clip = Request(), Request()
     long = submit(scheduler, file, 10)
@@ -114,7 +114,7 @@ def test_a_long_request_gets_no_more_than_a_trickle_beside_a_short_one() -> None
     assert scheduler.batch() == long
 
 
-def test_those_that_have_run_longest_go_on_beside_a_short_request() -> None:
+def test_the_longest_running_sequences_advance_next_to_a_short_request() -> None:
     scheduler = Scheduler(slots=16)
     long = submit(scheduler, Request(), 6)
     admit_all(scheduler)
@@ -123,7 +123,7 @@ def test_those_that_have_run_longest_go_on_beside_a_short_request() -> None:
     assert scheduler.batch() == long[1 : 1 + MAX_BESIDE_SHORT]
 
 
-def test_short_requests_do_not_hold_one_another_up() -> None:
+def test_short_requests_do_not_delay_each_other() -> None:
     scheduler = Scheduler(slots=16)
     clips = [Request() for _ in range(6)]
     for clip in clips:
@@ -133,7 +133,7 @@ def test_short_requests_do_not_hold_one_another_up() -> None:
     assert scheduler.batch() == admitted
 
 
-def test_the_end_of_a_long_request_is_a_short_one() -> None:
+def test_the_rest_of_a_long_request_counts_as_short() -> None:
     scheduler = Scheduler(slots=16)
     files = [Request(), Request()]
     first, second = (submit(scheduler, file, LONG) for file in files)

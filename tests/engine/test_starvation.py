@@ -72,7 +72,7 @@ class Simulation:
 
 @pytest.mark.parametrize("n_slots", [1, 2, 3, 8, 16])
 @pytest.mark.parametrize("seed", range(6))
-def test_nobody_starves_and_no_slot_is_given_twice(n_slots: int, seed: int) -> None:
+def test_no_request_starves_and_no_slot_is_given_twice(n_slots: int, seed: int) -> None:
     simulation = Simulation(n_slots=n_slots, seed=seed)
     simulation.run(n_steps=100, arrivals=0.5)
     simulation.run(n_steps=3_000 // n_slots, arrivals=0.0)
@@ -80,7 +80,7 @@ def test_nobody_starves_and_no_slot_is_given_twice(n_slots: int, seed: int) -> N
 
 
 @pytest.mark.parametrize("n_slots", [1, 2, 4, 16])
-def test_a_long_request_gets_on_beside_ever_new_short_ones(n_slots: int) -> None:
+def test_a_long_request_finishes_while_short_ones_keep_coming(n_slots: int) -> None:
     """Whenever a short request ends, another one comes; there are always more of them than slots."""
     scheduler = Scheduler(slots=n_slots)
     file = submit(scheduler, Request(), 12)

@@ -16,13 +16,13 @@ from tests.engine.callers import N_SLOTS, Caller, started, submit
 from tests.fakes import DEADLINE_S, EOT, FakeSpeechModel
 
 
-def test_the_thread_waits_for_work_and_does_it(engine: Engine) -> None:
+def test_the_thread_waits_for_work(engine: Engine) -> None:
     with started(engine):
         for tokens in [(1, 2), (), (3,)]:
             caller = Caller(*tokens)
             submit(engine, caller)
             caller.wait()
-            assert caller.heard == [tokens]
+            assert caller.results == [tokens]
     assert caller.ends == [Status.FINISHED]
 
 
@@ -44,12 +44,12 @@ def test_many_threads_may_submit_and_cancel(engine: Engine, model: FakeSpeechMod
         for caller in callers:
             caller.wait()
     for n, caller in enumerate(callers):
-        finished = caller.ends == [Status.FINISHED] and caller.heard == [tuple(range(n % 7))]
+        finished = caller.ends == [Status.FINISHED] and caller.results == [tuple(range(n % 7))]
         assert finished or (caller.ends == [Status.CANCELLED] and caller.sequence.request.is_cancelled)
     assert model.slots == set()
 
 
-def test_closing_ends_what_runs_and_what_waits(engine: Engine, model: FakeSpeechModel) -> None:
+def test_closing_ends_running_and_waiting_sequences(engine: Engine, model: FakeSpeechModel) -> None:
     callers = [Caller(*range(50)) for _ in range(7)]
     with started(engine):
         model.hold()
@@ -69,7 +69,7 @@ def test_closing_ends_what_runs_and_what_waits(engine: Engine, model: FakeSpeech
         assert caller.sequence.slot is None
 
 
-def test_a_closed_engine_takes_nothing_more(engine: Engine) -> None:
+def test_a_closed_engine_refuses_sequences(engine: Engine) -> None:
     with started(engine):
         assert engine.failure is None
     assert isinstance(engine.failure, EngineUnavailable)
@@ -108,7 +108,7 @@ def break_scheduler(model: FakeSpeechModel, engine: Engine) -> None:
         pytest.param(break_scheduler, "KeyError: 'lost'", id="a bug in the scheduler"),
     ],
 )
-def test_a_thread_that_dies_takes_every_sequence_with_it_and_says_why(
+def test_when_the_thread_dies_every_sequence_fails_with_the_reason(
     engine: Engine,
     model: FakeSpeechModel,
     break_it: Callable[[FakeSpeechModel, Engine], None],
@@ -133,8 +133,10 @@ def test_a_thread_that_dies_takes_every_sequence_with_it_and_says_why(
         submit(engine, Caller(1))
 
 
-def test_a_bug_of_one_caller_still_ends_all_others(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """What a caller does with its result is not the model's doing, but nobody may wait for ever because of it."""
+def test_an_exception_in_one_callback_does_not_stop_other_sequences(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A callback's exception once ended the engine's thread, and every other request waited for ever."""
     callers = [Caller(*range(5, 25)) for _ in range(6)]
     callers[1].sequence.on_attempt = lambda state: [][0]
     with started(engine):

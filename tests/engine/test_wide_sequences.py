@@ -9,7 +9,7 @@ from hf_asr_endpoint.engine.sequence import Request
 from tests.engine.sequences import LONG, admit_all, end, requests_of, submit
 
 
-def test_a_wide_sequence_gets_all_its_slots_at_once_or_none() -> None:
+def test_a_sequence_gets_all_its_slots_at_once_or_none() -> None:
     scheduler = Scheduler(slots=6)
     singles = [submit(scheduler, Request(), 1)[0] for _ in range(3)]
     (wide,) = submit(scheduler, Request(), 1, n_slots=4)
@@ -24,7 +24,7 @@ def test_a_wide_sequence_gets_all_its_slots_at_once_or_none() -> None:
     assert [sequence.slots for sequence in again] == [(1,), (3,), (4,), (5,)]
 
 
-def test_nobody_narrower_slips_by_a_wide_one_whose_turn_it_is() -> None:
+def test_no_smaller_sequence_overtakes_a_wide_one_that_is_next() -> None:
     scheduler = Scheduler(slots=4)
     running = [submit(scheduler, Request(), 1)[0] for _ in range(2)]
     admit_all(scheduler)

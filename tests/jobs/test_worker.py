@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded
 from hf_asr_endpoint.jobs.job import JobStatus, render_job
-from hf_asr_endpoint.types import Health, Segment, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import Health, Transcription, TranscriptionOptions
 from tests.fakes import FakeTranscriber
 from tests.jobs.running import (
     PlainKind,
@@ -34,14 +34,12 @@ class FailingTranscriber(FakeTranscriber):
         self._failures = list(failures)
         self.n_calls = 0
 
-    async def stream(
-        self, waveform: Iterable[Waveform], options: TranscriptionOptions
-    ) -> AsyncGenerator[Segment | Transcription]:
+    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
         self.n_calls += 1
         if self._failures:
+            reader.close()
             raise self._failures.pop(0)
-        async for event in super().stream(waveform, options):
-            yield event
+        return await super().transcribe(reader, options)
 
 
 class LoadingTranscriber(FakeTranscriber):

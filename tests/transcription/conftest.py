@@ -10,8 +10,8 @@ import pytest
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
-from tests.transcription.hearing import N_SLOTS, Loaded, Watched, running
 from tests.transcription.scripted import Scene
+from tests.transcription.transcribing import N_SLOTS, Loaded, WatchedModel, running
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +25,22 @@ def base_loaded(base_directory: Path) -> Loaded:
 
 
 @pytest.fixture
-def model(tiny_en_loaded: Loaded) -> Watched:
-    return Watched(tiny_en_loaded[0])
+def model(tiny_en_loaded: Loaded) -> WatchedModel:
+    return WatchedModel(tiny_en_loaded[0])
 
 
 @pytest.fixture
-def transcriber(model: Watched, tiny_en_loaded: Loaded) -> Iterator[BatchingTranscriber]:
+def transcriber(model: WatchedModel, tiny_en_loaded: Loaded) -> Iterator[BatchingTranscriber]:
     yield from running(model, tiny_en_loaded)
 
 
 @pytest.fixture
-def base_model(base_loaded: Loaded) -> Watched:
-    return Watched(base_loaded[0])
+def base_model(base_loaded: Loaded) -> WatchedModel:
+    return WatchedModel(base_loaded[0])
 
 
 @pytest.fixture
-def multilingual(base_model: Watched, base_loaded: Loaded) -> Iterator[BatchingTranscriber]:
+def multilingual(base_model: WatchedModel, base_loaded: Loaded) -> Iterator[BatchingTranscriber]:
     yield from running(base_model, base_loaded)
 
 

@@ -1,4 +1,4 @@
-"""One request whose model hears what a script says, and what tests make scripts from."""
+"""One request whose model follows a script, and the parts that scripts are made of."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def at(seconds: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What the model hears in a window: tokens and the numbers that thresholds look at."""
+class Decoded:
+    """A scripted result for a window: tokens, and the numbers that thresholds are compared with."""
 
     tokens: tuple[int, ...]
     avg_logprob: float = -0.2
@@ -44,12 +44,12 @@ class Heard:
 
 @dataclass(slots=True)
 class ScriptedModel:
-    """A SpeechModel that hears what its script says, prompt by prompt.
+    """A SpeechModel that returns the script's results, prompt by prompt.
 
     frames: of each window that was encoded. states: of each prompt that was fed.
     """
 
-    script: list[Heard]
+    script: list[Decoded]
     language_token: int
     inner: FakeSpeechModel = field(default_factory=lambda: FakeSpeechModel(n_slots=N_SLOTS))
     frames: list[int] = field(default_factory=list)
@@ -62,13 +62,13 @@ class ScriptedModel:
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         self.on_prefill()
         for slot in sorted(states):
-            state, heard = states[slot], self.script.pop(0)
+            state, results = states[slot], self.script.pop(0)
             self.states.append(state)
-            self.inner.encode({slot: heard.tokens})
+            self.inner.encode({slot: results.tokens})
             self.inner.prefill({slot: state})
-            state.no_speech_prob = heard.no_speech_prob
+            state.no_speech_prob = results.no_speech_prob
             # The fake gives each of the tokens and eot -1.
-            state.logprobs[0] += (heard.avg_logprob + 1) * (len(heard.tokens) + 1)
+            state.logprobs[0] += (results.avg_logprob + 1) * (len(results.tokens) + 1)
             if state.prompt.after_language is not None:
                 state.language_token = self.language_token
 
@@ -126,7 +126,7 @@ class Scene:
         """Run the long form over chunks; the model follows its script."""
         return self.feed(self.long_form(options, max_ahead=max_ahead), chunks, max_ahead=max_ahead)
 
-    def run(self, chunks: list[Chunk], *script: Heard, options: TranscriptionOptions = ENGLISH) -> list[Segment]:
+    def run(self, chunks: list[Chunk], *script: Decoded, options: TranscriptionOptions = ENGLISH) -> list[Segment]:
         self.model.script = list(script)
         result = list(self.segments(chunks, options))
         assert self.model.script == [], "the script has more windows than were decoded"
@@ -159,7 +159,7 @@ def words(n: int) -> tuple[int, ...]:
     return tuple(range(1_000, 1_000 + 7 * n, 7))
 
 
-def told(result: list[Segment]) -> list[tuple[float, float, tuple[int, ...]]]:
+def comparable(result: list[Segment]) -> list[tuple[float, float, tuple[int, ...]]]:
     """Return start, end and text tokens."""
     return [
         (round(timed.start, 3), round(timed.end, 3), tuple(token for token in timed.tokens if token < BEGIN))

@@ -1,4 +1,4 @@
-"""The batching engine on real weights, through the Transcriber seam: what it hears, alone and with others."""
+"""The batching transcriber on real weights: results of requests, alone and concurrent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.types import DecodingOptions, Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
-from tests.transcription.hearing import GREEDY, SPOKEN, Blocks, Watched, ask, hear, pause, plain, told
+from tests.transcription.transcribing import (
+    GREEDY,
+    SPOKEN,
+    Blocks,
+    WatchedModel,
+    comparable,
+    pause,
+    plain,
+    run_transcribe,
+    transcribe,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_text_times_and_language(transcriber: BatchingTranscriber, speech: Waveform, model: Watched) -> None:
-    result = hear(transcriber, [speech])
+def test_text_times_and_language(transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel) -> None:
+    result = run_transcribe(transcriber, [speech])
     assert SPOKEN in plain(result.text)
     assert (result.language, result.task) == ("en", "transcribe")
     assert result.duration_s == len(speech) / SAMPLE_RATE
@@ -28,15 +38,15 @@ def test_text_times_and_language(transcriber: BatchingTranscriber, speech: Wavef
     assert model.busy == set()
 
 
-def test_blocks_of_any_size_give_the_same(transcriber: BatchingTranscriber, speech: Waveform) -> None:
-    whole = hear(transcriber, [speech])
-    assert hear(transcriber, (speech[i : i + 3_001] for i in range(0, len(speech), 3_001))) == whole
+def test_block_sizes_do_not_change_the_result(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+    whole = run_transcribe(transcriber, [speech])
+    assert run_transcribe(transcriber, (speech[i : i + 3_001] for i in range(0, len(speech), 3_001))) == whole
 
 
-def test_speech_past_the_window_is_transcribed_whole_with_times_that_go_on(
+def test_long_audio_is_transcribed_whole_with_continuous_times(
     transcriber: BatchingTranscriber, speech: Waveform
 ) -> None:
-    result = hear(transcriber, [speech, pause(5)] * 4)
+    result = run_transcribe(transcriber, [speech, pause(5)] * 4)
     assert plain(result.text).count(SPOKEN) == 4
     starts = [segment.start for segment in result.segments]
     assert starts == sorted(starts)
@@ -51,7 +61,7 @@ def test_no_segment_is_longer_than_the_longest_chunk(
     transcriber: BatchingTranscriber, speech: Waveform, chunk_length_s: float, conditioned: bool
 ) -> None:
     options = replace(GREEDY, chunk_length_s=chunk_length_s, condition_on_previous_text=conditioned)
-    result = hear(transcriber, [speech], options)
+    result = run_transcribe(transcriber, [speech], options)
     assert all(round(segment.end - segment.start, 2) <= chunk_length_s for segment in result.segments)
     starts = [segment.start for segment in result.segments]
     assert starts == sorted(starts)
@@ -60,60 +70,60 @@ def test_no_segment_is_longer_than_the_longest_chunk(
     assert result.segments[-1].end > 9
 
 
-def test_many_at_once_have_the_answers_they_have_alone(
-    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+def test_concurrent_requests_get_the_same_results_as_alone(
+    transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel
 ) -> None:
     pieces = [[speech[: n * SAMPLE_RATE]] for n in (2, 5, 11)]
     pieces += [[speech, pause(5), speech, pause(5), speech[: 4 * SAMPLE_RATE]]]
-    alone = [hear(transcriber, piece) for piece in pieces]
+    alone = [run_transcribe(transcriber, piece) for piece in pieces]
     n_steps_alone, model.n_steps = model.n_steps, 0
 
     async def together() -> list[Transcription]:
-        return await asyncio.gather(*(ask(transcriber, piece) for piece in pieces))
+        return await asyncio.gather(*(transcribe(transcriber, piece) for piece in pieces))
 
-    assert [told(result) for result in asyncio.run(together())] == [told(result) for result in alone]
+    assert [comparable(result) for result in asyncio.run(together())] == [comparable(result) for result in alone]
     assert model.n_steps < n_steps_alone, "they were decoded side by side"
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 159, 1_599])
-def test_a_scrap_of_sound_has_no_text(transcriber: BatchingTranscriber, n_samples: int) -> None:
-    result = hear(transcriber, [np.full(n_samples, 0.1, np.float32)])
+def test_audio_of_a_few_samples_has_no_text(transcriber: BatchingTranscriber, n_samples: int) -> None:
+    result = run_transcribe(transcriber, [np.full(n_samples, 0.1, np.float32)])
     assert result.segments == ()
     assert result.duration_s == n_samples / SAMPLE_RATE
 
 
-def test_sampling_gives_equal_answers_to_equal_requests(
-    transcriber: BatchingTranscriber, speech: Waveform
-) -> None:
+def test_equal_sampling_requests_get_equal_results(transcriber: BatchingTranscriber, speech: Waveform) -> None:
     options = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(1.0,), logprob_threshold=None))
-    first = hear(transcriber, [speech], options)
+    first = run_transcribe(transcriber, [speech], options)
 
     async def together() -> list[Transcription]:
         pieces = [[speech[: 3 * SAMPLE_RATE]], [speech]]
-        return await asyncio.gather(*(ask(transcriber, piece, options) for piece in pieces))
+        return await asyncio.gather(*(transcribe(transcriber, piece, options) for piece in pieces))
 
-    assert told(asyncio.run(together())[1]) == told(first)
-    assert first != hear(transcriber, [speech])
+    assert comparable(asyncio.run(together())[1]) == comparable(first)
+    assert first != run_transcribe(transcriber, [speech])
 
 
-def test_a_limit_of_tokens_holds(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+def test_max_new_tokens_limits_a_window(transcriber: BatchingTranscriber, speech: Waveform) -> None:
     options = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,), max_new_tokens=6))
-    result = hear(transcriber, [speech[: 4 * SAMPLE_RATE]], options)
+    result = run_transcribe(transcriber, [speech[: 4 * SAMPLE_RATE]], options)
     assert 0 < sum(len(segment.tokens) for segment in result.segments) <= 6
 
 
-def test_a_window_that_fails_is_tried_whole_and_then_warmer(
-    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+def test_a_failed_window_is_decoded_whole_and_then_at_a_higher_temperature(
+    transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel
 ) -> None:
     impossible = DecodingOptions.from_flat(
         temperatures=(0.0, 0.2), logprob_threshold=0.0, no_speech_threshold=None
     )
-    result = hear(transcriber, [speech[: 4 * SAMPLE_RATE]], TranscriptionOptions(decoding=impossible))
+    result = run_transcribe(transcriber, [speech[: 4 * SAMPLE_RATE]], TranscriptionOptions(decoding=impossible))
     assert model.n_windows == 2, "cut, then whole; the warmer one needs no other window"
     assert result.text
 
 
-def test_segments_are_told_in_order_and_then_the_whole(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+def test_a_stream_has_the_segments_in_order_and_then_the_transcription(
+    transcriber: BatchingTranscriber, speech: Waveform
+) -> None:
     async def scenario() -> list[Segment | Transcription]:
         return [event async for event in await transcriber.stream(Blocks([speech, pause(8)] * 4), GREEDY)]
 
@@ -123,9 +133,9 @@ def test_segments_are_told_in_order_and_then_the_whole(transcriber: BatchingTran
     assert plain(result.text).count(SPOKEN) == 4
 
 
-def test_segments_tell_of_their_window(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+def test_segments_have_their_windows_values(transcriber: BatchingTranscriber, speech: Waveform) -> None:
     options = TranscriptionOptions(token_logprobs=True, decoding=GREEDY.decoding)
-    result = hear(transcriber, [speech, pause(20), speech], options)
+    result = run_transcribe(transcriber, [speech, pause(20), speech], options)
     first, last = result.segments[0], result.segments[-1]
     assert first.window.start == pytest.approx(0.0, abs=0.5)
     assert last.window.start == pytest.approx(31, abs=1.0), "where the second chunk was cut"
@@ -138,17 +148,17 @@ def test_segments_tell_of_their_window(transcriber: BatchingTranscriber, speech:
         assert all(-20.0 < item.logprob <= 0.0 for item in segment.token_logprobs)
 
 
-def test_a_prompt_is_spelt_as_given(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+def test_a_prompt_sets_the_style(transcriber: BatchingTranscriber, speech: Waveform) -> None:
     """Whisper follows the style of the text before: without punctuation in it, there is little behind it."""
     plain_style = (
         "and so we spoke all day long about this and that and never once did anybody stop to take a breath"
     )
-    result = hear(transcriber, [speech], replace(GREEDY, prompt=plain_style))
-    assert result.text != hear(transcriber, [speech]).text
+    result = run_transcribe(transcriber, [speech], replace(GREEDY, prompt=plain_style))
+    assert result.text != run_transcribe(transcriber, [speech]).text
     assert SPOKEN in plain(result.text)
 
 
-def test_health_tells_of_the_model(transcriber: BatchingTranscriber) -> None:
+def test_health_has_the_model_info(transcriber: BatchingTranscriber) -> None:
     health = transcriber.health()
     assert health.state == "ready"
     assert health.model is not None

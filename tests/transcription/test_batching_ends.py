@@ -13,63 +13,73 @@ from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.types import DecodingOptions, Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
-from tests.transcription.hearing import GREEDY, N_SLOTS, SPOKEN, Blocks, Watched, ask, hear, pause, plain
+from tests.transcription.transcribing import (
+    GREEDY,
+    N_SLOTS,
+    SPOKEN,
+    Blocks,
+    WatchedModel,
+    pause,
+    plain,
+    run_transcribe,
+    transcribe,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_what_the_waveform_raises_is_raised(transcriber: BatchingTranscriber, speech: Waveform) -> None:
+def test_an_error_of_the_reader_is_raised(transcriber: BatchingTranscriber, speech: Waveform) -> None:
     def broken() -> Iterator[Waveform]:
         yield np.concatenate([speech, pause(5)] * 3)
         raise InvalidAudio("cut off")
 
     with pytest.raises(InvalidAudio, match="cut off"):
-        hear(transcriber, broken())
-    assert SPOKEN in plain(hear(transcriber, [speech]).text)
+        run_transcribe(transcriber, broken())
+    assert SPOKEN in plain(run_transcribe(transcriber, [speech]).text)
 
 
 def test_a_failure_of_the_model_is_an_engine_error_and_the_next_request_works(
-    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+    transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel
 ) -> None:
     model.failure = MemoryError("no room")
     with pytest.raises(EngineError, match="the model failed: MemoryError: no room"):
-        hear(transcriber, [speech])
+        run_transcribe(transcriber, [speech])
     assert transcriber.health().state == "ready"
-    assert SPOKEN in plain(hear(transcriber, [speech]).text)
+    assert SPOKEN in plain(run_transcribe(transcriber, [speech]).text)
 
 
 def test_an_engine_that_dies_shows_in_health_and_ends_every_request(
-    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+    transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel
 ) -> None:
     model.failure = SystemExit("gone")
 
     async def together() -> list[Transcription | BaseException]:
-        return await asyncio.gather(*(ask(transcriber, [speech]) for _ in range(3)), return_exceptions=True)
+        return await asyncio.gather(*(transcribe(transcriber, [speech]) for _ in range(3)), return_exceptions=True)
 
     results = asyncio.run(together())
     assert [type(result) for result in results] == [EngineUnavailable] * 3
     health = transcriber.health()
     assert (health.state, health.detail) == ("failed", "the engine has stopped: SystemExit: gone")
     with pytest.raises(EngineUnavailable, match="SystemExit"):
-        hear(transcriber, [speech])
+        run_transcribe(transcriber, [speech])
 
 
 def test_cancelling_frees_the_slots_within_a_step(
-    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+    transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel
 ) -> None:
     async def scenario() -> None:
-        task = asyncio.create_task(ask(transcriber, [np.concatenate([speech, pause(5)] * 3)]))
+        task = asyncio.create_task(transcribe(transcriber, [np.concatenate([speech, pause(5)] * 3)]))
         model.may_step.clear()
         await asyncio.to_thread(model.is_stepping.wait, DEADLINE_S)
         n_steps = model.n_steps
         task.cancel()
         for _ in range(5):
-            await asyncio.sleep(0)  # The request is told while the engine is in the middle of a step.
+            await asyncio.sleep(0)  # The request is comparable while the engine is in the middle of a step.
         model.may_step.set()
         await asyncio.wait([task])
         assert task.cancelled()
         assert model.n_steps == n_steps, "there was no other step"
-        assert (await ask(transcriber, [speech[: 2 * SAMPLE_RATE]])).text
+        assert (await transcribe(transcriber, [speech[: 2 * SAMPLE_RATE]])).text
 
     asyncio.run(scenario())
     assert model.busy == set()
@@ -92,11 +102,11 @@ def test_a_cancelled_call_ends_at_once_and_its_reader_is_closed(transcriber: Bat
 
     asyncio.run(scenario())
     assert reader.is_closed.wait(DEADLINE_S)
-    assert hear(transcriber, [pause(1)]).text == ""
+    assert run_transcribe(transcriber, [pause(1)]).text == ""
 
 
 def test_a_closed_stream_has_segments_before_the_audio_ends_and_stops_reading(
-    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+    transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel
 ) -> None:
     reader = Blocks(endless(np.concatenate([speech, pause(8)])))
 
@@ -108,11 +118,11 @@ def test_a_closed_stream_has_segments_before_the_audio_ends_and_stops_reading(
 
     assert isinstance(asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S)), Segment)
     assert reader.is_closed.wait(DEADLINE_S)
-    assert SPOKEN in plain(hear(transcriber, [speech]).text)
+    assert SPOKEN in plain(run_transcribe(transcriber, [speech]).text)
     assert model.busy == set()
 
 
-def test_options_that_are_refused_close_the_reader(transcriber: BatchingTranscriber) -> None:
+def test_refused_options_close_the_reader(transcriber: BatchingTranscriber) -> None:
     reader = Blocks([])
 
     async def scenario() -> None:
@@ -126,12 +136,12 @@ def test_options_that_are_refused_close_the_reader(transcriber: BatchingTranscri
 
 
 def test_closing_ends_running_and_waiting_requests(
-    transcriber: BatchingTranscriber, speech: Waveform, model: Watched
+    transcriber: BatchingTranscriber, speech: Waveform, model: WatchedModel
 ) -> None:
     model.may_step.clear()
 
     async def scenario() -> list[Transcription | BaseException]:
-        tasks = [asyncio.create_task(ask(transcriber, [speech])) for _ in range(12)]
+        tasks = [asyncio.create_task(transcribe(transcriber, [speech])) for _ in range(12)]
         await asyncio.to_thread(model.is_stepping.wait, DEADLINE_S)
         closing = asyncio.create_task(asyncio.to_thread(transcriber.close))
         while transcriber.health().state == "ready":
@@ -144,4 +154,4 @@ def test_closing_ends_running_and_waiting_requests(
     assert [type(result) for result in results] == [EngineUnavailable] * 12
     assert transcriber.health().detail == "the server is shutting down"
     with pytest.raises(EngineUnavailable, match="shutting down"):
-        hear(transcriber, [speech])
+        run_transcribe(transcriber, [speech])

@@ -13,11 +13,11 @@ import pytest
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.types import DecodingOptions, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
 from tests.fakes import DEADLINE_S
+from tests.transcription.transcribing import Blocks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,12 +38,12 @@ CONTRAST = TranscriptionOptions(
 def transcriber(tiny_en_directory: Path) -> Iterator[BatchingTranscriber]:
     model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
     transcriber = BatchingTranscriber(
-        Engine(model, n_slots=N_SLOTS),
+        Engine(model, slots=N_SLOTS),
         tokenizer,
         info,
-        n_requests=8,
-        n_ahead=2 * N_SLOTS,
-        padding_s=6.0,
+        max_requests=8,
+        max_ahead=2 * N_SLOTS,
+        encoder_padding_s=6.0,
         max_beams=N_SLOTS + 1,
     )
     yield transcriber
@@ -53,12 +53,14 @@ def transcriber(tiny_en_directory: Path) -> Iterator[BatchingTranscriber]:
 Work = tuple[Iterable[Waveform], TranscriptionOptions]
 
 
-def ask(transcriber: BatchingTranscriber, *work: Work) -> list[Transcription]:
-    """Have all of it transcribed at the same time."""
+def transcribe(transcriber: BatchingTranscriber, *work: Work) -> list[Transcription]:
+    """Transcribe everything at the same time."""
 
     async def scenario() -> list[Transcription]:
         async with asyncio.timeout(2 * DEADLINE_S):
-            return await asyncio.gather(*(transcribe(transcriber, *one) for one in work))
+            return await asyncio.gather(
+                *(transcriber.transcribe(Blocks(waveform), options) for waveform, options in work)
+            )
 
     return asyncio.run(scenario())
 
@@ -71,8 +73,8 @@ def test_searches_beside_greedy_requests_change_neither(
     long, *short = [speech, pause, speech], [speech[: 5 * SAMPLE_RATE]], [speech[4 * SAMPLE_RATE :]]
     work = [(piece, options) for piece in short for options in (BEAMS, GREEDY, GROUPS, CONTRAST)]
     work += [(long, BEAMS), (long, GREEDY)]
-    alone = [ask(transcriber, one)[0] for one in work]
-    together = ask(transcriber, *work)
+    alone = [transcribe(transcriber, one)[0] for one in work]
+    together = transcribe(transcriber, *work)
     assert [result.text for result in together] == [result.text for result in alone]
     assert len({result.text for result in alone}) >= 5
     for result, expected in zip(together, alone, strict=True):
@@ -89,7 +91,7 @@ def test_more_beams_than_slots_are_refused_before_the_recording_is_read(transcri
     with pytest.raises(
         InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}; allowed: up to {N_SLOTS}, .*--slots"
     ):
-        ask(transcriber, (waveform(), options))
+        transcribe(transcriber, (waveform(), options))
 
 
 def test_the_best_of_samples_is_the_same_alone_and_beside_others(
@@ -102,8 +104,8 @@ def test_the_best_of_samples_is_the_same_alone_and_beside_others(
 
     seeds = (1, 2)
     work = [([speech], options(best_of, seed)) for best_of in (1, 4) for seed in seeds]
-    alone = [ask(transcriber, one)[0] for one in work]
-    together = ask(transcriber, *work, ([speech], BEAMS), ([speech], GREEDY))
+    alone = [transcribe(transcriber, one)[0] for one in work]
+    together = transcribe(transcriber, *work, ([speech], BEAMS), ([speech], GREEDY))
     assert [result.text for result in together[: len(work)]] == [result.text for result in alone]
     assert len({result.text for result in alone}) >= 3
     best = [result.segments[0].window.avg_logprob for result in alone]
@@ -143,7 +145,7 @@ def plain(transcription: Transcription) -> str:
 def test_ways_to_decode_that_end_in_the_same_words(
     transcriber: BatchingTranscriber, speech: Waveform, decoding: DecodingOptions
 ) -> None:
-    (result,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
+    (result,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
     assert SPOKEN in plain(result)
 
 
@@ -151,7 +153,7 @@ def test_a_high_temperature_changes_the_words(transcriber: BatchingTranscriber, 
     decoding = DecodingOptions.from_flat(
         temperatures=(3.0,), logprob_threshold=None, compression_ratio_threshold=None
     )
-    (result,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
+    (result,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
     assert SPOKEN not in plain(result)
 
 
@@ -159,11 +161,11 @@ def test_a_high_temperature_changes_the_words(transcriber: BatchingTranscriber, 
 def test_suppressed_tokens_never_come(transcriber: BatchingTranscriber, speech: Waveform, num_beams: int) -> None:
     """The words may still be spelt with other tokens."""
     usual = DecodingOptions.from_flat(temperatures=(0.0,), num_beams=num_beams)
-    (before,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=usual)))
+    (before,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=usual)))
     spoken = {token for segment in before.segments for token in segment.tokens if token < N_TEXT_TOKENS}
     suppressed = tuple(sorted(spoken))[::3]
     options = replace(usual, suppress_tokens=suppressed)
-    (after,) = ask(transcriber, ([speech], TranscriptionOptions(decoding=options)))
+    (after,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=options)))
     assert after.segments
     assert not set(suppressed) & {token for segment in after.segments for token in segment.tokens}
 
@@ -171,4 +173,4 @@ def test_suppressed_tokens_never_come(transcriber: BatchingTranscriber, speech: 
 def test_tokens_that_cannot_be_suppressed_are_refused(transcriber: BatchingTranscriber, speech: Waveform) -> None:
     options = TranscriptionOptions(decoding=DecodingOptions.from_flat(suppress_tokens=(99_999,)))
     with pytest.raises(InvalidParameter, match="suppress_tokens has 99999"):
-        ask(transcriber, ([speech], options))
+        transcribe(transcriber, ([speech], options))

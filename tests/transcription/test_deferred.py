@@ -12,7 +12,7 @@ from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import TranscriptionOptions
 from tests.fakes import FakeTranscriber
-from tests.transcription.hearing import Blocks
+from tests.transcription.transcribing import Blocks
 
 DEADLINE_S = 10.0
 WAVEFORM = [np.zeros(800, np.float32)]
@@ -65,27 +65,30 @@ def deferred(loading: Loading) -> DeferredTranscriber:
     return transcriber
 
 
-async def hear(transcriber: Transcriber) -> str:
+async def run_transcribe(transcriber: Transcriber) -> str:
     async with asyncio.timeout(DEADLINE_S):
         return (await transcriber.transcribe(Blocks(WAVEFORM), TranscriptionOptions())).text
 
 
-def test_health_names_the_step_and_becomes_the_loaded_ones(
+def test_health_names_the_loading_step_and_then_is_the_transcribers(
     loading: Loading, deferred: DeferredTranscriber
 ) -> None:
     assert deferred.health().state == "loading"
     loading.report("weights to be converted")
     assert deferred.health().detail == "weights to be converted"
     loading.end(FakeTranscriber())
-    assert asyncio.run(hear(deferred)) == "800 samples"
+    assert asyncio.run(run_transcribe(deferred)) == "800 samples"
     assert deferred.health().state == "ready"
 
 
-def test_requests_wait_for_loading_and_one_that_leaves_takes_no_other_with_it(
+def test_requests_wait_for_loading_and_cancelling_one_does_not_end_others(
     loading: Loading, deferred: DeferredTranscriber
 ) -> None:
     async def scenario() -> str:
-        leaving, staying = asyncio.create_task(hear(deferred)), asyncio.create_task(hear(deferred))
+        leaving, staying = (
+            asyncio.create_task(run_transcribe(deferred)),
+            asyncio.create_task(run_transcribe(deferred)),
+        )
         await asyncio.sleep(0)
         leaving.cancel()
         await asyncio.wait([leaving])
@@ -96,17 +99,19 @@ def test_requests_wait_for_loading_and_one_that_leaves_takes_no_other_with_it(
     assert asyncio.run(scenario()) == "800 samples"
 
 
-def test_a_failure_is_told_once_and_shown_to_all(loading: Loading, deferred: DeferredTranscriber) -> None:
+def test_a_loading_failure_is_reported_once_and_ends_every_request(
+    loading: Loading, deferred: DeferredTranscriber
+) -> None:
     loading.end(ModelUnavailable("no such model"))
     for _ in range(2):
         with pytest.raises(EngineUnavailable, match="no such model"):
-            asyncio.run(hear(deferred))
+            asyncio.run(run_transcribe(deferred))
     assert loading.has_failed.wait(DEADLINE_S)
     assert [str(failure) for failure in loading.failures] == ["no such model"]
     assert (deferred.health().state, deferred.health().detail) == ("failed", "no such model")
 
 
-def test_closing_while_loading_ends_waiting_requests_and_closes_what_comes_later(
+def test_closing_while_loading_ends_requests_and_closes_the_late_transcriber(
     loading: Loading, deferred: DeferredTranscriber
 ) -> None:
     class Closing(FakeTranscriber):
@@ -118,7 +123,7 @@ def test_closing_while_loading_ends_waiting_requests_and_closes_what_comes_later
             self.was_closed.set()
 
     async def scenario() -> None:
-        waiting = asyncio.create_task(hear(deferred))
+        waiting = asyncio.create_task(run_transcribe(deferred))
         await asyncio.sleep(0)
         deferred.close()
         with pytest.raises(EngineUnavailable, match="shutting down"):
@@ -134,6 +139,6 @@ def test_closing_while_loading_ends_waiting_requests_and_closes_what_comes_later
 def test_closing_closes_the_loaded_one(loading: Loading, deferred: DeferredTranscriber) -> None:
     fake = FakeTranscriber()
     loading.end(fake)
-    asyncio.run(hear(deferred))
+    asyncio.run(run_transcribe(deferred))
     deferred.close()
     assert fake.is_closed

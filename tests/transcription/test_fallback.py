@@ -67,7 +67,7 @@ def test_the_ladder_of_a_whole_window_is_its_temperatures() -> None:
     )
 
 
-def test_what_fails_in_a_cut_window_is_tried_in_the_whole_one_before_it_is_warmer() -> None:
+def test_a_failed_cut_window_is_decoded_whole_before_the_next_temperature() -> None:
     assert ladder((0.0, 0.5), is_cut=True) == (
         Step(temperature=0.0, is_whole=False),
         Step(temperature=0.0, is_whole=True),
@@ -76,14 +76,14 @@ def test_what_fails_in_a_cut_window_is_tried_in_the_whole_one_before_it_is_warme
 
 
 @pytest.mark.parametrize("is_cut", [True, False])
-def test_a_good_first_attempt_will_do(is_cut: bool) -> None:
+def test_a_first_attempt_that_passes_is_accepted(is_cut: bool) -> None:
     attempted = climb(GOOD, is_cut=is_cut).result()
     assert attempted is not None
     assert (attempted.state, attempted.temperature) == (GOOD, 0.0)
 
 
 @pytest.mark.parametrize("bad", [UNLIKELY, REPETITIVE], ids=["unlikely", "repetitive"])
-def test_a_bad_attempt_is_tried_again_warmer(bad: DecodingState) -> None:
+def test_a_failed_attempt_is_decoded_again_at_a_higher_temperature(bad: DecodingState) -> None:
     attempted = climb(bad, bad, GOOD).result()
     assert attempted is not None
     assert (attempted.state, attempted.temperature) == (GOOD, 0.8)
@@ -118,23 +118,23 @@ def test_thresholds(state: DecodingState, passes: bool) -> None:
         pytest.param({"compression_ratio_threshold": 500.0}, REPETITIVE, id="another compression"),
     ],
 )
-def test_thresholds_are_the_callers(changes: dict[str, float | None], state: DecodingState) -> None:
+def test_thresholds_come_from_the_options(changes: dict[str, float | None], state: DecodingState) -> None:
     assert kept(climb(state, thresholds=replace(THRESHOLDS, **changes))) is state
 
 
-def test_silence_beats_fallback_and_has_no_text() -> None:
+def test_silence_ends_the_fallback_without_text() -> None:
     assert kept(climb(SILENT)) is None
 
 
-def test_silence_beats_repetition() -> None:
+def test_silence_takes_precedence_over_repetition() -> None:
     assert kept(climb(result(*LOOP, avg_logprob=-1.4, no_speech_prob=0.9))) is None
 
 
-def test_silence_may_be_found_at_a_later_attempt() -> None:
+def test_a_later_attempt_may_be_silence() -> None:
     assert kept(climb(REPETITIVE, SILENT)) is None
 
 
-def test_speech_is_kept_whatever_its_silence_when_that_threshold_is_off() -> None:
+def test_without_a_no_speech_threshold_text_is_kept() -> None:
     thresholds = replace(THRESHOLDS, no_speech_threshold=None)
     assert kept(climb(SILENT, GOOD, thresholds=thresholds)) is GOOD
 
@@ -173,11 +173,11 @@ def climb_past_skipped(*results: DecodingState) -> Fallback:
 SKIPPING = result(4, 99, avg_logprob=-0.1)
 
 
-def test_skipped_speech_is_looked_for_and_beats_a_likelier_text_without_it() -> None:
+def test_an_attempt_with_the_skipped_speech_is_preferred() -> None:
     assert kept(climb_past_skipped(SKIPPING, GOOD)) is GOOD
 
 
-def test_skipped_speech_is_not_looked_for_for_ever() -> None:
+def test_attempts_for_skipped_speech_are_limited() -> None:
     likelier = result(4, 99, avg_logprob=-0.05)
     assert kept(climb_past_skipped(SKIPPING, likelier, SKIPPING)) is likelier
     assert MAX_ATTEMPTS_FOR_SKIPPED_SPEECH == 3
@@ -194,7 +194,7 @@ def test_what_was_judged_silence_is_never_the_text() -> None:
     assert kept(climb_past_skipped(silent, worse, worse, worse)) is worse
 
 
-def test_compression_ratio_is_that_of_whisper() -> None:
+def test_compression_ratio_equals_that_of_whisper() -> None:
     assert compression_ratio("ab " * 100) > 10
     assert compression_ratio("I have none, I said happily.") < 1
     assert compression_ratio("") == 0.0

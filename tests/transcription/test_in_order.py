@@ -5,13 +5,13 @@ import random
 from hf_asr_endpoint.transcription.long_form import _InOrder as InOrder
 
 
-def test_the_first_source_passes_at_once() -> None:
+def test_segments_of_the_first_chunk_pass_at_once() -> None:
     in_order: InOrder = InOrder()
     assert list(in_order.push(0, ["a"], is_done=False)) == ["a"]
     assert list(in_order.push(0, ["b"], is_done=True)) == ["b"]
 
 
-def test_later_sources_wait_for_earlier_ones() -> None:
+def test_later_chunks_wait_for_earlier_ones() -> None:
     in_order: InOrder = InOrder()
     assert list(in_order.push(2, ["e"], is_done=True)) == []
     assert list(in_order.push(1, ["c"], is_done=False)) == []
@@ -19,14 +19,14 @@ def test_later_sources_wait_for_earlier_ones() -> None:
     assert list(in_order.push(1, ["d"], is_done=True)) == ["d", "e"]
 
 
-def test_a_source_may_have_nothing() -> None:
+def test_a_chunk_may_have_no_segments() -> None:
     in_order: InOrder = InOrder()
     assert list(in_order.push(1, [], is_done=True)) == []
     assert list(in_order.push(0, [], is_done=True)) == []
     assert list(in_order.push(2, ["a"], is_done=True)) == ["a"]
 
 
-def test_any_interleaving_comes_out_in_order() -> None:
+def test_segments_are_in_order_whatever_order_chunks_end_in() -> None:
     rng = random.Random(0)
     for _ in range(200):
         left = {source: rng.randrange(4) for source in range(6)}

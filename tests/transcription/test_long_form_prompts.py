@@ -1,18 +1,18 @@
-"""What the model is told before each window: the language, and the text before where it is asked for."""
+"""Decoder prompts of each window: the language, and the previous text on request."""
 
 from __future__ import annotations
 
 from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from tests.transcription.scripted import Heard, Scene, at, chunk, words
+from tests.transcription.scripted import Decoded, Scene, at, chunk, words
 
 ONE_AFTER_THE_OTHER = TranscriptionOptions(language="en", condition_on_previous_text=True)
 
 
 def test_the_language_given_is_in_every_prompt(scene: Scene, tokenizer: WhisperTokenizer) -> None:
     options = TranscriptionOptions(language="fr", task="translate")
-    heard = Heard((at(0), 7, at(10)))
-    scene.run([chunk(10), chunk(10)], heard, heard, options=options)
+    results = Decoded((at(0), 7, at(10)))
+    scene.run([chunk(10), chunk(10)], results, results, options=options)
     expected = (tokenizer.sot, tokenizer.language_tokens["fr"], tokenizer.task_tokens["translate"])
     assert [state.prompt.tokens for state in scene.model.states] == [expected] * 2
 
@@ -22,7 +22,7 @@ def test_the_language_is_detected_in_the_first_chunk_while_the_others_wait(
 ) -> None:
     n_encoded_at_first_prompt: list[int] = []
     scene.model.on_prefill = lambda: n_encoded_at_first_prompt.append(len(scene.model.frames))
-    scene.model.script = [Heard((at(0), 7, at(10)))] * 4
+    scene.model.script = [Decoded((at(0), 7, at(10)))] * 4
     long_form = scene.long_form(TranscriptionOptions())
     assert long_form.language is None
     assert len(list(scene.feed(long_form, [chunk(10, offset_s=10 * n) for n in range(4)]))) == 4
@@ -36,7 +36,7 @@ def test_the_language_is_detected_in_the_first_chunk_while_the_others_wait(
 
 
 def test_previous_text_is_the_prompt_of_the_next_window(scene: Scene, tokenizer: WhisperTokenizer) -> None:
-    script = Heard((at(0), 7, at(4))), Heard((at(0), 8, at(4.5))), Heard((at(0), 9, at(10)))
+    script = Decoded((at(0), 7, at(4))), Decoded((at(0), 8, at(4.5))), Decoded((at(0), 9, at(10)))
     scene.run([chunk(10, speech=((0.0, 8.5),)), chunk(10)], *script, options=ONE_AFTER_THE_OTHER)
     bare = (tokenizer.sot, tokenizer.language_tokens["en"], tokenizer.task_tokens["transcribe"])
     first, second, third = (state.prompt for state in scene.model.states)
@@ -45,25 +45,25 @@ def test_previous_text_is_the_prompt_of_the_next_window(scene: Scene, tokenizer:
     assert third.tokens == (tokenizer.sot_prev, at(0), 7, at(4), at(0), 8, at(4.5), *bare)
 
 
-def test_previous_text_is_left_out_unless_asked_for(scene: Scene) -> None:
-    script = [Heard((at(0), 7, at(4.5)))] * 2
+def test_previous_text_is_left_out_by_default(scene: Scene) -> None:
+    script = [Decoded((at(0), 7, at(4.5)))] * 2
     scene.run([chunk(10, speech=((0.0, 9.0),))], *script)
     assert [state.prompt.sot_index for state in scene.model.states] == [0, 0]
 
 
-def test_text_sampled_hot_does_not_become_a_prompt(scene: Scene) -> None:
+def test_text_sampled_at_a_high_temperature_is_not_used_as_prompt(scene: Scene) -> None:
     """It used to: what came before it was forgotten, but not the text itself, which misleads the most."""
     decoding = DecodingOptions.from_flat(temperatures=(0.0, 0.8))
     options = TranscriptionOptions(language="en", condition_on_previous_text=True, decoding=decoding)
-    unlikely = Heard((at(0), 66, at(30)), avg_logprob=-1.5)
-    script = Heard((at(0), 7, at(30))), unlikely, Heard((at(0), 8, at(30))), Heard((at(0), 9, at(30)))
+    unlikely = Decoded((at(0), 66, at(30)), avg_logprob=-1.5)
+    script = Decoded((at(0), 7, at(30))), unlikely, Decoded((at(0), 8, at(30))), Decoded((at(0), 9, at(30)))
     scene.run([chunk(30)] * 3, *script, options=options)
     assert [state.rules.temperature for state in scene.model.states] == [0.0, 0.0, 0.8, 0.0]
     assert [state.prompt.sot_index for state in scene.model.states] == [0, 4, 4, 0]
 
 
 def test_a_long_text_is_cut_to_half_of_what_the_decoder_holds(scene: Scene) -> None:
-    script = [Heard((at(0), *words(100), at(30)))] * 4
+    script = [Decoded((at(0), *words(100), at(30)))] * 4
     scene.run([chunk(30)] * 4, *script, options=ONE_AFTER_THE_OTHER)
     assert [state.prompt.sot_index for state in scene.model.states] == [0, 103, 205, 224]
     assert scene.model.states[-1].rules.max_new_tokens == 448 - 227

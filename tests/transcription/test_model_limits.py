@@ -22,13 +22,13 @@ def tokenizer(base_directory: Path) -> WhisperTokenizer:
 @pytest.mark.parametrize(
     ("options", "is_multilingual"),
     [
-        pytest.param(TranscriptionOptions(), True, id="nothing asked"),
+        pytest.param(TranscriptionOptions(), True, id="defaults"),
         pytest.param(TranscriptionOptions(language="de", task="translate"), True, id="all of it"),
-        pytest.param(TranscriptionOptions(), False, id="nothing asked of an English-only model"),
+        pytest.param(TranscriptionOptions(), False, id="defaults of an English-only model"),
         pytest.param(TranscriptionOptions(language="en"), False, id="English"),
     ],
 )
-def test_what_a_model_can_follow_is_let_through(
+def test_options_that_the_model_can_follow_pass(
     tokenizer: WhisperTokenizer, options: TranscriptionOptions, is_multilingual: bool
 ) -> None:
     check_language_and_task(tokenizer, options, is_multilingual=is_multilingual)
@@ -57,7 +57,7 @@ def test_what_a_model_can_follow_is_let_through(
         ),
     ],
 )
-def test_what_it_cannot_follow_is_refused_by_name(
+def test_options_that_the_model_cannot_follow_are_refused_by_name(
     tokenizer: WhisperTokenizer, options: TranscriptionOptions, is_multilingual: bool, message: str
 ) -> None:
     with pytest.raises(InvalidParameter) as caught:
@@ -80,7 +80,7 @@ CONTRASTIVE = {"penalty_alpha": 0.6, "top_k": 9}
     ],
 )
 def test_what_is_not_too_wide_is_let_through(options: DecodingOptions) -> None:
-    check_width(options, max_beams=8, n_slots=8)
+    check_width(options, max_beams=8, slots=8)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_what_is_too_wide_is_refused_with_both_numbers_and_the_setting(
     options: DecodingOptions, named: str, max_beams: int, n_slots: int, setting: str
 ) -> None:
     with pytest.raises(InvalidParameter) as refused:
-        check_width(options, max_beams=max_beams, n_slots=n_slots)
+        check_width(options, max_beams=max_beams, slots=n_slots)
     assert str(refused.value) == f"{named} allowed: up to 8, by this server's setting {setting}"
 
 

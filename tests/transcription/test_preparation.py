@@ -25,7 +25,7 @@ from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
-from tests.transcription.hearing import Blocks
+from tests.transcription.transcribing import Blocks
 
 SECOND = np.zeros(SAMPLE_RATE, np.float32)
 

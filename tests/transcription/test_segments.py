@@ -38,7 +38,7 @@ def times(*spans: tuple[float, float], begin_s: float = 0.0, end_s: float = 10.0
         pytest.param([(3, 2)], [(3, 3)], id="end before start"),
         pytest.param([(8, 12)], [(8, 10)], id="past the end"),
         pytest.param([(-1, 2)], [(0, 2)], id="before the beginning"),
-        pytest.param([(9, 11), (10, 12)], [(9, 10)], id="heard in the padding"),
+        pytest.param([(9, 11), (10, 12)], [(9, 10)], id="in the padding"),
         pytest.param([(1.2000000001, 3.3999999)], [(1.2, 3.4)], id="rounded to the timestamp grid"),
         pytest.param([], [], id="nothing"),
     ],
@@ -49,11 +49,11 @@ def test_times_are_inside_the_audio_and_never_go_back(
     assert times(*spans) == expected
 
 
-def test_rounding_does_not_leave_the_audio() -> None:
+def test_rounded_times_stay_inside_the_audio() -> None:
     assert times((0.0, 2.0), end_s=1.9961) == [(0.0, 1.99)]
 
 
-def test_one_stretch_of_audio_begins_where_the_other_ends() -> None:
+def test_chunks_segments_do_not_overlap() -> None:
     """Whatever rounding does, neither's times lie in the other."""
     for seconds in (0.30499, 0.305, 2.675, 7.005, 8.1):
         ((_, end),) = times((0.0, 20.0), end_s=seconds)

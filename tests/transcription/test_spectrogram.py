@@ -42,7 +42,7 @@ LENGTHS = [
 
 @pytest.mark.parametrize("n_mels", [80, 128])
 @pytest.mark.parametrize("n_samples", LENGTHS)
-def test_a_whole_window_is_that_of_transformers(n_samples: int, n_mels: int) -> None:
+def test_a_whole_window_equals_that_of_transformers(n_samples: int, n_mels: int) -> None:
     waveform = make_waveform(n_samples)
     window = spectrogram(waveform, n_mels=n_mels).window(0.0, is_whole=True)
     assert window.shape == (n_mels, N_FRAMES)
@@ -67,7 +67,7 @@ def test_padding_of_30_s_is_a_whole_window() -> None:
 
 
 @pytest.mark.parametrize("begin_s", [0.02, 1.0, 3.34, 7.7])
-def test_a_later_window_goes_on_from_its_frame(begin_s: float) -> None:
+def test_a_later_window_begins_at_its_frame(begin_s: float) -> None:
     waveform = make_waveform(123_457)
     chunk = spectrogram(waveform)
     begin = round(begin_s * 100)
@@ -82,7 +82,7 @@ def test_a_later_window_goes_on_from_its_frame(begin_s: float) -> None:
 
 @pytest.mark.parametrize("begin_s", [0.0, 0.01, 0.03, 12.345, 29.99])
 @pytest.mark.parametrize("n_samples", [SAMPLE_RATE + 77, 400_000, N_SAMPLES])
-def test_windows_have_whole_steps_and_the_padding(n_samples: int, begin_s: float) -> None:
+def test_window_lengths_are_multiples_of_the_step_and_include_the_padding(n_samples: int, begin_s: float) -> None:
     chunk = spectrogram(make_waveform(n_samples), encoder_padding_s=1.01)
     n_frames = chunk.window(begin_s, is_whole=False).shape[1]
     assert n_frames % LENGTH_STEP == 0
@@ -90,7 +90,7 @@ def test_windows_have_whole_steps_and_the_padding(n_samples: int, begin_s: float
     assert min(n_left + 100 - 2, N_FRAMES) <= n_frames <= n_left + 100 + 4 + LENGTH_STEP
 
 
-def test_loudness_is_measured_over_the_chunk() -> None:
+def test_a_window_is_normalised_over_its_chunk() -> None:
     """A later, quieter window is normalised as it was in the chunk: what transformers' long form does too."""
     loud = np.concatenate([make_waveform(SAMPLE_RATE), make_waveform(SAMPLE_RATE) * 1e-3])
     quiet_within = spectrogram(loud).window(1.0, is_whole=True)

@@ -44,7 +44,7 @@ def spans(window: TimedWindow) -> list[tuple[float, float, list[int]]]:
         pytest.param([at(0), at(2), 1, at(3)], [(2, 3, [1])], id="two beginnings"),
     ],
 )
-def test_segments_are_what_timestamps_enclose(
+def test_segments_are_the_text_between_timestamps(
     tokens: list[int], expected: list[tuple[float, float, list[int]]]
 ) -> None:
     window = split(*tokens)
@@ -69,7 +69,7 @@ def test_text_without_an_end_is_unfinished(tokens: list[int], start: float) -> N
     assert [token for token in window.unfinished.tokens if token < BEGIN] == [2, 3]
 
 
-def test_text_without_any_timestamp_is_unfinished_and_fills_the_window() -> None:
+def test_text_without_timestamps_is_unfinished_and_spans_the_window() -> None:
     window = split(1, 2, window_s=9.0)
     assert (window.segments, window.end_s) == ((), 0.0)
     assert window.unfinished is not None
@@ -89,7 +89,7 @@ def test_no_token_is_lost_or_doubled() -> None:
     assert tuple(token for timed in pieces for token in timed.tokens) == tokens
 
 
-def test_later_moves_times_and_nothing_else() -> None:
+def test_shifting_moves_times_only() -> None:
     (timed,) = split(at(1), 1, at(2)).segments
     moved = timed.shifted(60.0)
     assert (moved.start, moved.end, moved.tokens) == (pytest.approx(61), pytest.approx(62), timed.tokens)

@@ -18,7 +18,7 @@ N_SLOTS = 6
 
 
 class CountingModel:
-    """A SpeechModel that always hears the same token, and remembers the sizes of what it was given."""
+    """A SpeechModel that always chooses the same token, and records the sizes of its inputs."""
 
     def __init__(self) -> None:
         self.frames: list[int] = []
@@ -74,7 +74,7 @@ def vocabulary(base_directory: Path) -> Vocabulary:
     return Vocabulary(WhisperTokenizer.from_directory(base_directory), is_multilingual=True)
 
 
-def test_every_size_of_batch_and_windows_from_short_to_whole_come_up(
+def test_warm_up_runs_every_batch_size_and_windows_from_short_to_whole(
     engine: Engine, model: CountingModel, vocabulary: Vocabulary
 ) -> None:
     """The longest window was left out."""
@@ -84,7 +84,7 @@ def test_every_size_of_batch_and_windows_from_short_to_whole_come_up(
     assert model.busy == set()
 
 
-def test_what_the_engine_raises_is_raised(engine: Engine, model: CountingModel, vocabulary: Vocabulary) -> None:
+def test_an_engine_error_is_raised(engine: Engine, model: CountingModel, vocabulary: Vocabulary) -> None:
     model.failure = ValueError("odd")
     with pytest.raises(EngineError, match="the model failed: ValueError: odd"):
         warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80)

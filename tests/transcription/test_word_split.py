@@ -55,7 +55,7 @@ def test_punctuation_is_attached(tokens: tuple[bytes, ...], expected: list[tuple
     assert split(*tokens) == expected
 
 
-def test_a_character_of_several_tokens_is_whole() -> None:
+def test_a_character_made_of_several_tokens_stays_whole() -> None:
     assert split(b" caf", b"\xc3", b"\xa9", b" noir") == [(" caf\u00e9", 3), (" noir", 1)]
 
 
@@ -71,7 +71,7 @@ def test_languages_without_spaces_are_split_at_every_whole_character(language: s
     ]
 
 
-def test_an_unknown_language_is_split_at_spaces() -> None:
+def test_text_in_an_unknown_language_is_split_at_spaces() -> None:
     assert split(b" a", b"b", b" c", language=None) == [(" ab", 2), (" c", 1)]
 
 
@@ -93,7 +93,7 @@ def test_no_tokens_no_words() -> None:
     assert split() == []
 
 
-def test_ranges_count_from_where_they_are_told_to() -> None:
+def test_ranges_count_from_the_given_first_token() -> None:
     (word,) = split_words([5, 6], language="en", decode=lambda tokens: "ab"[: len(tokens)], first=10)
     assert (word.tokens, word.spoken) == (range(10, 12), range(10, 12))
 

@@ -1,4 +1,4 @@
-"""Words of real recordings by real weights, through the engine; and what the decoding of a chunk asks for them."""
+"""Words of real recordings by real weights, and the alignments that a chunk's decoding requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hf_asr_endpoint.transcription.window import ChunkSpectrogram
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.audio.decode import decode_audio
@@ -18,7 +17,6 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
-from hf_asr_endpoint.transcription.transcriber import transcribe
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import DecodingOptions, Segment, Transcription, TranscriptionOptions, Waveform, Word
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -27,6 +25,8 @@ from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
 from tests.conftest import DATA
+from tests.transcription.scripted import prepare
+from tests.transcription.transcribing import Blocks
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -44,8 +44,10 @@ def at(seconds: float) -> int:
 @pytest.fixture(scope="module")
 def multilingual(base_directory: Path) -> Iterator[BatchingTranscriber]:
     model, tokenizer, info = load_speech_model(base_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
-    engine = Engine(model, n_slots=N_SLOTS)
-    transcriber = BatchingTranscriber(engine, tokenizer, info, n_requests=4, n_ahead=8, padding_s=4.0, max_beams=8)
+    engine = Engine(model, slots=N_SLOTS)
+    transcriber = BatchingTranscriber(
+        engine, tokenizer, info, max_requests=4, max_ahead=8, encoder_padding_s=4.0, max_beams=8
+    )
     yield transcriber
     transcriber.close()
 
@@ -56,7 +58,7 @@ def vocabulary(base_directory: Path) -> Vocabulary:
 
 
 def run(transcriber: BatchingTranscriber, *pieces: Waveform, options: TranscriptionOptions) -> Transcription:
-    return asyncio.run(transcribe(transcriber, pieces, options))
+    return asyncio.run(transcriber.transcribe(Blocks(pieces), options))
 
 
 def read(name: str) -> Waveform:
@@ -144,8 +146,7 @@ class Scene:
         self._vocabulary = vocabulary
         self._token = vocabulary.language_token(options.language)
         self.decoding = ChunkDecoding(
-            Chunk(waveform=waveform, offset_s=100.0, speech=spans),
-            ChunkSpectrogram(waveform, n_mels=80, padding_s=4.0),
+            prepare(Chunk(waveform=waveform, offset_s=100.0, speech=spans)),
             options,
             vocabulary=vocabulary,
         )
@@ -162,15 +163,15 @@ class Scene:
         )
         return self.sequence
 
-    def hear(self, *tokens: int, avg_logprob: float = -0.2) -> Attempt | AlignmentInput | None:
-        """Tell what an attempt has heard."""
+    def decode(self, *tokens: int, avg_logprob: float = -0.2) -> Attempt | AlignmentInput | None:
+        """Return an attempt's text."""
         state = DecodingState(prompt=self.sequence.attempt.prompt, rules=self.sequence.attempt.rules)
         for token in (*tokens, -1):
             state.append(token, avg_logprob, eot=-1)
         return self.sequence.on_attempt(state)
 
     def attend(self, *starts: float, n_positions: int) -> list[Segment]:
-        """Tell when tokens begin, the last time being the last one's end; take what comes of it."""
+        """Align tokens that begin at these seconds, the last of which is the end; return the segments."""
         rows = [round(start / 0.02) for start in starts]
         weights = np.full((len(starts), n_positions), 1e-5, np.float32)
         for row, (begin, end) in enumerate(itertools.pairwise([*rows, n_positions])):
@@ -182,10 +183,10 @@ class Scene:
 ENGLISH = TranscriptionOptions(language="en", word_timestamps=True)
 
 
-def test_what_is_aligned_is_the_text_without_timestamps_and_without_the_text_before(
+def test_the_aligned_text_has_no_timestamps_and_no_previous_text(
     vocabulary: Vocabulary, base_directory: Path
 ) -> None:
-    text = Scene(vocabulary, ENGLISH, ((0.0, 3.0),)).hear(at(0), 1000, at(1), at(1), 2000, 3000, at(10))
+    text = Scene(vocabulary, ENGLISH, ((0.0, 3.0),)).decode(at(0), 1000, at(1), at(1), 2000, 3000, at(10))
     tokenizer = WhisperTokenizer.from_directory(base_directory)
     prompt = tokenizer.sot, tokenizer.language_tokens["en"], tokenizer.task_tokens["transcribe"]
     expected = AlignmentInput(
@@ -197,8 +198,8 @@ def test_what_is_aligned_is_the_text_without_timestamps_and_without_the_text_bef
 def test_the_text_that_is_kept_is_the_one_that_is_aligned(vocabulary: Vocabulary) -> None:
     options = replace(ENGLISH, decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
     scene = Scene(vocabulary, options, ((0.0, 2.0),))
-    assert isinstance(scene.hear(at(0), 1000, at(2), avg_logprob=-1.2), Attempt)
-    kept = scene.hear(at(0), 2000, at(2), avg_logprob=-1.5)
+    assert isinstance(scene.decode(at(0), 1000, at(2), avg_logprob=-1.2), Attempt)
+    kept = scene.decode(at(0), 2000, at(2), avg_logprob=-1.5)
     assert isinstance(kept, AlignmentInput)
     assert kept.tokens == (1000,)
 
@@ -207,15 +208,15 @@ def test_the_text_that_is_kept_is_the_one_that_is_aligned(vocabulary: Vocabulary
 def test_nothing_is_aligned_without_text(vocabulary: Vocabulary, tokens: tuple[int, ...]) -> None:
     options = replace(ENGLISH, decoding=DecodingOptions.from_flat(temperatures=(0.0,), no_speech_threshold=None))
     scene = Scene(vocabulary, options, ((0.0, 0.5),))
-    while isinstance(result := scene.hear(*tokens), Attempt):
+    while isinstance(result := scene.decode(*tokens), Attempt):
         pass
     assert result is None
     assert scene.decoding.take() == []
 
 
-def test_nothing_is_aligned_unless_words_are_asked_for(vocabulary: Vocabulary) -> None:
+def test_nothing_is_aligned_unless_words_are_requested(vocabulary: Vocabulary) -> None:
     scene = Scene(vocabulary, replace(ENGLISH, word_timestamps=False), ((0.0, 2.0),))
-    assert scene.hear(at(0), 1000, at(2)) is None
+    assert scene.decode(at(0), 1000, at(2)) is None
     (segment,) = scene.decoding.take()
     assert segment.words == ()
 
@@ -224,7 +225,7 @@ def test_words_are_given_to_their_segments_in_seconds_of_the_file(vocabulary: Vo
     tokens = vocabulary.encode("and so my fellow")
     assert len(tokens) == 4
     scene = Scene(vocabulary, ENGLISH, ((1.0, 2.0), (3.0, 4.0)))
-    scene.hear(at(1), *tokens[:2], at(2), at(3), *tokens[2:], at(4.5))
+    scene.decode(at(1), *tokens[:2], at(2), at(3), *tokens[2:], at(4.5))
     first, second = scene.attend(0.0, 1.5, 2.5, 3.5, 3.9, n_positions=500)
     assert times(first.words) == [(" and", 101.0, 101.5), (" so", 101.5, 102.0)]
     assert times(second.words) == [(" my", 103.0, 103.5), (" fellow", 103.5, 103.9)]
@@ -233,22 +234,22 @@ def test_words_are_given_to_their_segments_in_seconds_of_the_file(vocabulary: Vo
 def test_words_of_a_second_window_count_from_its_beginning(vocabulary: Vocabulary) -> None:
     tokens = vocabulary.encode("and so")
     scene = Scene(vocabulary, ENGLISH, ((0.0, 3.5), (5.0, 9.0)))
-    scene.hear(at(0), tokens[0], at(4))
+    scene.decode(at(0), tokens[0], at(4))
     scene.attend(0.0, 4.0, n_positions=500)
     assert not scene.decoding.is_done
     scene.begin()
-    text = scene.hear(at(0), tokens[1], at(5))
+    text = scene.decode(at(0), tokens[1], at(5))
     assert isinstance(text, AlignmentInput)
     assert text.n_positions == 300
     (segment,) = scene.attend(0.0, 4.0, n_positions=300)
     assert times(segment.words) == [(" so", 105.0, 108.0)]
 
 
-def test_speech_too_short_for_its_text_is_not_believed(vocabulary: Vocabulary) -> None:
-    """Music is hardly speech, but the model hears what is sung in it."""
+def test_speech_spans_too_short_for_the_text_are_ignored(vocabulary: Vocabulary) -> None:
+    """VAD finds hardly any speech in music, but the model transcribes singing."""
     tokens = vocabulary.encode("and so my fellow")
     scene = Scene(vocabulary, ENGLISH, ((5.0, 5.1),))
-    scene.hear(at(0), *tokens, at(9))
+    scene.decode(at(0), *tokens, at(9))
     (segment,) = scene.attend(0.0, 2.0, 4.0, 6.0, 8.0, n_positions=500)
     assert [word.start for word in segment.words] == [100.0, 102.0, 104.0, 106.0]
 

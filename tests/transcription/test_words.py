@@ -48,7 +48,7 @@ def test_words_last_from_their_first_token_to_their_last() -> None:
     assert [word.word for word in found] == [" w0", " w1", " w2"]
 
 
-def test_punctuation_neither_lasts_nor_counts() -> None:
+def test_punctuation_has_no_time_and_no_probability() -> None:
     tokens = [token(0.0, 0.6, probability=0.5), token(0.6, 1.0, probability=0.7), token(1.0, 2.0, probability=0.1)]
     (word,) = time_words(words((3, 2)), tokens, [])
     assert (word.start, word.end) == (0.0, 1.0)
@@ -82,7 +82,7 @@ def test_no_word_reaches_into_a_pause_between_two(
     assert spans(found) == expected
 
 
-def test_what_a_pause_is_between_is_told_by_the_attention_and_not_by_the_boundary() -> None:
+def test_the_attention_peak_decides_which_words_a_pause_is_between() -> None:
     tokens = [token(0.0, 1.0, peak=0.5), token(1.0, 3.0, peak=2.6)]
     found = time_words(words((1, 1), (1, 1)), tokens, [Pause(start=1.6, end=2.4)])
     assert spans(found) == [(0.0, 1.0), (2.4, 3.0)]

@@ -1,4 +1,4 @@
-"""Real weights in a batching engine that tests can watch, and what they ask of it."""
+"""A batching transcriber over real weights, whose model tests can watch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPOKEN = "ask not what your country can do for you"
 Loaded = tuple[SpeechModel, WhisperTokenizer, ModelInfo]
 
 
-class Watched:
+class WatchedModel:
     """A SpeechModel that counts, and that fails or waits when a test wants it to."""
 
     def __init__(self, model: SpeechModel) -> None:
@@ -94,20 +94,20 @@ class Blocks:
         self.is_closed.set()
 
 
-async def ask(
+async def transcribe(
     transcriber: BatchingTranscriber, waveform: Iterable[Waveform], options: TranscriptionOptions = GREEDY
 ) -> Transcription:
     async with asyncio.timeout(2 * DEADLINE_S):
         return await transcriber.transcribe(Blocks(waveform), options)
 
 
-def hear(
+def run_transcribe(
     transcriber: BatchingTranscriber, waveform: Iterable[Waveform], options: TranscriptionOptions = GREEDY
 ) -> Transcription:
-    return asyncio.run(ask(transcriber, waveform, options))
+    return asyncio.run(transcribe(transcriber, waveform, options))
 
 
-def told(result: Transcription) -> list[tuple[float, float, str, tuple[int, ...]]]:
+def comparable(result: Transcription) -> list[tuple[float, float, str, tuple[int, ...]]]:
     """Return what must not depend on who else is there; log-probabilities may, in their last digits."""
     return [(segment.start, segment.end, segment.text, segment.tokens) for segment in result.segments]
 
