@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_asr_endpoint.api.app import Services
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.subtitles.cues import CueLimits

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from hf_asr_endpoint import __version__
 from hf_asr_endpoint.cli import listen
 from hf_asr_endpoint.config import Settings, flag_of, variable_of
 from hf_asr_endpoint.jobs.data_directory import open_data_directory
-from tests.server import Server, run_server
+from tests.server import POLL_INTERVAL_S, Server, run_server
 
 TIMEOUT_S = 60
 
@@ -226,6 +227,7 @@ def test_the_path_of_a_model_directory_is_not_shown(tiny_en_directory: Path, jfk
         shown = []
         while not (health := requests.get(f"{server.url}/health", timeout=TIMEOUT_S)).ok:
             shown.append(health)
+            time.sleep(POLL_INTERVAL_S)
         shown += [
             requests.get(f"{server.url}/info", timeout=TIMEOUT_S),
             requests.get(f"{server.url}/v1/models", timeout=TIMEOUT_S),

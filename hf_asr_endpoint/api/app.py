@@ -6,9 +6,8 @@ It knows which paths belong to which dialect; it knows neither settings nor how 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,7 +17,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
-from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
 from hf_asr_endpoint.api.deepinfra import routes as deepinfra_routes
 from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
@@ -31,39 +29,17 @@ from hf_asr_endpoint.api.openai import errors as openai_errors
 from hf_asr_endpoint.api.openai import routes as openai_routes
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
 from hf_asr_endpoint.api.operations import Operations
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
-from hf_asr_endpoint.subtitles.cues import CueLimits
-from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 LAST_RESPONSES_S = 5.0  # for the responses and the clean-up of requests that a shutdown has ended
-
-
-def _do_nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
-    """Everything that an application serves with."""
-
-    transcriber: Transcriber
-    """Closed when the application shuts down, and so are the jobs."""
-    model: ServedModel
-    limits: RequestLimits
-    cue_limits: CueLimits = field(default_factory=CueLimits)
-    """How much one cue of a subtitle shows."""
-    jobs: Jobs | NoJobs = field(default_factory=lambda: NoJobs("this server does not accept jobs"))
-    price_per_s: float = 0.0
-    """Of audio, for the costs that DeepInfra's responses show."""
-    start: Callable[[], None] = _do_nothing
-    """Called once, when the application starts: begins to load the model."""
 
 
 def create_app(services: Services) -> Starlette:
     """Return the application. Its startup starts the services, its shutdown closes them."""
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
+    jobs = services.jobs or NoJobs("this server does not accept jobs")
     openai_format = openai_errors.make_error_format(max_audio_bytes=services.limits.openai_max_audio_bytes)
     render_error = ErrorRenderer(
         {
@@ -77,16 +53,18 @@ def create_app(services: Services) -> Starlette:
         return render_error(exc, request.scope)
 
     return Starlette(
-        routes=_routes(services, in_flight, openai_format),
+        routes=_routes(services, jobs, in_flight, openai_format),
         middleware=[Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error)],
         exception_handlers={AsrError: respond_to_error, HTTPException: respond_to_error},
-        lifespan=_lifespan(services, in_flight),
+        lifespan=_lifespan(services, jobs, in_flight),
     )
 
 
-def _routes(services: Services, in_flight: InFlightRequests, openai_format: ErrorFormat) -> list[Route]:
+def _routes(
+    services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, openai_format: ErrorFormat
+) -> list[Route]:
     """Return all routes. The first one that matches wins, so the Hugging Face task's wide ones come last."""
-    transcriber, model, limits, jobs = services.transcriber, services.model, services.limits, services.jobs
+    transcriber, model, limits = services.transcriber, services.model, services.limits
     openai_jobs = OpenAIJobKind(model=model, cue_limits=services.cue_limits)
     openai = openai_routes.OpenAIDialect(
         transcriber,
@@ -113,14 +91,14 @@ def _routes(services: Services, in_flight: InFlightRequests, openai_format: Erro
     ]
 
 
-def _lifespan(services: Services, in_flight: InFlightRequests) -> Lifespan[Starlette]:
+def _lifespan(services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests) -> Lifespan[Starlette]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         services.start()
-        await services.jobs.start()
+        await jobs.start()
         yield
         # Jobs first: they stop and stay queued. Without the model they would fail.
-        await services.jobs.close()
+        await jobs.close()
         await asyncio.to_thread(services.transcriber.close)
         # Cancelled requests still get a response: uvicorn ends the process as soon as this returns.
         await in_flight.wait_until_none(LAST_RESPONSES_S)

@@ -16,9 +16,10 @@ import soundfile
 import uvicorn
 from starlette.types import ASGIApp
 
-from hf_asr_endpoint.api.app import Services, create_app
+from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from tests.fakes import FakeTranscriber
 

@@ -1,0 +1,36 @@
+"""What an application serves with. `composition.py` makes it from settings; tests make it from fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+
+if TYPE_CHECKING:  # handler.py has no jobs and runs without the packages that they need.
+    from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
+
+
+def _do_nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything that an application needs. Its shutdown closes the transcriber and the jobs."""
+
+    transcriber: Transcriber
+    model: ServedModel
+    limits: RequestLimits
+    cue_limits: CueLimits = field(default_factory=CueLimits)
+    """Of one cue of a subtitle."""
+    jobs: Jobs | NoJobs | None = None
+    """None: the paths of jobs respond that there are none."""
+    price_per_s: float = 0.0
+    """Of audio, for the costs that DeepInfra's responses show."""
+    start: Callable[[], None] = _do_nothing
+    """Called once, when the application starts: begins to load the model."""
