@@ -92,7 +92,7 @@ class SampleArrayParser:
                 continue
             values = self._numbers(stream.data[begin:end])
             if not values.size and not (is_first and is_last):
-                raise self._refuse("has a comma without a number", ALLOWED_SAMPLES)
+                raise self._refuse("is not a list of numbers (a number is missing)", ALLOWED_SAMPLES)
             self._file.write(values.astype(np.float32).tobytes())
             n_samples += len(values)
             stream.position = end + 1
@@ -100,19 +100,23 @@ class SampleArrayParser:
         return n_samples
 
     def _longer_number(self) -> Steps[None]:
-        """Wait for the end of a number, but not for ever."""
-        yield from self._peek()
-        if self._stream.n_bytes > MAX_NUMBER_BYTES:
-            self._check_numeric(self._stream.data[self._stream.position :])
+        """Wait for the end of the number that all bytes so far belong to."""
+        stream = self._stream
+        number = stream.data[stream.position :].lstrip(_BLANK)
+        if len(number) > MAX_NUMBER_BYTES:
+            self._check_numeric(number)
             raise self._refuse(f"has a number of more than {MAX_NUMBER_BYTES} characters", "shorter numbers")
-        yield from self._stream.more()
+        stream.position = len(stream.data) - len(number)
+        yield from stream.more()
 
     def _numbers(self, text: bytes) -> npt.NDArray[np.float64]:
         self._check_numeric(text)
         try:
             # The JSON parser knows its own grammar best, and is as fast as numpy's.
             values = np.array(json.loads(f"[{text.decode('ascii')}]"), dtype=np.float64)
-        except (ValueError, OverflowError) as exc:
+        except json.JSONDecodeError as exc:  # Its position is in this piece, which means nothing to the client.
+            raise self._refuse(f"is not a list of numbers ({exc.msg})", ALLOWED_SAMPLES) from exc
+        except OverflowError as exc:
             raise self._refuse(f"is not a list of numbers ({exc})", ALLOWED_SAMPLES) from exc
         check_amplitude(values, name=self._name)
         return values

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import socket
+import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
+from hf_asr_endpoint.api.body import N_PARSING_THREADS
+from hf_asr_endpoint.api.json_body import JsonParser
 from tests.api.conftest import DEADLINE_S, Serve, make_wav, wait_for
 from tests.fakes import FakeTranscriber
 
@@ -128,3 +136,103 @@ def test_overload_is_refused_at_once_with_the_time_to_try_again(
         assert "allowed: 1 at a time" in refused.json()["error"]
         transcriber.release()
         assert read_answer(connection).startswith(b"HTTP/1.1 200")
+
+
+DEEPINFRA, OPENAI = "/v1/inference/whisper-base", "/v1/audio/transcriptions"
+LARGE_WAV_SAMPLES = 1_500_000
+
+
+def send(url: str, path: str, audio: bytes) -> requests.Response:
+    """Post audio in one of the ways: raw, as base64 in JSON, in a form."""
+    if path == OPENAI:
+        return requests.post(url + path, files={"file": audio}, data={"model": "whisper-1"}, timeout=DEADLINE_S)
+    if path == DEEPINFRA:
+        return requests.post(url + path, json={"audio": base64.b64encode(audio).decode()}, timeout=DEADLINE_S)
+    return requests.post(url + path, data=audio, timeout=DEADLINE_S)
+
+
+def deleted_files_bytes() -> int:
+    """Return the size of all files that this process has open and that have no name any more."""
+    total = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        try:
+            found = os.stat(descriptor)
+        except OSError:  # It was closed meanwhile.
+            continue
+        total += found.st_size if not found.st_nlink else 0
+    return total
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux lists them")
+@pytest.mark.parametrize("path", ["/", DEEPINFRA, OPENAI])
+def test_a_body_is_written_to_the_disk_once(serve: Serve, transcriber: FakeTranscriber, path: str) -> None:
+    """A form of 100 MB took 200 MB of the disk: as a body, and as a part."""
+    url = serve(transcriber, max_audio_bytes=5_000_000, openai_max_audio_bytes=5_000_000, max_audio_s=600.0)
+    audio = make_wav(LARGE_WAV_SAMPLES)
+    n_before = deleted_files_bytes()
+    transcriber.hold()
+    with ThreadPoolExecutor() as threads:
+        answer = threads.submit(send, url, path, audio)
+        try:
+            wait_for(lambda: transcriber.n_running == 1)
+            assert len(audio) <= deleted_files_bytes() - n_before <= 1.1 * len(audio)
+        finally:
+            transcriber.release()
+        assert answer.result().status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", DEEPINFRA, OPENAI])
+def test_a_disk_without_space_is_507(
+    serve: Serve, transcriber: FakeTranscriber, path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A missing folder fails as a full disk does: with an OSError when the file leaves memory."""
+    url = serve(transcriber, max_audio_bytes=5_000_000, openai_max_audio_bytes=5_000_000, max_audio_s=600.0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    answer = send(url, path, make_wav(LARGE_WAV_SAMPLES))
+    assert answer.status_code == 507
+    assert "cannot be stored (No such file or directory)" in answer.text
+    assert str(tmp_path) not in answer.text
+
+
+def test_others_are_answered_while_bodies_are_parsed(
+    url: str, wav: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsing, others_answered = threading.Semaphore(0), threading.Event()
+    feed = JsonParser.feed
+
+    def feed_slowly(parser: Any, block: bytes) -> None:
+        parsing.release()
+        assert others_answered.wait(DEADLINE_S)
+        feed(parser, block)
+
+    monkeypatch.setattr(JsonParser, "feed", feed_slowly)
+    document = {"inputs": base64.b64encode(wav).decode()}
+    with ThreadPoolExecutor() as threads:
+        answers = [
+            threads.submit(requests.post, url, json=document, timeout=DEADLINE_S) for _ in range(N_PARSING_THREADS)
+        ]
+        try:
+            for _ in answers:
+                assert parsing.acquire(timeout=DEADLINE_S)
+            assert requests.get(f"{url}/health", timeout=DEADLINE_S).status_code == 200
+        finally:
+            others_answered.set()
+        assert [answer.result().status_code for answer in answers] == [200] * N_PARSING_THREADS
+
+
+def test_a_client_that_leaves_while_its_body_is_parsed_closes_its_file(
+    url: str, connection: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The thread still uses the file when the request is cancelled."""
+    closed = threading.Event()
+    close = JsonParser.close
+
+    def close_and_tell(parser: Any) -> None:
+        close(parser)
+        closed.set()
+
+    monkeypatch.setattr(JsonParser, "close", close_and_tell)
+    body = b'{"inputs": "' + b"A" * 200_000
+    connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + body)
+    connection.close()
+    assert closed.wait(DEADLINE_S)
