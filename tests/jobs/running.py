@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -117,6 +118,10 @@ async def running_jobs(
         yield jobs
     finally:
         await jobs.close()
+
+
+def resolver_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "resolver"]
 
 
 async def wait_until_final(jobs: Jobs, job_id: str) -> Job:

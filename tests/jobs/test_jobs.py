@@ -17,13 +17,13 @@ from tests.jobs.running import (
     audio_files,
     make_audio,
     plain_job,
+    resolver_threads,
     run,
     run_job,
     running_jobs,
     wait_until,
     wait_until_delivered,
 )
-from tests.jobs.test_resolver import resolver_threads
 
 
 async def find_for_ever(jobs: Jobs, job_id: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hf_asr_endpoint.errors import InvalidParameter, JobsUnavailable
 from hf_asr_endpoint.jobs.addresses import AddressGuard, AllowedHosts
 from hf_asr_endpoint.jobs.resolver import JOIN_TIMEOUT_S, MAX_THREADS, SystemResolver
+from tests.jobs.running import resolver_threads
 
 N_HOSTS = 64  # more than the resolver's threads, and than the event loop's
 DEADLINE_S = 20.0
@@ -61,10 +62,6 @@ def name_server() -> Iterator[SlowNameServer]:
     server.released.set()
     for thread in resolver_threads():
         thread.join(DEADLINE_S)
-
-
-def resolver_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "resolver"]
 
 
 def wait_for_lookups(server: SlowNameServer, n_lookups: int) -> None:

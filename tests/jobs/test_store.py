@@ -105,8 +105,8 @@ def test_error_that_the_reserve_does_not_solve_is_raised(tmp_path: Path) -> None
 
 
 def test_jobs_can_be_cancelled_and_removed_on_a_full_disk(tmp_path: Path) -> None:
-    """SQLite writes a deletion to its log first: on a full disk, DELETE failed with 507, and nobody could make
-    space. On a small file system that only this process sees."""
+    """SQLite writes a deletion to its log first. On a full disk, DELETE failed with 507, so no client could make
+    space. The test mounts a small file system that only its subprocess sees."""
     command = ["unshare", "--mount", "--map-root-user", "sh", "-c", MOUNT_AND_RUN, "sh"]
     arguments = [str(tmp_path), sys.executable, DELETE_ON_A_FULL_DISK]
     probe = subprocess.run([*command, str(tmp_path), "true", "", ""], capture_output=True, text=True)
