@@ -11,16 +11,16 @@ help: ## Show these targets
 serve: .venv/.embedded ## Serve a model over HTTP (optional: PORT=8000 HOST=127.0.0.1 MODEL=embedded:whisper-base)
 	$(BIN)/hf-asr serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model $(MODEL))
 
-test: .venv/.test ## Check style and types, run the test suite
+test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-bench: .venv/.bench ## Compare speed, accuracy and memory with peers (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
+bench: .venv/.bench ## Compare speed, accuracy and memory with other engines (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
 	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
-bench-load: .venv/.bench ## Put the server under load (optional: MODEL= SPEECH= ARGS="--clients 1,64 --peer --long --memory")
+bench-load: .venv/.bench ## Measure the server under load (optional: MODEL= SPEECH= ARGS="--clients 1,64 --peer --long --memory")
 	$(BIN)/python -m bench.load --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: MODEL= SPEECH=folder with manifest.jsonl)
@@ -29,7 +29,7 @@ bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: 
 bench-words: .venv/.bench ## Compare word timestamps with faster-whisper's (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.words --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
 
-bench-languages: .venv/.bench ## Print how often languages are heard and translated (optional: MODEL= SPEECH=folder with manifest.jsonl)
+bench-languages: .venv/.bench ## Print how often languages are detected and translations are English (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.languages --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
 
 clean: ## Remove the virtual environment and everything generated

@@ -1,4 +1,4 @@
-"""The settings of the process. One definition gives each its flag, its variable and its row in the README's table.
+"""The settings of the process. One definition gives each its flag, its variable and its row in docs/settings.md.
 
 It knows where settings come from, not what they are used for.
 """
@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     )
     cache_dir: Path = Field(
         default_factory=cache_folder,
-        description="Folder for files that can be made again: converted weights.",
+        description="Folder for files that can be made again: converted weights and compiled kernels.",
     )
     max_audio_bytes: ByteSize = Field(
         ByteSize(100 * 2**20), gt=0, description="Maximum size of a request's audio file, such as `100MiB`."
@@ -241,7 +241,7 @@ def default_of(name: str) -> str:
 
 
 def settings_table() -> str:
-    """Return the README's table of all settings, in Markdown."""
+    """Return the table of all settings for docs/settings.md, in Markdown."""
     rows = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = f"`{default_of(name)}`" if default_of(name) else ""
