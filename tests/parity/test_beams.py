@@ -8,23 +8,20 @@ All variants over thirty clips of the collection beside the checkout take about 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoding.state import DecodingState, best_row
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.parity.conftest import Pair
-from tests.parity.decoding import decode, greedy, rows_in, rules_at_temperature_0, with_eot
+from tests.parity.decoding import decode, greedy, rows_in, rules_at_temperature_0
 from tests.parity.oracle import TIE
-from tests.parity.recordings import LOCAL, Recording, clips, cut_window, whole_window
+from tests.parity.recordings import LOCAL, clips, cut_window
+from tests.parity.variants import BEAM_SLOTS, compare_beams
 
 pytestmark = pytest.mark.parity
 
 N_CLIPS = 30
-LEAST_EQUAL = 0.95  # of the texts; of the others each must be as good as transformers'
-SLOTS = (1, 3, 4, 7, 9, 10)
 
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "two": {"num_beams": 2},
@@ -39,57 +36,20 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True)
-class Figures:
-    """What came of comparing. others: by how much transformers' score is better than ours, by text."""
-
-    n_texts: int = 0
-    others: dict[str, float] = field(default_factory=dict)
-
-    def check(self) -> None:
-        assert self.n_texts - len(self.others) >= LEAST_EQUAL * self.n_texts, self
-        assert all(abs(difference) < TIE for difference in self.others.values()), self
-
-
-def begin(pair: Pair, window: Tensor, arguments: Mapping[str, Any]) -> dict[int, DecodingState]:
-    slots = SLOTS[: arguments["num_beams"]]
-    pair.model.encode(dict.fromkeys(slots, window))
-    prompt = pair.prompt("en")
-    return rows_in(slots, prompt, rules_at_temperature_0(prompt, arguments))
-
-
 def free(pair: Pair, slots: Sequence[int]) -> None:
     for slot in slots:
         pair.model.free(slot)
 
 
-def compare(pair: Pair, recordings: Sequence[Recording], variant: str) -> Figures:
-    arguments = {"max_new_tokens": 60, **VARIANTS[variant]}
-    figures = Figures()
-    for recording in recordings:
-        window = whole_window(recording.waveform())
-        features = pair.oracle.encode(window)
-        expected, score = pair.oracle.search(features, language="en", arguments=arguments)
-        rows = begin(pair, window, arguments)
-        decode(pair.model, rows)
-        free(pair, list(rows))
-        state = best_row(list(rows.values()))
-        assert state.search is not None
-        figures.n_texts += 1
-        if with_eot(state, eot=pair.tokenizer.eot) != expected:
-            figures.others[recording.name] = score - state.search.best.score
-    return figures
-
-
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_few_recordings(tiny_en: Pair, variant: str) -> None:
-    compare(tiny_en, [LOCAL[0], LOCAL[2]], variant).check()
+    compare_beams(tiny_en, [LOCAL[0], LOCAL[2]], VARIANTS[variant]).check()
 
 
 @pytest.mark.parity_full
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_many_recordings(pair: Pair, variant: str) -> None:
-    figures = compare(pair, clips(N_CLIPS), variant)
+    figures = compare_beams(pair, clips(N_CLIPS), VARIANTS[variant])
     print(f"\n{figures}")
     figures.check()
 
@@ -135,7 +95,7 @@ def test_beams_detect_the_language_once_and_all_know_it(base: Pair) -> None:
     known, asking = (base.prompt(language) for language in ("de", None))
     texts = []
     for prompt in (known, asking):
-        slots = SLOTS[:3]
+        slots = BEAM_SLOTS[:3]
         base.model.encode(dict.fromkeys(slots, window))
         rules = rules_at_temperature_0(prompt, {"num_beams": 3, "max_new_tokens": 12})
         rows = rows_in(slots, prompt, rules)

@@ -8,17 +8,17 @@ half an hour, and print figures:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.parity.comparison import compare
 from tests.parity.conftest import Pair
-from tests.parity.decoding import decode, greedy, rules_at_temperature_0, with_eot
+from tests.parity.decoding import decode, greedy, with_eot
 from tests.parity.oracle import TIE
 from tests.parity.recordings import LOCAL, Recording, all_recordings, clips, few_recordings, whole_window
+from tests.parity.variants import compare_greedy
 
 pytestmark = pytest.mark.parity
 
@@ -71,29 +71,10 @@ def test_answers_after_previous_text(tiny_en: Pair, n_previous: int) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_answers_with_limits_and_suppressed_tokens(tiny_en: Pair, variant: str) -> None:
-    compare_variant(tiny_en, [LOCAL[0], LOCAL[2]], variant)
+    compare_greedy(tiny_en, [LOCAL[0], LOCAL[2]], VARIANTS[variant])
 
 
 @pytest.mark.parity_full
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_many_answers_with_limits_and_suppressed_tokens(pair: Pair, variant: str) -> None:
-    compare_variant(pair, clips(N_CLIPS), variant)
-
-
-def compare_variant(pair: Pair, recordings: Sequence[Recording], variant: str) -> None:
-    """What a caller asks for is turned into rules as it is for every window."""
-    arguments = {"max_new_tokens": 60, **VARIANTS[variant]}
-    prompt = pair.prompt("en")
-    rules = rules_at_temperature_0(prompt, arguments)
-    texts = set()
-    for recording in recordings:
-        window = whole_window(recording.waveform())
-        answer = pair.oracle.generate(pair.oracle.encode(window), language="en", arguments=arguments)
-        state = DecodingState(prompt=prompt, rules=rules)
-        pair.model.encode({3: window})
-        decode(pair.model, {3: state})
-        pair.model.free(3)
-        difference = answer.difference(with_eot(state, eot=pair.tokenizer.eot))
-        assert difference is None or abs(difference) < TIE, recording.name
-        texts.add(tuple(state.sampled))
-    assert len(texts) == len(recordings)
+    compare_greedy(pair, clips(N_CLIPS), VARIANTS[variant])

@@ -63,13 +63,18 @@ Filter = Callable[[Tensor, Sequence[DecodingState]], None]
 
 
 class SearchStep:
-    """Made before the logits are filtered, since beams are ranked by the probabilities among all tokens.
+    """One step of a batch: begun before the logits are filtered, advanced after.
 
-    So does transformers; what is told of a token is its probability among those that were allowed, as
-    everywhere else. logits: float32, shape = (n_rows, n_vocab). states: of the rows.
+    Beams are ranked by log-probabilities among all tokens, which logit filters then change or forbid, as in
+    transformers. A token's reported log-probability is that among the allowed tokens, as without beams.
     """
 
     def __init__(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        """Turn the rows of beams into log-probabilities, in place.
+
+        logits: float32, shape = (n_rows, n_vocab). states: one for each row. With a `beam_temperature`, the rows
+        become log-probabilities at that temperature times the temperature, so that filters see logits' units.
+        """
         self._states = states
         self._beams: dict[BeamSearch | DiverseSearch, list[int]] = {}
         self._contrasts: dict[ContrastiveSearch, list[int]] = {}
@@ -81,10 +86,12 @@ class SearchStep:
                     self._contrasts.setdefault(search, []).append(row)
                 case None:
                     pass
-        self._totals = {
-            search: logsumexp(_over(logits[rows], search.options.beam_temperature))
-            for search, rows in self._beams.items()
-        }
+        if self._beams:
+            offsets = logits.new_zeros(len(states), 1)
+            for search, rows in self._beams.items():
+                temperature = search.options.beam_temperature
+                offsets[rows] = logsumexp(_over(logits[rows], temperature)) * temperature
+            logits.sub_(offsets)
         self._unfiltered = {
             search: logits[rows].clone() for search, rows in self._beams.items() if len(search.groups) > 1
         }
@@ -136,7 +143,7 @@ class SearchStep:
                 filtered = self._penalise(search, own, said)
                 filter_again(filtered, [self._states[row] for row in in_group])
                 likely = self._unfiltered[search][own].masked_fill(filtered == -torch.inf, -torch.inf)
-            candidates = _candidates(group, filtered, likely, self._totals[search][own])
+            candidates = _candidates(group, filtered, likely)
             parents = group.advance(candidates, eot=eot)
             said += [beam.tokens[-1] for beam in group.beams if beam.tokens]
             sources |= {row: in_group[parent] for row, parent in zip(in_group, parents, strict=True)}
@@ -172,15 +179,14 @@ def _over(logits: Tensor, temperature: float) -> Tensor:
     return logits if temperature == 1 else logits / temperature
 
 
-def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor, totals: Tensor) -> list[Candidate]:
+def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor) -> list[Candidate]:
     """Return a search's best candidates, in descending order.
 
-    logits: of its beams, filtered, shape = (n_beams, n_vocab). likely: the same without penalties.
-    totals: logsumexp of them before filtering.
+    logits: of its beams, filtered, shape = (n_beams, n_vocab). likely: the same without the diversity penalty.
     """
     n_kept = min(search.n_candidates, logits.shape[1])
     best, tokens = logits.topk(n_kept, dim=1)
-    scores = best / search.options.beam_temperature - totals
+    scores = best / search.options.beam_temperature
     logprobs = likely.gather(1, tokens) - logsumexp(likely)
     candidates = [
         Candidate(beam=index, token=token, score=beam.score + score, logprob=logprob)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from hf_asr_endpoint.types import BeamOptions, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.beam_search import DiverseSearch
@@ -25,6 +26,11 @@ def begin_groups(*, num_beams: int = 4, n_groups: int = 2, most: int = 9, **rule
     return begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=most, options=options))
 
 
+def advance(logits: Tensor, rows: list[DecodingState]) -> None:
+    logits = logits.clone()
+    SearchStep(logits, rows).advance(logits, eot=EOT)
+
+
 def tokens_of(rows: list[DecodingState]) -> list[list[int]]:
     return [row.sampled for row in rows]
 
@@ -34,7 +40,7 @@ def test_later_groups_avoid_what_earlier_ones_have_just_said() -> None:
     logits = torch.full((3, N_VOCAB), -9.0)
     logits[:, 4:8] = torch.tensor([5.0, 4.5, 4.2, 0.0])
     rows = begin_groups(num_beams=3, n_groups=3, diversity_penalty=1.0)
-    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    advance(logits, rows)
     assert tokens_of(rows) == [[4], [5], [6]]
     allowed = logits[0].log_softmax(dim=0)
     search = rows[0].search
@@ -47,8 +53,8 @@ def test_a_penalty_is_for_each_beam_and_stays_in_the_score_but_not_in_what_is_to
     logits = torch.full((4, N_VOCAB), -9.0)
     logits[:, 4:6] = torch.tensor([9.0, 1.0])
     rows = begin_groups(diversity_penalty=0.5)
-    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
-    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    advance(logits, rows)
+    advance(logits, rows)
     search = rows[0].search
     assert isinstance(search, DiverseSearch)
     of_first, of_second = search.groups[0].beams[0], search.groups[1].beams[0]
@@ -64,7 +70,7 @@ def test_temperature_leaves_a_penalty_what_it_is() -> None:
     logits[:, 4:6] = torch.tensor([5.0, 2.0])
     for penalty, second in ((0.7, 4), (0.8, 5)):
         rows = begin_groups(num_beams=2, diversity_penalty=penalty, beam_temperature=4.0)
-        SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+        advance(logits, rows)
         assert tokens_of(rows) == [[4], [second]], "the scores differ by 3 / 4"
 
 
@@ -73,7 +79,7 @@ def test_rules_about_tokens_are_applied_to_what_penalties_have_left() -> None:
     logits = torch.zeros(2, N_VOCAB)
     logits[:, 4:7] = torch.tensor([5.0, 4.0, 3.0])
 
-    def keep_the_likeliest(given: torch.Tensor, states: Any) -> None:
+    def keep_the_likeliest(given: Tensor, states: Any) -> None:
         given[given < given.amax(dim=1, keepdim=True)] = -torch.inf
 
     rows = begin_groups(num_beams=2, diversity_penalty=1.5)
@@ -89,19 +95,19 @@ def test_a_group_that_has_ended_keeps_later_ones_from_ending() -> None:
     logits = torch.full((2, N_VOCAB), -9.0)
     logits[:, 4] = 3.0
     rows = begin_groups(num_beams=2, diversity_penalty=2.0, early_stopping=True)
-    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    advance(logits, rows)
     ends = logits.clone()
     ends[0, EOT] = 5.0
-    SearchStep(ends, rows).advance(ends.clone(), eot=EOT)
+    advance(ends, rows)
     search = rows[0].search
     assert isinstance(search, DiverseSearch)
     assert [group.is_finished for group in search.groups] == [True, False]
     almost = logits.clone()
     almost[1, EOT] = 4.5
-    SearchStep(almost, rows).advance(almost.clone(), eot=EOT)
+    advance(almost, rows)
     assert not search.is_finished, "4.5 - 2 < 3"
     almost[1, EOT] = 5.5
-    SearchStep(almost, rows).advance(almost.clone(), eot=EOT)
+    advance(almost, rows)
     assert search.is_finished
     assert all(row.is_finished and row.sampled == rows[0].sampled for row in rows)
 
@@ -110,5 +116,5 @@ def test_the_result_is_the_best_of_any_group() -> None:
     logits = torch.full((2, N_VOCAB), -9.0)
     logits[0, 4], logits[1, 5] = 0.0, 9.0
     rows = begin_groups(num_beams=2, most=1, diversity_penalty=0.1)
-    SearchStep(logits, rows).advance(logits.clone(), eot=EOT)
+    advance(logits, rows)
     assert tokens_of(rows) == [[5], [5]]
