@@ -36,18 +36,18 @@ class Caller:
         request: Request | None = None,
         decide: Callable[[DecodingState], Next] = text,
     ) -> None:
-        self.comparable: list[object] = []
+        self.events: list[object] = []
         self.decide = decide
         self.sequence = Sequence(
             request=request or Request(),
             attempt=attempt(tokens),
             on_attempt=self._take,
-            on_alignment=self.comparable.append,
-            on_end=lambda sequence: self.comparable.append(sequence.status),
+            on_alignment=self.events.append,
+            on_end=lambda sequence: self.events.append(sequence.status),
         )
 
     def _take(self, state: DecodingState) -> Next:
-        self.comparable.append(tuple(state.sampled))
+        self.events.append(tuple(state.sampled))
         return self.decide(state)
 
 
@@ -67,7 +67,7 @@ def run(engine: Engine, *callers: Caller) -> None:
     for caller in callers:
         engine.submit(caller.sequence)
     for _ in range(100):
-        if all(caller.comparable and isinstance(caller.comparable[-1], Status) for caller in callers):
+        if all(caller.events and isinstance(caller.events[-1], Status) for caller in callers):
             return
         engine.step()
     raise AssertionError("not all have ended")
@@ -77,7 +77,7 @@ def test_a_text_is_aligned_before_the_slot_is_free(engine: Engine, model: FakeSp
     caller = Caller(7, 8)
     run(engine, caller)
     aligned = AlignmentInput(prompt=(1,), tokens=(7, 8), n_positions=10)
-    assert caller.comparable == [(7, 8), ((7, 8), aligned), Status.FINISHED]
+    assert caller.events == [(7, 8), ((7, 8), aligned), Status.FINISHED]
     assert [name for name, _ in model.calls][-2:] == ["align", "free"]
     assert model.slots == set()
 
@@ -93,14 +93,14 @@ def test_an_earlier_attempts_text_is_aligned_with_the_last_window(engine: Engine
     caller = Caller(1, 2, decide=decide)
     run(engine, caller)
     aligned = AlignmentInput(prompt=(1,), tokens=(1, 2), n_positions=10)
-    assert caller.comparable == [(1, 2), (5, 6, 7), ((5, 6, 7), aligned), Status.FINISHED]
+    assert caller.events == [(1, 2), (5, 6, 7), ((5, 6, 7), aligned), Status.FINISHED]
     assert model.calls.count(("align", (0,))) == 1
 
 
 def test_a_sequence_without_alignment_ends_after_its_attempt(engine: Engine, model: FakeSpeechModel) -> None:
     caller = Caller(7, decide=lambda state: None)
     run(engine, caller)
-    assert caller.comparable == [(7,), Status.FINISHED]
+    assert caller.events == [(7,), Status.FINISHED]
     assert "align" not in [name for name, _ in model.calls]
 
 
@@ -126,12 +126,12 @@ def test_cancelling_before_the_alignment_frees_the_slot(engine: Engine, model: F
     callers = [Caller(*range(n), request=request) for n in (4, 4, 4)]
     for caller in callers:
         engine.submit(caller.sequence)
-    while Status.FINISHED not in callers[0].comparable:
+    while Status.FINISHED not in callers[0].events:
         engine.step()
     request.token.cancel()
     engine.step()
-    assert [caller.comparable[-1] for caller in callers] == [Status.FINISHED, Status.CANCELLED, Status.CANCELLED]
-    assert [len(caller.comparable) for caller in callers] == [3, 2, 2], "decoded, and waiting for alignment"
+    assert [caller.events[-1] for caller in callers] == [Status.FINISHED, Status.CANCELLED, Status.CANCELLED]
+    assert [len(caller.events) for caller in callers] == [3, 2, 2], "decoded, and waiting for alignment"
     assert model.slots == set()
 
 
@@ -141,10 +141,10 @@ def test_an_error_fails_only_those_that_were_being_aligned(
     model.fail("align", MemoryError("no room"))
     failing, later = Caller(1), Caller(*range(9))
     run(engine, failing, later)
-    assert failing.comparable == [(1,), Status.FAILED]
+    assert failing.events == [(1,), Status.FAILED]
     assert isinstance(failing.sequence.error, EngineError)
     assert str(failing.sequence.error) == "the model failed: MemoryError: no room"
-    assert later.comparable[-1] is Status.FINISHED
-    assert len(later.comparable) == 3
+    assert later.events[-1] is Status.FINISHED
+    assert len(later.events) == 3
     assert "the model failed" in caplog.text
     assert (model.slots, engine.failure) == (set(), None)

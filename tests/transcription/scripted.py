@@ -155,7 +155,7 @@ def chunk(
 
 
 def words(n: int) -> tuple[int, ...]:
-    """Return so many tokens whose text does not repeat itself."""
+    """Return `n` tokens whose text does not repeat itself."""
     return tuple(range(1_000, 1_000 + 7 * n, 7))
 
 

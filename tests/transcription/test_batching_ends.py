@@ -74,7 +74,7 @@ def test_cancelling_frees_the_slots_within_a_step(
         n_steps = model.n_steps
         task.cancel()
         for _ in range(5):
-            await asyncio.sleep(0)  # The request is comparable while the engine is in the middle of a step.
+            await asyncio.sleep(0)  # The request is cancelled while the engine is in the middle of a step.
         model.may_step.set()
         await asyncio.wait([task])
         assert task.cancelled()
@@ -90,14 +90,14 @@ def endless(block: Waveform) -> Iterator[Waveform]:
         yield block
 
 
-def test_a_cancelled_call_ends_at_once_and_its_reader_is_closed(transcriber: BatchingTranscriber) -> None:
+def test_cancelling_ends_the_call_of_an_endless_reader_and_closes_it(transcriber: BatchingTranscriber) -> None:
     reader = Blocks(endless(np.zeros(16_000, np.float32)))
 
     async def scenario() -> None:
         task = asyncio.create_task(transcriber.transcribe(reader, GREEDY))
         await asyncio.sleep(0.1)
         task.cancel()
-        await asyncio.wait([task], timeout=0.05)
+        await asyncio.wait([task], timeout=DEADLINE_S)
         assert task.cancelled()
 
     asyncio.run(scenario())

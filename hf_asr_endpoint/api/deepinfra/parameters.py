@@ -1,4 +1,4 @@
-"""Fields to options: every one is checked for type, range and company, and none is ignored."""
+"""Fields to options: every one is checked for type, range and combination, and none is ignored."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parse_parameters(texts: Iterable[tuple[str, str]]) -> ParsedParameters:
         parameters = Parameters.model_validate(fields)
     except ValidationError as exc:
         raise _explain(exc, fields) from exc
-    _check_company(parameters)
+    _check_combinations(parameters)
     return ParsedParameters(
         options=_options(parameters),
         shows_words=parameters.chunk_level == "word",
@@ -73,7 +73,7 @@ def _ladder(temperature: float, increment: float | None) -> tuple[float, ...]:
     return tuple(round(temperature + step * increment, 6) for step in range(n_increments + 1))
 
 
-def _check_company(parameters: Parameters) -> None:
+def _check_combinations(parameters: Parameters) -> None:
     """Refuse what could only act on beams, where there are none."""
     if parameters.num_beams > 1 and parameters.temperature > 0:
         raise InvalidParameter(

@@ -1,4 +1,4 @@
-"""The paths of jobs: submit one, look at one, cancel or delete one."""
+"""The paths of jobs: submit one, read one, cancel or delete one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields to options: every one is checked for type, range and company, and none is ignored."""
+"""Fields to options: every one is checked for type, range and combination, and none is ignored."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: Ser
         parameters = Parameters.model_validate(fields)
     except ValidationError as exc:
         raise _explain(exc, fields) from exc
-    _check_company(parameters)
+    _check_combinations(parameters)
     return ParsedParameters(
         options=_options(parameters, task=task),
         response_format=parameters.response_format,
@@ -111,7 +111,7 @@ def _voice_activity(strategy: object) -> VoiceActivityOptions:
     )
 
 
-def _check_company(parameters: Parameters) -> None:
+def _check_combinations(parameters: Parameters) -> None:
     """Refuse what the response format has no place for. OpenAI blames the format."""
     response_format = parameters.response_format
     if parameters.timestamp_granularities and response_format != "verbose_json":
