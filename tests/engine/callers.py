@@ -60,7 +60,7 @@ class Caller:
 
     def _take(self, state: DecodingState) -> Attempt | None:
         assert state.is_finished
-        assert len(self.results) == self.n_prefilled - 1, "the prompt itself has no result"
+        assert len(self.results) == self.n_prefilled - 1, "on_attempt came before on_prefill"
         self.results.append(tuple(state.sampled))
         return self._further.pop(0) if self._further else None
 
