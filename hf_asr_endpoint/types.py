@@ -116,6 +116,8 @@ class DecodingOptions:
     """Seeds sampling in every window, so that equal requests have equal results."""
     suppress_tokens: tuple[int, ...] | None = None
     """Tokens that are never chosen. MODELS_OWN_TOKENS stands for the model's own list, and so does None."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens of the decoder prompt and of the text so far become less likely; below 1, more likely."""
     filters: SamplingFilters = SamplingFilters()
     beams: BeamOptions = BeamOptions()
     contrast: ContrastiveOptions = ContrastiveOptions()

@@ -27,7 +27,10 @@ _Probability = Annotated[
     float | None, Field(default=None, gt=0, le=1, description="a number above 0 and up to 1 (1: off)")
 ]
 MAX_PENALTY = 10.0
-"""Of length and diversity: lengths to a higher power overflow."""
+"""Of length, diversity and repetition: lengths to a higher power overflow."""
+
+MIN_REPETITION_PENALTY = 0.1
+"""Logits over a smaller one overflow."""
 
 MAX_SEED = 2**63 - 1
 
@@ -42,7 +45,6 @@ UNSUPPORTED_KEYS = {
     "no_repeat_ngram_size": "what repeats itself is decoded again, by compression_ratio_threshold",
     "num_return_sequences": "one text is returned",
     "prompt_ids": "there is prompt for it, as text",
-    "repetition_penalty": "what repeats itself is decoded again, by compression_ratio_threshold",
     "return_token_timestamps": 'there is return_timestamps: "word" for it, in parameters',
 }
 """Keys of transformers' `generate`, or of others who run Whisper, and why they are refused."""
@@ -111,6 +113,12 @@ class GenerationParameters(_Model):
         None, gt=0, le=MAX_PENALTY, description=f"a number above 0 and up to {MAX_PENALTY:g}"
     )
     prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
+    repetition_penalty: float | None = Field(
+        None,
+        ge=MIN_REPETITION_PENALTY,
+        le=MAX_PENALTY,
+        description=f"a number from {MIN_REPETITION_PENALTY:g} to {MAX_PENALTY:g} (1: off)",
+    )
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}")
     suppress_tokens: str | Annotated[list[int], Field(fail_fast=True)] | None = Field(
         None, description='token ids, as a list or with commas between; "-1" for the model\'s own, "" for none'

@@ -17,8 +17,24 @@ class LogitFilter(Protocol):
     """One rule."""
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
-        """Set what is not allowed to -inf. states: of the rows."""
+        """Change scores in place; a token that is not allowed gets -inf. states: one for each row."""
         ...
+
+
+class RepetitionPenalty:
+    """Tokens of the prompt and of the text so far are less likely (Keskar et al. 2019, arXiv 1909.05858).
+
+    Scores above 0 are divided by the penalty, others are multiplied, as by transformers'
+    RepetitionPenaltyLogitsProcessor. Scores are logits, and log-probabilities in the rows of beams.
+    """
+
+    def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
+        for row, state in enumerate(states):
+            penalty = state.rules.options.repetition_penalty
+            if penalty != 1:
+                seen = torch.tensor([*state.fed_prompt, *state.sampled], device=logits.device)
+                scores = logits[row, seen]
+                logits[row, seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
 
 
 class SuppressTokens:
@@ -127,6 +143,7 @@ class TokenRules:
             for tokens in (config.suppress_tokens, config.begin_suppress_tokens)
         )
         self._filters: list[LogitFilter] = [
+            RepetitionPenalty(),
             SuppressTokens(suppressed, device, always=[tokenizer.no_timestamps]),
             SuppressAtBegin(at_begin, device),
             MinNewTokens(tokenizer.eot),
