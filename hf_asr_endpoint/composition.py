@@ -15,7 +15,7 @@ from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
 from hf_asr_endpoint.whisper.checkpoint.weights.embedded import model_names
-from hf_asr_endpoint.whisper.process import limit_heaps, trim_heap
+from hf_asr_endpoint.whisper.process import limit_malloc_arenas, trim_heap
 
 if TYPE_CHECKING:
     from hf_asr_endpoint.jobs.job import JobKind
@@ -146,7 +146,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     )
     report(f"the weights in {directory} to be loaded")
     model, tokenizer, info = load_speech_model(
-        directory, device=settings.device, dtype=settings.dtype, n_slots=settings.slots
+        directory, device=settings.device, dtype=settings.dtype, slots=settings.slots, cache_dir=settings.cache_dir
     )
     batching = BatchingTranscriber(
         Engine(model, n_slots=settings.slots),
@@ -171,6 +171,6 @@ def _prepare_process() -> None:
     process) makes each step many times slower: the one that is waited for cannot run, since another spins.
     Sleeping at once (OMP_WAIT_POLICY=PASSIVE) doubles a step of a single sequence, for waking takes time.
     """
-    limit_heaps()
+    limit_malloc_arenas()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))

@@ -31,7 +31,7 @@ from hf_asr_endpoint.types import (
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.process import use_one_core
+from hf_asr_endpoint.whisper.threads import use_one_core
 
 N_PREPARING = 1  # requests whose audio is decoded and analysed at a time, beside the engine
 UNKNOWN_LANGUAGE = "en"  # what is said of a recording in which nobody speaks

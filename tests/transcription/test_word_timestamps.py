@@ -43,7 +43,7 @@ def at(seconds: float) -> int:
 
 @pytest.fixture(scope="module")
 def multilingual(base_directory: Path) -> Iterator[BatchingTranscriber]:
-    model, tokenizer, info = load_speech_model(base_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+    model, tokenizer, info = load_speech_model(base_directory, device="cpu", dtype="float32", slots=N_SLOTS)
     engine = Engine(model, n_slots=N_SLOTS)
     transcriber = BatchingTranscriber(engine, tokenizer, info, n_requests=4, n_ahead=8, padding_s=4.0, max_beams=8)
     yield transcriber
