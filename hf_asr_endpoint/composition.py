@@ -22,7 +22,7 @@ from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
 from hf_asr_endpoint.whisper.checkpoint.weights.reference import is_path, model_names
-from hf_asr_endpoint.whisper.process import limit_heaps, trim_heap
+from hf_asr_endpoint.whisper.process import limit_malloc_arenas, trim_heap
 
 if TYPE_CHECKING:
     from hf_asr_endpoint.jobs.job import JobKind
@@ -189,7 +189,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     logger.info("loading the weights in %s", directory)
     report("the weights to be loaded")
     model, tokenizer, info = load_speech_model(
-        directory, device=settings.device, dtype=settings.dtype, n_slots=settings.slots
+        directory, device=settings.device, dtype=settings.dtype, slots=settings.slots, cache_dir=settings.cache_dir
     )
     batching = BatchingTranscriber(
         Engine(model, slots=settings.slots),
@@ -214,6 +214,6 @@ def _prepare_process() -> None:
     the thread for which the others spin cannot run. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) would double the
     time of a step with a single sequence, because waking takes time, too.
     """
-    limit_heaps()
+    limit_malloc_arenas()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))

@@ -14,7 +14,7 @@ import torch
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper import process
+from hf_asr_endpoint.whisper import threads
 from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 from tests.server import Server, run_server
 
@@ -68,7 +68,7 @@ def one_thread() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "N_CORES", 1)
+        patch.setattr(threads, "N_CORES", 1)
         yield
     torch.set_num_threads(n_threads)
 

@@ -33,7 +33,7 @@ from hf_asr_endpoint.types import (
     Waveform,
 )
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.process import use_one_core
+from hf_asr_endpoint.whisper.threads import use_one_core
 
 DEFAULT_LANGUAGE = "en"  # the answer's language for a recording without speech
 

@@ -1,1 +1,1 @@
-"""The model: its weights, its tokens and its forward pass. Knows tensors; knows no files of audio and no HTTP."""
+"""Whisper: weights, tokens, forward pass, decoding, alignment. Knows tensors; knows no audio files and no HTTP."""

@@ -1,9 +1,12 @@
-"""A Whisper checkpoint as the engine runs it: windows into slots, one token a step for all of them."""
+"""A Whisper checkpoint as the engine runs it: windows are encoded into slots, and all slots decode together.
+
+Knows tokens, slots and tensors. Knows no text, no audio, and not which sequence is in which slot, or why.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -14,82 +17,95 @@ from torch import Tensor
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.units import N_POSITIONS
-from hf_asr_endpoint.whisper import kernels
 from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_heads
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
+from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
+from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
 from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype, WhisperCheckpoint, load_checkpoint
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, Search
-from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
-from hf_asr_endpoint.whisper.kv_cache.bfloat16_self_kv import Bfloat16SelfKVCache
-from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVCache, DenseCrossKVCache
-from hf_asr_endpoint.whisper.kv_cache.int8_cross_kv import Int8CrossKVCache
-from hf_asr_endpoint.whisper.kv_cache.self_kv import DenseSelfKVCache, SelfKVCache
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.kernels import Kernels, find_kernels
+from hf_asr_endpoint.whisper.kv_cache.choose import make_kv_caches
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import linear_factory, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic
-from hf_asr_endpoint.whisper.process import trim_heap, use_all_cores, use_one_core
+from hf_asr_endpoint.whisper.process import trim_heap
+from hf_asr_endpoint.whisper.threads import use_all_cores, use_one_core
 
 DECODER_ACTIVATION_BYTES = 2
-"""Steps wait for weights to be read, hardly for products, so there may be twice as many. With rows in two bytes
-instead of one, the log-probabilities of whisper-base's likeliest tokens are off by 0.14 instead of 0.22 (root mean
-square; by 0.08 in bfloat16), and a step of 14 rows takes 5 % longer."""
+"""Precision of the decoder's activations in int8 layers. Its steps wait for weights, so it costs little time: with
+two bytes instead of one, the log-probabilities of whisper-base's likeliest tokens are off by 0.14 instead of 0.22
+(root mean square; 0.08 in bfloat16), and a step of 14 rows takes 5 % longer."""
 
-WINDOWS_BETWEEN_TRIMS = 8  # of the heap, when no slot is taken: minutes of audio, or many clips
-BUSY_WINDOWS_BETWEEN_TRIMS = 32  # when others go on, whom it keeps waiting for some milliseconds
+WINDOWS_BETWEEN_TRIMS = 8  # of the heap, when no slot is in use: minutes of audio, or many clips
+BUSY_WINDOWS_BETWEEN_TRIMS = 32  # when slots are in use: a trim delays their next step by some milliseconds
 
 
 class WhisperSpeechModel:
-    """Owns the fused weights and the slots' caches. Used by one thread at a time.
+    """Implements the engine's seam (`engine/model.py`). Owns the weights and the caches of all slots.
 
-    The checkpoint's own weights are read here and not kept.
+    A sequence's life in its slot: `encode` computes its window's features and caches cross-attention's keys and
+    values. `prefill` feeds its prompt, which fills the self-attention cache, and chooses its first token. Each
+    `decode_step` feeds the last token and chooses the next one. `align` may feed the finished text again to time
+    its tokens. `free` clears both caches.
+
+    Used by one thread at a time.
     """
 
-    def __init__(self, checkpoint: WhisperCheckpoint, *, n_slots: int, arithmetic: Arithmetic) -> None:
+    def __init__(
+        self,
+        checkpoint: WhisperCheckpoint,
+        *,
+        slots: int,
+        arithmetic: Arithmetic,
+        kernels: Kernels | None = None,
+    ) -> None:
+        """Copy the checkpoint's weights into fused layers.
+
+        kernels: those for the checkpoint's device and dtype, if there are any.
+        """
         config, tensors = checkpoint.config, checkpoint.tensors
         self._device, self._dtype = tensors.device, tensors.dtype
-        shape = CacheShape(
-            n_slots=n_slots,
-            n_layers=config.decoder_layers,
-            n_heads=config.decoder_attention_heads,
-            head_dim=config.d_model // config.decoder_attention_heads,
-            max_tokens=config.max_target_positions,
-            max_positions=config.max_source_positions,
+        shape = _cache_shape(config, slots=slots)
+        make_window_linear = linear_factory(arithmetic=arithmetic, n_rows=N_POSITIONS, kernels=kernels)
+        make_step_linear = linear_factory(
+            arithmetic=arithmetic, n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES, kernels=kernels
         )
-        of_windows = linear_factory(arithmetic=arithmetic, n_rows=N_POSITIONS)
-        of_steps = linear_factory(arithmetic=arithmetic, n_rows=n_slots, activation_bytes=DECODER_ACTIVATION_BYTES)
-        self._texts, self._windows = make_caches(shape, device=self._device, dtype=self._dtype)
+        self._self_kv, self._cross_kv = make_kv_caches(
+            shape, device=self._device, dtype=self._dtype, kernels=kernels
+        )
         self._encoder = Encoder(
             tensors.under("model.encoder"),
-            of_windows,
+            make_window_linear,
             linear_factory(arithmetic="float", n_rows=N_POSITIONS),
             n_layers=config.encoder_layers,
             head_dim=config.d_model // config.encoder_attention_heads,
+            kernels=kernels,
         )
         decoder = tensors.under("model.decoder")
         embeddings, output = tensors[EMBEDDINGS], tensors.find(OUTPUT)
-        self._cross = CrossProjection(decoder, of_windows, n_layers=config.decoder_layers)
-        self._pad_rows = row_padding(arithmetic=arithmetic, like=embeddings)
-        self._decoder = Decoder(decoder, of_steps, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings)
-        self._vocabulary = of_steps(embeddings if output is None else output, None)
-        self._batches = BatchBuilder(self._texts, self._windows, device=self._device)
+        self._cross_projection = CrossProjection(decoder, make_window_linear, n_layers=shape.n_layers)
+        self._pad_rows = row_padding(arithmetic=arithmetic, kernels=kernels)
+        self._decoder = Decoder(
+            decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
+        )
+        self._output = make_step_linear(embeddings if output is None else output, None)
+        self._batches = BatchBuilder(self._self_kv, self._cross_kv, device=self._device)
         self._rules = TokenRules(checkpoint)
-        self._likeness = DegenerationPenalty()
-        self._n_windows = 0  # encoded since the heap was last trimmed
+        self._degeneration_penalty = DegenerationPenalty()
+        self._n_windows_since_trim = 0
         self._aligner = Aligner(
             self._decoder,
-            self._windows,
+            self._cross_kv,
             self._batches,
             heads=select_alignment_heads(
-                checkpoint.generation_config.alignment_heads,
-                n_layers=config.decoder_layers,
-                n_heads=config.decoder_attention_heads,
+                checkpoint.generation_config.alignment_heads, n_layers=shape.n_layers, n_heads=shape.n_heads
             ),
             eot=self._rules.eot,
             logits=self._logits,
@@ -99,108 +115,105 @@ class WhisperSpeechModel:
     def encode(self, windows: Mapping[int, Tensor]) -> None:
         """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES.
 
-        Slots that are given the same one share it.
+        Slots that are given the same tensor share its keys and values.
         """
         use_all_cores()
-        sharing: dict[int, list[int]] = defaultdict(list)
+        slots_by_window: dict[int, list[int]] = defaultdict(list)
         for slot, mel in windows.items():
-            sharing[id(mel)].append(slot)
-        for slots in sharing.values():
-            mel = windows[slots[0]]
-            features = self._encoder(mel.to(self._device, self._dtype))
-            self._windows.place(slots[0], len(features))
-            self._windows.share(slots[0], slots[1:])
-            for layer, keys_and_values in enumerate(self._cross(features)):
-                self._windows.write(slots[0], layer, keys_and_values)
-        self._n_windows += len(sharing)
+            slots_by_window[id(mel)].append(slot)
+        for first, *others in slots_by_window.values():
+            features = self._encoder(windows[first].to(self._device, self._dtype))
+            self._cross_kv.allocate(first, len(features))
+            self._cross_kv.share(first, others)
+            for layer, keys_and_values in enumerate(self._cross_projection(features)):
+                self._cross_kv.write(first, layer, keys_and_values)
+        self._n_windows_since_trim += len(slots_by_window)
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed the prompts of newly begun states, by slot; detect languages; sample each one's first token.
+        """Feed the prompts of new states, by slot; detect languages; choose each state's first token.
 
-        Of those that share a window, a prompt and a search, one is fed, and the others copy it.
+        States with the same window, prompt and search would compute the same. So only the first of them, their
+        leader, is fed, and the others copy its cache.
         """
         leaders = self._leaders(states)
         fed = {slot: states[slot] for slot in leaders.values()}
-        asking = {slot: state for slot, state in fed.items() if state.prompt.after_language is not None}
-        for slots in _by_length(asking):
-            self._detect_languages({slot: fed[slot] for slot in slots})
-        for slots in _by_length(fed):
-            logits = self._feed_prompts({slot: fed[slot] for slot in slots})
+        undetected = {slot: state for slot, state in fed.items() if state.prompt.after_language is not None}
+        for slots in _groups_of_equal_prompts(undetected):
+            self._detect_languages(slots, states)
+        for slots in _groups_of_equal_prompts(fed):
+            logits = self._feed_prompts(slots, states)
             rows = {slot: row for row, slot in enumerate(slots)}
-            together = [slot for slot in sorted(states) if leaders[slot] in rows]
-            if len(together) > len(slots):
-                self._copy_prompts({slot: leaders[slot] for slot in together if leaders[slot] != slot}, states)
-                logits = logits[[rows[leaders[slot]] for slot in together]]
-            self._sample(logits, together, states)
+            chosen_for = [slot for slot in sorted(states) if leaders[slot] in rows]
+            if len(chosen_for) > len(slots):
+                self._copy_prompts({slot: leaders[slot] for slot in chosen_for if leaders[slot] != slot}, states)
+                logits = logits[[rows[leaders[slot]] for slot in chosen_for]]
+            self._choose_next_tokens(logits, chosen_for, states)
 
     @torch.inference_mode()
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed each state's last token and sample its next one, by slot."""
+        """Feed each state's last token and choose its next one, by slot."""
         use_all_cores()
         slots = sorted(states)
+        rows = [states[slot] for slot in slots]
+        # 1. Feed the last tokens. The caches hold all tokens before them.
         features = self._decode(
             slots,
-            tokens=[[states[slot].sampled[-1]] for slot in slots],
-            begins=[len(states[slot].fed_prompt) + len(states[slot].sampled) - 1 for slot in slots],
+            tokens=[[row.sampled[-1]] for row in rows],
+            n_cached=[len(row.fed_prompt) + len(row.sampled) - 1 for row in rows],
         )[:, 0]
-        self._likeness.choose([states[slot] for slot in slots], features, eot=self._rules.eot)
-        self._sample(self._logits(features), slots, states)
+        # 2. Contrastive searches fed candidates. Their features say which of them each search takes.
+        self._degeneration_penalty.choose(rows, features, eot=self._rules.eot)
+        # 3. Choose the next tokens.
+        self._choose_next_tokens(self._logits(features), slots, states)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
-        """Feed texts to the windows they were heard in, by slot; the slots' decoding has ended."""
+        """Return the attention of texts to their windows, by slot. The decoding in these slots has ended."""
         use_all_cores()
-        return self._aligner(texts)
+        return self._aligner.align(texts)
 
     @torch.inference_mode()
     def free(self, slot: int) -> None:
-        """Forget a slot's window and its text."""
-        self._windows.free(slot)
-        self._texts.free(slot)
-        is_idle = not self._windows.slots
-        if self._n_windows >= (WINDOWS_BETWEEN_TRIMS if is_idle else BUSY_WINDOWS_BETWEEN_TRIMS):
-            self._n_windows = 0
+        """Clear a slot's caches."""
+        self._cross_kv.free(slot)
+        self._self_kv.free(slot)
+        is_idle = not self._cross_kv.occupied_slots
+        if self._n_windows_since_trim >= (WINDOWS_BETWEEN_TRIMS if is_idle else BUSY_WINDOWS_BETWEEN_TRIMS):
+            self._n_windows_since_trim = 0
             trim_heap()
 
     def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
-        """Return for each slot the first of those that share its window and have the same prompt and search."""
-        first: dict[tuple[int | tuple[int, int], DecoderPrompt, Search | None], int] = {}
+        """Return for each slot the first slot with the same window, prompt and search."""
+        first: dict[Hashable, int] = {}
         return {
-            slot: first.setdefault((self._windows.of(slot), state.prompt, state.search), slot)
+            slot: first.setdefault((self._cross_kv.window_id(slot), state.prompt, state.search), slot)
             for slot, state in sorted(states.items())
         }
 
-    def _copy_prompts(self, sources: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
-        """sources: whose prompt has been fed, by the slot that is to have it too."""
-        self._texts.copy(sources, n_tokens=max(states[slot].prompt.length for slot in sources))
-        for slot, source in sources.items():
-            states[slot].language_token = states[source].language_token
-            states[slot].no_speech_prob = states[source].no_speech_prob
-
-    def _detect_languages(self, states: Mapping[int, DecodingState]) -> None:
-        slots = sorted(states)
-        features = self._decode(
-            slots, tokens=[states[slot].prompt.tokens for slot in slots], begins=[0] * len(slots)
-        )
-        self._likeness.remember([states[slot] for slot in slots], features)
-        logits = self._logits(features[:, -1])
-        for slot, language, no_speech_prob in zip(
-            slots, self._rules.languages(logits), self._rules.no_speech_probs(logits), strict=True
-        ):
-            states[slot].language_token, states[slot].no_speech_prob = language, no_speech_prob
-
-    def _feed_prompts(self, states: Mapping[int, DecodingState]) -> Tensor:
-        """Feed what has not been fed, and return the logits after it, in the order of the slots.
-
-        All prompts have equal length, and the same part of them has been fed.
-        """
-        slots = sorted(states)
+    def _detect_languages(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
+        """Feed prompts up to sot, where the model predicts the language, or no speech."""
         rows = [states[slot] for slot in slots]
-        first = rows[0]
-        n_fed = 0 if first.prompt.after_language is None else len(first.prompt.tokens)
-        features = self._decode(slots, tokens=[row.fed_prompt[n_fed:] for row in rows], begins=[n_fed] * len(rows))
-        self._likeness.remember(rows, features)
+        features = self._decode(slots, tokens=[row.prompt.tokens for row in rows], n_cached=[0] * len(slots))
+        self._degeneration_penalty.remember(rows, features)
+        logits = self._logits(features[:, -1])
+        for row, language, no_speech_prob in zip(
+            rows, self._rules.languages(logits), self._rules.no_speech_probs(logits), strict=True
+        ):
+            row.language_token, row.no_speech_prob = language, no_speech_prob
+
+    def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
+        """Feed the rest of the prompts and return the logits after it, in the order of the slots.
+
+        The prompts have equal length, and language detection has fed either all of them or none.
+        """
+        rows = [states[slot] for slot in slots]
+        prompt = rows[0].prompt
+        n_fed = 0 if prompt.after_language is None else len(prompt.tokens)
+        features = self._decode(
+            slots, tokens=[row.fed_prompt[n_fed:] for row in rows], n_cached=[n_fed] * len(slots)
+        )
+        self._degeneration_penalty.remember(rows, features)
         if n_fed:
             return self._logits(features[:, -1])
         at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
@@ -209,60 +222,79 @@ class WhisperSpeechModel:
             row.no_speech_prob = no_speech_prob
         return after_prompt
 
-    def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], begins: Sequence[int]) -> Tensor:
-        return self._decoder(self._batches.build(slots=slots, tokens=tokens, begins=begins))
+    def _copy_prompts(self, leaders: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
+        """leaders: by slot, those whose prompt has been fed."""
+        self._self_kv.copy(leaders, n_tokens=max(states[slot].prompt.length for slot in leaders))
+        for slot, leader in leaders.items():
+            states[slot].language_token = states[leader].language_token
+            states[slot].no_speech_prob = states[leader].no_speech_prob
+
+    def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
+        """Return features, shape = (n_slots, n_tokens, d_model)."""
+        return self._decoder(self._batches.build(slots=slots, tokens=tokens, n_cached=n_cached))
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
-        return self._vocabulary(self._pad_rows(features))[: len(features)].float()
+        return self._output(self._pad_rows(features))[: len(features)].float()
 
-    def _sample(self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
-        """Have each row go on by a token. logits: of the slots, in ascending order, shape = (n_slots, n_vocab)."""
+    def _choose_next_tokens(
+        self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]
+    ) -> None:
+        """Append a token to each state. logits: in the order of the slots, shape = (n_slots, n_vocab).
+
+        slots: ascending.
+        """
         rows = [states[slot] for slot in slots]
         searches = SearchStep(logits, rows)
         self._rules.filter(logits, rows)
-        alone, of_alone = searches.others(logits)
-        for state, (token, logprob) in zip(alone, choose_tokens(of_alone, alone), strict=True):
+        sampled, sampled_logits = searches.others(logits)
+        for state, (token, logprob) in zip(sampled, choose_tokens(sampled_logits, sampled), strict=True):
             state.append(token, logprob, eot=self._rules.eot)
+        # Beams that continue another slot's beam take over its cache.
         if sources := searches.advance(logits, eot=self._rules.eot, filter_again=self._rules.filter):
             moved = {slots[row]: slots[source] for row, source in sources.items()}
             n_tokens = max(len(states[slot].fed_prompt) + len(states[slot].sampled) for slot in moved)
-            self._texts.copy(moved, n_tokens=n_tokens - 1)
-
-
-def make_caches(
-    shape: CacheShape, *, device: torch.device, dtype: torch.dtype
-) -> tuple[SelfKVCache, CrossKVCache]:
-    """Return the fastest ones for a device and dtype."""
-    if device.type == "cpu" and dtype == torch.bfloat16 and shape.head_dim == HEAD_DIM and kernels.available():
-        return Bfloat16SelfKVCache(shape), Int8CrossKVCache(shape)
-    return DenseSelfKVCache(shape, device=device, dtype=dtype), DenseCrossKVCache(
-        shape, device=device, dtype=dtype
-    )
+            self._self_kv.copy(moved, n_tokens=n_tokens - 1)
 
 
 def load_speech_model(
-    directory: Path, *, device: Device, dtype: Dtype | Literal["int8"], n_slots: int
+    directory: Path, *, device: Device, dtype: Dtype | Literal["int8"], slots: int, cache_dir: Path | None = None
 ) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
     """Load a transformers directory for the engine.
 
-    dtype: "int8" computes linear layers in 8-bit integers and the rest in bfloat16, or float32 where that is
-    slow; "auto" does so where tiles are fastest, and is what `load_checkpoint` takes it for elsewhere.
+    dtype: "int8" computes linear layers in 8-bit integers and everything else in bfloat16, or in float32 where
+    bfloat16 is slow. "auto" is "int8" where our kernel for it is the fastest; elsewhere `load_checkpoint` chooses.
+    cache_dir: keeps compiled kernels; None: they are compiled at every start.
     Raises ModelUnavailable.
     """
     use_one_core()
     checkpoint = load_checkpoint(directory, device=device, dtype="auto" if dtype == "int8" else dtype)
-    is_on_cpu = checkpoint.info.device == "cpu"
-    if dtype == "int8" and not (is_on_cpu and torch.cpu._is_vnni_supported()):
+    if dtype == "int8" and not (checkpoint.info.device == "cpu" and torch.cpu._is_vnni_supported()):
         raise ModelUnavailable("dtype int8 needs a CPU with VNNI instructions; choose another --dtype")
-    is_int8 = dtype == "int8" or (dtype == "auto" and is_on_cpu and kernels.prefer_tiles())
-    model = WhisperSpeechModel(checkpoint, n_slots=n_slots, arithmetic="int8" if is_int8 else "float")
+    tensors = checkpoint.tensors
+    kernels = find_kernels(device=tensors.device, dtype=tensors.dtype, cache_dir=cache_dir)
+    is_int8 = dtype == "int8" or (dtype == "auto" and kernels is not None and kernels.prefer_tiles)
+    with translate_read_errors(f"the model in {directory}"):  # weights are read here, as they are packed
+        model = WhisperSpeechModel(
+            checkpoint, slots=slots, arithmetic="int8" if is_int8 else "float", kernels=kernels
+        )
     info = replace(checkpoint.info, dtype="int8") if is_int8 else checkpoint.info
     return model, checkpoint.tokenizer, info
 
 
-def _by_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
-    """Return slots grouped so that one decoder pass can feed each group's prompts."""
+def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:
+    return CacheShape(
+        slots=slots,
+        n_layers=config.decoder_layers,
+        n_heads=config.decoder_attention_heads,
+        head_dim=config.d_model // config.decoder_attention_heads,
+        max_tokens=config.max_target_positions,
+        max_positions=config.max_source_positions,
+    )
+
+
+def _groups_of_equal_prompts(states: Mapping[int, DecodingState]) -> list[list[int]]:
+    """Group slots whose prompts one decoder pass can feed: of equal length, with or without language detection."""
     groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for slot, state in states.items():
         groups[len(state.fed_prompt), state.prompt.after_language is None].append(slot)

@@ -61,7 +61,7 @@ def _one_thread(one_thread: None) -> None:
 def load_pair(directory: Path) -> Pair:
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
     make_linear = linear_factory(arithmetic="float", n_rows=N_POSITIONS)
-    model = WhisperSpeechModel(checkpoint, n_slots=N_SLOTS, arithmetic="float")
+    model = WhisperSpeechModel(checkpoint, slots=N_SLOTS, arithmetic="float")
     return Pair(
         oracle=Oracle(directory, checkpoint),
         encoder=Encoder(

@@ -12,7 +12,7 @@ import torch
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Waveform
-from hf_asr_endpoint.whisper import kernels
+from hf_asr_endpoint.whisper.kernels import Kernels, available
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
 from tests.parity.decoding import decode, greedy
 from tests.parity.recordings import cut_window
@@ -46,7 +46,7 @@ def test_words_in_every_precision(
 ) -> None:
     if not is_supported():
         pytest.skip(f"this processor does not compute in {dtype}")
-    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype=dtype, n_slots=3)
+    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype=dtype, slots=3)
     assert info.dtype == dtype
     prompt = Vocabulary(tokenizer, is_multilingual=False).prompt(language_token=None, task="transcribe")
     states = {slot: greedy(prompt, max_new_tokens=60) for slot in (0, 2)}
@@ -61,13 +61,13 @@ def test_words_in_every_precision(
 @pytest.mark.skipif(has_int8(), reason="this processor computes in int8")
 def test_int8_needs_its_instructions(tiny_en_directory: Path) -> None:
     with pytest.raises(ModelUnavailable, match="VNNI"):
-        load_speech_model(tiny_en_directory, device="cpu", dtype="int8", n_slots=1)
+        load_speech_model(tiny_en_directory, device="cpu", dtype="int8", slots=1)
 
 
 def test_auto_is_int8_where_tiles_are_fastest(tiny_en_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def dtype() -> str:
-        return load_speech_model(tiny_en_directory, device="cpu", dtype="auto", n_slots=1)[2].dtype
+        return load_speech_model(tiny_en_directory, device="cpu", dtype="auto", slots=1)[2].dtype
 
-    assert (dtype() == "int8") == kernels.prefer_tiles()
-    monkeypatch.setattr(kernels, "prefer_tiles", lambda: False)
+    assert (dtype() == "int8") == (available() and Kernels(None).prefer_tiles)
+    monkeypatch.setattr(Kernels, "prefer_tiles", False)
     assert dtype() in ("bfloat16", "float32")

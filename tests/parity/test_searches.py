@@ -79,7 +79,7 @@ def random_model() -> WhisperSpeechModel:
         tokenizer=tokenizer,
         is_multilingual=False,
     )
-    return WhisperSpeechModel(checkpoint, n_slots=N_SLOTS, arithmetic="float")
+    return WhisperSpeechModel(checkpoint, slots=N_SLOTS, arithmetic="float")
 
 
 def check(state: DecodingState, case: Mapping[str, Any], *, eot: int) -> None:

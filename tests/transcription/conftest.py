@@ -16,12 +16,12 @@ from tests.transcription.transcribing import N_SLOTS, Loaded, WatchedModel, runn
 
 @pytest.fixture(scope="module")
 def tiny_en_loaded(tiny_en_directory: Path) -> Loaded:
-    return load_speech_model(tiny_en_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+    return load_speech_model(tiny_en_directory, device="cpu", dtype="float32", slots=N_SLOTS)
 
 
 @pytest.fixture(scope="module")
 def base_loaded(base_directory: Path) -> Loaded:
-    return load_speech_model(base_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+    return load_speech_model(base_directory, device="cpu", dtype="float32", slots=N_SLOTS)
 
 
 @pytest.fixture

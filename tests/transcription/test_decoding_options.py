@@ -36,7 +36,7 @@ CONTRAST = TranscriptionOptions(
 
 @pytest.fixture(scope="module")
 def transcriber(tiny_en_directory: Path) -> Iterator[BatchingTranscriber]:
-    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype="float32", slots=N_SLOTS)
     transcriber = BatchingTranscriber(
         Engine(model, slots=N_SLOTS),
         tokenizer,

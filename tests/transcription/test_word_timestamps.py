@@ -43,7 +43,7 @@ def at(seconds: float) -> int:
 
 @pytest.fixture(scope="module")
 def multilingual(base_directory: Path) -> Iterator[BatchingTranscriber]:
-    model, tokenizer, info = load_speech_model(base_directory, device="cpu", dtype="float32", n_slots=N_SLOTS)
+    model, tokenizer, info = load_speech_model(base_directory, device="cpu", dtype="float32", slots=N_SLOTS)
     engine = Engine(model, slots=N_SLOTS)
     transcriber = BatchingTranscriber(
         engine, tokenizer, info, max_requests=4, max_ahead=8, encoder_padding_s=4.0, max_beams=8

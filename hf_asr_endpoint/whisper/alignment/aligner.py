@@ -1,4 +1,4 @@
-"""The decoder's pass over a text that is known: what it attends to in the window the text was heard in."""
+"""The decoder's pass over known texts, which yields each text's attention to its window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, Decoder
 Head = tuple[int, int]
 """A decoder layer, and one of its heads."""
 
-MAX_HEADS_PER_ALIGNMENT_HEAD = 10  # heads in the last half of the layers for each alignment head among them
+MAX_HEADS_PER_ALIGNMENT_HEAD = 10  # heads of the last half of the layers, for each alignment head
 
 
 def select_alignment_heads(
@@ -23,39 +23,40 @@ def select_alignment_heads(
 ) -> list[Head]:
     """Return the heads whose mean attention follows the speech.
 
-    alignment_heads: those that the checkpoint names (layer, head), if it does.
+    alignment_heads: those that the checkpoint names, (layer, head), if it does.
 
-    That is openai/whisper's choice for models without alignment heads, all heads of the last half of the
-    layers, with the named ones. Those alone attend too early in whisper-base and too late in whisper-tiny.en,
-    by up to 0.1 s, which the others make up for. Models so large that the named heads would be lost among them
-    keep to the named ones.
+    These are all heads of the last half of the layers, openai/whisper's choice for models without alignment heads,
+    together with the named ones. On their own the named heads attend too early in whisper-base and too late in
+    whisper-tiny.en, by up to 0.1 s; averaging over the others corrects this. In a model so large that the named
+    heads would have little weight in this mean, only the named heads are used.
     """
-    # A distilled model may still name its teacher's.
+    # A distilled model may name heads of its teacher that it does not have.
     named = {
         (layer, head)
         for layer, head in alignment_heads or ()
         if layer in range(n_layers) and head in range(n_heads)
     }
-    half = {(layer, head) for layer in range(n_layers // 2, n_layers) for head in range(n_heads)}
-    return sorted(named if named and len(half) > MAX_HEADS_PER_ALIGNMENT_HEAD * len(named) else named | half)
+    last_half = {(layer, head) for layer in range(n_layers // 2, n_layers) for head in range(n_heads)}
+    is_large = len(last_half) > MAX_HEADS_PER_ALIGNMENT_HEAD * len(named)
+    return sorted(named if named and is_large else named | last_half)
 
 
 class Aligner:
-    """Feeds texts to the decoder. Of the caches it overwrites the slots' own rows of self-attention."""
+    """Feeds texts to the decoder. Overwrites the slots' self-attention cache, but not their windows."""
 
     def __init__(
         self,
         decoder: Decoder,
-        windows: CrossKVCache,
+        cross_kv: CrossKVCache,
         batches: BatchBuilder,
         *,
         heads: Sequence[Head],
         eot: int,
         logits: Callable[[Tensor], Tensor],
     ) -> None:
-        """logits: of features, shape = (n_rows, d_model)."""
+        """logits: computes logits from features, shape = (n_rows, d_model)."""
         self._decoder = decoder
-        self._windows = windows
+        self._cross_kv = cross_kv
         self._batches = batches
         self._n_heads = len(heads)
         self._heads: dict[int, list[int]] = defaultdict(list)  # by layer
@@ -64,50 +65,50 @@ class Aligner:
         self._eot = eot
         self._logits = logits
 
-    def __call__(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
-        """Feed texts, by slot, all in one pass; the slots' decoding has ended."""
-        slots = sorted(texts)
-        fed = [(*texts[slot].prompt, *texts[slot].tokens) for slot in slots]
+    def align(self, inputs: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
+        """Feed texts, by slot, in one pass. The decoding in these slots has ended."""
+        slots = sorted(inputs)
+        fed = [(*inputs[slot].prompt, *inputs[slot].tokens) for slot in slots]
         n_fed = max(map(len, fed))
         batch = self._batches.build(
             slots=slots,
-            # What fills up the shorter ones comes behind their end, where nothing that counts sees it.
+            # Padding follows a shorter text's end, where no token of the text attends to it.
             tokens=[tokens + (self._eot,) * (n_fed - len(tokens)) for tokens in fed],
-            begins=[0] * len(slots),
+            n_cached=[0] * len(slots),
         )
         weights: dict[int, Tensor] = {}  # by slot
 
-        def add(layer: int, queries: Tensor) -> None:
+        def add_layer(layer: int, queries: Tensor) -> None:
             for row, slot in enumerate(slots):
-                of_layer = self._weights(layer, queries[row], slot=slot, text=texts[slot])
-                weights[slot] = weights[slot] + of_layer if slot in weights else of_layer
+                layer_weights = self._layer_weights(layer, queries[row], slot=slot, text=inputs[slot])
+                weights[slot] = weights[slot] + layer_weights if slot in weights else layer_weights
 
-        features = self._decoder(batch, on_queries=add)
+        features = self._decoder(batch, on_cross_queries=add_layer)
         return {
             slot: AlignmentOutput(
                 weights=(weights[slot] / self._n_heads).cpu().numpy(),
-                probabilities=self._probabilities(features[row], texts[slot]),
+                probabilities=self._probabilities(features[row], inputs[slot]),
             )
             for row, slot in enumerate(slots)
         }
 
-    def _weights(self, layer: int, queries: Tensor, *, slot: int, text: AlignmentInput) -> Tensor:
+    def _layer_weights(self, layer: int, queries: Tensor, *, slot: int, text: AlignmentInput) -> Tensor:
         """Return the sum of the attention of a layer's heads, float32, shape = (n_tokens + 1, n_positions).
 
-        queries: shape = (n_fed, n_heads, head_dim). In float32 and without the padding, unlike in the pass itself.
+        Computed again, in float32 and over the audio's positions alone: the decoder's own attention includes the
+        padding. queries: shape = (n_fed, n_heads, head_dim).
         """
         heads = self._heads[layer]
-        keys = self._windows.keys(slot, layer)[heads, : text.n_positions]
+        keys = self._cross_kv.keys(slot, layer)[heads, : text.n_positions]
         begin = len(text.prompt) - 1
-        own = queries[begin : begin + len(text.tokens) + 1, heads].transpose(0, 1).float()
-        return torch.softmax(own @ keys.transpose(1, 2), dim=-1).sum(dim=0)
+        text_queries = queries[begin : begin + len(text.tokens) + 1, heads].transpose(0, 1).float()
+        return torch.softmax(text_queries @ keys.transpose(1, 2), dim=-1).sum(dim=0)
 
     def _probabilities(self, features: Tensor, text: AlignmentInput) -> tuple[float, ...]:
-        """Return each text token's, given the text before it."""
+        """Return the probability of each text token after those before it, among all text tokens."""
         begin = len(text.prompt) - 1
-        logits = self._logits(features[begin : begin + len(text.tokens)])[
-            :, : self._eot
-        ]  # (n_tokens, n_text_tokens)
+        logits = self._logits(features[begin : begin + len(text.tokens)])
+        logits = logits[:, : self._eot]  # (n_tokens, n_text_tokens)
         chosen = torch.tensor(text.tokens, device=logits.device)[:, None]
         logprobs = logits.gather(1, chosen)[:, 0] - logits.logsumexp(dim=1)
         probabilities: list[float] = logprobs.exp().tolist()

@@ -1,6 +1,6 @@
-"""How kernels expect their operands in memory, and how much scratch memory each needs. Imports no numba.
+"""The memory layouts that kernels read and write, and the scratch memory that a thread needs. Imports no numba.
 
-A tile has N_ROWS rows and N_COLUMNS columns. A panel is N_COLUMNS columns of a weight, stored together.
+A tile has TILE_ROWS rows and TILE_COLUMNS columns. A panel is TILE_COLUMNS columns of a matrix, stored together.
 """
 
 from __future__ import annotations
@@ -9,45 +9,49 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 Kernel: TypeAlias = Callable[[Sequence[int]], None]
-"""Runs over its data, 64-bit integers with addresses among them, on torch's threads; returns when all is done."""
+"""Runs on torch's threads and returns when all of them are done. Takes 64-bit integers, some of them addresses."""
 
-HEAD_DIM = 64  # channels of an attention head, in every Whisper; the loops are laid out for it
+HEAD_DIM = 64  # channels of an attention head in every Whisper; the kernels' loops have this fixed length
 
-N_ROWS, N_COLUMNS = 6, 64
-ZERO_POINT = 128  # what stands for 0 on the operand whose 8-bit integers are unsigned
-WORD = 4  # 8-bit integers that one dot product instruction multiplies and adds
+TILE_ROWS, TILE_COLUMNS = 6, 64
+WORD_BYTES = 4  # a dot-product instruction multiplies four 8-bit integers of each 32-bit word and adds them up
+ZERO_POINT = 128  # represents 0 in the operand whose 8-bit integers are unsigned
 
-PLAIN, GELU, ADD = range(3)
-"""Epilogues of int8_gemm: bias alone, GELU behind the bias, or bias and a residual."""
+BIAS, BIAS_GELU, BIAS_ADD = range(3)
+"""Epilogues of int8_gemm: add the bias; then apply GELU; or add the bias and a residual."""
 
 MAX_BLOCK_BYTES = 192 << 10
-"""Of the quantized rows that int8_gemm takes at a time: they and a panel of the weight stay in a core's cache."""
+"""Of the quantized rows that int8_gemm processes at a time: with a panel of the weight they fit a core's cache."""
 
-MAX_QUERIES = N_ROWS // 2
-"""Queries that cross_attention takes at a time: each fills two rows of a tile, its upper and its lower bytes."""
+QUERIES_PER_TILE = TILE_ROWS // 2
+"""Of cross_attention: each query fills two rows of a tile, its upper and its lower bytes."""
 
 
-def padded(n_columns: int) -> int:
+def padded_to_panels(n_columns: int) -> int:
     """Return `n_columns` rounded up to whole panels."""
-    return -(-n_columns // N_COLUMNS) * N_COLUMNS
+    return -(-n_columns // TILE_COLUMNS) * TILE_COLUMNS
 
 
 def rows_per_block(n_in: int, activation_bytes: int) -> int:
-    """Return how many rows int8_gemm takes at a time, in whole tiles. activation_bytes: 1 or 2 for each number."""
-    return max(MAX_BLOCK_BYTES // (n_in * activation_bytes) // N_ROWS, 1) * N_ROWS
+    """Return how many rows int8_gemm processes at a time: whole tiles.
+
+    activation_bytes: 1 or 2, to which each activation is quantized.
+    """
+    return max(MAX_BLOCK_BYTES // (n_in * activation_bytes) // TILE_ROWS, 1) * TILE_ROWS
 
 
 def int8_gemm_scratch_bytes(n_in: int, activation_bytes: int) -> int:
-    """Return the bytes that each thread needs: quantized rows, their scales, and a tile of the result."""
-    return rows_per_block(n_in, activation_bytes) * (n_in * activation_bytes + 4) + 2 * N_ROWS * N_COLUMNS
+    """Return the bytes for one thread: quantized rows, their scales and a tile of the result."""
+    return rows_per_block(n_in, activation_bytes) * (n_in * activation_bytes + 4) + 2 * TILE_ROWS * TILE_COLUMNS
 
 
 def encoder_attention_scratch_bytes(n_positions: int) -> int:
-    """Return the bytes that each thread needs: keys, values, scores, weights, and a tile's queries and sums."""
-    n_keys = padded(n_positions)
-    return n_keys * (4 * HEAD_DIM + 6 * N_ROWS) + 8 * N_ROWS * HEAD_DIM
+    """Return the bytes for one thread: keys, values, scores, weights, and the queries and sums of a tile."""
+    n_keys = padded_to_panels(n_positions)
+    return n_keys * (4 * HEAD_DIM + 6 * TILE_ROWS) + 8 * TILE_ROWS * HEAD_DIM
 
 
 def cross_attention_scratch_bytes(n_positions: int) -> int:
-    """Return the bytes that each thread needs: scores, weights, queries, and the result."""
-    return padded(n_positions) * (4 * MAX_QUERIES + N_ROWS) + N_ROWS * HEAD_DIM + 2 * MAX_QUERIES * HEAD_DIM
+    """Return the bytes for one thread: scores, weights, quantized queries and the result."""
+    per_position = 4 * QUERIES_PER_TILE + TILE_ROWS
+    return padded_to_panels(n_positions) * per_position + TILE_ROWS * HEAD_DIM + 2 * QUERIES_PER_TILE * HEAD_DIM

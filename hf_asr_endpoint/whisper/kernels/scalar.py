@@ -1,4 +1,4 @@
-"""What the kernels compute with."""
+"""Scalar arithmetic and address operations for kernels. LLVM vectorises the loops that use them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numba.extending import intrinsic
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 
-_HALF, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
+_INT16, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
 thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 
 @intrinsic
-def widen(typing: Any, bits: Any) -> Any:
-    """bfloat16, as its bits, to float32."""
+def to_float32(typing: Any, bits: Any) -> Any:
+    """Convert bfloat16, given as its bits, to float32."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         shifted = builder.shl(builder.zext(args[0], _INT32), ir.Constant(_INT32, 16))
@@ -29,8 +29,27 @@ def widen(typing: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def larger(typing: Any, one: Any, other: Any) -> Any:
-    """The larger of two float32 that are numbers. Unlike `max`, it is computed for many at once."""
+def to_bfloat16(typing: Any, value: Any) -> Any:
+    """Convert float32 to the bits of bfloat16, rounding to the nearest, ties to even."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits, half = builder.bitcast(args[0], _INT32), ir.Constant(_INT32, 16)
+        is_odd = builder.and_(builder.lshr(bits, half), ir.Constant(_INT32, 1))
+        rounded = builder.add(bits, builder.add(is_odd, ir.Constant(_INT32, 0x7FFF)))
+        return builder.trunc(builder.lshr(rounded, half), _INT16)
+
+    return types.uint16(types.float32), generate
+
+
+@intrinsic
+def to_int32(typing: Any, value: Any) -> Any:
+    """Convert float32 to an integer, dropping the fraction. Unlike `np.int32`, it does not go through 64 bits."""
+    return types.int32(types.float32), lambda context, builder, signature, args: builder.fptosi(args[0], _INT32)
+
+
+@intrinsic
+def maximum(typing: Any, one: Any, other: Any) -> Any:
+    """Return the larger of two float32, neither of them NaN. Unlike `max`, LLVM vectorises it."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         function = builder.module.declare_intrinsic("llvm.maxnum", [_FLOAT], ir.FunctionType(_FLOAT, [_FLOAT] * 2))
@@ -40,27 +59,8 @@ def larger(typing: Any, one: Any, other: Any) -> Any:
 
 
 @intrinsic
-def narrow(typing: Any, value: Any) -> Any:
-    """float32 to bfloat16's bits, to the nearest, ties to even."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bits, half = builder.bitcast(args[0], _INT32), ir.Constant(_INT32, 16)
-        is_odd = builder.and_(builder.lshr(bits, half), ir.Constant(_INT32, 1))
-        rounded = builder.add(bits, builder.add(is_odd, ir.Constant(_INT32, 0x7FFF)))
-        return builder.trunc(builder.lshr(rounded, half), _HALF)
-
-    return types.uint16(types.float32), generate
-
-
-@intrinsic
-def to_int32(typing: Any, whole: Any) -> Any:
-    """float32 to an integer. Unlike `np.int32`, it does not go by way of 64 bits."""
-    return types.int32(types.float32), lambda context, builder, signature, args: builder.fptosi(args[0], _INT32)
-
-
-@intrinsic
-def power_of_2(typing: Any, exponent: Any) -> Any:
-    """2 to a whole number from -126 to 127, given as float32."""
+def exp2_of_integer(typing: Any, exponent: Any) -> Any:
+    """Return 2 to a whole number from -126 to 127, given as float32: it becomes the exponent bits."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         biased = builder.add(builder.fptosi(args[0], _INT32), ir.Constant(_INT32, 127))
@@ -71,7 +71,7 @@ def power_of_2(typing: Any, exponent: Any) -> Any:
 
 @intrinsic
 def pointer(typing: Any, address: Any, dtype: Any) -> Any:
-    """An address to a pointer to values of a numpy type."""
+    """Convert an address to a pointer to values of a numpy type."""
     pointer = types.CPointer(dtype.dtype)
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -82,9 +82,11 @@ def pointer(typing: Any, address: Any, dtype: Any) -> Any:
 
 @inlined
 def exp(x):
-    """e to the x, for x <= 0, within 1.1e-5 of itself down to -79, where it ends: Taylor's series for 2 to the
-    fraction. Unlike libm's, it is computed for many at once."""
-    y = larger(x, np.float32(-80)) * np.float32(1.44269504)
+    """Return e to the x for x <= 0, with a relative error below 1.1e-5 down to x = -79. Clamps x at -80.
+
+    The fraction's power of 2 is a Taylor series. Unlike libm's exp, LLVM vectorises this one.
+    """
+    y = maximum(x, np.float32(-80)) * np.float32(1.44269504)
     whole = np.floor(y)
     part = y - whole
     power = np.float32(1.5403530e-4)
@@ -94,18 +96,18 @@ def exp(x):
     power = power * part + np.float32(2.4022651e-1)
     power = power * part + np.float32(6.9314718e-1)
     power = power * part + np.float32(1)
-    return power_of_2(whole) * power
+    return exp2_of_integer(whole) * power
 
 
 @compiled
-def exponentiate(scores):
-    """Replace scores by their powers of e, the largest of which becomes 1; return the sum."""
-    most = scores[0]
+def exp_scores(scores):
+    """Replace each score by exp(score - largest score), in place; return the sum: softmax without its division."""
+    largest = scores[0]
     for n in range(len(scores)):
-        most = larger(most, scores[n])
+        largest = maximum(largest, scores[n])
     total = np.float32(0)
     for n in range(len(scores)):
-        power = exp(scores[n] - most)
+        power = exp(scores[n] - largest)
         scores[n] = power
         total += power
     return total

@@ -1,4 +1,4 @@
-"""Attention of new tokens to the keys and values of the texts they go on."""
+"""Attention of new tokens to the cached keys and values of their sequences."""
 
 from __future__ import annotations
 
@@ -6,27 +6,55 @@ import numpy as np
 from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled
-from hf_asr_endpoint.whisper.kernels.launch import on_threads
-from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, Kernel
+from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
 from hf_asr_endpoint.whisper.kernels.scalar import (
-    exponentiate,
-    narrow,
+    exp_scores,
     pointer,
     thread_count,
     thread_number,
-    widen,
+    to_bfloat16,
+    to_float32,
 )
 
 
-def compile_kernel() -> Kernel:
-    """Return the kernel; see `_self_attention` for its data."""
-    return on_threads(_self_attention)
+def self_attention(data):
+    """Cache new tokens' keys and values, and attend from each new token to itself and all tokens before it.
+
+    Threads share out the heads of the sequences.
+
+    data: the addresses of the new tokens' queries, keys and values, bfloat16, shape = (n_sequences, n_tokens, 3,
+    n_heads, HEAD_DIM); of the result, bfloat16, shape = (n_sequences, n_tokens, n_heads, HEAD_DIM); of the
+    sequences' caches, int64, shape = (n_sequences, 2): the address and the number of cached tokens; of scratch
+    memory, float32, shape = (N_CORES, max_tokens + 2 × HEAD_DIM); then n_sequences, n_tokens, n_heads, max_tokens.
+    A cache holds keys, then values, bfloat16, each with shape = (n_heads, max_tokens, HEAD_DIM).
+    """
+    args = carray(data, (8,))
+    n_sequences, n_tokens, n_heads, max_tokens = args[4], args[5], args[6], args[7]
+    heads = carray(pointer(args[0], np.uint16), (n_sequences, n_tokens, 3, n_heads, HEAD_DIM))
+    result = carray(pointer(args[1], np.uint16), (n_sequences, n_tokens, n_heads, HEAD_DIM))
+    caches = carray(pointer(args[2], np.int64), (n_sequences, 2))
+    thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+    scratch = carray(pointer(args[3], np.float32), (n_threads, max_tokens + 2 * HEAD_DIM))[thread]
+    query, sums, scores = scratch[:HEAD_DIM], scratch[HEAD_DIM : 2 * HEAD_DIM], scratch[2 * HEAD_DIM :]
+    n_tasks = n_sequences * n_heads
+    for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
+        sequence, head = task // n_heads, task % n_heads
+        n_cached = caches[sequence, 1]
+        cache = carray(pointer(caches[sequence, 0], np.uint16), (2, n_heads, max_tokens, HEAD_DIM))
+        for token in range(n_tokens):
+            cache[0, head, n_cached + token] = heads[sequence, token, 1, head]
+            cache[1, head, n_cached + token] = heads[sequence, token, 2, head]
+            _load_query(heads[sequence, token, 0, head], query)
+            visible_scores = scores[: n_cached + token + 1]
+            _score_tokens(query, cache[0, head], visible_scores)
+            total = exp_scores(visible_scores)
+            _write_mean(visible_scores, cache[1, head], total, sums, result[sequence, token, head])
 
 
 @compiled
-def _widen_row(row, wide):
+def _load_query(row, query):
     for d in range(HEAD_DIM):
-        wide[d] = widen(row[d])
+        query[d] = to_float32(row[d])
 
 
 @compiled
@@ -36,50 +64,17 @@ def _score_tokens(query, keys, scores):
         key = keys[n]
         score = np.float32(0)
         for d in range(HEAD_DIM):
-            score += query[d] * widen(key[d])
+            score += query[d] * to_float32(key[d])
         scores[n] = score
 
 
 @compiled
-def _average_tokens(weights, values, total, sums, attended):
-    """Write the weighted mean of the values, shape = (max_tokens, HEAD_DIM). sums: to work in."""
+def _write_mean(weights, values, total, sums, result):
+    """Write the weighted mean of the values. total: the sum of the weights. sums: scratch, shape = (HEAD_DIM,)."""
     sums[:] = np.float32(0)
     for n in range(len(weights)):
         value, weight = values[n], weights[n]
         for d in range(HEAD_DIM):
-            sums[d] += weight * widen(value[d])
+            sums[d] += weight * to_float32(value[d])
     for d in range(HEAD_DIM):
-        attended[d] = narrow(sums[d] / total)
-
-
-def _self_attention(data):
-    """Attend from each new token to itself and all before it, a head of a sequence at a time.
-
-    data: addresses of the new tokens' queries, keys and values, bfloat16, shape = (n_sequences, n_tokens, 3,
-    n_heads, HEAD_DIM); of what is written, (n_sequences, n_tokens, n_heads, HEAD_DIM); of texts, int64, shape =
-    (n_sequences, 2): address and number of tokens; of float32 to work in, shape = (N_CORES, max_tokens +
-    2 × HEAD_DIM); n_sequences, n_tokens, n_heads, max_tokens.
-    At a text's address: keys, then values, bfloat16, shape = (n_heads, max_tokens, HEAD_DIM). The new ones are
-    added there.
-    """
-    args = carray(data, (8,))
-    n_sequences, n_tokens, n_heads, max_tokens = args[4], args[5], args[6], args[7]
-    given = carray(pointer(args[0], np.uint16), (n_sequences, n_tokens, 3, n_heads, HEAD_DIM))
-    attended = carray(pointer(args[1], np.uint16), (n_sequences, n_tokens, n_heads, HEAD_DIM))
-    texts = carray(pointer(args[2], np.int64), (n_sequences, 2))
-    thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-    scratch = carray(pointer(args[3], np.float32), (n_threads, max_tokens + 2 * HEAD_DIM))[thread]
-    query, sums, scores = scratch[:HEAD_DIM], scratch[HEAD_DIM : 2 * HEAD_DIM], scratch[2 * HEAD_DIM :]
-    n_tasks = n_sequences * n_heads
-    for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
-        sequence, head = task // n_heads, task % n_heads
-        begin = texts[sequence, 1]
-        text = carray(pointer(texts[sequence, 0], np.uint16), (2, n_heads, max_tokens, HEAD_DIM))
-        for token in range(n_tokens):
-            text[0, head, begin + token] = given[sequence, token, 1, head]
-            text[1, head, begin + token] = given[sequence, token, 2, head]
-            _widen_row(given[sequence, token, 0, head], query)
-            seen = scores[: begin + token + 1]
-            _score_tokens(query, text[0, head], seen)
-            total = exponentiate(seen)
-            _average_tokens(seen, text[1, head], total, sums, attended[sequence, token, head])
+        result[d] = to_bfloat16(sums[d] / total)

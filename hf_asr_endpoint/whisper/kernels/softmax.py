@@ -1,4 +1,4 @@
-"""A row of scores to weights, in the processor's vectors. Whoever uses them divides by their sum."""
+"""Softmax of a row of scores in vector registers, without its division: callers divide by the returned sum."""
 
 from __future__ import annotations
 
@@ -10,104 +10,106 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from hf_asr_endpoint.whisper.kernels.layout import N_COLUMNS
+from hf_asr_endpoint.whisper.kernels.layout import TILE_COLUMNS
 from hf_asr_endpoint.whisper.kernels.simd import (
-    BYTES,
-    FLOATS,
+    FLOAT_VECTOR,
+    INT8_VECTOR,
     N_LANES,
     FloatVector,
-    advanced,
-    everywhere,
+    add_bytes,
+    add_scaled,
+    broadcast_float,
+    broadcast_int32,
+    emit_loop,
     load_floats,
-    moved,
-    repeat,
     store,
-    words,
 )
-from hf_asr_endpoint.whisper.kernels.tile import PARTS
+from hf_asr_endpoint.whisper.kernels.tile import VECTORS_PER_ROW
 
-NO_SCORE = -1e30  # its weight is 0
-MAX_WEIGHT = 65_535  # in bytes: two of them
+MASKED_SCORE = -1e30  # its weight is 0
+MAX_WEIGHT = 65_535  # the largest weight in 16 bits, which stands for 1
 
 _LOG2_E = 1.44269504
 
 
 @intrinsic
-def softmax_to_bfloat16(typing: Any, scores: Any, weights: Any, n_panels: Any) -> Any:
-    """Write powers of e, of which the largest is 1, in bfloat16; return their sum, float32.
+def exp_scores_to_bfloat16(typing: Any, scores: Any, weights: Any, n_panels: Any) -> Any:
+    """Write exp(score - largest score) in bfloat16; return the sum, float32.
 
-    Given are addresses, of scores, float32, and of weights, and how many times N_COLUMNS there are.
+    Takes 64-bit integers: the addresses of scores, float32, and of weights, and the row's length in units of
+    TILE_COLUMNS.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         scores, weights, n_panels = args
 
-        def write(panel: Any, part: int, power: FloatVector) -> None:
-            first = moved(builder, weights, panel, 2 * N_COLUMNS)
-            store(builder, advanced(builder, first, _bytes(part) // 2), power.narrowed())
+        def write(panel: Any, index: int, power: FloatVector) -> None:
+            panel_at = add_scaled(builder, weights, panel, 2 * TILE_COLUMNS)
+            store(builder, add_bytes(builder, panel_at, _offset(index) // 2), power.to_bfloat16())
 
-        return _exponentiate(builder, scores, n_panels, write)
+        return _exp_scores(builder, scores, n_panels, write)
 
     return types.float32(*[types.int64] * 3), generate
 
 
 @intrinsic
-def softmax_to_bytes(typing: Any, scores: Any, upper: Any, lower: Any, n_panels: Any) -> Any:
-    """Write powers of e, of which the largest is 1, in units of 1 / MAX_WEIGHT; return their sum, float32.
+def exp_scores_to_int16(typing: Any, scores: Any, upper: Any, lower: Any, n_panels: Any) -> Any:
+    """Write exp(score - largest score) in units of 1 / MAX_WEIGHT; return the sum before rounding, float32.
 
-    Given are addresses, of scores, float32, of the upper and of the lower bytes, unsigned, and how many times
-    N_COLUMNS there are.
+    Takes 64-bit integers: the addresses of scores, float32, of the weights' upper bytes and of their lower bytes,
+    all unsigned, and the row's length in units of TILE_COLUMNS.
     """
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         scores, upper, lower, n_panels = args
 
-        def write(panel: Any, part: int, power: FloatVector) -> None:
-            units = (power * MAX_WEIGHT + 0.5).whole()
-            for address, of_units in ((upper, builder.lshr(units, words(8))), (lower, units)):
-                first = moved(builder, address, panel, N_COLUMNS)
-                store(builder, advanced(builder, first, part * N_LANES), builder.trunc(of_units, BYTES))
+        def write(panel: Any, index: int, power: FloatVector) -> None:
+            rounded = (power * MAX_WEIGHT + 0.5).to_int32()
+            for address, shifted in ((upper, builder.lshr(rounded, broadcast_int32(8))), (lower, rounded)):
+                panel_at = add_scaled(builder, address, panel, TILE_COLUMNS)
+                store(builder, add_bytes(builder, panel_at, index * N_LANES), builder.trunc(shifted, INT8_VECTOR))
 
-        return _exponentiate(builder, scores, n_panels, write)
+        return _exp_scores(builder, scores, n_panels, write)
 
     return types.float32(*[types.int64] * 4), generate
 
 
-def _exponentiate(builder: Any, scores: Any, n_panels: Any, write: Callable[[Any, int, FloatVector], None]) -> Any:
-    """Emit what computes powers of e of a row's scores; return their sum.
+def _exp_scores(builder: Any, scores: Any, n_panels: Any, write: Callable[[Any, int, FloatVector], None]) -> Any:
+    """Emit two passes over a row of scores: find the largest, then compute the exponentials; return their sum.
 
-    write: emits what writes powers, given the panel and the part of it.
+    write: emits what stores a vector of exponentials, given its panel and its index in the panel.
     """
 
-    def scores_of(panel: Any, part: int) -> FloatVector:
-        first = moved(builder, scores, panel, 4 * N_COLUMNS)
-        return load_floats(builder, advanced(builder, first, _bytes(part)))
+    def load_scores(panel: Any, index: int) -> FloatVector:
+        panel_at = add_scaled(builder, scores, panel, 4 * TILE_COLUMNS)
+        return load_floats(builder, add_bytes(builder, panel_at, _offset(index)))
 
-    def find_largest(panel: Any, *largest: Any) -> list[Any]:
-        found = enumerate(_lanes(builder, largest))
-        return [scores_of(panel, part).larger(of_part).value for part, of_part in found]
+    def update_maxima(panel: Any, *maxima: Any) -> list[Any]:
+        so_far = enumerate(_vectors(builder, maxima))
+        return [load_scores(panel, index).maximum(lane_maxima).value for index, lane_maxima in so_far]
 
-    def exponentiate(panel: Any, *totals: Any) -> list[Any]:
-        following = []
-        for part, total in enumerate(_lanes(builder, totals)):
-            power = ((scores_of(panel, part) - most) * _LOG2_E).power_of_2()
-            write(panel, part, power)
-            following.append((total + power).value)
-        return following
+    def update_totals(panel: Any, *totals: Any) -> list[Any]:
+        updated = []
+        for index, total in enumerate(_vectors(builder, totals)):
+            power = ((load_scores(panel, index) - largest) * _LOG2_E).exp2()
+            write(panel, index, power)
+            updated.append((total + power).value)
+        return updated
 
-    largest = _lanes(builder, repeat(builder, n_panels, _everywhere(NO_SCORE), find_largest))
-    most = everywhere(builder, reduce(FloatVector.larger, largest).largest())
-    totals = _lanes(builder, repeat(builder, n_panels, _everywhere(0.0), exponentiate))
-    return reduce(FloatVector.__add__, totals).total()
-
-
-def _bytes(part: int) -> int:
-    return part * 4 * N_LANES
+    maxima = _vectors(builder, emit_loop(builder, n_panels, _constants(MASKED_SCORE), update_maxima))
+    largest = broadcast_float(builder, reduce(FloatVector.maximum, maxima).reduce_max())
+    totals = _vectors(builder, emit_loop(builder, n_panels, _constants(0.0), update_totals))
+    return reduce(FloatVector.__add__, totals).reduce_sum()
 
 
-def _everywhere(value: float) -> list[Any]:
-    return [ir.Constant(FLOATS, [value] * N_LANES)] * PARTS
+def _offset(index: int) -> int:
+    """Return the byte offset of a vector of float32 in its panel."""
+    return index * 4 * N_LANES
 
 
-def _lanes(builder: Any, values: Sequence[Any]) -> list[FloatVector]:
+def _constants(value: float) -> list[Any]:
+    return [ir.Constant(FLOAT_VECTOR, [value] * N_LANES)] * VECTORS_PER_ROW
+
+
+def _vectors(builder: Any, values: Sequence[Any]) -> list[FloatVector]:
     return [FloatVector(builder, value) for value in values]

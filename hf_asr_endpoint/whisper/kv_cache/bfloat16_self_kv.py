@@ -1,7 +1,7 @@
-"""Self-attention in bfloat16 on the CPU, by a kernel that reads each slot's own tokens and no more.
+"""Self-attention's cache in bfloat16 on the CPU, whose kernel reads only the tokens that each slot holds.
 
-torch's batched products read all rows up to the longest text and hide what is behind each one's end; oneDNN
-keeps 0.7 MB of kernels for every number of rows and every length that they meet.
+torch's batched products read all rows up to the longest sequence and mask what lies after each one's end, and
+oneDNN keeps 0.7 MB of compiled code for every combination of rows and length.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper import kernels
+from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
-from hf_asr_endpoint.whisper.kv_cache.self_kv import AttendSelf
+from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfAttentionStep
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from hf_asr_endpoint.whisper.process import N_CORES
+from hf_asr_endpoint.whisper.threads import N_CORES
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
-    """One text's memory, of which only the pages count that are written.
+class _SlotMemory:
+    """One slot's memory. Pages take memory from the first write until they are given back.
 
     keys_and_values: shape = (n_layers, 2, n_heads, max_tokens, HEAD_DIM).
     """
@@ -32,23 +32,24 @@ class _Text:
 
 
 class Bfloat16SelfKVCache:
-    """See `SelfKVCache`. For HEAD_DIM."""
+    """See `SelfKVCache`. For heads of HEAD_DIM channels."""
 
-    def __init__(self, shape: CacheShape) -> None:
+    def __init__(self, shape: CacheShape, kernels: Kernels) -> None:
         self._shape = shape
-        self._texts = [_reserve(shape) for _ in range(shape.n_slots)]  # by slot
-        self._attend = kernels.self_attention_kernel()
+        self._by_slot = [_allocate(shape) for _ in range(shape.slots)]
+        self._attend = kernels.self_attention
         self._scratch = torch.empty(N_CORES, shape.max_tokens + 2 * HEAD_DIM)
 
-    def attention_for(self, slots: Sequence[int], *, begins: Sequence[int], n_tokens: int) -> AttendSelf:
-        caches = [self._texts[slot].keys_and_values for slot in slots]
-        texts_at_0 = torch.tensor([(cache.data_ptr(), begin) for cache, begin in zip(caches, begins, strict=True)])
-        n_bytes = caches[0].stride(0) * torch.bfloat16.itemsize  # of a layer
+    def attention_for(self, slots: Sequence[int], *, n_cached: Sequence[int], n_tokens: int) -> SelfAttentionStep:
+        caches = [self._by_slot[slot].keys_and_values for slot in slots]
+        table = [(cache.data_ptr(), n_before) for cache, n_before in zip(caches, n_cached, strict=True)]
+        first_layer = torch.tensor(table)
+        layer_bytes = caches[0].stride(0) * torch.bfloat16.itemsize
         numbers = (len(slots), n_tokens, self._shape.n_heads, self._shape.max_tokens)
 
         def attend(layer: int, heads: Tensor) -> Tensor:
-            in_layer = texts_at_0.clone()
-            in_layer[:, 0] += layer * n_bytes
+            in_layer = first_layer.clone()
+            in_layer[:, 0] += layer * layer_bytes
             heads = heads.contiguous()
             attended = torch.empty_like(heads[:, :, 0], memory_format=torch.contiguous_format)
             addresses = [tensor.data_ptr() for tensor in (heads, attended, in_layer, self._scratch)]
@@ -58,23 +59,23 @@ class Bfloat16SelfKVCache:
         return attend
 
     def copy(self, sources: Mapping[int, int], *, n_tokens: int) -> None:
-        """A text whose slot goes on with another one is handed to one of those who want it; only others copy."""
-        before = list(self._texts)
-        wanted = set(sources.values())
-        unwanted = [before[slot] for slot in sources if slot not in wanted]
+        """When a source slot is overwritten itself, one of its readers takes its memory instead of copying it."""
+        before = list(self._by_slot)
+        read = set(sources.values())
+        unread = [before[slot] for slot in sources if slot not in read]
         for slot, source in sources.items():
-            if source in sources and source in wanted:
-                self._texts[slot] = before[source]
-                wanted.remove(source)
+            if source in sources and source in read:
+                self._by_slot[slot] = before[source]
+                read.remove(source)
             else:
-                text = self._texts[slot] = unwanted.pop()
-                text.keys_and_values[:, :, :, :n_tokens] = before[source].keys_and_values[:, :, :, :n_tokens]
+                memory = self._by_slot[slot] = unread.pop()
+                memory.keys_and_values[:, :, :, :n_tokens] = before[source].keys_and_values[:, :, :, :n_tokens]
 
     def free(self, slot: int) -> None:
-        self._texts[slot].pages.madvise(mmap.MADV_DONTNEED)
+        self._by_slot[slot].pages.madvise(mmap.MADV_DONTNEED)
 
 
-def _reserve(shape: CacheShape) -> _Text:
+def _allocate(shape: CacheShape) -> _SlotMemory:
     size = (shape.n_layers, 2, shape.n_heads, shape.max_tokens, HEAD_DIM)
     pages = mmap.mmap(-1, torch.Size(size).numel() * torch.bfloat16.itemsize, flags=mmap.MAP_PRIVATE)
-    return _Text(pages, torch.frombuffer(pages, dtype=torch.bfloat16).view(size))
+    return _SlotMemory(pages, torch.frombuffer(pages, dtype=torch.bfloat16).view(size))

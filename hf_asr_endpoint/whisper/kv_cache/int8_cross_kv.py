@@ -1,8 +1,8 @@
-"""Cross-attention keys and values in 8-bit integers, on the CPU.
+"""Cross-attention's cache in 8-bit integers, on the CPU.
 
-They are half of bfloat16's bytes, which is what a decoding step and its memory consist of. Each channel of a head
-has a scale of its own over the window: keys have channels many times larger than others (Liu et al. 2024,
-arXiv 2402.02750).
+It has half the bytes of bfloat16, and reading these bytes takes most of a decode step's time. Each channel of a
+head has its own scale over the window, because some channels of keys are many times larger than others (Liu et al.
+2024, arXiv 2402.02750).
 """
 
 from __future__ import annotations
@@ -14,93 +14,94 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper import kernels
+from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.layout import (
     HEAD_DIM,
-    N_COLUMNS,
+    TILE_COLUMNS,
+    WORD_BYTES,
     ZERO_POINT,
     cross_attention_scratch_bytes,
-    padded,
+    padded_to_panels,
 )
-from hf_asr_endpoint.whisper.kv_cache.cross_kv import AttendCross
-from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, reserve
-from hf_asr_endpoint.whisper.process import N_CORES
+from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep
+from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, lazy_zeros
+from hf_asr_endpoint.whisper.threads import N_CORES
 
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Where a window is, among `n_slots` places, and how long."""
+    """A cached window. row: in the cache's memory, which has one for each slot."""
 
-    place: int
+    row: int
     n_positions: int
 
 
 class Int8CrossKVCache:
-    """See `CrossKVCache`. For HEAD_DIM, and queries in bfloat16."""
+    """See `CrossKVCache`. For heads of HEAD_DIM channels, and queries in bfloat16."""
 
-    def __init__(self, shape: CacheShape) -> None:
+    def __init__(self, shape: CacheShape, kernels: Kernels) -> None:
         self._shape = shape
-        n_bytes = 2 * shape.n_heads * HEAD_DIM * (padded(shape.max_positions) + torch.float32.itemsize)
-        self._memory = reserve((shape.n_slots, shape.n_layers, n_bytes), torch.uint8)
-        self._windows: dict[int, _Window] = {}
-        self._attend, self._quantize = kernels.cross_attention_kernel(), kernels.quantize_cross_kv_kernel()
+        n_bytes = 2 * shape.n_heads * HEAD_DIM * (padded_to_panels(shape.max_positions) + torch.float32.itemsize)
+        self._memory = lazy_zeros((shape.slots, shape.n_layers, n_bytes), torch.uint8)
+        self._windows: dict[int, _Window] = {}  # by slot
+        self._attend, self._quantize = kernels.cross_attention, kernels.quantize_cross_kv
         self._scratch_bytes = cross_attention_scratch_bytes(shape.max_positions)
         self._scratch = torch.empty((N_CORES, self._scratch_bytes), dtype=torch.uint8)
 
     @property
-    def slots(self) -> Iterable[int]:
+    def occupied_slots(self) -> Iterable[int]:
         return self._windows.keys()
 
-    def place(self, slot: int, n_positions: int) -> None:
+    def allocate(self, slot: int, n_positions: int) -> None:
         before = self._windows.get(slot)
         self._windows = {other: window for other, window in self._windows.items() if window != before}
-        taken = {window.place for window in self._windows.values()}
-        place = next(place for place in range(self._shape.n_slots) if place not in taken)
-        self._windows[slot] = _Window(place, n_positions)
+        taken = {window.row for window in self._windows.values()}
+        row = next(row for row in range(self._shape.slots) if row not in taken)
+        self._windows[slot] = _Window(row, n_positions)
 
     def share(self, slot: int, others: Iterable[int]) -> None:
         self._windows |= dict.fromkeys(others, self._windows[slot])
 
-    def of(self, slot: int) -> int:
-        return self._windows[slot].place
+    def window_id(self, slot: int) -> int:
+        return self._windows[slot].row
 
     def free(self, slot: int) -> None:
         self._windows.pop(slot, None)
 
     def write(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
         columns = keys_and_values.contiguous()
-        address = self._memory[self._windows[slot].place, layer].data_ptr()
+        address = self._memory[self._windows[slot].row, layer].data_ptr()
         self._quantize((columns.data_ptr(), address, len(columns), self._shape.n_heads))
 
     def keys(self, slot: int, layer: int) -> Tensor:
         window, n_heads = self._windows[slot], self._shape.n_heads
-        n_bytes = n_heads * padded(window.n_positions) * HEAD_DIM
-        memory = self._memory[window.place, layer]
-        panels = memory[:n_bytes].view(n_heads, -1, HEAD_DIM // 4, N_COLUMNS, 4)
-        rounded = panels.transpose(2, 3).reshape(n_heads, -1, HEAD_DIM)[:, : window.n_positions]
-        n_scales = n_heads * HEAD_DIM * torch.float32.itemsize
-        scales = memory[2 * n_bytes : 2 * n_bytes + n_scales].view(torch.float32)
-        return (rounded.float() - ZERO_POINT) * scales.view(n_heads, 1, HEAD_DIM)
+        n_bytes = n_heads * padded_to_panels(window.n_positions) * HEAD_DIM
+        memory = self._memory[window.row, layer]
+        panels = memory[:n_bytes].view(n_heads, -1, HEAD_DIM // WORD_BYTES, TILE_COLUMNS, WORD_BYTES)
+        quantized = panels.transpose(2, 3).reshape(n_heads, -1, HEAD_DIM)[:, : window.n_positions]
+        scale_bytes = n_heads * HEAD_DIM * torch.float32.itemsize
+        scales = memory[2 * n_bytes : 2 * n_bytes + scale_bytes].view(torch.float32)
+        return (quantized.float() - ZERO_POINT) * scales.view(n_heads, 1, HEAD_DIM)
 
-    def attention_for(self, slots: Sequence[int], *, n_tokens: int) -> AttendCross:
+    def attention_for(self, slots: Sequence[int], *, n_tokens: int) -> CrossAttentionStep:
         rows: dict[_Window, list[int]] = defaultdict(list)
         for index, slot in enumerate(slots):
             rows[self._windows[slot]] += range(index * n_tokens, (index + 1) * n_tokens)
-        order = torch.tensor([row for of_window in rows.values() for row in of_window])
+        order = torch.tensor([row for window_rows in rows.values() for row in window_rows])
         table, first = [], 0
-        for window, of_window in rows.items():
-            address = self._memory[window.place].data_ptr()
-            table.append((address, window.n_positions, first, first + len(of_window)))
-            first += len(of_window)
-        windows_at_0 = torch.tensor(table)  # in the first layer
+        for window, window_rows in rows.items():
+            address = self._memory[window.row].data_ptr()
+            table.append((address, window.n_positions, first, first + len(window_rows)))
+            first += len(window_rows)
+        first_layer = torch.tensor(table)
 
         def attend(layer: int, queries: Tensor) -> Tensor:
-            in_layer = windows_at_0.clone()
+            in_layer = first_layer.clone()
             in_layer[:, 0] += layer * self._memory.stride(1)
             queries = queries.contiguous()
             attended = torch.empty_like(queries)
             addresses = [tensor.data_ptr() for tensor in (queries, attended, order, in_layer, self._scratch)]
-            self._attend((*addresses, first, self._shape.n_heads, len(table), self._scratch_bytes))
+            self._attend((*addresses, len(order), self._shape.n_heads, len(table), self._scratch_bytes))
             return attended
 
         return attend

@@ -1,7 +1,7 @@
-"""Self-attention in any dtype on any device, by torch's batched products over a cache with a row for each slot.
+"""Self-attention's cache: the seam that the decoder uses, and the dense cache for any dtype on any device.
 
-Every piece that attention reads is contiguous: torch's batched products on the CPU copy what is not, which
-took longer than the products themselves.
+The dense cache has a row for each slot. Everything that attention reads is contiguous: torch's batched products on
+the CPU copy what is not, which took longer than the products themselves.
 """
 
 from __future__ import annotations
@@ -13,45 +13,47 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, contiguous_runs, reserve
-from hf_asr_endpoint.whisper.model.attention import decoder_attention
+from hf_asr_endpoint.whisper.kv_cache.batched_attention import batched_attention, contiguous_runs
+from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, lazy_zeros
 
-AttendSelf = Callable[[int, Tensor], Tensor]
-"""A layer and new tokens' queries, scaled, keys and values, shape = (n_sequences, n_tokens, 3, n_heads, head_dim),
-to what each token attends to of itself and all before it, shape = (n_sequences, n_tokens, n_heads, head_dim).
-The keys and values are kept for the tokens to come."""
+SelfAttentionStep = Callable[[int, Tensor], Tensor]
+"""Runs one layer's self-attention for the new tokens of a batch, and caches their keys and values.
+
+Takes the layer's index and the tokens' queries (scaled), keys and values, shape = (n_sequences, n_tokens, 3,
+n_heads, head_dim). Returns what each token attends to, of itself and all tokens before it, shape = (n_sequences,
+n_tokens, n_heads, head_dim)."""
 
 
 class SelfKVCache(Protocol):
     """The keys and values of each slot's tokens."""
 
-    def attention_for(self, slots: Sequence[int], *, begins: Sequence[int], n_tokens: int) -> AttendSelf:
-        """Return what attends from equally many new tokens of each slot.
+    def attention_for(self, slots: Sequence[int], *, n_cached: Sequence[int], n_tokens: int) -> SelfAttentionStep:
+        """Return the self-attention of `n_tokens` new tokens in each slot.
 
-        slots: in ascending order. begins: how many tokens each has already.
+        slots: ascending. n_cached: the tokens that each slot's cache holds already.
         """
         ...
 
     def copy(self, sources: Mapping[int, int], *, n_tokens: int) -> None:
-        """Have slots hold what other slots hold, up to so many tokens.
+        """Copy the first `n_tokens` tokens of slots to other slots.
 
-        sources: by the slots that are written to. They may change places.
+        sources: by the slot that is written to. A slot may be read and written: all are read as they were before.
         """
         ...
 
     def free(self, slot: int) -> None:
-        """Leave nothing of a slot's text behind for its next owner, and give back what it took."""
+        """Clear a slot for its next sequence and give back memory."""
         ...
 
 
-GROWTH = 64  # tokens by which the caches grow
+GROWTH_TOKENS = 64  # the dense cache grows by multiples of this
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
-    """Rows of the batch whose slots are contiguous_runs.
+    """Adjacent rows of a batch whose slots are adjacent, too.
 
-    mask: added to the scores, shape = (n_rows × n_heads, n_tokens, n_places).
+    mask: added to the scores, shape = (n_rows × n_heads, n_tokens, capacity).
     """
 
     rows: slice
@@ -60,30 +62,26 @@ class _Run:
 
 
 class DenseSelfKVCache:
-    """See `SelfKVCache`. The caches grow with the longest text.
-
-    On the CPU memory is reserved, not touched: what no sequence has reached costs nothing. It reads as
-    zeros, because a mask hides what lies behind a sequence's end by multiplying it with 0, and 0 × NaN is NaN.
-    """
+    """See `SelfKVCache`. All slots have the same capacity, which grows with the longest sequence."""
 
     def __init__(self, shape: CacheShape, *, device: torch.device, dtype: torch.dtype) -> None:
         self._shape = shape
         self._device, self._dtype = device, dtype
         self._in_use: set[int] = set()
-        self._layers = [self._zeros(GROWTH) for _ in range(shape.n_layers)]
-        # For each layer keys and values, shape = (2, n_slots, n_heads, room, head_dim).
+        # For each layer keys and values, shape = (2, slots, n_heads, capacity, head_dim). At first zeros: a mask
+        # hides what is unwritten by multiplying it with 0, which does not hide a NaN.
+        self._layers = [self._zeros(GROWTH_TOKENS) for _ in range(shape.n_layers)]
 
     @property
-    def room(self) -> int:
-        """Tokens that the caches reach to."""
+    def capacity(self) -> int:
+        """Tokens that each slot has memory for."""
         return self._layers[0].shape[3]
 
-    def attention_for(self, slots: Sequence[int], *, begins: Sequence[int], n_tokens: int) -> AttendSelf:
+    def attention_for(self, slots: Sequence[int], *, n_cached: Sequence[int], n_tokens: int) -> SelfAttentionStep:
         self._in_use.update(slots)
-        self._reach(max(begins) + n_tokens)
-        positions = torch.tensor(begins, device=self._device)[:, None] + torch.arange(
-            n_tokens, device=self._device
-        )
+        self._grow_to(max(n_cached) + n_tokens)
+        first_positions = torch.tensor(n_cached, device=self._device)[:, None]
+        positions = first_positions + torch.arange(n_tokens, device=self._device)
         rows = torch.tensor(slots, device=self._device)[:, None]
         runs = list(self._runs(slots, positions))
 
@@ -94,26 +92,26 @@ class DenseSelfKVCache:
             attended = torch.empty_like(queries, memory_format=torch.contiguous_format)
             for run in runs:
                 keys, values = cache[0, run.slots], cache[1, run.slots]
-                attended[run.rows] = decoder_attention(queries[run.rows], keys, values, run.mask)
+                attended[run.rows] = batched_attention(queries[run.rows], keys, values, run.mask)
             return attended
 
         return attend
 
     def copy(self, sources: Mapping[int, int], *, n_tokens: int) -> None:
-        to, origin = list(sources), list(sources.values())
+        written, read = list(sources), list(sources.values())
         for cache in self._layers:
-            cache[:, to, :, :n_tokens] = cache[:, origin, :, :n_tokens]
+            cache[:, written, :, :n_tokens] = cache[:, read, :, :n_tokens]
 
     def free(self, slot: int) -> None:
         self._in_use.discard(slot)
-        if not self._in_use and self.room > GROWTH:
-            self._layers = [self._zeros(GROWTH) for _ in self._layers]
+        if not self._in_use and self.capacity > GROWTH_TOKENS:
+            self._layers = [self._zeros(GROWTH_TOKENS) for _ in self._layers]
         for cache in self._layers:
             cache[:, slot] = 0
 
     def _runs(self, slots: Sequence[int], positions: Tensor) -> Iterator[_Run]:
-        """Each token sees itself and all before it. positions: shape = (n_sequences, n_tokens)."""
-        is_hidden = torch.arange(self.room, device=self._device) > positions[:, :, None]
+        """Mask all tokens after each new one. positions: of the new tokens, shape = (n_sequences, n_tokens)."""
+        is_hidden = torch.arange(self.capacity, device=self._device) > positions[:, :, None]
         mask = torch.zeros(is_hidden.shape, device=self._device, dtype=self._dtype)
         n_heads = self._shape.n_heads
         mask = mask.masked_fill_(is_hidden, -torch.inf).repeat_interleave(n_heads, dim=0)
@@ -124,19 +122,18 @@ class DenseSelfKVCache:
                 mask=mask[begin * n_heads : end * n_heads],
             )
 
-    def _reach(self, n_tokens: int) -> None:
-        """Make room for so many tokens in each slot."""
-        room = self.room
-        if n_tokens <= room:
+    def _grow_to(self, n_tokens: int) -> None:
+        capacity = self.capacity
+        if n_tokens <= capacity:
             return
-        grown = min(-(-n_tokens // GROWTH) * GROWTH, self._shape.max_tokens)
+        grown = min(-(-n_tokens // GROWTH_TOKENS) * GROWTH_TOKENS, self._shape.max_tokens)
         for layer, before in enumerate(self._layers):
             after = self._zeros(grown)
-            after[:, :, :, :room] = before
+            after[:, :, :, :capacity] = before
             self._layers[layer] = after
 
     def _zeros(self, n_tokens: int) -> Tensor:
-        size = (2, self._shape.n_slots, self._shape.n_heads, n_tokens, self._shape.head_dim)
+        size = (2, self._shape.slots, self._shape.n_heads, n_tokens, self._shape.head_dim)
         if self._device.type != "cpu":
             return torch.zeros(size, device=self._device, dtype=self._dtype)
-        return reserve(size, self._dtype)
+        return lazy_zeros(size, self._dtype)

@@ -1,10 +1,9 @@
-"""What the decoder's caches must hold, and memory for them."""
+"""The dimensions of the decoder's caches, and memory for them."""
 
 from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +12,9 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheShape:
-    """max_positions: encoder positions; max_tokens: decoder prompt included."""
+    """slots: sequences cached at a time. max_tokens: prompt included. max_positions: of the encoder."""
 
-    n_slots: int
+    slots: int
     n_layers: int
     n_heads: int
     head_dim: int
@@ -23,25 +22,12 @@ class CacheShape:
     max_positions: int
 
 
-def reserve(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """Return zeros on the CPU in pages that take no memory until they are written, unlike torch's own.
+def lazy_zeros(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return zeros on the CPU whose pages take no memory until they are written, unlike those of `torch.zeros`.
 
-    The pages are large where the system has them: fewer addresses to look up when they are read.
+    Pages are large where the system has large ones, so that reading them takes fewer address look-ups.
     """
     pages = mmap.mmap(-1, math.prod(size) * dtype.itemsize)
-    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux only.
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux only
         pages.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(pages, dtype=dtype).view(size)
-
-
-Rows = slice | list[int]
-"""Rows of a batch: a range where they follow one another, which is a view and costs nothing."""
-
-
-def contiguous_runs(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the ranges, begin and end, in which numbers follow one another without a gap."""
-    begin = 0
-    for index in range(1, len(numbers) + 1):
-        if index == len(numbers) or numbers[index] != numbers[index - 1] + 1:
-            yield begin, index
-            begin = index

@@ -1,4 +1,4 @@
-"""The forward pass: encoder and decoder over fused layers, and their linear layers and attention.
+"""The forward pass: encoder and decoder over fused layers, their linear layers and the encoder's attention.
 
 Knows weights and activations; knows neither what tokens mean nor how caches are laid out.
 """

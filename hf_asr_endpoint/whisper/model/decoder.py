@@ -1,6 +1,6 @@
-"""Whisper's text decoder over fused layers and slot-indexed caches: tokens to features of what comes next.
+"""Whisper's text decoder over fused layers and caches by slot: turns tokens into features of the next ones.
 
-One code path for prefill (several tokens of a few sequences) and decode step (one token of all sequences).
+The same code runs a prefill (several tokens of a few sequences) and a decode step (one token of every sequence).
 """
 
 from __future__ import annotations
@@ -13,68 +13,69 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
-from hf_asr_endpoint.whisper.kv_cache.cross_kv import AttendCross, CrossKVCache
-from hf_asr_endpoint.whisper.kv_cache.self_kv import AttendSelf, SelfKVCache
+from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep, CrossKVCache
+from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfAttentionStep, SelfKVCache
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, PadRows, stack
+from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, RowPadding, fuse_projections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderBatch:
-    """Tokens to feed, in the order of their slots.
+    """Tokens to feed, one sequence for each slot, in the order of the slots.
 
-    tokens, positions: int64, shape = (n_sequences, n_tokens). own: how the rows attend to their texts.
-    cross: how they attend to their windows.
+    tokens, positions: int64, shape = (n_sequences, n_tokens). self_attention, cross_attention: over the caches of
+    these slots.
     """
 
     tokens: Tensor
     positions: Tensor
-    own: AttendSelf
-    cross: AttendCross
+    self_attention: SelfAttentionStep
+    cross_attention: CrossAttentionStep
 
 
 class BatchBuilder:
-    """Makes batches over a model's caches."""
+    """Builds batches over a model's caches."""
 
-    def __init__(self, texts: SelfKVCache, windows: CrossKVCache, *, device: torch.device) -> None:
-        self._texts, self._windows = texts, windows
+    def __init__(self, self_kv: SelfKVCache, cross_kv: CrossKVCache, *, device: torch.device) -> None:
+        self._self_kv, self._cross_kv = self_kv, cross_kv
         self._device = device
 
     def build(
-        self, *, slots: Sequence[int], tokens: Sequence[Sequence[int]], begins: Sequence[int]
+        self, *, slots: Sequence[int], tokens: Sequence[Sequence[int]], n_cached: Sequence[int]
     ) -> DecoderBatch:
-        """Return the batch that feeds equally many tokens to each slot.
+        """Return the batch that feeds the same number of tokens to each slot.
 
-        slots: ascending. begins: how many tokens each slot has been fed.
+        slots: ascending. n_cached: the tokens that each slot's cache holds already.
         """
         n_tokens = len(tokens[0])
-        first = torch.tensor(begins, device=self._device)[:, None]
+        first_positions = torch.tensor(n_cached, device=self._device)[:, None]
         return DecoderBatch(
             tokens=torch.tensor(tokens, device=self._device),
-            positions=first + torch.arange(n_tokens, device=self._device),
-            own=self._texts.attention_for(slots, begins=begins, n_tokens=n_tokens),
-            cross=self._windows.attention_for(slots, n_tokens=n_tokens),
+            positions=first_positions + torch.arange(n_tokens, device=self._device),
+            self_attention=self._self_kv.attention_for(slots, n_cached=n_cached, n_tokens=n_tokens),
+            cross_attention=self._cross_kv.attention_for(slots, n_tokens=n_tokens),
         )
 
 
-OnQueries = Callable[[int, Tensor], None]
-"""Told a layer's queries of the encoded window, scaled, shape = (n_sequences, n_tokens, n_heads, head_dim)."""
+OnCrossQueries = Callable[[int, Tensor], None]
+"""Called with each layer's index and its cross-attention queries, scaled, shape = (n_sequences, n_tokens, n_heads,
+head_dim)."""
 
 
 class Decoder:
-    """Reads and writes the caches through its batches; keeps nothing from call to call."""
+    """Reads and writes the caches through its batches. Keeps no state between calls."""
 
     def __init__(
         self,
         tensors: Tensors,
         make_linear: LinearFactory,
         *,
-        pad_rows: PadRows,
+        pad_rows: RowPadding,
         shape: CacheShape,
         embeddings: Tensor,
     ) -> None:
         """embeddings: of the tokens, shape = (n_vocab, d_model)."""
-        self._tokens = embeddings
+        self._embeddings = embeddings
         self._pad_rows = pad_rows
         self._positions = tensors["embed_positions.weight"]  # (max_tokens, d_model)
         self._layers = [
@@ -83,44 +84,53 @@ class Decoder:
         ]
         self._norm = LayerNorm(*tensors.norm("layer_norm"))
 
-    def __call__(self, batch: DecoderBatch, on_queries: OnQueries = lambda layer, queries: None) -> Tensor:
+    def __call__(
+        self, batch: DecoderBatch, on_cross_queries: OnCrossQueries = lambda layer, queries: None
+    ) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
-        x = F.embedding(batch.tokens, self._tokens) + F.embedding(batch.positions, self._positions)
+        x = F.embedding(batch.tokens, self._embeddings) + F.embedding(batch.positions, self._positions)
         shape = x.shape
         x = self._pad_rows(x.flatten(0, 1))
         for index, layer in enumerate(self._layers):
-            x = layer.add_text(x, batch.own(index, layer.text_heads(x, batch)))
-            queries = layer.window_queries(x, batch)
-            on_queries(index, queries)
-            x = layer.finish(x, batch.cross(index, queries))
+            heads = layer.self_attention_heads(x, batch)
+            x = layer.add_self_attention(x, batch.self_attention(index, heads))
+            queries = layer.cross_attention_queries(x, batch)
+            on_cross_queries(index, queries)
+            x = layer.add_cross_attention(x, batch.cross_attention(index, queries))
+            x = layer.add_feed_forward(x)
         return self._norm(x)[: batch.tokens.numel()].view(shape)
 
 
 class CrossProjection:
-    """All decoder layers' cross-attention keys and values of an encoded window."""
+    """Projects a window's features to the keys and values of all decoder layers' cross-attention."""
 
     def __init__(self, tensors: Tensors, make_linear: LinearFactory, *, n_layers: int) -> None:
         attentions = [tensors.under(f"layers.{index}.encoder_attn") for index in range(n_layers)]
         self._layers = [
-            make_linear(*stack([attention.linear(name) for name in ("k_proj", "v_proj")]))
+            make_linear(*fuse_projections([attention.linear(name) for name in ("k_proj", "v_proj")]))
             for attention in attentions
         ]
 
     def __call__(self, features: Tensor) -> Iterator[Tensor]:
-        """Yield each layer's, shape = (n_positions, 2 × d_model). features: shape = (n_positions, d_model)."""
+        """Yield each layer's keys and values, shape = (n_positions, 2 × d_model).
+
+        features: shape = (n_positions, d_model).
+        """
         for layer in self._layers:
             yield layer(features)
 
 
 class _DecoderLayer:
+    """x is a batch's tokens as rows, shape = (n_rows, d_model). The last rows may be padding."""
+
     def __init__(self, tensors: Tensors, make_linear: LinearFactory, *, shape: CacheShape) -> None:
         own, cross = tensors.under("self_attn"), tensors.under("encoder_attn")
         scaling = shape.head_dim**-0.5
         self._n_heads = shape.n_heads
         projections = [own.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        self._qkv = make_linear(*stack(projections, scale_first=scaling))
-        self._out = make_linear(*own.linear("out_proj"))
-        self._cross_q = make_linear(*stack([cross.linear("q_proj")], scale_first=scaling))
+        self._self_qkv = make_linear(*fuse_projections(projections, scale_first=scaling))
+        self._self_out = make_linear(*own.linear("out_proj"))
+        self._cross_q = make_linear(*fuse_projections([cross.linear("q_proj")], scale_first=scaling))
         self._cross_out = make_linear(*cross.linear("out_proj"))
         self._fc1 = make_linear(*tensors.linear("fc1"))
         self._fc2 = make_linear(*tensors.linear("fc2"))
@@ -128,26 +138,27 @@ class _DecoderLayer:
         self._cross_norm = LayerNorm(*tensors.norm("encoder_attn_layer_norm"))
         self._feed_forward_norm = LayerNorm(*tensors.norm("final_layer_norm"))
 
-    def text_heads(self, x: Tensor, batch: DecoderBatch) -> Tensor:
+    def self_attention_heads(self, x: Tensor, batch: DecoderBatch) -> Tensor:
         """Return the tokens' queries, keys and values, shape = (n_sequences, n_tokens, 3, n_heads, head_dim)."""
-        heads = self._qkv(self._self_norm(x))[: batch.tokens.numel()]
+        heads = self._self_qkv(self._self_norm(x))[: batch.tokens.numel()]
         return heads.view(*batch.tokens.shape, 3, self._n_heads, -1)
 
-    def add_text(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Go on from what the rows attend to in their texts."""
-        return self._out.add(_beside(attended, x), x)
+    def add_self_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        return self._self_out.add(_as_rows_of(x, attended), x)
 
-    def window_queries(self, x: Tensor, batch: DecoderBatch) -> Tensor:
-        asked = self._cross_q(self._cross_norm(x))[: batch.tokens.numel()]
-        return asked.view(*batch.tokens.shape, self._n_heads, -1)
+    def cross_attention_queries(self, x: Tensor, batch: DecoderBatch) -> Tensor:
+        """Return the tokens' queries, shape = (n_sequences, n_tokens, n_heads, head_dim)."""
+        queries = self._cross_q(self._cross_norm(x))[: batch.tokens.numel()]
+        return queries.view(*batch.tokens.shape, self._n_heads, -1)
 
-    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Go on from what the rows attend to in their windows."""
-        x = self._cross_out.add(_beside(attended, x), x)
+    def add_cross_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        return self._cross_out.add(_as_rows_of(x, attended), x)
+
+    def add_feed_forward(self, x: Tensor) -> Tensor:
         return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
 
 
-def _beside(attended: Tensor, x: Tensor) -> Tensor:
-    """Return what sequences attend to as rows of x, of which the spare ones attend to nothing."""
+def _as_rows_of(x: Tensor, attended: Tensor) -> Tensor:
+    """Return the result of attention in the shape of x, with zeros for rows of padding."""
     rows = attended.reshape(-1, x.shape[1])
     return F.pad(rows, (0, 0, 0, len(x) - len(rows)))

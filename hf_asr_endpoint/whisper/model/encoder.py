@@ -1,4 +1,4 @@
-"""Whisper's audio encoder over fused layers: a window's mel frames to its features.
+"""Whisper's audio encoder over fused layers: turns a window's mel frames into features.
 
 Source: Radford et al. 2022, section 2.2; the tensors' names are those of transformers' WhisperEncoder.
 """
@@ -9,15 +9,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
-from hf_asr_endpoint.whisper.model.attention import encoder_attention
-from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, stack
+from hf_asr_endpoint.whisper.kernels import Kernels
+from hf_asr_endpoint.whisper.model.attention import EncoderAttention, choose_encoder_attention
+from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, fuse_projections
 
 STRIDES = {"conv1": 1, "conv2": 2}
-KERNEL_SIZE = 3  # frames that a convolution sees at once
+KERNEL_SIZE = 3  # frames
 
 
 class Encoder:
-    """Encodes one window at a time. A window may be shorter than 30 s, and then takes less time."""
+    """Encodes one window at a time. A window shorter than 30 s takes less time."""
 
     def __init__(
         self,
@@ -27,16 +28,19 @@ class Encoder:
         *,
         n_layers: int,
         head_dim: int,
+        kernels: Kernels | None = None,
     ) -> None:
-        """make_convolution: what makes the linear layers of the convolutions: spectrograms lose more to rounding
-        than what is made of them."""
+        """make_convolution: makes the convolutions' linear layers; quantizing spectrograms costs more accuracy
+        than quantizing activations. kernels: those for the tensors' device and dtype, if there are any.
+        """
         self._convolutions = [
             _Convolution(*tensors.convolution(name), make_convolution, stride=stride)
             for name, stride in STRIDES.items()
         ]
         self._positions = tensors["embed_positions.weight"]  # (n_positions, d_model)
+        attention = choose_encoder_attention(head_dim=head_dim, kernels=kernels)
         self._layers = [
-            _EncoderLayer(tensors.under(f"layers.{index}"), make_linear, head_dim=head_dim)
+            _EncoderLayer(tensors.under(f"layers.{index}"), make_linear, attention, head_dim=head_dim)
             for index in range(n_layers)
         ]
         self._norm = LayerNorm(*tensors.norm("layer_norm"))
@@ -53,7 +57,7 @@ class Encoder:
 
 
 class _Convolution:
-    """A convolution over time and its activation, as a linear layer: of rows that overlap."""
+    """A convolution over time with its activation: a linear layer over overlapping rows of frames."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, make_linear: LinearFactory, *, stride: int) -> None:
         """weight: shape = (n_out, n_in, KERNEL_SIZE)."""
@@ -70,12 +74,15 @@ class _Convolution:
 
 
 class _EncoderLayer:
-    def __init__(self, tensors: Tensors, make_linear: LinearFactory, *, head_dim: int) -> None:
-        attention = tensors.under("self_attn")
+    def __init__(
+        self, tensors: Tensors, make_linear: LinearFactory, attention: EncoderAttention, *, head_dim: int
+    ) -> None:
+        weights = tensors.under("self_attn")
         self._head_dim = head_dim
-        projections = [attention.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        self._qkv = make_linear(*stack(projections, scale_first=head_dim**-0.5))
-        self._out = make_linear(*attention.linear("out_proj"))
+        self._attention = attention
+        projections = [weights.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
+        self._qkv = make_linear(*fuse_projections(projections, scale_first=head_dim**-0.5))
+        self._out = make_linear(*weights.linear("out_proj"))
         self._fc1 = make_linear(*tensors.linear("fc1"))
         self._fc2 = make_linear(*tensors.linear("fc2"))
         self._attention_norm = LayerNorm(*tensors.norm("self_attn_layer_norm"))
@@ -84,5 +91,5 @@ class _EncoderLayer:
     def __call__(self, x: Tensor) -> Tensor:
         n_positions, d_model = x.shape
         heads = self._qkv(self._attention_norm(x)).view(n_positions, 3, -1, self._head_dim)
-        x = self._out.add(encoder_attention(heads).reshape(n_positions, d_model), x)
+        x = self._out.add(self._attention(heads).reshape(n_positions, d_model), x)
         return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)

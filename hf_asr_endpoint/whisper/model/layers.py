@@ -1,4 +1,4 @@
-"""Turns a checkpoint's tensors into the fused layers that inference runs on."""
+"""Builds the fused layers of inference from a checkpoint's tensors, and chooses the fastest kind of each."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper import kernels
-from hf_asr_endpoint.whisper.kernels.layout import WORD
+from hf_asr_endpoint.whisper.kernels import Kernels
+from hf_asr_endpoint.whisper.kernels.layout import WORD_BYTES
 from hf_asr_endpoint.whisper.model.linear import (
     Arithmetic,
     Int8Linear,
@@ -19,14 +19,15 @@ from hf_asr_endpoint.whisper.model.linear import (
     PlainLinear,
 )
 
-NORM_EPSILON = 1e-5  # added to the variance; torch's own, in every Whisper
+NORM_EPSILON = 1e-5  # added to the variance: torch's default, which every Whisper uses
 
 LinearFactory = Callable[[Tensor, Tensor | None], Linear]
+"""Makes a linear layer of a weight and a bias."""
 
-PadRows = Callable[[Tensor], Tensor]
-"""Adds rows of zeros to rows, shape = (n_rows, n_columns), or none."""
+RowPadding = Callable[[Tensor], Tensor]
+"""Appends rows of zeros, perhaps none, to rows, shape = (n_rows, n_columns)."""
 
-FEW_ROWS = 16
+MAX_CHEAP_ROWS = 16  # a product with so few rows takes little longer than with one: reading the weight dominates
 
 
 class LayerNorm:
@@ -39,37 +40,33 @@ class LayerNorm:
         return F.layer_norm(x, self._weight.shape, self._weight, self._bias, NORM_EPSILON)
 
 
-def linear_factory(*, arithmetic: Arithmetic, n_rows: int, activation_bytes: int = 1) -> LinearFactory:
-    """Return what makes the fastest linear layer for the device and dtype of the weights it is given.
+def linear_factory(
+    *, arithmetic: Arithmetic, n_rows: int, activation_bytes: int = 1, kernels: Kernels | None = None
+) -> LinearFactory:
+    """Return a function that makes the fastest linear layer for a weight's device and dtype.
 
-    n_rows: how many rows calls will mostly have. activation_bytes: bytes, 1 or 2, that tiles round rows to.
+    n_rows: the usual number of rows of its input. activation_bytes: 1 or 2, to which the int8 kernel quantizes
+    activations. kernels: those for the weights' device and dtype, if there are any.
     """
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
-        if _suits_tiles(arithmetic, weight) and weight.shape[1] % WORD == 0:
-            return Int8TileLinear(weight, bias, activation_bytes=activation_bytes)
         if arithmetic == "int8":
+            if kernels is not None and kernels.prefer_tiles and weight.shape[1] % WORD_BYTES == 0:
+                return Int8TileLinear(weight, bias, activation_bytes=activation_bytes, kernel=kernels.int8_gemm)
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
-        is_packed = _is_bfloat16_on_cpu(weight)
-        return PackedLinear(weight, bias, n_rows=n_rows) if is_packed else PlainLinear(weight, bias)
+        is_bfloat16_on_cpu = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+        return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16_on_cpu else PlainLinear(weight, bias)
 
     return make
 
 
-def row_padding(*, arithmetic: Arithmetic, like: Tensor) -> PadRows:
-    """Return what adds the rows with which such linear layers have few numbers of rows to know.
+def row_padding(*, arithmetic: Arithmetic, kernels: Kernels | None) -> RowPadding:
+    """Return a function that pads batches to a few sizes, so that oneDNN compiles few kernels.
 
-    like: a tensor of the weights' device and dtype.
+    arithmetic, kernels: of the linear layers that read the batches. Our own kernel needs no padding.
     """
-    return _no_padding if _suits_tiles(arithmetic, like) else _pad_rows
-
-
-def _suits_tiles(arithmetic: Arithmetic, weight: Tensor) -> bool:
-    return arithmetic == "int8" and _is_bfloat16_on_cpu(weight) and kernels.prefer_tiles()
-
-
-def _is_bfloat16_on_cpu(weight: Tensor) -> bool:
-    return weight.device.type == "cpu" and weight.dtype == torch.bfloat16
+    uses_tiles = arithmetic == "int8" and kernels is not None and kernels.prefer_tiles
+    return _no_padding if uses_tiles else _pad_rows
 
 
 def _no_padding(x: Tensor) -> Tensor:
@@ -77,25 +74,24 @@ def _no_padding(x: Tensor) -> Tensor:
 
 
 def _pad_rows(x: Tensor) -> Tensor:
-    """Add rows of zeros: oneDNN makes, and keeps, 5 MB of kernels for each number of rows that it meets.
+    """Pad to a power of 2, or above MAX_CHEAP_ROWS to 3/4 of one, so that at most a third of the rows is padding.
 
-    x: shape = (n_rows, d_model). Up to 16 rows take hardly more time than one: it goes into reading weights.
-    Further on a power of 2 or its half more, so that at most a third of the rows is spare.
+    oneDNN compiles 5 MB of code for each number of rows, and keeps it.
     """
     n_rows = len(x)
-    enough = 1 << (n_rows - 1).bit_length()
-    if enough > FEW_ROWS and n_rows <= enough * 3 // 4:
-        enough = enough * 3 // 4
-    return F.pad(x, (0, 0, 0, enough - n_rows))
+    n_padded = 1 << (n_rows - 1).bit_length()
+    if n_padded > MAX_CHEAP_ROWS and n_rows <= n_padded * 3 // 4:
+        n_padded = n_padded * 3 // 4
+    return F.pad(x, (0, 0, 0, n_padded - n_rows))
 
 
-def stack(
+def fuse_projections(
     projections: Sequence[tuple[Tensor, Tensor | None]], *, scale_first: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Return weight and bias of linear layers that read the same input, as one layer.
 
-    projections: weight and bias of each. scale_first: multiplies the first one: the queries' 1 / sqrt(head_dim).
-    Whisper's keys have no bias.
+    projections: weight and bias of each. scale_first: multiplies the first one; 1 / sqrt(head_dim) for queries.
+    A missing bias, as that of Whisper's keys, becomes zeros.
     """
     weights = [weight for weight, _ in projections]
     biases = [torch.zeros_like(weight[:, 0]) if bias is None else bias for weight, bias in projections]

@@ -1,7 +1,7 @@
-"""Linear layers as inference wants them: with the activation or the residual folded in, one class per arithmetic.
+"""Linear layers for inference, one class for each arithmetic, with the activation or the residual fused into them.
 
-Measured on the CPU in bfloat16, 16 rows by Whisper's vocabulary: 3.7 ms for `torch.nn.functional.linear`, which
-reorders the weight at every call, 1.6 ms for a weight reordered once, 0.6 ms for 8-bit integers.
+Measured on the CPU in bfloat16, 16 rows times Whisper's vocabulary: 3.7 ms for `torch.nn.functional.linear`, which
+reorders the weight in every call, 1.6 ms for a weight reordered once, 0.6 ms for 8-bit integers.
 """
 
 from __future__ import annotations
@@ -12,24 +12,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper import kernels
 from hf_asr_endpoint.whisper.kernels.layout import (
-    ADD,
-    GELU,
-    N_COLUMNS,
-    PLAIN,
-    WORD,
+    BIAS,
+    BIAS_ADD,
+    BIAS_GELU,
+    TILE_COLUMNS,
+    WORD_BYTES,
     ZERO_POINT,
+    Kernel,
     int8_gemm_scratch_bytes,
-    padded,
+    padded_to_panels,
     rows_per_block,
 )
-from hf_asr_endpoint.whisper.process import N_CORES
+from hf_asr_endpoint.whisper.threads import N_CORES
 
 Arithmetic = Literal["float", "int8"]
-"""How products with weights are computed: in the weights' own dtype, or in 8-bit integers."""
+"""How activations and weights are multiplied: in the weights' own dtype, or in 8-bit integers."""
 
 INT8_MAX = 127
+MIN_MAGNITUDE = 1e-8  # of a row, so that its scale is never 0
 
 
 class Linear(Protocol):
@@ -47,7 +48,7 @@ class Linear(Protocol):
 
 
 class PlainLinear:
-    """torch's own, on any device in any floating dtype."""
+    """torch's own operators, on any device in any floating-point dtype."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         self._weight, self._bias = weight, bias
@@ -63,13 +64,13 @@ class PlainLinear:
 
 
 class PackedLinear:
-    """bfloat16 on the CPU, the weight reordered once into oneDNN's own layout.
+    """bfloat16 on the CPU, with the weight reordered once into oneDNN's layout.
 
     The operators are those that torch.compile's CPU backend emits (torch/_inductor/fx_passes/mkldnn_fusion.py).
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, n_rows: int) -> None:
-        """n_rows: how many rows calls will mostly have, for which the layout is chosen."""
+        """n_rows: the usual number of rows of x, for which oneDNN chooses the layout."""
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, n_rows)
         self._bias = bias
 
@@ -86,98 +87,100 @@ class PackedLinear:
         return y
 
 
-def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a weight as 8-bit integers, and float32 scales, one for each output row, shape = (n_out)."""
+def _quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a weight as 8-bit integers and the scale of each of its rows, float32, shape = (n_out,)."""
     weight = weight.float()
-    scales = weight.abs().amax(dim=1).clamp_(min=1e-8).div_(INT8_MAX)
+    scales = weight.abs().amax(dim=1).clamp_(min=MIN_MAGNITUDE).div_(INT8_MAX)
     return (weight / scales[:, None]).round_().to(torch.int8), scales
 
 
 class Int8Linear:
-    """8-bit integers on the CPU, in any floating dtype, by torch's operators.
+    """8-bit integers on the CPU by torch's operators, for activations of any floating-point dtype.
 
-    The product is exact in 32-bit integers (VNNI, oneDNN); what is lost is lost in rounding rows and the weight.
-    A scale per row of x keeps one sequence's numbers out of another's.
+    The product is exact in 32-bit integers (VNNI, oneDNN); precision is lost only in quantizing x and the weight.
+    Each row of x has its own scale, so that sequences of a batch do not affect one another.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, n_rows: int, out_dtype: torch.dtype) -> None:
-        """n_rows: how many rows calls will mostly have. out_dtype: of what is returned."""
-        rounded, self._scales = _rounded(weight)
-        self._weight = torch.ops.onednn.qlinear_prepack(rounded, [n_rows, weight.shape[1]])
+        """n_rows: the usual number of rows of x. out_dtype: of the result."""
+        quantized, self._scales = _quantize_weight(weight)
+        self._weight = torch.ops.onednn.qlinear_prepack(quantized, [n_rows, weight.shape[1]])
         self._zeros = torch.zeros(len(weight), dtype=torch.int64)
         self._bias = None if bias is None else bias.to(out_dtype)
         self._out_dtype = out_dtype
 
     def __call__(self, x: Tensor) -> Tensor:
-        y, scale = self._scaled_product(x)
+        product, row_scales = self._scaled_product(x)
         if self._bias is None:
-            return y.mul_(scale)
-        return torch.addcmul(self._bias, y, scale)
+            return product.mul_(row_scales)
+        return torch.addcmul(self._bias, product, row_scales)
 
     def gelu(self, x: Tensor) -> Tensor:
         return F.gelu(self(x))
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
-        y, scale = self._scaled_product(x)
-        total = torch.addcmul(residual, y, scale)
+        product, row_scales = self._scaled_product(x)
+        total = torch.addcmul(residual, product, row_scales)
         return total if self._bias is None else total.add_(self._bias)
 
     def _scaled_product(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the product in units of a scale per row, shape = (n_rows, 1), and that scale."""
-        scale = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=1e-8).div_(INT8_MAX)
-        signed = (x.float() / scale).round_().to(torch.int8)
-        # Adds the zero point; wraps as it should.
-        quantised = signed.view(torch.uint8).bitwise_xor_(ZERO_POINT)
-        y: Tensor = torch.ops.onednn.qlinear_pointwise(
-            *(quantised, 1.0, ZERO_POINT, self._weight, self._scales, self._zeros, None),
+        """Return the product of the quantized x, and the scales of its rows, shape = (n_rows, 1)."""
+        scales = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=MIN_MAGNITUDE).div_(INT8_MAX)
+        signed = (x.float() / scales).round_().to(torch.int8)
+        # Flipping the sign bit adds the zero point.
+        unsigned = signed.view(torch.uint8).bitwise_xor_(ZERO_POINT)
+        product: Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(unsigned, 1.0, ZERO_POINT, self._weight, self._scales, self._zeros, None),
             *(1.0, 0, self._out_dtype, "none", [], ""),
         )
-        return y, scale.to(self._out_dtype)
+        return product, scales.to(self._out_dtype)
 
 
 class Int8TileLinear:
-    """The same for bfloat16, by a kernel of our own that does all of it in one pass."""
+    """8-bit integers for bfloat16 activations by the kernel `int8_gemm`: quantization and epilogue in one pass."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, activation_bytes: int) -> None:
-        """activation_bytes: 1 or 2, to which x is rounded. The number of inputs must be a multiple of WORD."""
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, activation_bytes: int, kernel: Kernel) -> None:
+        """weight: its number of inputs is a multiple of WORD_BYTES. activation_bytes: 1 or 2, to quantize x to."""
         n_out, n_in = weight.shape
 
-        def panels(rows: Tensor) -> Tensor:
-            spare = rows.new_zeros((padded(n_out) - n_out, *rows.shape[1:]))
-            return torch.cat([rows, spare]).view(-1, N_COLUMNS, *rows.shape[1:])
+        def to_panels(rows: Tensor) -> Tensor:
+            padding = rows.new_zeros((padded_to_panels(n_out) - n_out, *rows.shape[1:]))
+            return torch.cat([rows, padding]).view(-1, TILE_COLUMNS, *rows.shape[1:])
 
-        rounded, scales = _rounded(weight)
-        excess = rounded.sum(dim=1, dtype=torch.int32) * ZERO_POINT
+        quantized, scales = _quantize_weight(weight)
+        corrections = quantized.sum(dim=1, dtype=torch.int32) * ZERO_POINT
         bias = torch.zeros(n_out) if bias is None else bias.float()
-        words = rounded.view(n_out, n_in // WORD, WORD)
-        self._weight = panels(words).transpose(1, 2).contiguous()
-        self._finish = torch.stack([panels(excess.view(torch.float32)), panels(scales), panels(bias)], dim=1)
+        words = quantized.view(n_out, n_in // WORD_BYTES, WORD_BYTES)
+        self._weight = to_panels(words).transpose(1, 2).contiguous()
+        self._column_parameters = torch.stack(
+            [to_panels(corrections.view(torch.float32)), to_panels(scales), to_panels(bias)], dim=1
+        )
         self._n_out, self._activation_bytes = n_out, activation_bytes
         self._rows_per_block = rows_per_block(n_in, activation_bytes)
         self._scratch_bytes = int8_gemm_scratch_bytes(n_in, activation_bytes)
-        self._multiply = kernels.int8_gemm_kernel()
+        self._kernel = kernel
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self._computed(x, PLAIN)
+        return self._run(x, BIAS)
 
     def gelu(self, x: Tensor) -> Tensor:
-        return self._computed(x, GELU)
+        return self._run(x, BIAS_GELU)
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
-        return self._computed(x, ADD, residual.contiguous())
+        return self._run(x, BIAS_ADD, residual.contiguous())
 
-    def _computed(self, x: Tensor, finish: int, others: Tensor | None = None) -> Tensor:
+    def _run(self, x: Tensor, epilogue: int, residual: Tensor | None = None) -> Tensor:
         x = x.contiguous()
         y = x.new_empty((len(x), self._n_out))
         scratch = torch.empty((N_CORES, self._scratch_bytes), dtype=torch.uint8)
-        tensors = (x, self._weight, self._finish, y if others is None else others, y, scratch)
+        tensors = (x, self._weight, self._column_parameters, y if residual is None else residual, y, scratch)
         numbers = (
             *x.shape,
             self._n_out,
-            finish,
+            epilogue,
             self._activation_bytes,
             self._rows_per_block,
             self._scratch_bytes,
         )
-        self._multiply((*[tensor.data_ptr() for tensor in tensors], *numbers))
+        self._kernel((*[tensor.data_ptr() for tensor in tensors], *numbers))
         return y

@@ -206,7 +206,7 @@ def test_fine_tuned_model_without_generation_config_transcribes(
     directory = link_files(base_directory, tmp_path / "fine-tuned")
     (directory / "generation_config.json").unlink()
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
-    model = WhisperSpeechModel(checkpoint, n_slots=1, arithmetic="float")
+    model = WhisperSpeechModel(checkpoint, slots=1, arithmetic="float")
     vocabulary = Vocabulary(checkpoint.tokenizer, is_multilingual=True)
     state = greedy(vocabulary.prompt(language_token=None, task="transcribe"))
     model.encode({0: whole_window(speech)})
@@ -222,7 +222,7 @@ def test_transformers_is_not_imported(tiny_en_directory: Path) -> None:
 import sys
 from pathlib import Path
 from hf_asr_endpoint.whisper.speech_model import load_speech_model
-load_speech_model(Path({str(tiny_en_directory)!r}), device="cpu", dtype="auto", n_slots=1)
+load_speech_model(Path({str(tiny_en_directory)!r}), device="cpu", dtype="auto", slots=1)
 print(*{HEAVY!r} & sys.modules.keys())
 """
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Every kind of linear layer gives what float64 gives, as near as its arithmetic can."""
+"""Every kind of linear layer is compared with float64, within the precision of its arithmetic."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels import prefer_tiles
+from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.model.layers import linear_factory
-from hf_asr_endpoint.whisper.model.linear import Int8Linear, Int8TileLinear, Linear, PackedLinear, PlainLinear
-from hf_asr_endpoint.whisper.process import N_CORES
-from tests.whisper.conftest import needs_tiles
+from hf_asr_endpoint.whisper.model.linear import (
+    Arithmetic,
+    Int8Linear,
+    Int8TileLinear,
+    Linear,
+    PackedLinear,
+    PlainLinear,
+)
+from hf_asr_endpoint.whisper.threads import N_CORES
+from tests.whisper.conftest import KERNELS, needs_avx512
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,7 +38,7 @@ needs_int8 = pytest.mark.skipif(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """tolerance: the largest error, of products whose deviation is about 1."""
+    """tolerance: the maximum error for products with a standard deviation of about 1."""
 
     make: Make
     dtype: torch.dtype
@@ -45,8 +52,10 @@ def make_int8(dtype: torch.dtype) -> Make:
     return lambda weight, bias: Int8Linear(weight, bias, n_rows=16, out_dtype=dtype)
 
 
-def make_tiles(activation_bytes: int) -> Make:
-    return lambda weight, bias: Int8TileLinear(weight, bias, activation_bytes=activation_bytes)
+def make_int8_tile(activation_bytes: int) -> Make:
+    return lambda weight, bias: Int8TileLinear(
+        weight, bias, activation_bytes=activation_bytes, kernel=KERNELS.int8_gemm
+    )
 
 
 @pytest.fixture(
@@ -73,25 +82,25 @@ def make_tiles(activation_bytes: int) -> Make:
             marks=needs_int8,
         ),
         pytest.param(
-            Kind(make=make_tiles(1), dtype=torch.bfloat16, tolerance=0.08),
-            id="int8 tiles",
-            marks=needs_tiles,
+            Kind(make=make_int8_tile(1), dtype=torch.bfloat16, tolerance=0.08),
+            id="int8 kernel, 1 byte",
+            marks=needs_avx512,
         ),
         pytest.param(
-            Kind(make=make_tiles(2), dtype=torch.bfloat16, tolerance=0.05),
-            id="int8 tiles, finely",
-            marks=needs_tiles,
+            Kind(make=make_int8_tile(2), dtype=torch.bfloat16, tolerance=0.05),
+            id="int8 kernel, 2 bytes",
+            marks=needs_avx512,
         ),
     ]
 )
 def kind(request: pytest.FixtureRequest) -> Kind:
-    found: Kind = request.param
-    return found
+    kind: Kind = request.param
+    return kind
 
 
 @pytest.fixture
 def weight() -> Tensor:
-    """Rows of very different size, as trained ones are; products with normal rows deviate by about 1."""
+    """Rows of very different magnitude, as in trained weights; products with normal rows deviate by about 1."""
     torch.manual_seed(1)
     return torch.randn(N_OUT, N_IN) / N_IN**0.5 * torch.linspace(0.01, 1.5, N_OUT)[:, None]
 
@@ -114,7 +123,7 @@ def assert_near(result: Tensor, expected: Tensor, kind: Kind) -> None:
 
 @pytest.mark.parametrize("has_bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("n_rows", [1, 2, 7, 16, 17, 40, 150])
-def test_product_activation_and_sum(kind: Kind, weight: Tensor, bias: Tensor, n_rows: int, has_bias: bool) -> None:
+def test_product_gelu_and_residual(kind: Kind, weight: Tensor, bias: Tensor, n_rows: int, has_bias: bool) -> None:
     linear = kind.make(weight.to(kind.dtype), bias.to(kind.dtype) if has_bias else None)
     x = rows(n_rows).to(kind.dtype)
     residual = torch.randn(n_rows, N_OUT).to(kind.dtype)
@@ -127,7 +136,7 @@ def test_product_activation_and_sum(kind: Kind, weight: Tensor, bias: Tensor, n_
     assert_near(linear.add(x, residual), expected + before.double(), kind)
 
 
-def test_what_is_given_is_left_as_it_was(kind: Kind, weight: Tensor, bias: Tensor) -> None:
+def test_arguments_are_not_changed(kind: Kind, weight: Tensor, bias: Tensor) -> None:
     given = [tensor.to(kind.dtype) for tensor in (weight, bias, rows(5), torch.randn(5, N_OUT))]
     copies = [tensor.clone() for tensor in given]
     linear = kind.make(given[0], given[1])
@@ -138,8 +147,8 @@ def test_what_is_given_is_left_as_it_was(kind: Kind, weight: Tensor, bias: Tenso
         torch.testing.assert_close(tensor, copy, atol=0, rtol=0)
 
 
-def test_rows_that_are_views_give_the_same(kind: Kind, weight: Tensor, bias: Tensor) -> None:
-    """The decoder hands on slices of larger tensors."""
+def test_rows_need_not_be_contiguous(kind: Kind, weight: Tensor, bias: Tensor) -> None:
+    """The decoder passes slices of larger tensors."""
     linear = kind.make(weight.to(kind.dtype), bias.to(kind.dtype))
     x = torch.randn(6, 3, N_IN).to(kind.dtype)[:, 1]
     assert not x.is_contiguous()
@@ -148,25 +157,25 @@ def test_rows_that_are_views_give_the_same(kind: Kind, weight: Tensor, bias: Ten
 
 INT8_KINDS = [
     pytest.param(make_int8(torch.float32), torch.float32, id="torch", marks=needs_int8),
-    pytest.param(make_tiles(1), torch.bfloat16, id="tiles", marks=needs_tiles),
-    pytest.param(make_tiles(2), torch.bfloat16, id="tiles, finely", marks=needs_tiles),
+    pytest.param(make_int8_tile(1), torch.bfloat16, id="kernel, 1 byte", marks=needs_avx512),
+    pytest.param(make_int8_tile(2), torch.bfloat16, id="kernel, 2 bytes", marks=needs_avx512),
 ]
 
 
 @pytest.mark.parametrize(("make", "dtype"), INT8_KINDS)
-@pytest.mark.parametrize("n_beside", [1, 15, 39])
+@pytest.mark.parametrize("n_neighbours", [1, 15, 39])
 def test_int8_rows_do_not_depend_on_their_neighbours(
-    weight: Tensor, bias: Tensor, n_beside: int, make: Make, dtype: torch.dtype
+    weight: Tensor, bias: Tensor, n_neighbours: int, make: Make, dtype: torch.dtype
 ) -> None:
-    """One loud row would take the others' precision if they shared a scale."""
+    """If rows shared a scale, one row of large numbers would cost the others their precision."""
     linear = make(weight.to(dtype), bias.to(dtype))
     x = rows(1).to(dtype)
-    beside = torch.cat([x, 1_000 * rows(n_beside).to(dtype)])
-    torch.testing.assert_close(linear(beside)[:1], linear(x), atol=1e-6, rtol=1e-6)
+    batch = torch.cat([x, 1_000 * rows(n_neighbours).to(dtype)])
+    torch.testing.assert_close(linear(batch)[:1], linear(x), atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("make", "dtype"), INT8_KINDS)
-def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor, make: Make, dtype: torch.dtype) -> None:
+def test_int8_product_of_zeros_is_the_bias(weight: Tensor, bias: Tensor, make: Make, dtype: torch.dtype) -> None:
     weight[3] = 0
     bias = bias.to(dtype)
     linear = make(weight.to(dtype), bias)
@@ -174,67 +183,68 @@ def test_int8_of_zeros_is_the_bias(weight: Tensor, bias: Tensor, make: Make, dty
     assert float(linear(rows(2).to(dtype))[0, 3]) == pytest.approx(float(bias[3]))
 
 
-@needs_tiles
+@needs_avx512
 @pytest.mark.parametrize("activation_bytes", [1, 2])
 @pytest.mark.parametrize("n_out", [1, 63, 64, 65, 128, 130])
 @pytest.mark.parametrize("n_rows", [5, 13, 61])
-def test_tiles_of_all_sizes(n_out: int, n_rows: int, activation_bytes: int) -> None:
+def test_kernel_computes_partial_tiles(n_out: int, n_rows: int, activation_bytes: int) -> None:
     torch.manual_seed(0)
     weight, x = torch.randn(n_out, 20).bfloat16(), torch.randn(n_rows, 20).bfloat16()
     residual = torch.randn(n_rows, n_out).bfloat16()
     expected = x.double() @ weight.double().T + residual.double()
-    found = Int8TileLinear(weight, None, activation_bytes=activation_bytes).add(x, residual)
-    assert (found.double() - expected).norm() / expected.norm() < 0.02
+    y = make_int8_tile(activation_bytes)(weight, None).add(x, residual)
+    assert (y.double() - expected).norm() / expected.norm() < 0.02
 
 
-@needs_tiles
-@pytest.mark.skipif(N_CORES < 2, reason="kernels have memory to work in for one thread on each core; there is one")
+@needs_avx512
+@pytest.mark.skipif(N_CORES < 2, reason="kernels have scratch memory for one thread on each core; there is one")
 @pytest.mark.parametrize("activation_bytes", [1, 2])
 @pytest.mark.parametrize("n_rows", [5, 47, 48, 250])
-def test_threads_share_the_columns_of_few_rows_and_many_rows(n_rows: int, activation_bytes: int) -> None:
-    """So many rows that each thread takes them in several turns, too."""
+def test_threads_share_columns_when_rows_are_few_and_rows_otherwise(n_rows: int, activation_bytes: int) -> None:
+    """With 250 rows each thread computes several blocks."""
     torch.manual_seed(0)
     weight, x = torch.randn(200, 2_048).bfloat16(), torch.randn(n_rows, 2_048).bfloat16()
-    linear = Int8TileLinear(weight, None, activation_bytes=activation_bytes)
+    linear = make_int8_tile(activation_bytes)(weight, None)
     alone = linear(x)
-    # In a thread that ends: OpenMP counts the team of one that lives against all others.
+    # In a thread that ends: OpenMP keeps a thread's team for as long as the thread lives, which slows down others.
     with ThreadPoolExecutor(1, initializer=lambda: torch.set_num_threads(2)) as team:
         together = team.submit(linear, x).result()
-    torch.set_num_threads(1)  # New threads begin with what was set last.
+    torch.set_num_threads(1)  # New threads start with the number that was set last.
     torch.testing.assert_close(together, alone, atol=0, rtol=0)
     expected = x.double() @ weight.double().T
     assert (alone.double() - expected).norm() / expected.norm() < 0.02
 
 
-@needs_tiles
-def test_a_factory_makes_them_as_fine_as_asked(weight: Tensor) -> None:
+@needs_avx512
+def test_factory_passes_on_the_activation_bytes(weight: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kernels, "prefer_tiles", True)
     x, weight = rows(8).bfloat16(), weight.bfloat16()
     coarse, fine = (
-        linear_factory(arithmetic="int8", n_rows=16, activation_bytes=activation_bytes)(weight, None)(x)
-        for activation_bytes in (1, 2)
+        linear_factory(arithmetic="int8", n_rows=16, activation_bytes=n, kernels=KERNELS)(weight, None)(x)
+        for n in (1, 2)
     )
-    torch.testing.assert_close(coarse, Int8TileLinear(weight, None, activation_bytes=1)(x), atol=0, rtol=0)
-    torch.testing.assert_close(fine, Int8TileLinear(weight, None, activation_bytes=2)(x), atol=0, rtol=0)
+    torch.testing.assert_close(coarse, make_int8_tile(1)(weight, None)(x), atol=0, rtol=0)
+    torch.testing.assert_close(fine, make_int8_tile(2)(weight, None)(x), atol=0, rtol=0)
     assert not torch.equal(coarse, fine)
 
 
-@needs_tiles
-def test_rows_in_two_bytes_lose_nothing_beside_an_outlier() -> None:
-    """With one byte, what is small beside a row's largest number is lost; activations have such numbers."""
+@needs_avx512
+def test_two_bytes_keep_the_precision_of_rows_with_an_outlier() -> None:
+    """Activations have outliers. With one byte, numbers that are small against them are rounded away."""
     torch.manual_seed(0)
     x = torch.randn(7, 2_048)
     x[:, 5] = 60.0
-    weight = torch.randn(64, 2_048).mul_(20).round_().clamp_(-127, 127)  # What is rounded are the rows alone.
+    weight = torch.randn(64, 2_048).mul_(20).round_().clamp_(-127, 127)  # exact in 8 bits
     weight[:, 0], weight[:, 5] = 127, 0
     x, weight = x.bfloat16(), weight.bfloat16()
     expected = x.double() @ weight.double().T
 
-    def error(activation_bytes: int) -> float:
-        found = Int8TileLinear(weight, None, activation_bytes=activation_bytes)(x)
-        return float((found.double() - expected).norm() / expected.norm())
+    def relative_error(activation_bytes: int) -> float:
+        y = make_int8_tile(activation_bytes)(weight, None)(x)
+        return float((y.double() - expected).norm() / expected.norm())
 
-    assert error(1) > 0.05
-    assert error(2) < 0.003
+    assert relative_error(1) > 0.05
+    assert relative_error(2) < 0.003
 
 
 @pytest.mark.parametrize(
@@ -243,18 +253,29 @@ def test_rows_in_two_bytes_lose_nothing_beside_an_outlier() -> None:
         pytest.param(torch.float32, "float", PlainLinear, id="float32"),
         pytest.param(torch.float16, "float", PlainLinear, id="float16"),
         pytest.param(torch.bfloat16, "float", PackedLinear, id="bfloat16", marks=needs_bfloat16),
-        pytest.param(torch.float32, "int8", Int8Linear, id="int8 beside float32", marks=needs_int8),
-        pytest.param(
-            torch.bfloat16, "int8", Int8TileLinear if prefer_tiles() else Int8Linear, id="int8", marks=needs_int8
-        ),
+        pytest.param(torch.float32, "int8", Int8Linear, id="int8 of float32", marks=needs_int8),
+        pytest.param(torch.bfloat16, "int8", Int8Linear, id="int8 of bfloat16", marks=needs_int8),
     ],
 )
-def test_the_kind_suits_the_weights(dtype: torch.dtype, arithmetic: str, expected: type, weight: Tensor) -> None:
-    make = linear_factory(arithmetic=arithmetic, n_rows=16)
-    assert isinstance(make(weight.to(dtype), None), expected)
+def test_factory_without_kernels(
+    dtype: torch.dtype, arithmetic: Arithmetic, expected: type, weight: Tensor
+) -> None:
+    linear = linear_factory(arithmetic=arithmetic, n_rows=16)(weight.to(dtype), None)
+    assert isinstance(linear, expected)
+
+
+@needs_avx512
+@pytest.mark.parametrize(("prefer_tiles", "expected"), [(True, Int8TileLinear), (False, Int8Linear)])
+def test_factory_uses_the_kernel_where_tiles_are_the_fastest(
+    weight: Tensor, prefer_tiles: bool, expected: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Kernels, "prefer_tiles", prefer_tiles)
+    linear = linear_factory(arithmetic="int8", n_rows=16, kernels=KERNELS)(weight.bfloat16(), None)
+    assert isinstance(linear, expected)
 
 
 @needs_int8
-def test_weights_that_do_not_fill_words_are_no_tiles() -> None:
-    linear = linear_factory(arithmetic="int8", n_rows=16)(torch.randn(8, 6).bfloat16(), None)
-    assert isinstance(linear, Int8Linear)
+def test_weights_that_do_not_fill_whole_words_need_torchs_operators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Kernels, "prefer_tiles", True)
+    make = linear_factory(arithmetic="int8", n_rows=16, kernels=KERNELS)
+    assert isinstance(make(torch.randn(8, 6).bfloat16(), None), Int8Linear)

@@ -1,0 +1,27 @@
+"""How many of torch's threads the calling thread uses."""
+
+from __future__ import annotations
+
+import torch
+
+N_CORES = torch.get_num_threads()  # torch's own choice: the cores of this process, or OMP_NUM_THREADS
+
+
+def use_all_cores() -> None:
+    """Let the calling thread use all cores.
+
+    A new thread starts with the number that any thread set last. Setting the number discards what oneDNN has
+    compiled, so this sets it only when it differs.
+    """
+    if torch.get_num_threads() != N_CORES:
+        torch.set_num_threads(N_CORES)
+
+
+def use_one_core() -> None:
+    """Keep the calling thread to one core.
+
+    OpenMP keeps the team of threads that a thread once had for as long as that thread lives. When all teams
+    together have more threads than there are cores, none of them waits actively, and every step of the engine
+    takes half as long again. So only the engine's thread has a team.
+    """
+    torch.set_num_threads(1)

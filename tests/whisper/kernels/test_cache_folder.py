@@ -1,0 +1,117 @@
+"""What is compiled is kept for the next start. What kernels compute is tested with the layers that use them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from hf_asr_endpoint.whisper.kernels.cache_folder import MAX_UNUSED_S, open_cache_folder
+from tests.whisper.conftest import KERNELS, needs_openmp
+
+QUANTIZE = """
+import sys, torch
+from pathlib import Path
+from hf_asr_endpoint.whisper.kernels import Kernels
+columns, result = torch.tensor([-2.0, 1.0]).bfloat16().repeat(64), torch.zeros(8704, dtype=torch.uint8)
+Kernels(Path(sys.argv[1])).quantize_cross_kv((columns.data_ptr(), result.data_ptr(), 1, 1))
+print(result[[0, 1]].tolist())
+"""
+QUANTIZED = "[1, 255]"
+
+NO_SPACE = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+"""No file can have a first byte, as on a full disk. Python ignores the signal and raises OSError."""
+
+
+def quantize_in_new_process(cache_dir: Path, *, setup: str = "") -> str:
+    command = [sys.executable, "-c", setup + QUANTIZE, str(cache_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def compiled_files(cache_dir: Path) -> list[Path]:
+    return sorted(cache_dir.rglob("*.nbc"))
+
+
+@needs_openmp
+def test_kernels_are_compiled_once_and_loaded_from_the_cache_directory(tmp_path: Path) -> None:
+    assert quantize_in_new_process(tmp_path) == QUANTIZED
+    (folder,) = tmp_path.iterdir()
+    assert folder.name == "kernels"
+    (file,) = compiled_files(tmp_path)
+    written_at = file.stat().st_mtime_ns
+    assert quantize_in_new_process(tmp_path) == QUANTIZED
+    assert compiled_files(tmp_path) == [file]
+    assert file.stat().st_mtime_ns == written_at
+
+
+@needs_openmp
+def test_kernels_run_without_being_kept_when_the_disk_is_full(tmp_path: Path) -> None:
+    assert quantize_in_new_process(tmp_path, setup=NO_SPACE) == QUANTIZED
+    assert not compiled_files(tmp_path)
+
+
+def test_a_cache_directory_that_cannot_be_created_is_no_error(tmp_path: Path) -> None:
+    """Kernels are compiled at each start then, as they are without a cache directory."""
+    cache_dir = tmp_path / "file"
+    cache_dir.touch()
+    assert open_cache_folder(cache_dir) is None
+
+
+def test_importing_kernels_creates_no_folders(tmp_path: Path) -> None:
+    code = """
+from hf_asr_endpoint.whisper.kernels import (
+    Kernels, cross_attention, encoder_attention, int8_gemm, quantize_cross_kv, self_attention
+)
+"""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    assert not list(tmp_path.iterdir())
+
+
+@needs_openmp
+def test_kernels_are_compiled_once_in_a_process_without_a_cache_directory() -> None:
+    assert KERNELS.quantize_cross_kv is KERNELS.quantize_cross_kv
+    keys_and_values = torch.tensor([-2.0, 1.0]).bfloat16().repeat(64)
+    result = torch.zeros(8_704, dtype=torch.uint8)
+    KERNELS.quantize_cross_kv((keys_and_values.data_ptr(), result.data_ptr(), 1, 1))
+    assert str(result[[0, 1]].tolist()) == QUANTIZED
+
+
+def age(folder: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(folder, (then, then))
+
+
+def make_other_releases(cache_dir: Path) -> tuple[Path, Path]:
+    """Return the folders of two other releases: one long unused, one used a day ago."""
+    old, recent = cache_dir / "kernels" / "old", cache_dir / "kernels" / "recent"
+    for folder, seconds in ((old, MAX_UNUSED_S + 60), (recent, 24 * 3600)):
+        folder.mkdir(parents=True)
+        (folder / "kernel.nbc").touch()
+        age(folder, seconds)
+    return old, recent
+
+
+def test_a_new_folder_removes_those_of_other_releases_that_are_long_unused(tmp_path: Path) -> None:
+    old, recent = make_other_releases(tmp_path)
+    folder = open_cache_folder(tmp_path)
+    assert folder is not None
+    assert folder.is_dir()
+    assert not old.exists()
+    assert (recent / "kernel.nbc").exists()
+
+
+def test_a_folder_that_is_used_counts_as_used_and_removes_nothing(tmp_path: Path) -> None:
+    folder = open_cache_folder(tmp_path)
+    assert folder is not None
+    age(folder, MAX_UNUSED_S + 60)
+    old, _ = make_other_releases(tmp_path)
+    assert open_cache_folder(tmp_path) == folder
+    assert time.time() - folder.stat().st_mtime < 60
+    assert old.exists()
