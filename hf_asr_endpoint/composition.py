@@ -181,7 +181,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
     from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
-    from hf_asr_endpoint.whisper.speech_model import load_speech_model
+    from hf_asr_endpoint.whisper.loading import load_speech_model
 
     directory = resolve_model(
         settings.model, revision=settings.revision, cache_dir=settings.cache_dir, report=report

@@ -7,28 +7,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.errors import ModelUnavailable
-from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_heads
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
-from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
-from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype, WhisperCheckpoint, load_checkpoint
+from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT
-from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
-from hf_asr_endpoint.whisper.kernels import Kernels, find_kernels
+from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kv_cache.choose import make_kv_caches
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
@@ -36,7 +29,7 @@ from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import linear_factory, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic
 from hf_asr_endpoint.whisper.process import trim_heap
-from hf_asr_endpoint.whisper.threads import use_all_cores, use_one_core
+from hf_asr_endpoint.whisper.threads import use_all_cores
 
 DECODER_ACTIVATION_BYTES = 2
 """Precision of the decoder's activations in int8 layers. Its steps wait for weights, so it costs little time: with
@@ -255,31 +248,6 @@ class WhisperSpeechModel:
             moved = {slots[row]: slots[source] for row, source in sources.items()}
             n_tokens = max(len(states[slot].fed_prompt) + len(states[slot].sampled) for slot in moved)
             self._self_kv.copy(moved, n_tokens=n_tokens - 1)
-
-
-def load_speech_model(
-    directory: Path, *, device: Device, dtype: Dtype | Literal["int8"], slots: int, cache_dir: Path | None = None
-) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
-    """Load a transformers directory for the engine.
-
-    dtype: "int8" computes linear layers in 8-bit integers and everything else in bfloat16, or in float32 where
-    bfloat16 is slow. "auto" is "int8" where our kernel for it is the fastest; elsewhere `load_checkpoint` chooses.
-    cache_dir: keeps compiled kernels; None: they are compiled at every start.
-    Raises ModelUnavailable.
-    """
-    use_one_core()
-    checkpoint = load_checkpoint(directory, device=device, dtype="auto" if dtype == "int8" else dtype)
-    if dtype == "int8" and not (checkpoint.info.device == "cpu" and torch.cpu._is_vnni_supported()):
-        raise ModelUnavailable("dtype int8 needs a CPU with VNNI instructions; choose another --dtype")
-    tensors = checkpoint.tensors
-    kernels = find_kernels(device=tensors.device, dtype=tensors.dtype, cache_dir=cache_dir)
-    is_int8 = dtype == "int8" or (dtype == "auto" and kernels is not None and kernels.prefer_tiles)
-    with translate_read_errors(f"the model in {directory}"):  # weights are read here, as they are packed
-        model = WhisperSpeechModel(
-            checkpoint, slots=slots, arithmetic="int8" if is_int8 else "float", kernels=kernels
-        )
-    info = replace(checkpoint.info, dtype="int8") if is_int8 else checkpoint.info
-    return model, checkpoint.tokenizer, info
 
 
 def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:

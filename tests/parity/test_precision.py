@@ -13,7 +13,7 @@ from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.whisper.kernels import Kernels, available
-from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from hf_asr_endpoint.whisper.loading import load_speech_model
 from tests.parity.decoding import decode, greedy
 from tests.parity.recordings import cut_window
 

@@ -9,7 +9,7 @@ import pytest
 
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from hf_asr_endpoint.whisper.loading import load_speech_model
 from tests.transcription.scripted import Scene
 from tests.transcription.transcribing import N_SLOTS, Loaded, WatchedModel, running
 

@@ -15,7 +15,7 @@ from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.types import DecodingOptions, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from hf_asr_endpoint.whisper.loading import load_speech_model
 from tests.fakes import DEADLINE_S
 from tests.transcription.transcribing import Blocks
 

@@ -23,7 +23,7 @@ from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
-from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from hf_asr_endpoint.whisper.loading import load_speech_model
 from tests.conftest import DATA
 from tests.transcription.scripted import prepare
 from tests.transcription.transcribing import Blocks

@@ -18,7 +18,7 @@ for module in pkgutil.walk_packages(hf_asr_endpoint.__path__, "hf_asr_endpoint."
         importlib.import_module(module.name)
 
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
-from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from hf_asr_endpoint.whisper.loading import load_speech_model
 model, tokenizer, info = load_speech_model(Path(sys.argv[1]), device="cpu", dtype="float32", slots=1)
 prompt = DecoderPrompt(tokens=(tokenizer.sot,))
 state = DecodingState(prompt=prompt, rules=SamplingRules(max_new_tokens=3))

@@ -221,7 +221,7 @@ def test_transformers_is_not_imported(tiny_en_directory: Path) -> None:
     code = f"""
 import sys
 from pathlib import Path
-from hf_asr_endpoint.whisper.speech_model import load_speech_model
+from hf_asr_endpoint.whisper.loading import load_speech_model
 load_speech_model(Path({str(tiny_en_directory)!r}), device="cpu", dtype="auto", slots=1)
 print(*{HEAVY!r} & sys.modules.keys())
 """
