@@ -1,3 +1,4 @@
-"""The choice of tokens: state, logit filters, sampling, beam, diverse and contrastive search. Knows token ids and
-logits; knows no layers, caches or slots.
+"""Choosing tokens from logits: decoding state, logit filters, sampling, and beam, diverse and contrastive search.
+
+Knows token ids, logits and options. Does not know layers, KV caches, slots or text.
 """

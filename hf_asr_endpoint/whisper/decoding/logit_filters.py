@@ -1,4 +1,7 @@
-"""A checkpoint's rules about its tokens: what may come next, and what tells language and silence."""
+"""A checkpoint's rules about its tokens: which may come next, and which stand for languages and for silence.
+
+Knows logits and the states of their rows. Does not know how a token is chosen from filtered logits.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 
 class LogitFilter(Protocol):
-    """One rule."""
+    """One rule about the next token."""
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
         """Change scores in place; a token that is not allowed gets -inf. states: one for each row."""
@@ -22,10 +25,10 @@ class LogitFilter(Protocol):
 
 
 class RepetitionPenalty:
-    """Tokens of the prompt and of the text so far are less likely (Keskar et al. 2019, arXiv 1909.05858).
+    """Makes tokens of the prompt and of the text so far less likely (Keskar et al. 2019, arXiv 1909.05858).
 
-    Scores above 0 are divided by the penalty, others are multiplied, as by transformers'
-    RepetitionPenaltyLogitsProcessor. Scores are logits, and log-probabilities in the rows of beams.
+    Divides scores above 0 by the penalty and multiplies the others, like transformers'
+    RepetitionPenaltyLogitsProcessor. Scores are log-probabilities in the rows of beams, elsewhere logits.
     """
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
@@ -38,10 +41,10 @@ class RepetitionPenalty:
 
 
 class SuppressTokens:
-    """Tokens that never come: what is not spoken, and special tokens, unless a row has a list of its own."""
+    """Forbids the model's list of tokens that are not speech, or the row's own list (`suppress_tokens`)."""
 
     def __init__(self, tokens: Sequence[int], device: torch.device, *, always: Sequence[int] = ()) -> None:
-        """always: tokens that do not come whatever a row's list says."""
+        """tokens: the model's list. always: tokens that are forbidden in every row."""
         self._models_own = tuple(tokens)
         self._always = tuple(always)
         self._device = device
@@ -49,24 +52,25 @@ class SuppressTokens:
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
         lists = [state.rules.options.suppress_tokens for state in states]
-        if all(own is None for own in lists):
+        if all(tokens is None for tokens in lists):
             logits.index_fill_(1, self._tokens, -torch.inf)
             return
-        for row, own in enumerate(lists):
-            logits[row].index_fill_(0, self._tokens if own is None else self._tensor(self._whole(own)), -torch.inf)
+        for row, tokens in enumerate(lists):
+            forbidden = self._tokens if tokens is None else self._tensor(self._with_models_own(tokens))
+            logits[row].index_fill_(0, forbidden, -torch.inf)
 
-    def _whole(self, own: Sequence[int]) -> Sequence[int]:
-        """Put the model's tokens in the place of what stands for them."""
-        if MODELS_OWN_TOKENS not in own:
-            return own
-        return [*self._models_own, *(token for token in own if token != MODELS_OWN_TOKENS)]
+    def _with_models_own(self, tokens: Sequence[int]) -> Sequence[int]:
+        """Replace MODELS_OWN_TOKENS with the model's list."""
+        if MODELS_OWN_TOKENS not in tokens:
+            return tokens
+        return [*self._models_own, *(token for token in tokens if token != MODELS_OWN_TOKENS)]
 
     def _tensor(self, tokens: Sequence[int]) -> Tensor:
         return torch.tensor([*tokens, *self._always], dtype=torch.int64, device=self._device)
 
 
 class SuppressAtBegin:
-    """Tokens that do not come first: a blank, and the end."""
+    """Forbids tokens as the first one: the blank and eot."""
 
     def __init__(self, tokens: Sequence[int], device: torch.device) -> None:
         self._tokens = torch.tensor(tokens, dtype=torch.int64, device=device)
@@ -78,7 +82,7 @@ class SuppressAtBegin:
 
 
 class MinNewTokens:
-    """No end before the least number of tokens."""
+    """Forbids eot before `min_new_tokens` tokens."""
 
     def __init__(self, eot: int) -> None:
         self._eot = eot
@@ -90,12 +94,15 @@ class MinNewTokens:
 
 
 class TimestampRules:
-    """Timestamps come first, in pairs, never go back, and win when together they are likelier than any text."""
+    """Timestamps come first, in pairs and in order, as in openai/whisper's ApplyTimestampRules.
+
+    When all timestamps together are likelier than any other token, only timestamps are allowed.
+    """
 
     def __init__(
         self, *, timestamp_begin: int, eot: int, n_vocab: int, max_initial_index: int | None, device: torch.device
     ) -> None:
-        """max_initial_index: the latest first timestamp, in steps of 0.02 s; None allows any."""
+        """max_initial_index: the maximum of the first timestamp, in steps of 0.02 s; None allows all."""
         self._begin = timestamp_begin
         self._eot = eot
         self._end = n_vocab
@@ -104,32 +111,32 @@ class TimestampRules:
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
         bounds = [self._bounds(state.sampled) for state in states]
-        lowest, end = torch.tensor([b[:2] for b in bounds], device=logits.device).t()[:, :, None]
+        begin, end = torch.tensor([b[:2] for b in bounds], device=logits.device).t()[:, :, None]
         text, timestamps = logits[:, : self._begin], logits[:, self._begin :]
-        timestamps.masked_fill_((self._ids < lowest) | (self._ids >= end), -torch.inf)
+        timestamps.masked_fill_((self._ids < begin) | (self._ids >= end), -torch.inf)
         for row, (*_, n_forbidden) in enumerate(bounds):
             logits[row, :n_forbidden] = -torch.inf
-        wins = timestamps.logsumexp(dim=1) > text.amax(dim=1)
-        for row in wins.nonzero().flatten().tolist():
+        must_be_timestamp = timestamps.logsumexp(dim=1) > text.amax(dim=1)
+        for row in must_be_timestamp.nonzero().flatten().tolist():
             text[row] = -torch.inf
 
     def _bounds(self, sampled: Sequence[int]) -> tuple[int, int, int]:
-        """Return the range of timestamps that may come next, and how many ids from 0 on may not."""
+        """Return the begin and end of the allowed timestamps, and the number of forbidden ids from 0 on."""
         if not sampled:
             return self._begin, self._max_initial_end, self._begin
         last_is_timestamp = sampled[-1] >= self._begin
-        opens = last_is_timestamp and (len(sampled) < 2 or sampled[-2] >= self._begin)
-        if opens:
-            return self._end, self._end, 0  # Text has to come before the next timestamp.
+        is_segment_start = last_is_timestamp and (len(sampled) < 2 or sampled[-2] >= self._begin)
+        if is_segment_start:
+            return self._end, self._end, 0  # Text must come before the next timestamp.
         last = next((token for token in reversed(sampled) if token >= self._begin), None)
         if last_is_timestamp:
             assert last is not None
-            return last, self._end, self._eot  # The next segment begins, or the end comes.
+            return last, self._end, self._eot  # The start of the next segment, or eot.
         return (self._begin if last is None else last + 1), self._end, 0
 
 
 class TokenRules:
-    """Filters logits and reads the ones after sot. Made from the generation config, as transformers does."""
+    """All logit filters of a checkpoint, from its generation config; also reads the logits after sot."""
 
     def __init__(self, checkpoint: WhisperCheckpoint) -> None:
         tokenizer, config = checkpoint.tokenizer, checkpoint.generation_config
@@ -137,7 +144,7 @@ class TokenRules:
         self.eot = tokenizer.eot
         self._no_speech = tokenizer.no_timestamps - 1
         self._languages = torch.tensor(sorted(tokenizer.language_tokens.values()), device=device)
-        known = range(checkpoint.config.vocab_size)  # Some fine-tunes keep the lists of another vocabulary.
+        known = range(checkpoint.config.vocab_size)  # Some fine-tuned models keep the lists of another vocabulary.
         suppressed, at_begin = (
             [token for token in tokens if token in known]
             for tokens in (config.suppress_tokens, config.begin_suppress_tokens)
@@ -157,16 +164,16 @@ class TokenRules:
         ]
 
     def filter(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
-        """Set what may not come next to -inf. logits: shape = (n_rows, n_vocab)."""
+        """Apply all filters in place. logits: shape = (n_rows, n_vocab). states: one for each row."""
         for logit_filter in self._filters:
             logit_filter.apply(logits, states)
 
     def no_speech_probs(self, logits: Tensor) -> list[float]:
-        """Return P(no_speech) for logits after sot."""
+        """Return P(no_speech) for each row. logits: after sot, unfiltered."""
         probabilities: list[float] = (logits[:, self._no_speech] - logits.logsumexp(dim=1)).exp().tolist()
         return probabilities
 
     def languages(self, logits: Tensor) -> list[int]:
-        """Return the likeliest language's token for logits after sot."""
+        """Return the token of the likeliest language for each row. logits: after sot, unfiltered."""
         likeliest: list[int] = self._languages[logits[:, self._languages].argmax(dim=1)].tolist()
         return likeliest

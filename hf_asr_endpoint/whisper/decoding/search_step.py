@@ -1,4 +1,7 @@
-"""One step of all searches in a batch: logits to candidates, and beams to the rows that they continue."""
+"""One step of all searches in a batch: from logits to candidates, and from beams to the rows that they continue.
+
+Knows the rows of a batch and their logits and features. Does not know slots or KV caches.
+"""
 
 from __future__ import annotations
 
@@ -16,50 +19,52 @@ from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 
 class DegenerationPenalty:
-    """Remembers, for as long as a contrastive search lives, the features of its prompt and of its text.
+    """The features of every token in each contrastive search, which new candidates are compared with.
 
-    They are the decoder's last ones, from which logits are made.
+    Features are the decoder's last hidden states, from which logits are computed. They are dropped together with
+    their search.
     """
 
     def __init__(self) -> None:
-        self._said: WeakKeyDictionary[ContrastiveSearch, Tensor] = WeakKeyDictionary()  # (n_tokens, d_model), unit
+        self._features: WeakKeyDictionary[ContrastiveSearch, Tensor] = WeakKeyDictionary()
+        """Unit vectors, shape = (n_tokens, d_model), for each search."""
 
     def __len__(self) -> int:
-        """Return how many searches are remembered."""
-        return len(self._said)
+        """Return the number of searches with features."""
+        return len(self._features)
 
     def remember(self, states: Sequence[DecodingState], features: Tensor) -> None:
-        """Take what prompts, or more of them, have been fed. features: shape = (n_states, n_tokens, d_model)."""
+        """Add the features of a prompt, or of a part of it. features: shape = (n_states, n_tokens, d_model)."""
         for state, of_state in zip(states, features, strict=True):
             if isinstance(state.search, ContrastiveSearch):
-                self._extend(state.search, _unit(of_state))
+                self._extend(state.search, _normalized(of_state))
 
     def choose(self, states: Sequence[DecodingState], features: Tensor, *, eot: int) -> None:
-        """Have each contrastive search take one of its candidates.
+        """Let each contrastive search choose one of its candidates.
 
-        features: of every state's last token, shape = (n_states, d_model).
+        features: those of each state's last token, shape = (n_states, d_model).
         """
         rows: dict[ContrastiveSearch, list[int]] = {}
         for row, state in enumerate(states):
             if isinstance(state.search, ContrastiveSearch):
                 rows.setdefault(state.search, []).append(row)
-        for search, own in rows.items():
-            candidates = _unit(features[own])
-            degeneration_penalties = (candidates @ self._said[search].t()).amax(dim=1)
-            chosen = search.choose(degeneration_penalties.tolist(), eot=eot)
+        for search, search_rows in rows.items():
+            candidates = _normalized(features[search_rows])
+            penalties = (candidates @ self._features[search].t()).amax(dim=1)
+            chosen = search.choose(penalties.tolist(), eot=eot)
             self._extend(search, candidates[chosen : chosen + 1])
 
     def _extend(self, search: ContrastiveSearch, features: Tensor) -> None:
-        before = self._said.get(search)
-        self._said[search] = features if before is None else torch.cat([before, features])
+        earlier = self._features.get(search)
+        self._features[search] = features if earlier is None else torch.cat([earlier, features])
 
 
-def _unit(features: Tensor) -> Tensor:
+def _normalized(features: Tensor) -> Tensor:
     return F.normalize(features.float(), dim=-1)
 
 
 Filter = Callable[[Tensor, Sequence[DecodingState]], None]
-"""Sets what may not come next to -inf. Given logits, shape = (n_rows, n_vocab), and the rows' states."""
+"""Applies all logit filters in place, to logits of shape = (n_rows, n_vocab) and the states of the rows."""
 
 
 class SearchStep:
@@ -73,7 +78,8 @@ class SearchStep:
         """Turn the rows of beams into log-probabilities, in place.
 
         logits: float32, shape = (n_rows, n_vocab). states: one for each row. With a `beam_temperature`, the rows
-        become log-probabilities at that temperature times the temperature, so that filters see logits' units.
+        become log-probabilities at that temperature times the temperature, so that their differences remain those
+        of the logits.
         """
         self._states = states
         self._beams: dict[BeamSearch | DiverseSearch, list[int]] = {}
@@ -87,17 +93,13 @@ class SearchStep:
                 case None:
                     pass
         if self._beams:
-            offsets = logits.new_zeros(len(states), 1)
-            for search, rows in self._beams.items():
-                temperature = search.options.beam_temperature
-                offsets[rows] = logsumexp(_over(logits[rows], temperature)) * temperature
-            logits.sub_(offsets)
+            self._normalize(logits)
         self._unfiltered = {
             search: logits[rows].clone() for search, rows in self._beams.items() if len(search.groups) > 1
         }
 
     def others(self, logits: Tensor) -> tuple[Sequence[DecodingState], Tensor]:
-        """Return the states that are of no search, with their logits."""
+        """Return the states that belong to no search, and their logits."""
         if not self._beams and not self._contrasts:
             return self._states, logits
         rows = [row for row, state in enumerate(self._states) if state.search is None]
@@ -106,10 +108,10 @@ class SearchStep:
     def advance(
         self, logits: Tensor, *, eot: int, filter_again: Filter = lambda logits, states: None
     ) -> dict[int, int]:
-        """Take the searches a token further. logits: the same rows, filtered.
+        """Add a token to every beam and candidate. logits: the same rows, filtered.
 
-        filter_again: how they were, for groups of beams whose logits change after the groups before have chosen.
-        Returns which row each row now continues, of those that continue another one than before.
+        filter_again: the filters, for groups of beams: their logits change once earlier groups have chosen.
+        Returns the source of each row that now continues the tokens of another row.
         """
         sources: dict[int, int] = {}
         for beams, rows in self._beams.items():
@@ -117,6 +119,13 @@ class SearchStep:
         for contrast, rows in self._contrasts.items():
             sources |= self._advance_contrast(contrast, rows, logits)
         return sources
+
+    def _normalize(self, logits: Tensor) -> None:
+        offsets = logits.new_zeros(len(self._states), 1)
+        for search, rows in self._beams.items():
+            temperature = search.options.beam_temperature
+            offsets[rows] = logsumexp(_divided(logits[rows], temperature)) * temperature
+        logits.sub_(offsets)
 
     def _advance_beams(
         self,
@@ -128,25 +137,25 @@ class SearchStep:
         filter_again: Filter,
     ) -> dict[int, int]:
         sources: dict[int, int] = {}
-        said: list[int] = []  # in this step, by the groups that have chosen
+        chosen: list[int] = []  # the tokens of earlier groups in this step
         first = 0
         for group in search.groups:
-            own = slice(first, first + len(group.beams))
+            group_beams = slice(first, first + len(group.beams))
             first += len(group.beams)
             if group.is_finished:
-                # To the groups behind, a text that has ended goes on to say so, as in transformers.
-                said += [eot] * len(group.beams)
+                # transformers fills finished groups with eot, which later groups are penalised for.
+                chosen += [eot] * len(group.beams)
                 continue
-            in_group = rows[own]
-            filtered = likely = logits[in_group]
-            if said:
-                filtered = self._penalise(search, own, said)
-                filter_again(filtered, [self._states[row] for row in in_group])
-                likely = self._unfiltered[search][own].masked_fill(filtered == -torch.inf, -torch.inf)
-            candidates = _candidates(group, filtered, likely)
+            group_rows = rows[group_beams]
+            filtered = unpenalised = logits[group_rows]
+            if chosen:
+                filtered = self._penalised(search, group_beams, chosen)
+                filter_again(filtered, [self._states[row] for row in group_rows])
+                unpenalised = self._unfiltered[search][group_beams].masked_fill(filtered == -torch.inf, -torch.inf)
+            candidates = _candidates(group, filtered, unpenalised)
             parents = group.advance(candidates, eot=eot)
-            said += [beam.tokens[-1] for beam in group.beams if beam.tokens]
-            sources |= {row: in_group[parent] for row, parent in zip(in_group, parents, strict=True)}
+            chosen += [beam.tokens[-1] for beam in group.beams if beam.tokens]
+            sources |= {row: group_rows[parent] for row, parent in zip(group_rows, parents, strict=True)}
         if search.is_finished:
             for row in rows:
                 self._states[row].conclude(search.best)
@@ -155,11 +164,11 @@ class SearchStep:
             self._states[row].follow(beam)
         return {row: source for row, source in sources.items() if row != source}
 
-    def _penalise(self, search: BeamSearch | DiverseSearch, own: slice, said: Sequence[int]) -> Tensor:
-        """Return a group's logits, not yet filtered, less likely where other groups have said the same."""
-        unfiltered = self._unfiltered[search][own]
-        counts = torch.bincount(torch.tensor(said, device=unfiltered.device), minlength=unfiltered.shape[1])
-        # Scores are logits over the temperature.
+    def _penalised(self, search: BeamSearch | DiverseSearch, beams: slice, chosen: Sequence[int]) -> Tensor:
+        """Return a group's unfiltered logits less the diversity penalty for tokens of earlier groups."""
+        unfiltered = self._unfiltered[search][beams]
+        counts = torch.bincount(torch.tensor(chosen, device=unfiltered.device), minlength=unfiltered.shape[1])
+        # The penalty is one of scores, which are these logits divided by the temperature.
         return unfiltered - search.options.diversity_penalty * search.options.beam_temperature * counts
 
     def _advance_contrast(self, search: ContrastiveSearch, rows: Sequence[int], logits: Tensor) -> dict[int, int]:
@@ -171,23 +180,24 @@ class SearchStep:
         search.propose(_proposals(search, logits[source]))
         for row, candidate in zip(rows, search.candidates, strict=True):
             self._states[row].follow(candidate)
-        # After the prompt all rows are alike.
+        # After the prompt, nothing is chosen yet and all rows are equal.
         return {} if search.chosen is None else {row: source for row in rows if row != source}
 
 
-def _over(logits: Tensor, temperature: float) -> Tensor:
+def _divided(logits: Tensor, temperature: float) -> Tensor:
     return logits if temperature == 1 else logits / temperature
 
 
-def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor) -> list[Candidate]:
-    """Return a search's best candidates, in descending order.
+def _candidates(search: BeamSearch, logits: Tensor, unpenalised: Tensor) -> list[Candidate]:
+    """Return the best candidates of a search, best first.
 
-    logits: of its beams, filtered, shape = (n_beams, n_vocab). likely: the same without the diversity penalty.
+    logits: those of its beams, filtered, shape = (n_beams, n_vocab). unpenalised: the same without the diversity
+    penalty.
     """
     n_kept = min(search.n_candidates, logits.shape[1])
     best, tokens = logits.topk(n_kept, dim=1)
     scores = best / search.options.beam_temperature
-    logprobs = likely.gather(1, tokens) - logsumexp(likely)
+    logprobs = unpenalised.gather(1, tokens) - logsumexp(unpenalised)
     candidates = [
         Candidate(beam=index, token=token, score=beam.score + score, logprob=logprob)
         for index, (beam, *columns) in enumerate(
@@ -201,7 +211,7 @@ def _candidates(search: BeamSearch, logits: Tensor, likely: Tensor) -> list[Cand
 
 
 def _proposals(search: ContrastiveSearch, logits: Tensor) -> list[Proposal]:
-    """Return the likeliest tokens that are allowed. logits: after the text, filtered, shape = (n_vocab,)."""
+    """Return the likeliest allowed tokens. logits: after the last chosen token, filtered, shape = (n_vocab,)."""
     logprobs, tokens = logits.log_softmax(dim=0).topk(min(search.options.top_k, len(logits)))
     return [
         Proposal(token=token, probability=probability, logprob=logprob)

@@ -1,6 +1,6 @@
-"""One attempt at decoding one window: what it begins with, the rules for its tokens, and how far it has come.
+"""One attempt at decoding one window: its decoder prompt, its rules, and the tokens so far.
 
-Knows token ids only. Imports no torch, so that whoever schedules these need not either.
+Knows token ids and options. Imports no torch, so that the engine's scheduler does not need it either.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ Search = BeamSearch | DiverseSearch | ContrastiveSearch
 class DecoderPrompt:
     """All ids fed before sampling: [sot_prev, previous text…] sot [language, task].
 
-    sot_index: where sot is; what follows it tells speech from silence, and the language.
-    after_language: None when `tokens` is complete; otherwise `tokens` ends with sot, the model detects the
-    language, and these tokens (the task's) follow the language's.
+    sot_index: the index of sot. The logits after sot give P(no_speech) and the language.
+    after_language: None if `tokens` is complete. Otherwise `tokens` ends with sot, the model detects the language,
+    and these tokens (the task's) follow the language token.
     """
 
     tokens: tuple[int, ...]
@@ -33,15 +33,15 @@ class DecoderPrompt:
 
     @property
     def length(self) -> int:
-        """Tokens in the whole prompt, a language yet to be detected included."""
+        """The number of tokens in the whole prompt, including a language that is not yet detected."""
         return len(self.tokens) + (0 if self.after_language is None else 1 + len(self.after_language))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRules:
-    """The caller's options, and what they come to in one attempt at one window.
+    """The caller's options, and the limits, temperature and seed of one attempt at one window.
 
-    temperature: 0 takes the likeliest token or searches, above 0 samples. seed: of this sample.
+    temperature: 0 takes the likeliest token or searches, above 0 samples. seed: seeds the sampling of one row.
     """
 
     options: DecodingOptions = DEFAULT_OPTIONS
@@ -52,41 +52,41 @@ class AttemptRules:
 
     @property
     def beams(self) -> BeamOptions | None:
-        """The beam search of this attempt, if it is one."""
+        """The options of beam search if this attempt is one."""
         is_search = self.temperature == 0 and self.options.beams.num_beams > 1
         return self.options.beams if is_search and self.contrast is None else None
 
     @property
     def contrast(self) -> ContrastiveOptions | None:
-        """The contrastive search of this attempt, if it is one."""
+        """The options of contrastive search if this attempt is one."""
         is_search = self.temperature == 0 and self.options.contrast.penalty_alpha > 0
         return self.options.contrast if is_search else None
 
     @property
     def best_of(self) -> int:
-        """Samples to choose from; 1 at temperature 0."""
+        """The number of samples to choose from; 1 at temperature 0."""
         return self.options.best_of if self.temperature > 0 else 1
 
 
 @dataclass(slots=True, kw_only=True)
 class DecodingState:
-    """Tokens so far, in one slot. The model alone changes it."""
+    """The tokens of one slot so far. Only the model changes it."""
 
     prompt: DecoderPrompt
     rules: AttemptRules
     language_token: int | None = None
-    """Given by the model when the prompt asks for it."""
+    """Set by the model if the prompt leaves the language to it."""
     no_speech_prob: float = 0.0
     """P(no_speech) at sot."""
     sampled: list[int] = field(default_factory=list)
-    """Tokens after the prompt, timestamps among them, without eot."""
+    """The tokens after the prompt, including timestamps, without eot."""
     logprobs: list[float] = field(default_factory=list)
-    """Of the sampled tokens, and of eot when it has come."""
+    """One for each sampled token, and one for eot once it has come."""
     is_finished: bool = False
     is_cut_off: bool = False
-    """Whether the end is only that of the rules' most tokens."""
+    """Whether `max_new_tokens` ended the text, not eot."""
     search: Search | None = None
-    """The one that this is a beam or a candidate of; it knows them in the order of their slots."""
+    """The search that this state is a beam or a candidate of. It holds them in the order of their slots."""
     random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,39 +98,39 @@ class DecodingState:
 
     @property
     def avg_logprob(self) -> float:
-        """As in openai/whisper: over the sampled tokens and eot."""
+        """The average over the sampled tokens and eot, as in openai/whisper."""
         return self.sum_logprob / (len(self.sampled) + 1)
 
     @property
     def fed_prompt(self) -> tuple[int, ...]:
-        """The prompt with the detected language in it, as far as it is known."""
+        """The prompt, with the detected language once it is known."""
         if self.prompt.after_language is None or self.language_token is None:
             return self.prompt.tokens
         return (*self.prompt.tokens, self.language_token, *self.prompt.after_language)
 
     def append(self, token: int, logprob: float, *, eot: int) -> None:
-        """Take the next token; the last one is eot or the last that the rules allow."""
+        """Add the next token. Finish at eot or at `max_new_tokens`."""
         self.logprobs.append(logprob)
         if token != eot:
             self.sampled.append(token)
         self.is_cut_off = token != eot and len(self.sampled) >= self.rules.max_new_tokens
         self.is_finished = token == eot or self.is_cut_off
 
-    def follow(self, beam: Hypothesis) -> None:
-        """Become a beam, or a candidate, as it now is."""
-        self.sampled, self.logprobs = list(beam.tokens), list(beam.logprobs)
+    def follow(self, hypothesis: Hypothesis) -> None:
+        """Take the tokens of a beam or of a candidate."""
+        self.sampled, self.logprobs = list(hypothesis.tokens), list(hypothesis.logprobs)
 
     def conclude(self, best: Hypothesis) -> None:
-        """Take the search's result, as each of its rows does."""
+        """Take the result of the search, and finish. Every row of a search does this."""
         self.follow(best)
         self.is_finished = True
-        self.is_cut_off = len(self.logprobs) == len(self.sampled)  # There is no eot among them.
+        self.is_cut_off = len(self.logprobs) == len(self.sampled)  # No log-probability for eot.
 
 
 def begin_rows(prompt: DecoderPrompt, rules: AttemptRules) -> list[DecodingState]:
-    """Return the states of a new attempt, each in a slot of its own: beams, candidates, samples, or one alone.
+    """Return the states of a new attempt, one for each slot: all beams, candidates or samples, or a single state.
 
-    The first sample is what it would be alone.
+    The first of several samples is equal to a single sample with the same seed.
     """
     search = _new_search(rules)
     if search is not None:
@@ -138,7 +138,7 @@ def begin_rows(prompt: DecoderPrompt, rules: AttemptRules) -> list[DecodingState
         return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(n_rows)]
     seeds = random.Random(rules.seed)
     others = [replace(rules, seed=seeds.getrandbits(64)) for _ in range(1, rules.best_of)]
-    return [DecodingState(prompt=prompt, rules=own) for own in (rules, *others)]
+    return [DecodingState(prompt=prompt, rules=row_rules) for row_rules in (rules, *others)]
 
 
 def _new_search(rules: AttemptRules) -> Search | None:
@@ -151,5 +151,5 @@ def _new_search(rules: AttemptRules) -> Search | None:
 
 
 def best_row(rows: Sequence[DecodingState]) -> DecodingState:
-    """Return the result of an attempt: of a search each row has it."""
+    """Return the row with the result of an attempt: the likeliest sample. All rows of a search are equal."""
     return max(rows, key=lambda row: row.avg_logprob)
