@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -62,15 +61,13 @@ class HuggingFaceDialect:
     async def transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
         self._check_model(request.path_params.get("model"))
-        with (
-            self._admission.permit(),
-            closing(await receive_body(request, self._body_limits, ACCEPTED)) as body,
-        ):
-            parsed = await asyncio.to_thread(self._parse, request, body)
-            waveform = read_waveform(parsed.audio, max_duration_s=self._limits.max_audio_s)
-            transcription = await cancel_on_disconnect(
-                request.receive, transcribe(self._transcriber, waveform, parsed.parameters.options)
-            )
+        with self._admission.permit():
+            async with receive_body(request, self._body_limits, ACCEPTED) as body:
+                parsed = await asyncio.to_thread(self._parse, request, body)
+                waveform = read_waveform(parsed.audio, max_duration_s=self._limits.max_audio_s)
+                transcription = await cancel_on_disconnect(
+                    request.receive, transcribe(self._transcriber, waveform, parsed.parameters.options)
+                )
         request.state.audio_s = transcription.duration_s
         return JSONResponse(
             render_transcription(transcription, return_timestamps=parsed.parameters.return_timestamps)

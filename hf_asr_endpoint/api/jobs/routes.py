@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.admission import Admission
-from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.body import RequestLimits, receive_form
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.huggingface.routes import answer_error
 from hf_asr_endpoint.api.jobs.openai_kind import KIND
-from hf_asr_endpoint.api.openai.form import check_file, check_no_query, read_form
+from hf_asr_endpoint.api.openai.form import FILE, check_file, check_no_query
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.job import Job, JobKind, NewJob
@@ -49,11 +48,9 @@ class JobRoutes:
     async def create(self, request: Request) -> Response:
         """202, once the job is safe, with its id. Raises AsrError."""
         check_no_query(request)
-        with (
-            self._admission.permit(),
-            closing(await read_form(request, limits=self._body_limits)) as form,
-        ):
-            job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
+        with self._admission.permit():
+            async with receive_form(request, self._body_limits, file_field=FILE) as form:
+                job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:
