@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+_NOW = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 def peak_rss_mib(pid: int) -> float | None:
@@ -13,3 +14,17 @@ def peak_rss_mib(pid: int) -> float | None:
     status = Path(f"/proc/{pid}/status")
     found = _PEAK.search(status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else None
+
+
+def rss_mib(pid: int) -> float | None:
+    """Return VmRSS of a process, in MiB; None where there is no /proc."""
+    status = Path(f"/proc/{pid}/status")
+    found = _NOW.search(status.read_text()) if status.exists() else None
+    return int(found[1]) / 1024 if found else None
+
+
+def reset_peak_rss(pid: int) -> None:
+    """Have VmHWM begin anew from what the process has now (proc(5), clear_refs)."""
+    clear_refs = Path(f"/proc/{pid}/clear_refs")
+    if clear_refs.exists():
+        clear_refs.write_text("5")

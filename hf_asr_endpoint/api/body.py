@@ -7,9 +7,11 @@ whatever it holds, keeps other requests waiting. What the bytes are, `body_parse
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -42,8 +44,9 @@ class RequestLimits:
     upload_idle_timeout_s: float
 
 
-async def receive_body(request: Request, limits: BodyLimits, accepted: AcceptedBodies) -> Body:
-    """Receive, decompress and parse the body. The caller closes it.
+@asynccontextmanager
+async def receive_body(request: Request, limits: BodyLimits, accepted: AcceptedBodies) -> AsyncIterator[Body]:
+    """Receive, decompress and parse the body. Its files are open until the context ends.
 
     Raises BodyTooLarge as soon as a limit is passed, by what arrives or by what it decompresses to; InvalidRequest
     and its kinds for a body that cannot be parsed; UnsupportedEncoding; UnsupportedAudio for a form where none is
@@ -52,33 +55,39 @@ async def receive_body(request: Request, limits: BodyLimits, accepted: AcceptedB
     """
     parser = BodyParser(request, limits, accepted)
     try:
-        waiting = bytearray()
-        n_received = 0
-        is_last = False
-        while not is_last:
-            message = await _next_message(request, limits, n_received)
-            waiting += message.get("body", b"")
-            n_received += len(message.get("body", b""))
-            is_last = not message.get("more_body", False)
-            if len(waiting) >= BLOCK_BYTES and not is_last:
-                await _in_thread(parser.take, bytes(waiting))
-                waiting.clear()
-        return await _in_thread(parser.finish, bytes(waiting))
-    except BaseException:
-        parser.close()
-        raise
+        yield await _parse(request, limits, parser)
+    finally:
+        # In a thread, since freeing a large file takes time, and not awaited: a client that leaves an event stream
+        # cancels whatever is awaited again and again.
+        asyncio.get_running_loop().run_in_executor(_THREADS, parser.close)
 
 
-async def receive_form(request: Request, limits: BodyLimits, *, file_field: str) -> FormBody:
+@asynccontextmanager
+async def receive_form(request: Request, limits: BodyLimits, *, file_field: str) -> AsyncIterator[FormBody]:
     """Receive a form, as `receive_body` does, where nothing else is accepted."""
-    body = await receive_body(request, limits, AcceptedBodies(audio_field=file_field, form=True))
-    assert isinstance(body, FormBody)
-    return body
+    async with receive_body(request, limits, AcceptedBodies(audio_field=file_field, form=True)) as body:
+        assert isinstance(body, FormBody)
+        yield body
 
 
-async def _in_thread(work: Callable[[bytes], T], block: bytes) -> T:
-    """Run work on a block in a parsing thread. A cancelled request waits for the thread, which uses its files."""
-    running = asyncio.get_running_loop().run_in_executor(_THREADS, work, block)
+async def _parse(request: Request, limits: BodyLimits, parser: BodyParser) -> Body:
+    waiting = bytearray()
+    n_received = 0
+    is_last = False
+    while not is_last:
+        message = await _next_message(request, limits, n_received)
+        waiting += message.get("body", b"")
+        n_received += len(message.get("body", b""))
+        is_last = not message.get("more_body", False)
+        if len(waiting) >= BLOCK_BYTES and not is_last:
+            await _in_thread(partial(parser.take, bytes(waiting)))
+            waiting.clear()
+    return await _in_thread(partial(parser.finish, bytes(waiting)))
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Run work in a parsing thread. A cancelled request waits for the thread, which uses its files."""
+    running = asyncio.get_running_loop().run_in_executor(_THREADS, work)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

@@ -45,19 +45,14 @@ class JsonLimits:
 class JsonBody:
     """A document with the audio in it: an EncodedAudio for base64, an array of samples for a list of numbers.
 
-    Its keys are unique at every level, and its texts are whole. The caller closes it.
+    Its keys are unique at every level, and its texts are whole.
     """
 
     document: Any
-    file: LimitedFile | None
-
-    def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
 
 
 class JsonParser:
-    """Parses one JSON body.
+    """Parses one JSON body. `close` closes the audio's file.
 
     audio_field: the key at the top that holds the audio. accepts_samples: whether {"array": […]} may be its value.
     `feed` and `finish` raise InvalidRequest and its kinds.
@@ -98,7 +93,7 @@ class JsonParser:
             document[self._audio_field] = self._audio
         elif self._audio is not None:
             document[self._audio_field][SAMPLES_KEY] = self._audio
-        return JsonBody(document=document, file=self._file)
+        return JsonBody(document=document)
 
     def close(self) -> None:
         if self._file is not None:

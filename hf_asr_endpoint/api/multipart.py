@@ -47,21 +47,14 @@ class FormLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormBody:
-    """texts: names and texts in their order, all of them whole. audio: None where the form has no file.
-
-    The caller closes it.
-    """
+    """texts: names and texts in their order, all of them whole. audio: None where the form has no file."""
 
     texts: tuple[tuple[str, str], ...]
     audio: EncodedAudio | None
 
-    def close(self) -> None:
-        if self.audio is not None:
-            self.audio.file.close()
-
 
 class FormParser:
-    """Parses one form.
+    """Parses one form. `close` closes its file.
 
     file_field: the part that is the file, with or without a filename. decodes_base64: whether that part may also
     be a text, base64 or a data: URL, if it has no filename.

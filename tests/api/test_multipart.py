@@ -7,10 +7,11 @@ import gc
 import random
 import warnings
 from base64 import b64encode
+from typing import Any
 
 import pytest
 
-from hf_asr_endpoint.api.multipart import FormBody, FormLimits, FormParser
+from hf_asr_endpoint.api.multipart import FormLimits, FormParser
 from hf_asr_endpoint.api.multipart_headers import find_boundary
 from hf_asr_endpoint.api.spool import SPOOL_BYTES
 from hf_asr_endpoint.errors import AsrError, BodyTooLarge, InvalidParameter, InvalidRequest
@@ -34,8 +35,8 @@ def body(*parts: bytes) -> bytes:
 
 def parse(
     content: bytes, *, content_type: str | None = TYPE, step: int = BLOCK_BYTES, decodes_base64: bool = False
-) -> FormBody:
-    """Parse a form that arrives in blocks of `step` bytes."""
+) -> tuple[tuple[tuple[str, str], ...], bytes | None]:
+    """Parse a form that arrives in blocks of `step` bytes. Return its texts and its file's bytes."""
     parser = FormParser(
         find_boundary(content_type, content[:512]),
         file_field="file",
@@ -43,19 +44,24 @@ def parse(
         max_file_bytes=MAX_FILE_BYTES,
         limits=LIMITS,
     )
-    try:
+    with contextlib.closing(parser):
         for begin in range(0, len(content), step):
             parser.feed(content[begin : begin + step])
-        return parser.finish()
-    except BaseException:
-        parser.close()
-        raise
+        form = parser.finish()
+        return form.texts, None if form.audio is None else form.audio.file.read()
 
 
-def file_of(form: FormBody) -> bytes:
-    with contextlib.closing(form):
-        assert form.audio is not None
-        return form.audio.file.read()
+def texts_of(content: bytes, **options: Any) -> tuple[tuple[str, str], ...]:
+    texts, file = parse(content, **options)
+    assert file is None
+    return texts
+
+
+def file_of(content: bytes, **options: Any) -> bytes:
+    texts, file = parse(content, **options)
+    assert not texts
+    assert file is not None
+    return file
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 50, BLOCK_BYTES])
@@ -66,29 +72,29 @@ def test_texts_and_the_file_however_they_arrive(step: int) -> None:
         part('name="include[]"', b"logprobs"),
         part('name="include[]"', b""),
     )
-    form = parse(content, step=step)
-    assert form.texts == (("model", "whisper-1"), ("include[]", "logprobs"), ("include[]", ""))
-    assert file_of(form) == b"RIFF\r\n--\r\n"
+    texts, file = parse(content, step=step)
+    assert texts == (("model", "whisper-1"), ("include[]", "logprobs"), ("include[]", ""))
+    assert file == b"RIFF\r\n--\r\n"
 
 
 @pytest.mark.parametrize("n_bytes", [1, 1_001, SPOOL_BYTES + 1, MAX_FILE_BYTES])
 def test_a_file_without_filename_or_type_keeps_its_bytes(n_bytes: int) -> None:
     """Starlette's reading takes such a part for text: more than 1 MB of it is refused, less is corrupted."""
     content = random.Random(n_bytes).randbytes(n_bytes)
-    assert file_of(parse(body(part('name="file"', content)))) == content
+    assert file_of(body(part('name="file"', content))) == content
 
 
 @pytest.mark.parametrize("shift", range(-40, 40, 3))
 def test_content_that_is_nearly_the_boundary_wherever_blocks_end(shift: int) -> None:
     near = b"\r\n--" + BOUNDARY[:-1] + b"\r\n--\r\r\n-" + BOUNDARY + b"\r\n\r\n--" + BOUNDARY + b"!"
     content = bytes(BLOCK_BYTES + shift - 120) + near * 3
-    assert file_of(parse(body(part('name="file"', content)))) == content
+    assert file_of(body(part('name="file"', content))) == content
 
 
 @pytest.mark.parametrize("step", [1, 5, BLOCK_BYTES])
 def test_blanks_may_follow_a_boundary(step: int) -> None:
     content = part('name="a"', b"1").replace(BOUNDARY, BOUNDARY + b" \t ") + body(part('name="b"', b"2"))
-    assert parse(content, step=step).texts == (("a", "1"), ("b", "2"))
+    assert texts_of(content, step=step) == (("a", "1"), ("b", "2"))
 
 
 @pytest.mark.parametrize("prefix", ["", "data:audio/wav;base64,"])
@@ -96,18 +102,18 @@ def test_blanks_may_follow_a_boundary(step: int) -> None:
 def test_a_file_part_may_be_base64_where_that_is_accepted(prefix: str, step: int) -> None:
     audio = bytes(range(256)) * 5
     content = body(part('name="file"', prefix.encode() + b64encode(audio)))
-    assert file_of(parse(content, decodes_base64=True, step=step)) == audio
-    assert file_of(parse(content, step=step)) == prefix.encode() + b64encode(audio)
+    assert file_of(content, decodes_base64=True, step=step) == audio
+    assert file_of(content, step=step) == prefix.encode() + b64encode(audio)
 
 
 def test_a_file_with_a_filename_is_never_base64() -> None:
     content = body(part('name="file"; filename=""', b"QUJD"))
-    assert file_of(parse(content, decodes_base64=True)) == b"QUJD"
+    assert file_of(content, decodes_base64=True) == b"QUJD"
 
 
 def test_header_names_are_in_any_case_and_order() -> None:
     content = b'--X\r\ncontent-type: text/plain\r\nCONTENT-DISPOSITION: form-data; name="a"\r\n\r\n1\r\n--X--'
-    assert parse(content, content_type='Multipart/Form-Data; Boundary="X"').texts == (("a", "1"),)
+    assert texts_of(content, content_type='Multipart/Form-Data; Boundary="X"') == (("a", "1"),)
 
 
 @pytest.mark.parametrize(
@@ -124,18 +130,18 @@ def test_header_names_are_in_any_case_and_order() -> None:
 )
 def test_without_a_valid_declared_boundary_the_first_line_is_it(content_type: str | None) -> None:
     content = body(part('name="model"', b"whisper-1"))
-    assert parse(content, content_type=content_type).texts == (("model", "whisper-1"),)
+    assert texts_of(content, content_type=content_type) == (("model", "whisper-1"),)
     with pytest.raises(InvalidRequest, match="not a multipart form"):
         parse(b"RIFF\r\n", content_type=content_type)
 
 
 def test_line_breaks_may_precede_the_form_and_anything_may_follow_it() -> None:
     content = b"\r\n\r\n" + body(part('name="a"', b"1")) + b"epilogue\r\n" + bytes(2 * BLOCK_BYTES)
-    assert parse(content).texts == (("a", "1"),)
+    assert texts_of(content) == (("a", "1"),)
 
 
 def test_an_empty_form_has_no_parts() -> None:
-    assert parse(body()) == FormBody(texts=(), audio=None)
+    assert parse(body()) == ((), None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +153,7 @@ def test_an_empty_form_has_no_parts() -> None:
 )
 def test_a_text_may_name_its_charset(charset: str, encoding: str) -> None:
     headers = f"Content-Type: text/plain; charset={charset}"
-    assert parse(body(part('name="prompt"', "é".encode(encoding), headers))).texts == (("prompt", "é"),)
+    assert texts_of(body(part('name="prompt"', "é".encode(encoding), headers))) == (("prompt", "é"),)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +237,7 @@ def test_what_is_not_a_form_at_all_is_refused(content: bytes) -> None:
 def test_a_boundary_repeated_within_a_part_is_refused() -> None:
     """RFC 2046 forbids it; looking at each took a second for each megabyte."""
     near = b"\r\n--" + BOUNDARY + b"!"
-    assert file_of(parse(body(part('name="file"', near * 100)))) == near * 100
+    assert file_of(body(part('name="file"', near * 100))) == near * 100
     with pytest.raises(InvalidRequest, match="again and again"):
         parse(body(part('name="file"', near * 101)))
 
@@ -251,7 +257,7 @@ def test_mutated_forms_are_read_or_refused_with_an_error_of_our_own() -> None:
         for _ in range(chance.randint(1, 4)):
             content[chance.randrange(len(content))] = chance.choice(b"\r\n-=;:\"'*%\\ \x00\xff9a")
         with contextlib.suppress(AsrError):
-            parse(bytes(content), step=chance.choice((7, BLOCK_BYTES))).close()
+            parse(bytes(content), step=chance.choice((7, BLOCK_BYTES)))
 
 
 LARGE = part('name="file"', bytes(SPOOL_BYTES + 1))
@@ -270,6 +276,6 @@ def test_no_file_stays_open(content: bytes) -> None:
     with warnings.catch_warnings(record=True) as unclosed:
         warnings.simplefilter("always", ResourceWarning)
         with contextlib.suppress(InvalidRequest):
-            parse(content).close()
+            parse(content)
         gc.collect()
     assert not unclosed

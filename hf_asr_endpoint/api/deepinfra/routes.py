@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, closing
+from contextlib import AsyncExitStack
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -69,7 +69,7 @@ class DeepInfraDialect:
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""
         self._model.check(request.path_params.get("model", ""), version=_version(request))
-        with ExitStack() as held:
+        async with AsyncExitStack() as held:
             held.enter_context(self._in_flight.permit())
             received = await self._receive(request, held)
             parameters = parse_parameters(received.texts)
@@ -106,10 +106,10 @@ class DeepInfraDialect:
         )
         return JSONResponse(render_job(await self._jobs.submit(spec, received.audio.file)))
 
-    async def _receive(self, request: Request, held: ExitStack) -> ReceivedFields:
+    async def _receive(self, request: Request, held: AsyncExitStack) -> ReceivedFields:
         """Receive the body. held: closes its file at the end."""
         query = [(name, text) for name, text in read_query(request) if name != VERSION]
-        body = held.enter_context(closing(await receive_body(request, self._body_limits, ACCEPTED)))
+        body = await held.enter_async_context(receive_body(request, self._body_limits, ACCEPTED))
         return take_fields(body, query=query)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,15 +61,13 @@ class HuggingFaceDialect:
         """Read, parse, transcribe, render. Raises AsrError."""
         if "model" in request.path_params:
             self._model.check(request.path_params["model"])
-        with (
-            self._in_flight.permit(),
-            closing(await receive_body(request, self._body_limits, ACCEPTED)) as body,
-        ):
-            parsed = await asyncio.to_thread(self._parse, request, body)
-            reader = WaveformReader(parsed.audio, max_audio_s=self._limits.max_audio_s)
-            transcription = await cancel_on_disconnect(
-                request.receive, self._transcriber.transcribe(reader, parsed.parameters.options)
-            )
+        with self._in_flight.permit():
+            async with receive_body(request, self._body_limits, ACCEPTED) as body:
+                parsed = await asyncio.to_thread(self._parse, request, body)
+                reader = WaveformReader(parsed.audio, max_audio_s=self._limits.max_audio_s)
+                transcription = await cancel_on_disconnect(
+                    request.receive, self._transcriber.transcribe(reader, parsed.parameters.options)
+                )
         request.state.audio_s = transcription.duration_s
         return await render_response(
             lambda: render_transcription(transcription, return_timestamps=parsed.parameters.return_timestamps)

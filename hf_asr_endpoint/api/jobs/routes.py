@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.body import RequestLimits, receive_form
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.openai.form import check_file, check_no_query, read_form
+from hf_asr_endpoint.api.openai.form import FILE, check_file, check_no_query
 from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
@@ -51,11 +50,9 @@ class JobRoutes:
     async def create(self, request: Request) -> Response:
         """Respond 202 with the job's id, once the job is stored. Raises AsrError."""
         check_no_query(request)
-        with (
-            self._in_flight.permit(),
-            closing(await read_form(request, limits=self._body_limits)) as form,
-        ):
-            job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
+        with self._in_flight.permit():
+            async with receive_form(request, self._body_limits, file_field=FILE) as form:
+                job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:

@@ -1,11 +1,9 @@
-"""OpenAI's form: one file, and texts."""
+"""OpenAI's requests: a form with one file, and no query string."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
 
-from hf_asr_endpoint.api.body import receive_form
-from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.multipart import FormBody
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, shorten
@@ -13,11 +11,6 @@ from hf_asr_endpoint.audio.source import EncodedAudio
 from hf_asr_endpoint.errors import MissingParameter, UnknownParameter
 
 FILE = "file"
-
-
-async def read_form(request: Request, *, limits: BodyLimits) -> FormBody:
-    """Receive a form, which the caller closes. Raises what `receive_body` raises."""
-    return await receive_form(request, limits, file_field=FILE)
 
 
 def check_no_query(request: Request) -> None:
