@@ -16,7 +16,7 @@ AsrError
 │   ├── UnsupportedAudio         not recognised as audio
 │   └── AudioTooLong             more seconds than the limit
 ├── Overloaded                   the limit of concurrent requests is reached
-├── StorageFailed                jobs cannot be kept: no room on the disk, or no right to write
+├── StorageFailed                a body or a job cannot be stored: the disk is full, or writing is not permitted
 ├── JobsUnavailable              this server takes no jobs
 ├── EngineError                  the model failed while working on a request
 │   └── EngineUnavailable        the engine did not start, or is shutting down
@@ -114,7 +114,10 @@ class Overloaded(AsrError):
 
 
 class StorageFailed(AsrError):
-    """Jobs cannot be kept: no room on the disk, no right to write, or a folder that another server uses."""
+    """A body or a job cannot be stored.
+
+    The disk is full, writing is not permitted, or another server uses the folder.
+    """
 
 
 class JobsUnavailable(AsrError):

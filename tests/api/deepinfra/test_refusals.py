@@ -130,7 +130,7 @@ def test_failures_are_shown(serve: Serve, wav: bytes, failure: AsrError, status:
     assert error_of(post(serve(FakeTranscriber(failure=failure)), wav), status) == str(failure)
 
 
-def test_what_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
+def test_a_parameter_that_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
     failure = InvalidParameter("task is 'translate', but the model is English-only", parameter="task")
     assert detail_of(post(serve(FakeTranscriber(failure=failure)), wav))["loc"] == ["body", "task"]
 
