@@ -19,9 +19,9 @@ AsrError
 │   ├── UnsupportedAudio         the format is not a known audio format
 │   └── AudioTooLong             the audio exceeds its limit of seconds
 ├── Overloaded                   the limit of concurrent requests is reached
-├── StorageFailed                jobs cannot be stored: the disk is full, or the folder is not writable
-├── JobsUnavailable              this server does not accept jobs
-├── EngineError                  the model failed while it worked on a request
+├── StorageFailed                a body or a job cannot be stored: the disk is full, or writing is not permitted
+├── JobsUnavailable              this server takes no jobs
+├── EngineError                  the model failed while working on a request
 │   └── EngineUnavailable        the engine did not start, or is shutting down
 ├── InternalError                a bug; the log has its traceback
 ├── ModelUnavailable             the model in the settings cannot be loaded
@@ -131,7 +131,10 @@ class Overloaded(AsrError):
 
 
 class StorageFailed(AsrError):
-    """Jobs cannot be stored: the disk is full, the folder is not writable, or another server uses it."""
+    """A body or a job cannot be stored.
+
+    The disk is full, writing is not permitted, or another server uses the folder.
+    """
 
 
 class JobsUnavailable(AsrError):

@@ -114,7 +114,7 @@ def test_samples_are_transcribed(answers: list[dict[str, Any]], index: int) -> N
 @pytest.mark.parametrize(
     ("index", "message"),
     [
-        pytest.param(4, "no base64", id="path"),
+        pytest.param(4, "not valid base64", id="path"),
         pytest.param(5, "URLs are not opened", id="URL"),
         pytest.param(6, "English-only", id="task"),
         pytest.param(7, "longer than 20 s", id="limit from a variable"),

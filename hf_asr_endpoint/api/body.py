@@ -1,7 +1,7 @@
 """Request bodies, parsed while they are received, under limits that hold while reading.
 
 The event loop only collects blocks; a worker thread decompresses and parses each of them, so that no body,
-whatever it holds, keeps other requests waiting. What the bytes are, `body_parser` finds out.
+whatever it holds, keeps other requests waiting. This module does not look at the bytes; `body_parser` does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hf_asr_endpoint.api.multipart import FormBody
 from hf_asr_endpoint.errors import UploadTimeout
 
 BLOCK_BYTES = 128 * 2**10
-"""What a worker thread gets at once: some milliseconds of work, many times what the handover costs."""
+"""The size of a block that a worker thread parses: milliseconds of work, so that the handover costs little."""
 
 N_PARSING_THREADS = 2
 """Apart from those that read and write stored files. More of them would take Python's lock from the event loop."""

@@ -1,7 +1,7 @@
-"""A request body in blocks to a file, a document or a form. Whether it is one or the other, its bytes decide.
+"""A request body in blocks to a file, a JSON document or a form, whichever its first bytes show it to be.
 
-Decompresses, finds out which parser the body needs, and keeps the limits on its length. Does not know what the
-fields mean, nor in which thread it runs: its work takes milliseconds for each block, and may wait for the disk.
+Decompresses, chooses the parser, and keeps the limits on the length. Does not know what the fields mean, nor in
+which thread it runs: a block takes milliseconds, and may wait for the disk.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_EXPANSION = 100
 UNLIMITED_EXPANSION_BYTES = 2**20
 
 PIECE_BYTES = 32 * 2**10
-"""What is parsed without a pause: a millisecond of work where it is most."""
+"""The size of a piece that is parsed without a pause: at most about a millisecond of work."""
 
 _N_HEAD_BYTES = 512
 _MAX_BLANK_BYTES = 64 * 2**10
@@ -105,7 +105,7 @@ class _RawParser:
 
 
 class BodyParser:
-    """Decompresses one body, finds out what it is, and has it parsed. `close` closes the body's file."""
+    """Decompresses one body and hands it to the parser that its first bytes call for. `close` closes its file."""
 
     def __init__(self, request: Request, limits: BodyLimits, accepted: AcceptedBodies) -> None:
         """Raises UnsupportedEncoding, and BodyTooLarge by the declared length, before a byte is received."""
@@ -210,7 +210,11 @@ class BodyParser:
         return first == b"{" or (first in (b"[", b'"') and "json" in (self._content_type or "").lower())
 
     def _check_length(self, n_bytes: int) -> None:
-        """Raise BodyTooLarge for a body longer than what has become of it, or may still become of it, can be."""
+        """Raise BodyTooLarge for a body that is longer than every accepted kind of body may be.
+
+        Once the parser is chosen, only the limit of its kind counts. Raises InvalidRequest for JSON that expands
+        too far.
+        """
         limits, accepted, parser = self._limits, self._accepted, self._parser
         allowed = [limits.max_audio_bytes]
         if isinstance(parser, JsonParser) or (parser is None and accepted.json):

@@ -39,7 +39,7 @@ def decompress(compressed: bytes, *, encoding: str = "gzip", step: int = 10**9) 
 @pytest.mark.parametrize(
     "content", [b"", b"a", NOISE[:9000], bytes(1_000_000)], ids=["none", "a", "noise", "zeros"]
 )
-def test_what_was_compressed_comes_out_however_it_arrives(content: bytes, step: int) -> None:
+def test_decompression_does_not_depend_on_the_blocks(content: bytes, step: int) -> None:
     assert decompress(gzip.compress(content), step=step) == content
     assert decompress(zlib.compress(content), encoding="deflate", step=step) == content
 
@@ -49,7 +49,7 @@ def test_noise_longer_than_a_piece() -> None:
 
 
 @pytest.mark.parametrize("step", [1, 10**9])
-def test_members_one_behind_the_other(step: int) -> None:
+def test_several_members_are_joined(step: int) -> None:
     assert decompress(gzip.compress(b"abc") + gzip.compress(b"") + gzip.compress(b"def"), step=step) == b"abcdef"
 
 

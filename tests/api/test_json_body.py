@@ -151,7 +151,7 @@ def test_blocks_may_end_anywhere(step: int) -> None:
 
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\r\n\t "], ids=["none", "byte order mark", "blanks"])
-def test_what_may_precede_the_document(start: bytes) -> None:
+def test_blanks_or_a_byte_order_mark_may_precede_the_document(start: bytes) -> None:
     content = start + b'{"inputs": "UklGRg=="} \n'
     assert parse(content, splits=every(1, content)) == {"inputs": b"RIFF"}
 

@@ -159,7 +159,7 @@ def test_a_text_may_name_its_charset(charset: str, encoding: str) -> None:
 @pytest.mark.parametrize(
     "charset", ["utf-8", "nonsense", "zlib", "punycode", "idna", "raw_unicode_escape", "us-ascii", "utf-16", ""]
 )
-def test_what_is_not_text_is_refused_by_name(charset: str) -> None:
+def test_bytes_that_are_not_text_are_refused_by_name(charset: str) -> None:
     """Python's punycode took 30 s for 2.6 MB, and a charset with NUL was an error of the server."""
     with pytest.raises(InvalidParameter, match="prompt is not text") as refused:
         parse(body(part('name="prompt"', b"\xff", f"Content-Type: text/plain; charset={charset}")))
@@ -229,7 +229,7 @@ def test_broken_forms_are_refused(content: bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b'{"model": "whisper-1"}', b"RIFF\r\n", b"--", b"--\r\n", b""])
-def test_what_is_not_a_form_at_all_is_refused(content: bytes) -> None:
+def test_bodies_that_are_not_forms_are_refused(content: bytes) -> None:
     with pytest.raises(InvalidRequest, match="is not a multipart form"):
         parse(content, content_type="application/json")
 

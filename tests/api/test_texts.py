@@ -121,7 +121,9 @@ def test_messages_stay_short(parse: Any, texts: list[tuple[str, Any]]) -> None:
         (huggingface, [("num_beams", True)]),
     ],
 )
-def test_what_only_python_takes_for_a_number_is_refused(parse: Any, texts: list[tuple[str, Any]]) -> None:
+def test_spellings_of_numbers_that_only_python_accepts_are_refused(
+    parse: Any, texts: list[tuple[str, Any]]
+) -> None:
     with pytest.raises(InvalidParameter, match="; allowed: "):
         parse(*texts)
 

@@ -132,7 +132,7 @@ def test_failures_of_the_transcriber_have_their_status(
     assert error_of(post(serve(FakeTranscriber(failure=failure)), wav), status) == str(failure)
 
 
-def test_an_option_that_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
+def test_a_parameter_that_the_model_cannot_follow_is_422(serve: Serve, wav: bytes) -> None:
     failure = InvalidParameter("task is 'translate', but the model is English-only", parameter="task")
     assert detail_of(post(serve(FakeTranscriber(failure=failure)), wav))["loc"] == ["body", "task"]
 

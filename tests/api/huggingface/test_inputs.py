@@ -82,7 +82,7 @@ def test_a_data_url_may_describe_headerless_samples() -> None:
         pytest.param({"array": [[1.0], [1.0, 2.0]], "sampling_rate": 1}, InvalidParameter, "array", id="ragged"),
     ],
 )
-def test_what_is_not_audio_is_refused(inputs: object, error: type[Exception], message: str) -> None:
+def test_values_that_are_not_audio_are_refused(inputs: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message) as refused:
         parse_inputs(inputs, max_audio_bytes=LIMIT)
     assert "allowed" in str(refused.value)

@@ -65,7 +65,7 @@ def test_an_empty_text_means_an_absent_parameter() -> None:
         (("chunking_strategy[type]", "chunking_strategy"), "chunking_strategy"),
     ],
 )
-def test_what_is_given_twice_is_refused(names: tuple[str, str], parameter: str) -> None:
+def test_parameters_given_twice_are_refused(names: tuple[str, str], parameter: str) -> None:
     with pytest.raises(InvalidParameter, match="given twice") as refused:
         collect(*((name, "x") for name in names))
     assert refused.value.parameter == parameter
@@ -90,7 +90,7 @@ def test_unknown_names_are_refused_naming_the_allowed(name: str, message: str) -
 
 
 @pytest.mark.parametrize("name", ["known_speaker_names[]", "known_speaker_references", "languages[]"])
-def test_what_openai_offers_and_this_server_does_not_is_refused_by_name(name: str) -> None:
+def test_unsupported_parameters_of_openai_are_refused_by_name(name: str) -> None:
     with pytest.raises(UnsupportedParameter, match="is not supported here") as refused:
         collect((name, "x"))
     assert refused.value.parameter == name.removesuffix("[]")
