@@ -19,6 +19,11 @@ def show_value(value: object) -> str:
     return shorten(_repr.repr(value))
 
 
+def quote(text: str, *, max_characters: int = MAX_SHOWN_CHARACTERS) -> str:
+    """Return the beginning of a text as Python writes it: quoted, with its control characters escaped."""
+    return repr(shorten(text, max_characters=max_characters))
+
+
 def shorten(text: str, *, max_characters: int = MAX_SHOWN_CHARACTERS) -> str:
     """Return a text, with an ellipsis in place of its end when it is too long."""
     return text if len(text) <= max_characters else text[: max_characters - 1] + "…"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 
-from hf_asr_endpoint.api.texts import shorten
 from hf_asr_endpoint.errors import InvalidRequest, UnsupportedEncoding
+from hf_asr_endpoint.messages import quote
 
 ENCODINGS = ("gzip", "deflate", "identity")
 """What `Content-Encoding` may say."""
@@ -95,6 +95,6 @@ def open_decompressor(headers: Sequence[str]) -> Decompressor | None:
         return None
     if len(encodings) > 1 or encodings[0] not in _WBITS:
         raise UnsupportedEncoding(
-            f"the Content-Encoding is {shorten(', '.join(encodings))}; allowed: one of {', '.join(ENCODINGS)}"
+            f"the Content-Encoding is {quote(', '.join(encodings))}; allowed: one of {', '.join(ENCODINGS)}"
         )
     return Decompressor(encodings[0])

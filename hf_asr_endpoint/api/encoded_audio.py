@@ -10,10 +10,10 @@ import io
 import re
 
 from hf_asr_endpoint.api.spool import LimitedFile
-from hf_asr_endpoint.api.texts import shorten
 from hf_asr_endpoint.audio.decode import PcmFormat
 from hf_asr_endpoint.audio.source import EncodedAudio
 from hf_asr_endpoint.errors import BodyTooLarge, InvalidParameter, InvalidRequest
+from hf_asr_endpoint.messages import quote
 
 ALLOWED = 'base64 of an audio file, plain or as a "data:" URL'
 
@@ -52,13 +52,13 @@ def parse_pcm_type(media_type: str | None) -> PcmFormat | None:
     rate, channels = given.get("rate", ""), given.get("channels", "1")
     if not _PCM_NUMBER.fullmatch(rate) or not _PCM_NUMBER.fullmatch(channels) or int(channels) > MAX_CHANNELS:
         raise InvalidParameter(
-            f"the media type is {shorten(media_type)}; "
+            f"the media type is {quote(media_type)}; "
             f"allowed: rate in Hz and channels (1 to {MAX_CHANNELS}), "
             'such as "audio/L16; rate=16000; channels=1"'
         )
     endianness = given.get("endianness", "little-endian")
     if endianness not in ("little-endian", "big-endian"):
-        raise InvalidParameter(f"endianness is {shorten(endianness)}; allowed: little-endian or big-endian")
+        raise InvalidParameter(f"endianness is {quote(endianness)}; allowed: little-endian or big-endian")
     return PcmFormat(
         sample_rate=int(rate),
         n_channels=int(channels),
@@ -146,7 +146,7 @@ class Base64Decoder:
 
     def _shown(self) -> str:
         head = self._head[: 4 * _SHOWN_CHARACTERS + 4].decode("utf-8", "replace")
-        return shorten(head, max_characters=_SHOWN_CHARACTERS)
+        return quote(head, max_characters=_SHOWN_CHARACTERS)
 
 
 def take_bytes(audio: bytes, *, name: str, max_audio_bytes: int) -> EncodedAudio:

@@ -18,9 +18,10 @@ from hf_asr_endpoint.api.encoded_audio import Base64Decoder
 from hf_asr_endpoint.api.json_strings import invalid_json, string_ends, string_piece, unescape
 from hf_asr_endpoint.api.sample_array import SampleArrayParser, Samples
 from hf_asr_endpoint.api.spool import LimitedFile, open_spool
-from hf_asr_endpoint.api.texts import check_text, given_twice, shorten
+from hf_asr_endpoint.api.texts import check_text, given_twice
 from hf_asr_endpoint.audio.source import EncodedAudio
 from hf_asr_endpoint.errors import InvalidRequest
+from hf_asr_endpoint.messages import quote
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some clients send it before the document."""
@@ -199,7 +200,7 @@ class JsonParser:
             found = _SCALAR.match(stream.data, stream.position)
             if not found:
                 shown = stream.data[stream.position : stream.position + 20].decode("utf-8", "replace")
-                raise invalid_json(f"{shorten(shown)} instead of a value")
+                raise invalid_json(f"{quote(shown)} instead of a value")
             self._check_rest(len(found[0]))
             if found.end() < len(stream.data) or not (yield from stream.wait()):
                 self._copy(len(found[0]))

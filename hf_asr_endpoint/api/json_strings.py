@@ -6,8 +6,8 @@ import json
 import re
 
 from hf_asr_endpoint.api.byte_stream import ByteStream
-from hf_asr_endpoint.api.texts import shorten
 from hf_asr_endpoint.errors import InvalidRequest
+from hf_asr_endpoint.messages import quote
 
 _PIECE = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+')
 _HALF_AN_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{0,3})?")
@@ -30,7 +30,7 @@ def string_ends(stream: ByteStream, piece: bytes) -> bool:
     end = stream.position + len(piece)
     following = stream.data[end : end + 8]
     if following and following[:1] != b'"' and not _HALF_AN_ESCAPE.fullmatch(following):
-        raise invalid_json(f"{shorten(following.decode('utf-8', 'replace'))} in a string")
+        raise invalid_json(f"{quote(following.decode('utf-8', 'replace'))} in a string")
     return following[:1] == b'"'
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, shorten
+from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
+from hf_asr_endpoint.messages import quote
 
 MAX_HEADERS = 16
 
@@ -77,7 +78,7 @@ def find_boundary(content_type: str | None, head: bytes) -> bytes:
     if first := _FIRST_LINE.match(head):
         return first[1]
     raise InvalidRequest(
-        f"the body is not a multipart form: its Content-Type, {shorten(content_type or 'absent')}, has no valid "
+        f"the body is not a multipart form: its Content-Type, {quote(content_type or 'absent')}, has no valid "
         "boundary, and its first line is not a boundary; allowed: multipart/form-data"
     )
 
@@ -89,7 +90,7 @@ def parse_part_headers(lines: bytes) -> PartHeaders:
         found = _HEADER.fullmatch(_decode(line))
         if not found:
             raise InvalidRequest(
-                f"the multipart form is broken: {shorten(_decode(line))} is not a header; "
+                f"the multipart form is broken: {quote(_decode(line))} is not a header; "
                 "allowed: a form as in RFC 7578"
             )
         headers.setdefault(found[1].lower(), found[2])
@@ -105,13 +106,13 @@ def parse_part_headers(lines: bytes) -> PartHeaders:
         )
     if len(name) > MAX_NAME_CHARACTERS:
         raise InvalidRequest(
-            f"the multipart form has a part with the name {shorten(name)} of {len(name)} characters; "
+            f"the multipart form has a part with the name {quote(name)} of {len(name)} characters; "
             f"allowed: {MAX_NAME_CHARACTERS} characters"
         )
     encoding = headers.get("content-transfer-encoding", "binary").strip().lower()
     if encoding not in _PLAIN_ENCODINGS:
         raise InvalidRequest(
-            f"the part {shorten(name)} is encoded as {shorten(encoding)}; "
+            f"the part {quote(name)} is encoded as {quote(encoding)}; "
             f"allowed: {', '.join(_PLAIN_ENCODINGS)} (RFC 7578)"
         )
     charset = _parameters(headers.get("content-type", "")).get("charset", "utf-8")

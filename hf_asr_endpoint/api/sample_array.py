@@ -14,8 +14,8 @@ import numpy.typing as npt
 from hf_asr_endpoint.api.byte_stream import ByteStream, Steps
 from hf_asr_endpoint.api.encoded_audio import MAX_CHANNELS
 from hf_asr_endpoint.api.spool import SPOOL_BYTES, LimitedFile
-from hf_asr_endpoint.api.texts import shorten
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.messages import quote
 
 ALLOWED_SAMPLES = "numbers from -1 to 1 (divide 16-bit samples by 32768)"
 
@@ -124,7 +124,7 @@ class SampleArrayParser:
     def _check_numeric(self, text: bytes) -> None:
         if text.translate(None, _NUMERIC) and (found := _NOT_NUMERIC.search(text)):
             shown = text[found.start() : found.start() + 20].decode("utf-8", "replace")
-            raise self._refuse(f"holds {shorten(shown)}, which is not a number", ALLOWED_SAMPLES)
+            raise self._refuse(f"holds {quote(shown)}, which is not a number", ALLOWED_SAMPLES)
 
     def _peek(self) -> Steps[bytes]:
         """Skip blanks and return the next byte without consuming it."""

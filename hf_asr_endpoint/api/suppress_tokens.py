@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hf_asr_endpoint.api.texts import shorten
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.messages import quote
 from hf_asr_endpoint.types import MODELS_OWN_TOKENS
 
 _TOKEN = re.compile(r"-1|[0-9]{1,9}")
@@ -19,7 +19,7 @@ def parse_suppress_tokens(text: str) -> tuple[int, ...] | None:
     items = [item.strip() for item in text.split(",")] if text.strip() else []
     if not all(_TOKEN.fullmatch(item) for item in items):
         raise InvalidParameter(
-            f"suppress_tokens is {shorten(text)}; allowed: token ids separated by commas, "
+            f"suppress_tokens is {quote(text)}; allowed: token ids separated by commas, "
             '"-1" among them or alone for the model\'s own list, "" for an empty list',
             parameter="suppress_tokens",
         )

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.messages import quote
 
 MAX_PROMPT_CHARACTERS = 10_000
 """Of `prompt`, `initial_prompt`, `hotwords`, and of all `keywords` together.
@@ -26,16 +27,8 @@ MAX_KEYWORDS = 1_000
 MAX_NAME_CHARACTERS = 100
 """Longer names of parameters are cut before they are compared with known ones or shown."""
 
-MAX_SHOWN_CHARACTERS = 80
-"""Longer values are cut before a message shows them."""
-
 _NOT_A_CHARACTER = re.compile("[\x00\ud800-\udfff]")
 _NUMBER = re.compile(r"\s*[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\s*", re.ASCII)
-
-
-def shorten(text: str, *, max_characters: int = MAX_SHOWN_CHARACTERS) -> str:
-    """Return a text as a message shows it: quoted, escaped where it is not printable, and cut if it is long."""
-    return repr(text if len(text) <= max_characters else f"{text[: max_characters - 3]}...")
 
 
 def check_text(text: str, *, name: str) -> str:
@@ -68,7 +61,7 @@ def suggest(name: str, known: Collection[str]) -> str | None:
 
 def join_names(names: Iterable[str]) -> str:
     """Return the first few of a client's names as a message shows them."""
-    shown = [shorten(name) for name in names]
+    shown = [quote(name) for name in names]
     return f"[{', '.join(shown[:5])}{', …' if len(shown) > 5 else ''}]"
 
 

@@ -12,15 +12,19 @@ from hf_asr_endpoint.api.huggingface.parameters import parse_parameters as parse
 from hf_asr_endpoint.api.huggingface.parameters import parse_query
 from hf_asr_endpoint.api.openai.parameters import parse_parameters as parse_openai
 from hf_asr_endpoint.api.query import MAX_QUERY_BYTES, MAX_QUERY_FIELDS, read_query
-from hf_asr_endpoint.api.texts import MAX_PROMPT_CHARACTERS, check_text, join_names, shorten, suggest
+from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.texts import MAX_PROMPT_CHARACTERS, check_text, join_names, suggest
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
+from hf_asr_endpoint.messages import quote
 
 LONG = "k" * 1_000_000
 MAX_MESSAGE_CHARACTERS = 2_000
 
 
 def openai(*texts: tuple[str, str]) -> Any:
-    return parse_openai([("model", "m"), *texts], task="transcribe", model_names=("m",))
+    return parse_openai(
+        [("model", "m"), *texts], task="transcribe", model=ServedModel(names=("m",), revision=None)
+    )
 
 
 def deepinfra(*texts: tuple[str, str]) -> Any:
@@ -32,8 +36,8 @@ def huggingface(*texts: tuple[str, Any]) -> Any:
 
 
 def test_messages_show_texts_quoted_escaped_and_cut() -> None:
-    assert shorten("a'\n\0\ud800") == '"a\'\\n\\x00\\ud800"'
-    assert shorten("x" * 81) == f"'{'x' * 77}...'"
+    assert quote("a'\n\0\ud800") == '"a\'\\n\\x00\\ud800"'
+    assert quote("x" * 81) == f"'{'x' * 79}…'"
     assert join_names(["a", "b\n"]) == "['a', 'b\\n']"
     assert join_names(map(str, range(9))) == "['0', '1', '2', '3', '4', …]"
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from hf_asr_endpoint.api.deepinfra.schema import AUDIO, FIELDS, NULLABLE, TEXTS
-from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, check_text, given_twice, shorten, suggest
+from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, check_text, given_twice, suggest
 from hf_asr_endpoint.errors import UnknownParameter
+from hf_asr_endpoint.messages import quote
 
 
 def collect_fields(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def _check_name(name: str) -> None:
     close = suggest(name, FIELDS)
     hint = f"did you mean {close!r}? " if close else ""
     raise UnknownParameter(
-        f"there is no parameter {shorten(name, max_characters=MAX_NAME_CHARACTERS)}; "
+        f"there is no parameter {quote(name, max_characters=MAX_NAME_CHARACTERS)}; "
         f"{hint}allowed: {', '.join(FIELDS)}",
         parameter=name[:MAX_NAME_CHARACTERS],
     )

@@ -10,10 +10,11 @@ import numpy.typing as npt
 from hf_asr_endpoint.api.encoded_audio import ALLOWED, MAX_CHANNELS, parse_base64, take_bytes
 from hf_asr_endpoint.api.json_body import SAMPLES_KEY
 from hf_asr_endpoint.api.sample_array import ALLOWED_SAMPLES, check_amplitude
-from hf_asr_endpoint.api.texts import join_names, shorten
+from hf_asr_endpoint.api.texts import join_names
 from hf_asr_endpoint.audio.resample import MAX_SAMPLE_RATE
 from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.messages import show_value
 
 RATE_KEY = "sampling_rate"
 
@@ -50,17 +51,12 @@ def _parse_samples(inputs: dict[Any, Any]) -> SampledAudio:
 
 def _parse_sampling_rate(rate: object) -> int:
     if not isinstance(rate, int | float | np.integer | np.floating) or isinstance(rate, bool):
-        raise InvalidParameter(f"inputs.{RATE_KEY} is {_show(rate)}; allowed: a number of Hz")
+        raise InvalidParameter(f"inputs.{RATE_KEY} is {show_value(rate)}; allowed: a number of Hz")
     if 0 < rate <= MAX_SAMPLE_RATE and rate == int(rate):
         return int(rate)
     raise InvalidParameter(
-        f"inputs.{RATE_KEY} is {_show(rate)}; allowed: a whole number of Hz up to {MAX_SAMPLE_RATE}"
+        f"inputs.{RATE_KEY} is {show_value(rate)}; allowed: a whole number of Hz up to {MAX_SAMPLE_RATE}"
     )
-
-
-def _show(rate: object) -> str:
-    """Return a value as a message shows it: a text in quotes, so that it is not taken for a number."""
-    return shorten(rate) if isinstance(rate, str) else shorten(repr(rate))[1:-1]
 
 
 def _parse_array(array: object) -> npt.NDArray[np.float32]:

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ValidationError
 
 from hf_asr_endpoint.api.huggingface.decoding import decoding_options
 from hf_asr_endpoint.api.huggingface.schema import UNSUPPORTED_KEYS, GenerationParameters, Parameters
-from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, given_twice, shorten, suggest
+from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, given_twice, suggest
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
+from hf_asr_endpoint.messages import quote
 from hf_asr_endpoint.types import TranscriptionOptions
 
 GENERATION_KEY = "generation_parameters"
@@ -104,7 +105,7 @@ def _explain(error: ValidationError) -> str:
     field = model.model_fields.get(key)
     if field is None:
         return (
-            f"{place} has the unknown key {shorten(key, max_characters=MAX_NAME_CHARACTERS)}{_suggest(key, model)}"
+            f"{place} has the unknown key {quote(key, max_characters=MAX_NAME_CHARACTERS)}{_suggest(key, model)}"
         )
     return f"{place}.{key} is {_show(detail['input'])}; allowed: {field.description}"
 

@@ -9,9 +9,10 @@ from typing import BinaryIO
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
 from hf_asr_endpoint.api.huggingface.inputs import parse_inputs
 from hf_asr_endpoint.api.huggingface.parameters import ParsedParameters, parse_parameters, parse_query
-from hf_asr_endpoint.api.texts import join_names, shorten
+from hf_asr_endpoint.api.texts import join_names
 from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
+from hf_asr_endpoint.messages import quote
 
 AUDIO_KEY = "inputs"
 
@@ -40,13 +41,11 @@ def parse_document(document: object, *, query: Query = (), max_audio_bytes: int)
             f'allowed: {{"{AUDIO_KEY}": "<base64 of an audio file>", "parameters": {{…}}}}'
         )
     if unknown := sorted(str(key) for key in document if key not in KEYS):
-        raise InvalidParameter(
-            f"the request has the unknown key {shorten(unknown[0])}; allowed: {', '.join(KEYS)}"
-        )
+        raise InvalidParameter(f"the request has the unknown key {quote(unknown[0])}; allowed: {', '.join(KEYS)}")
     parameters = document.get("parameters")
     if query and parameters is not None:
         raise InvalidParameter(
-            f"parameters are given in the body and in the query string ({shorten(query[0][0])}); "
+            f"parameters are given in the body and in the query string ({quote(query[0][0])}); "
             "allowed: one of the two"
         )
     return ParsedRequest(

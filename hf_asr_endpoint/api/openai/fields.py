@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from hf_asr_endpoint.api.openai.schema import UNSUPPORTED_KEYS
-from hf_asr_endpoint.api.texts import MAX_KEYWORDS, MAX_NAME_CHARACTERS, given_twice, shorten, suggest
+from hf_asr_endpoint.api.texts import MAX_KEYWORDS, MAX_NAME_CHARACTERS, given_twice, suggest
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedParameter
+from hf_asr_endpoint.messages import quote
 
 LISTS = ("timestamp_granularities", "include", "keywords")
 COMMA_LISTS = ("timestamp_granularities", "include")
@@ -64,7 +65,7 @@ def _split_name(spelled: str, *, allowed: Collection[str]) -> tuple[str, str | N
         close = suggest(name, allowed)
         hint = f"did you mean {close!r}? " if close else ""
         raise UnknownParameter(
-            f"there is no parameter {shorten(spelled, max_characters=MAX_NAME_CHARACTERS)}; "
+            f"there is no parameter {quote(spelled, max_characters=MAX_NAME_CHARACTERS)}; "
             f"{hint}allowed: {', '.join(allowed)}",
             parameter=spelled[:MAX_NAME_CHARACTERS],
         )
@@ -93,6 +94,6 @@ def _parse_json(name: str, text: str) -> Any:
         return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as exc:
         raise InvalidParameter(
-            f"{name} is {shorten(text)}, which begins like JSON but is not valid ({exc}); allowed: valid JSON",
+            f"{name} is {quote(text)}, which begins like JSON but is not valid ({exc}); allowed: valid JSON",
             parameter=name,
         ) from exc

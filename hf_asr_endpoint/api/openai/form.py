@@ -6,9 +6,10 @@ from starlette.requests import Request
 
 from hf_asr_endpoint.api.multipart import FormBody
 from hf_asr_endpoint.api.query import read_query
-from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, shorten
+from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS
 from hf_asr_endpoint.audio.source import EncodedAudio
 from hf_asr_endpoint.errors import MissingParameter, UnknownParameter
+from hf_asr_endpoint.messages import quote
 
 FILE = "file"
 
@@ -18,7 +19,7 @@ def check_no_query(request: Request) -> None:
     if query := read_query(request):
         name = query[0][0]
         raise UnknownParameter(
-            f"the query string has {shorten(name)}; allowed: parameters in the form only",
+            f"the query string has {quote(name)}; allowed: parameters in the form only",
             parameter=name[:MAX_NAME_CHARACTERS],
         )
 

@@ -170,7 +170,7 @@ def test_neutral_values_ask_for_nothing() -> None:
         pytest.param({"generation_parameters": [1]}, "allowed: an object", id="not an object"),
         pytest.param({"\ud800": 1}, "parameters cannot be read", id="half a surrogate pair"),
         pytest.param([1], "parameters is [1]; allowed: an object", id="list"),
-        pytest.param("x" * 500, "...; allowed: an object", id="long text"),
+        pytest.param("x" * 500, "allowed: an object", id="long text"),
         pytest.param({"language": "Klingon"}, "language is 'Klingon'", id="language"),
         pytest.param(
             {"language": "de", "generation_parameters": {"language": "fr"}},
