@@ -15,7 +15,7 @@ NAME = PACKAGE.name
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("units", "errors", "messages", "user_folders"),
-    ("types", "languages", "config"),
+    ("types", "languages", "config", "cancellation"),
     ("audio", "whisper", "subtitles"),
     ("engine",),
     ("transcription",),

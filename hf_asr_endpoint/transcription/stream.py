@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from hf_asr_endpoint.cancellation import CancellationToken
-from hf_asr_endpoint.errors import AsrError, EngineError
+from hf_asr_endpoint.errors import EngineError
 from hf_asr_endpoint.types import Segment, Transcription
 
 
@@ -22,7 +22,7 @@ class TranscriptionStream:
         self._token = token
         self._loop = asyncio.get_running_loop()
         self._events: deque[Segment | Transcription] = deque()
-        self._error: AsrError | None = None
+        self._error: Exception | None = None
         self._is_finished = False
         self._changed = asyncio.Event()
 
@@ -52,17 +52,18 @@ class TranscriptionStream:
         self._call(lambda: self._events.append(event))
 
     def finish(self, error: BaseException | None = None) -> None:
-        """End the stream, after what it holds. Errors that are not of our tree become EngineError."""
+        """End the stream after its events. The reader gets the error unchanged, so that a bug is logged as one."""
         self._call(lambda: self._end(error))
 
     def _end(self, error: BaseException | None) -> None:
         if self._is_finished:
             return
         self._is_finished = True
-        if isinstance(error, AsrError) or error is None:
+        if error is None or isinstance(error, Exception):
             self._error = error
             return
-        self._error = EngineError(f"the transcription failed: {type(error).__name__}: {error}")
+        # Such as SystemExit, which would end the reader's event loop.
+        self._error = EngineError(f"the transcription ended: {type(error).__name__}: {error}")
         self._error.__cause__ = error
 
     def _call(self, change: Callable[[], object]) -> None:

@@ -93,7 +93,7 @@ def test_voice_activity() -> None:
     )
     strategy = '{"type": "server_vad", "prefix_padding_ms": 100, "silence_duration_ms": 700, "threshold": 0.25}'
     assert parse(("chunking_strategy", strategy)).options.voice_activity == VoiceActivityOptions(
-        threshold=0.25, min_silence_s=0.7, speech_pad_s=0.1
+        threshold=0.25, min_silence_s=0.7, speech_pad_s=0.1, max_gap_s=0.7
     )
 
 

@@ -33,7 +33,9 @@ def events_of(segments: Sequence[Segment], *texts: tuple[str, str]) -> list[dict
     model = ServedModel(names=("whisper-base",))
     writer = EventWriter(parse_parameters(form, task="transcribe", model=model))
     transcription = Transcription(task="transcribe", language="en", duration_s=1.01, segments=tuple(segments))
-    return check([event for given in (*segments, transcription) for event in writer.write(given)])
+    return check(
+        [event for segment in segments for event in writer.segment(segment)] + [writer.done(transcription)]
+    )
 
 
 def check(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
