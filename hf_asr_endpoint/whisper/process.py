@@ -9,7 +9,7 @@ import ctypes
 import sys
 
 M_ARENA_MAX = -8  # glibc's malloc.h
-MAX_ARENAS = 2  # each further arena that threads allocate from keeps tens of MB
+MAX_ARENAS = 2  # each additional arena keeps tens of MB
 
 
 def process_symbols() -> ctypes.CDLL | None:

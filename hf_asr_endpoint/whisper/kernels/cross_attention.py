@@ -55,7 +55,7 @@ from hf_asr_endpoint.whisper.kernels.tile import (
 )
 
 _HEAD_WORDS = HEAD_DIM // WORD_BYTES
-_MAX_INT16 = np.float32(32_639)  # the largest number whose upper and lower byte, both signed, are above -129
+_MAX_INT16 = np.float32(32_639)  # 127 × 256 + 127: both bytes fit signed 8-bit integers
 _MIN_MAGNITUDE = np.float32(1e-20)  # of a query, so that its scale is never 0
 
 

@@ -38,7 +38,7 @@ from hf_asr_endpoint.whisper.kernels.tile import (
 MIN_ROWS_PER_THREAD = 24  # with fewer, every thread computes all rows for its share of the columns
 
 _MAX_INT8 = np.float32(127)
-_MAX_INT16 = np.float32(32_639)  # the largest number whose upper and lower byte, both signed, are below 128
+_MAX_INT16 = np.float32(32_639)  # 127 × 256 + 127: both bytes fit signed 8-bit integers
 _MIN_MAGNITUDE = np.float32(1e-8)  # of a row, so that its scale is never 0
 
 

@@ -1,4 +1,4 @@
-"""What is compiled is kept for the next start. What kernels compute is tested with the layers that use them."""
+"""The cache of compiled kernels. What kernels compute is tested with the layers and caches that use them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ print(result[[0, 1]].tolist())
 QUANTIZED = "[1, 255]"
 
 NO_SPACE = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
-"""No file can have a first byte, as on a full disk. Python ignores the signal and raises OSError."""
+"""Limits files to 0 bytes, so that writing raises OSError as it does on a full disk."""
 
 
 def quantize_in_new_process(cache_dir: Path, *, setup: str = "") -> str:
@@ -98,7 +98,7 @@ def make_other_releases(cache_dir: Path) -> tuple[Path, Path]:
     return old, recent
 
 
-def test_a_new_folder_removes_those_of_other_releases_that_are_long_unused(tmp_path: Path) -> None:
+def test_creating_a_folder_removes_long_unused_folders_of_other_releases(tmp_path: Path) -> None:
     old, recent = make_other_releases(tmp_path)
     folder = open_cache_folder(tmp_path)
     assert folder is not None
@@ -107,7 +107,7 @@ def test_a_new_folder_removes_those_of_other_releases_that_are_long_unused(tmp_p
     assert (recent / "kernel.nbc").exists()
 
 
-def test_a_folder_that_is_used_counts_as_used_and_removes_nothing(tmp_path: Path) -> None:
+def test_opening_an_existing_folder_marks_it_as_used_and_removes_nothing(tmp_path: Path) -> None:
     folder = open_cache_folder(tmp_path)
     assert folder is not None
     age(folder, MAX_UNUSED_S + 60)
