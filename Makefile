@@ -3,7 +3,7 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-load bench-wer bench-words bench-languages bench-attacks clean
+.PHONY: help serve test bench bench-load bench-wer bench-words bench-languages bench-attacks gpu-check clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ bench-languages: .venv/.bench ## Print how often languages are detected and tran
 
 bench-attacks: .venv/.bench ## Send a running server requests built to cost it much (URL=http://… PID=of the server)
 	$(BIN)/python -m bench.attacks --url $(URL) $(if $(PID),--pid $(PID)) $(ARGS)
+
+gpu-check: .venv/.test ## Check the engine on a GPU: correctness, speed, synchronizations (optional: ARGS="--phases A,B")
+	$(BIN)/python -m bench.gpu.packed --target build/gpu
+	$(BIN)/python -m bench.gpu_check --packed build/gpu --out build/gpu/check.jsonl $(ARGS)
 
 clean: ## Remove the virtual environment and everything generated
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
