@@ -23,19 +23,19 @@ FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The ladder of openai/whisper's `transcribe`: each is tried when the one before fails its thresholds."""
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 100.0
-"""Of sampling. Beyond them float16 logits overflow."""
+"""Bounds for sampling. Outside them float16 logits overflow."""
 
 MODELS_OWN_TOKENS = -1
-"""Among suppressed tokens: those that the model's generation config lists."""
+"""In `suppress_tokens`: stands for the list in the model's generation config."""
 
 DEFAULT_NUM_BEAMS = 1
-"""Greedy, as openai/whisper's and transformers' own functions decode."""
+"""Greedy decoding, the default of openai/whisper's and transformers' functions."""
 
 DEFAULT_DIVERSITY_PENALTY = 0.5
-"""In the middle of what Vijayakumar et al. 2016, arXiv 1610.02424, found to work: 0.2 to 0.8."""
+"""The middle of the range that Vijayakumar et al. 2016, arXiv 1610.02424, recommend: 0.2 to 0.8."""
 
 DEFAULT_CONTRASTIVE_TOP_K = 4
-"""Candidates of contrastive search, as in examples of it. transformers' own default of 50 would take 50 slots."""
+"""Candidates of contrastive search, as in published examples. transformers' default of 50 would take 50 slots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class BeamOptions:
     patience: float = 1.0
     """The search keeps num_beams × patience finished beams, at least 1 (Kasai et al. 2022, arXiv 2204.05424)."""
     beam_temperature: float = 1.0
-    """Divides the logits that beams are ranked by. Sampling has `DecodingOptions.temperatures` instead."""
+    """Divides the logits that beams are ranked by. `DecodingOptions.temperatures` are those of sampling."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,25 +97,25 @@ class FallbackThresholds:
     """When a window is decoded again, as in openai/whisper's `transcribe`. None switches a threshold off."""
 
     compression_ratio_threshold: float | None = 2.4
-    """Text that zlib compresses further repeats itself: decode again."""
+    """A text with a higher ratio of bytes before and after zlib repeats itself: decode again."""
     logprob_threshold: float | None = -1.0
     """A lower average log-probability is too unlikely: decode again."""
     no_speech_threshold: float | None = 0.6
-    """Unless P(no_speech) is above this and the text is too unlikely: then the window is silence."""
+    """With a higher P(no_speech), a text that is too unlikely is silence: drop it and do not decode again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodingOptions:
-    """How tokens are chosen. The defaults are greedy decoding with the temperature fallback of openai/whisper."""
+    """How tokens are chosen. The defaults are greedy decoding with openai/whisper's temperature fallback."""
 
     temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
-    """Tried in order until a result passes its thresholds. 0 is greedy or searches, above 0 samples."""
+    """Tried in order until a result passes the thresholds. 0 decodes greedily or searches, above 0 samples."""
     best_of: int = 1
-    """Samples of each window at a temperature above 0; the one of highest average log-probability is kept."""
+    """Samples of each window at a temperature above 0, of which the one with the best `avg_logprob` is kept."""
     seed: int = 0
-    """Seeds sampling in every window, so that equal requests have equal results."""
+    """Seeds the sampling of every window, so that equal requests have equal results."""
     suppress_tokens: tuple[int, ...] | None = None
-    """Tokens that are never chosen. MODELS_OWN_TOKENS stands for the model's own list, and so does None."""
+    """Tokens that are never chosen. MODELS_OWN_TOKENS, and None, stand for the model's own list."""
     repetition_penalty: float = 1.0
     """Above 1, tokens of the decoder prompt and of the text so far become less likely; below 1, more likely."""
     filters: SamplingFilters = SamplingFilters()
@@ -126,9 +126,9 @@ class DecodingOptions:
 
     @classmethod
     def from_flat(cls, **values: Any) -> DecodingOptions:
-        """Return options from values by field name, in whichever group the field is. Raises TypeError.
+        """Return options from values by the names of fields, in any group. Raises TypeError for another name.
 
-        `top_k` is the filter, and with `penalty_alpha` above 0 also the number of contrastive candidates.
+        `top_k` sets the sampling filter and, with `penalty_alpha` above 0, the candidates of contrastive search.
         """
         if values.get("penalty_alpha", 0) > 0 and values.get("top_k"):
             values["contrast"] = ContrastiveOptions(
@@ -142,12 +142,12 @@ class DecodingOptions:
 
     @property
     def searches(self) -> bool:
-        """Whether a window may be decoded at temperature 0."""
+        """Whether some attempt decodes at temperature 0."""
         return 0.0 in self.temperatures
 
     @property
     def samples(self) -> bool:
-        """Whether a window may be decoded at a temperature above 0."""
+        """Whether some attempt decodes at a temperature above 0."""
         return any(temperature > 0 for temperature in self.temperatures)
 
 

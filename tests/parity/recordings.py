@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 from hf_asr_endpoint.audio.decode import decode_audio
-from hf_asr_endpoint.transcription.window import ChunkSpectrogram
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import WINDOW_S
 from tests.conftest import DATA
@@ -84,9 +84,9 @@ def all_recordings() -> list[Recording]:
 
 def whole_window(waveform: Waveform) -> torch.Tensor:
     """Return 30 s of mel frames, shape = (n_mels, n_frames)."""
-    return ChunkSpectrogram(waveform, n_mels=N_MELS, padding_s=WINDOW_S).window(0.0, is_whole=True)
+    return ChunkSpectrogram(waveform, n_mels=N_MELS, encoder_padding_s=WINDOW_S).window(0.0, is_whole=True)
 
 
 def cut_window(waveform: Waveform, *, padding_s: float = 4.0) -> torch.Tensor:
     """Return the mel frames of the audio and a few seconds more."""
-    return ChunkSpectrogram(waveform, n_mels=N_MELS, padding_s=padding_s).window(0.0, is_whole=False)
+    return ChunkSpectrogram(waveform, n_mels=N_MELS, encoder_padding_s=padding_s).window(0.0, is_whole=False)

@@ -1,4 +1,4 @@
-"""Fields to options: every one is checked for type, range and combination, and none is ignored."""
+"""Fields to options. Checks every field's type and range, and combinations of fields, and ignores none."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
 
-MAX_TEMPERATURE = 1.0  # the ladder's last rung
-ROUNDING = 1e-6  # what sums of decimal fractions may be off by
+MAX_TEMPERATURE = 1.0  # the end of the ladder
+ROUNDING = 1e-6  # the maximum error of a sum of increments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedParameters:
-    """What the caller wants, what of it the answer shows, and where it goes if not to the caller.
+    """The options, what the response shows, and where it is sent.
 
-    webhook: a URL, which has not been checked.
+    webhook: a URL, not yet checked; None for a response to the request itself.
     """
 
     options: TranscriptionOptions
@@ -31,7 +31,7 @@ class ParsedParameters:
 
 
 def parse_parameters(texts: Iterable[tuple[str, str]]) -> ParsedParameters:
-    """Parse all fields but `audio`, as names and texts. Raises InvalidParameter and its kinds."""
+    """Parse the names and texts of all fields but `audio`. Raises InvalidParameter and its subclasses."""
     fields = collect_fields(texts)
     try:
         parameters = Parameters.model_validate(fields)
@@ -66,7 +66,7 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
 
 
 def _ladder(temperature: float, increment: float | None) -> tuple[float, ...]:
-    """Return the temperatures to try, as openai/whisper's command line makes them; without an increment one."""
+    """Return the temperatures to try, as openai/whisper's command line does; without an increment, only one."""
     if not increment:
         return (temperature,)
     n_increments = int((MAX_TEMPERATURE - temperature + ROUNDING) / increment)
@@ -74,23 +74,23 @@ def _ladder(temperature: float, increment: float | None) -> tuple[float, ...]:
 
 
 def _check_combinations(parameters: Parameters) -> None:
-    """Refuse what could only act on beams, where there are none."""
+    """Refuse parameters of beam search without beams."""
     if parameters.num_beams > 1 and parameters.temperature > 0:
         raise InvalidParameter(
-            f"num_beams is {parameters.num_beams} and temperature is {parameters.temperature:g}, at which there "
-            "are no beams; allowed: num_beams with a temperature of 0",
+            f"num_beams is {parameters.num_beams} and temperature is {parameters.temperature:g}, but beam search "
+            "needs temperature 0; allowed: num_beams with a temperature of 0",
             parameter="num_beams",
         )
     if parameters.patience != 1 and parameters.num_beams == 1:
         raise InvalidParameter(
-            f"patience is {parameters.patience:g} without beams to be patient with; "
+            f"patience is {parameters.patience:g} and num_beams is 1, but patience applies only to beam search; "
             "allowed: 1, or patience with num_beams of 2 or more",
             parameter="patience",
         )
 
 
 def _explain(error: ValidationError, fields: Mapping[str, Any]) -> InvalidParameter:
-    """Return one sentence about the first field that is wrong, from what it says is allowed."""
+    """Return a sentence about the first wrong field, with its description."""
     name = str(error.errors(include_url=False)[0]["loc"][0])
     return InvalidParameter(
         f"{name} is {str(fields[name])[:80]!r}; allowed: {Parameters.model_fields[name].description}",

@@ -1,7 +1,7 @@
-"""The form's fields with their types, ranges and defaults; each field's description is what is allowed there.
+"""The form's fields with their types, ranges and defaults. Each field's description says what is allowed.
 
 Sources: the API pages of DeepInfra's Whisper models, the types of deepinfra-node, and openai/whisper's
-`transcribe`, whose names and defaults these are. `num_beams` is an extension.
+`transcribe`, which has the same names and defaults. `num_beams` is an extension.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE, Task
 from hf_asr_endpoint.units import WINDOW_S
 
 AUDIO = "audio"
-"""The field that holds the file."""
+"""The field with the file."""
 
 MAX_PATIENCE = 10.0
 MIN_INCREMENT = 0.05
-"""Of the temperature: a smaller one would have a window decoded again and again to little purpose."""
+"""Of the temperature. A smaller one would decode a window many times with little change."""
 
 TEXTS = ("task", "language", "initial_prompt", "suppress_tokens", "chunk_level", "webhook")
-"""Fields whose plain text may look like JSON of another type, such as a prompt of digits."""
+"""Text fields. Plain text may look like JSON of another type, for example a prompt of digits."""
 
 LISTS = ("suppress_tokens",)
-"""Fields that a JSON document may give a list for."""
+"""Fields that can be a list in a JSON document."""
 
 NULLABLE = (
     "temperature_increment_on_fallback",
@@ -44,7 +44,7 @@ NULLABLE = (
     "logprob_threshold",
     "no_speech_threshold",
 )
-"""Fields that null switches off; for the others it means the default."""
+"""Fields that null switches off. For other fields null means the default."""
 
 
 def _check_temperature(value: float) -> float:
@@ -60,7 +60,7 @@ def _check_increment(value: float | None) -> float | None:
 
 
 def _parse_tokens(value: object) -> object:
-    """Return the ids in a text such as "1,2" or "[1,2]", or in a list; None for the model's own list."""
+    """Return the ids in text such as "1,2" or "[1,2]", or in a list; None for the model's own list."""
     if isinstance(value, list) and all(type(item) is int for item in value):
         value = ",".join(str(item) for item in value)
     if not isinstance(value, str):
@@ -68,7 +68,7 @@ def _parse_tokens(value: object) -> object:
     try:
         return parse_suppress_tokens(value.strip().removeprefix("[").removesuffix("]"))
     except InvalidParameter as exc:
-        raise ValueError from exc  # Pydantic's, so that the message shows the value as it was given.
+        raise ValueError from exc  # pydantic reports it with the value as it was given.
 
 
 class Parameters(BaseModel):
@@ -79,28 +79,30 @@ class Parameters(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _check_type(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse values that Python takes for numbers and JSON does not."""
+        """Refuse values that are numbers in Python but not in JSON."""
         return value if info.field_name in (*TEXTS, "condition_on_previous_text") else check_number(value)
 
     task: Task = Field("transcribe", description="transcribe or translate")
-    language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
+    language: str | None = Field(None, description='a language code ("de") or English name ("german")')
     temperature: Annotated[float, AfterValidator(_check_temperature)] = Field(
         0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
     )
     initial_prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
-    patience: float = Field(1.0, gt=0, le=MAX_PATIENCE, description=f"a number above 0 and up to {MAX_PATIENCE:g}")
+    patience: float = Field(1.0, gt=0, le=MAX_PATIENCE, description=f"a number above 0, up to {MAX_PATIENCE:g}")
     num_beams: int = Field(
         DEFAULT_NUM_BEAMS, ge=1, description="a whole number from 1 to the server's --max-beams"
     )
     suppress_tokens: Annotated[tuple[int, ...] | None, BeforeValidator(_parse_tokens)] = Field(
-        None, description="ids of tokens, separated by commas; -1 is the model's own list"
+        None, description="token ids, separated by commas; -1 stands for the model's own list"
     )
     condition_on_previous_text: bool = Field(True, description="true or false")
     temperature_increment_on_fallback: Annotated[float | None, AfterValidator(_check_increment)] = Field(
         0.2, ge=0, le=1, description=f"null or 0 (off), or a number from {MIN_INCREMENT:g} to 1"
     )
-    compression_ratio_threshold: float | None = Field(2.4, ge=0, description="null (off), or a number from 0 on")
-    logprob_threshold: float | None = Field(-1.0, le=0, description="null (off), or a number up to 0")
+    compression_ratio_threshold: float | None = Field(
+        2.4, ge=0, description="null (off), or a number of 0 or more"
+    )
+    logprob_threshold: float | None = Field(-1.0, le=0, description="null (off), or a number of 0 or less")
     no_speech_threshold: float | None = Field(0.6, ge=0, le=1, description="null (off), or a number from 0 to 1")
     chunk_level: Literal["segment", "word"] = Field("segment", description="segment or word")
     chunk_length_s: int = Field(WINDOW_S, ge=1, le=WINDOW_S, description=f"a whole number from 1 to {WINDOW_S}")

@@ -1,7 +1,7 @@
-"""The generation parameters taken together: what they ask the decoder for.
+"""Generation parameters to decoding options.
 
-Whisper decodes at temperature 0 and, when the result fails its thresholds, again at higher ones, where it
-samples. `temperature` and `do_sample` replace that ladder; the other keys leave it as it is.
+Whisper decodes at temperature 0 and, if the result fails its thresholds, samples at higher temperatures.
+`temperature` and `do_sample` replace this ladder; the other keys do not change it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
 from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, FLAT_DECODING_OPTIONS, DecodingOptions
 
-DEFAULT_SAMPLING_TEMPERATURE = 1.0  # of `do_sample: true` alone, as in transformers
+DEFAULT_SAMPLING_TEMPERATURE = 1.0  # for `do_sample: true` without `temperature`, as in transformers
 
 SHARED_NAMES = sorted(FLAT_DECODING_OPTIONS & GenerationParameters.model_fields.keys() - {"suppress_tokens"})
-"""Parameters with the same name, type and meaning in DecodingOptions, whose defaults apply when one is absent."""
+"""Parameters with the same name, type and meaning in DecodingOptions. Its defaults replace absent ones."""
 
 
 def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
-    """Return the options that valid parameters amount to. Raises InvalidParameter, naming both that clash.
+    """Return the options of valid parameters. Raises InvalidParameter for two that contradict each other.
 
-    `use_cache` is in none of them: keys and values are always cached, and the result is the same either way.
+    `use_cache` has no option: keys and values are always cached, which does not change the result.
     """
     temperatures = _temperatures(parameters)
     check_combinations(parameters, may_sample=any(temperature > 0 for temperature in temperatures))
@@ -38,8 +38,8 @@ def decoding_options(parameters: GenerationParameters) -> DecodingOptions:
 def _temperatures(parameters: GenerationParameters) -> tuple[float, ...]:
     """Return the temperatures to sample at, (0.0,) for none, or Whisper's ladder.
 
-    A temperature samples, as everywhere with Whisper, unless `do_sample` is false or beams are asked for:
-    then it divides the logits that the beams are ranked by.
+    A temperature above 0 samples, as in openai/whisper, unless `do_sample` is false or `num_beams` is above 1.
+    Then it divides the logits that beams are ranked by.
     """
     temperature, do_sample = parameters.temperature, parameters.do_sample
     if do_sample:
@@ -52,7 +52,7 @@ def _temperatures(parameters: GenerationParameters) -> tuple[float, ...]:
 
 
 def _suppressed(tokens: str | list[int] | None) -> tuple[int, ...] | None:
-    """Return the tokens, from either form. Raises InvalidParameter."""
+    """Return the tokens of text or of a list. Raises InvalidParameter."""
     if tokens is None:
         return None
     return parse_suppress_tokens(tokens if isinstance(tokens, str) else ",".join(map(str, tokens)))

@@ -1,4 +1,4 @@
-"""`parameters` to options: every key is checked for type and range, and none is ignored."""
+"""`parameters` to options. Checks the type and range of every key, and ignores none."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from hf_asr_endpoint.types import TranscriptionOptions
 
 GENERATION_KEY = "generation_parameters"
 GENERATION_ALIAS = "generate_kwargs"
-"""What the toolkit of Inference Endpoints hands on, after the argument of transformers' pipeline."""
+"""The name in the toolkit of Inference Endpoints, after the argument of transformers' pipeline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedParameters:
-    """What the caller wants, and which `chunks` it wants to see."""
+    """The options, and which `chunks` the response shows."""
 
     options: TranscriptionOptions
     return_timestamps: bool | Literal["word"]
 
 
 def parse_parameters(parameters: object) -> ParsedParameters:
-    """Parse the `parameters` value of a JSON body; None stands for an absent one. Raises InvalidParameter."""
+    """Parse the value of `parameters` in a JSON body; None if it is absent. Raises InvalidParameter."""
     if parameters is None:
         parameters = {}
     if not isinstance(parameters, Mapping):
@@ -40,7 +40,7 @@ def parse_parameters(parameters: object) -> ParsedParameters:
 
 
 def parse_query(items: Iterable[tuple[str, str]]) -> ParsedParameters:
-    """Parse a query string, which carries the same keys for bodies of raw bytes, all on one level.
+    """Parse a query string, which has the same keys on one level, for bodies of raw bytes.
 
     Raises InvalidParameter, also for a key that is given twice.
     """
@@ -58,10 +58,10 @@ def _parse(parameters: Mapping[str, Any], *, from_text: bool) -> ParsedParameter
     parameters = dict(parameters)
     if GENERATION_ALIAS in parameters:
         if GENERATION_KEY in parameters:
-            raise InvalidParameter(f"{GENERATION_KEY} and {GENERATION_ALIAS} mean the same; allowed: one of them")
+            raise InvalidParameter(f"{GENERATION_KEY} and {GENERATION_ALIAS} mean the same; allowed: only one")
         parameters[GENERATION_KEY] = parameters.pop(GENERATION_ALIAS)
     try:
-        # Strings are a query's only type: there "true" is a bool and "5" a number; in JSON neither is.
+        # A query string has only strings, so "true" is a bool there and "5" a number. In JSON they are strings.
         validate = Parameters.model_validate_strings if from_text else Parameters.model_validate
         valid = validate(parameters, strict=not from_text)
     except ValidationError as exc:
@@ -86,7 +86,7 @@ def _one_of(name: str, outer: Any, inner: Any) -> Any:
     if outer is not None and inner is not None and outer != inner:
         raise InvalidParameter(
             f"{name} is {outer!r} in parameters and {inner!r} in {GENERATION_KEY}; "
-            "allowed: one of the two, or the same"
+            "allowed: the same value, or only one of the two"
         )
     return inner if outer is None else outer
 
@@ -112,7 +112,7 @@ def _explain(error: ValidationError) -> str:
 
 def _suggest(key: str, model: type[BaseModel]) -> str:
     if key in UNSUPPORTED_KEYS:
-        return f", which is not supported: {UNSUPPORTED_KEYS[key]}; allowed: {', '.join(model.model_fields)}"
+        return f", which is not supported ({UNSUPPORTED_KEYS[key]}); allowed: {', '.join(model.model_fields)}"
     close = suggest(key, model.model_fields)
     other = GenerationParameters if model is Parameters else Parameters
     if key in other.model_fields:

@@ -1,7 +1,8 @@
-"""The keys of `parameters` with their types and ranges; each field's description is what is allowed there.
+"""The keys of `parameters` with their types and ranges. Each field's description says what is allowed.
 
-Source: `common-definitions.json#/GenerationParameters` in huggingface/huggingface.js. The extensions have the
-names of transformers' Whisper; `best_of`, `patience` and `prompt` have those of openai/whisper.
+Source: `common-definitions.json#/GenerationParameters` in huggingface/huggingface.js. Extensions have the names of
+transformers' Whisper; `best_of`, `patience` and `prompt` have those of openai/whisper. A new decoding parameter
+needs only a field here that has the name of the one in `types.DecodingOptions` or in one of its groups.
 """
 
 from __future__ import annotations
@@ -24,30 +25,30 @@ def _check_temperature(value: float) -> float:
 
 
 _Probability = Annotated[
-    float | None, Field(default=None, gt=0, le=1, description="a number above 0 and up to 1 (1: off)")
+    float | None, Field(default=None, gt=0, le=1, description="a number above 0, up to 1 (off)")
 ]
 MAX_PENALTY = 10.0
-"""Of length, diversity and repetition: lengths to a higher power overflow."""
+"""The maximum of the penalties and of `patience`. A length to a higher power overflows."""
 
 MIN_REPETITION_PENALTY = 0.1
-"""Logits over a smaller one overflow."""
+"""Logits divided by a penalty close to 0 overflow."""
 
 MAX_SEED = 2**63 - 1
 
 UNSUPPORTED_KEYS = {
-    "assistant_model": "one model is served",
-    "beam_size": "it is num_beams here",
-    "begin_suppress_tokens": "the model's own hold",
-    "decoder_input_ids": "the text before is prompt",
-    "forced_decoder_ids": "there are language and task for it",
-    "initial_prompt": "it is prompt here",
-    "log_prob_threshold": "it is logprob_threshold here",
-    "no_repeat_ngram_size": "what repeats itself is decoded again, by compression_ratio_threshold",
+    "assistant_model": "the server runs one model",
+    "beam_size": "use num_beams",
+    "begin_suppress_tokens": "the model's own list always applies",
+    "decoder_input_ids": "use prompt, with the previous text",
+    "forced_decoder_ids": "use language and task",
+    "initial_prompt": "use prompt",
+    "log_prob_threshold": "use logprob_threshold",
+    "no_repeat_ngram_size": "text that repeats itself is decoded again, see compression_ratio_threshold",
     "num_return_sequences": "one text is returned",
-    "prompt_ids": "there is prompt for it, as text",
-    "return_token_timestamps": 'there is return_timestamps: "word" for it, in parameters',
+    "prompt_ids": "use prompt, with text",
+    "return_token_timestamps": 'use return_timestamps: "word", in parameters',
 }
-"""Keys of transformers' `generate`, or of others who run Whisper, and why they are refused."""
+"""Keys of transformers' `generate` or of other Whisper programs, with a replacement or a reason."""
 
 _Cutoff = Annotated[float | None, Field(default=None, ge=0, lt=1, description="a number from 0 (off) to below 1")]
 
@@ -58,14 +59,14 @@ class _Model(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _check_number(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse "1_0" for a number in a query string, which pydantic takes for 10."""
+        """Refuse "1_0" as a number in a query string. pydantic reads it as 10."""
         types = get_args(cls.model_fields[info.field_name or ""].annotation)
         is_number = {int, float} & {getattr(kind, "__origin__", kind) for kind in types}
         return check_number(value) if is_number else value
 
 
 class GenerationParameters(_Model):
-    """`parameters.generation_parameters`. Absent and null mean the same: the default."""
+    """`parameters.generation_parameters`. An absent key and null both mean the default."""
 
     do_sample: bool | None = Field(None, description="true or false")
     early_stopping: bool | Literal["never"] | None = Field(None, description='true, false or "never"')
@@ -86,20 +87,20 @@ class GenerationParameters(_Model):
     min_new_tokens: int | None = Field(
         None, ge=0, le=MAX_NEW_TOKENS, description=f"a whole number from 0 to {MAX_NEW_TOKENS}"
     )
-    num_beam_groups: int | None = Field(None, ge=1, description="a whole number from 1 (off) on")
-    num_beams: int | None = Field(None, ge=1, description="a whole number from 1 on")
+    num_beam_groups: int | None = Field(None, ge=1, description="a whole number of 1 (off) or more")
+    num_beams: int | None = Field(None, ge=1, description="a whole number of 1 or more")
     penalty_alpha: float | None = Field(None, ge=0, le=1, description="a number from 0 (off) to 1")
     temperature: Annotated[float, AfterValidator(_check_temperature)] | None = Field(
         None, description=f"0, or a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
     )
-    top_k: int | None = Field(None, ge=0, description="a whole number from 0 (off) on")
+    top_k: int | None = Field(None, ge=0, description="a whole number of 0 (off) or more")
     top_p: _Probability
     typical_p: _Probability
     use_cache: bool | None = Field(None, description="true or false")
 
     # Extensions.
-    best_of: int | None = Field(None, ge=1, description="a whole number from 1 on")
-    compression_ratio_threshold: float | None = Field(None, ge=0, description="a number from 0 on")
+    best_of: int | None = Field(None, ge=1, description="a whole number of 1 or more")
+    compression_ratio_threshold: float | None = Field(None, ge=0, description="a number of 0 or more")
     condition_on_prev_tokens: bool | None = Field(None, description="true or false")
     diversity_penalty: float | None = Field(
         None, ge=0, le=MAX_PENALTY, description=f"a number from 0 to {MAX_PENALTY:g}"
@@ -107,10 +108,10 @@ class GenerationParameters(_Model):
     length_penalty: float | None = Field(
         None, ge=-MAX_PENALTY, le=MAX_PENALTY, description=f"a number from {-MAX_PENALTY:g} to {MAX_PENALTY:g}"
     )
-    logprob_threshold: float | None = Field(None, le=0, description="a number up to 0")
+    logprob_threshold: float | None = Field(None, le=0, description="a number of 0 or less")
     no_speech_threshold: float | None = Field(None, ge=0, le=1, description="a number from 0 to 1 (off)")
     patience: float | None = Field(
-        None, gt=0, le=MAX_PENALTY, description=f"a number above 0 and up to {MAX_PENALTY:g}"
+        None, gt=0, le=MAX_PENALTY, description=f"a number above 0, up to {MAX_PENALTY:g}"
     )
     prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
     repetition_penalty: float | None = Field(
@@ -121,11 +122,12 @@ class GenerationParameters(_Model):
     )
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}")
     suppress_tokens: str | Annotated[list[int], Field(fail_fast=True)] | None = Field(
-        None, description='token ids, as a list or with commas between; "-1" for the model\'s own, "" for none'
+        None,
+        description='a list of token ids, or text such as "1,2"; -1 stands for the model\'s own list, "" for none',
     )
 
-    # Extensions that may also stand beside `generation_parameters`.
-    language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
+    # Extensions that are also allowed next to `generation_parameters`.
+    language: str | None = Field(None, description='a language code ("de") or English name ("german")')
     task: Task | None = Field(None, description='"transcribe" or "translate"')
 
 
@@ -134,5 +136,5 @@ class Parameters(_Model):
 
     return_timestamps: bool | Literal["word"] | None = Field(None, description='true, false or "word"')
     generation_parameters: GenerationParameters | None = Field(None, description="an object")
-    language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
+    language: str | None = Field(None, description='a language code ("de") or English name ("german")')
     task: Task | None = Field(None, description='"transcribe" or "translate"')

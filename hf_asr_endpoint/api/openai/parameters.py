@@ -1,4 +1,4 @@
-"""Fields to options: every one is checked for type, range and combination, and none is ignored."""
+"""Fields to options. Checks every field's type and range, and combinations of fields, and ignores none."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from hf_asr_endpoint.types import (
 )
 
 SUBTITLE_FORMATS = ("srt", "vtt")
-"""They are cut at the words' times."""
+"""Formats that need the times of words."""
 
 TRANSCRIPTION_PARAMETERS = ("file", "model", *Parameters.model_fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedParameters:
-    """What the caller wants, and what of it the answer shows."""
+    """The options, and what the response shows."""
 
     options: TranscriptionOptions
     response_format: ResponseFormat
@@ -46,17 +46,17 @@ class ParsedParameters:
 
 
 def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: ServedModel) -> ParsedParameters:
-    """Parse all fields of a form but `file`, as names and texts.
+    """Parse the names and texts of all fields of a form but `file`.
 
-    model: the only one that the form may name. Raises UnknownModel, MissingParameter, InvalidParameter.
+    model: the only model that the form may name. Raises UnknownModel, MissingParameter, InvalidParameter.
     """
     allowed = TRANSLATION_PARAMETERS if task == "translate" else TRANSCRIPTION_PARAMETERS
     fields = collect_fields(texts, allowed=allowed)
     model.check(fields.pop("model", None))
-    why = UNSUPPORTED_FORMATS.get(fields.get("response_format", ""))
-    if why is not None:
+    reason = UNSUPPORTED_FORMATS.get(fields.get("response_format", ""))
+    if reason is not None:
         raise UnsupportedValue(
-            f"response_format {fields['response_format']!r} is not supported here: {why}; "
+            f"response_format {fields['response_format']!r} is not supported here: {reason}; "
             f"allowed: {Parameters.model_fields['response_format'].description}",
             parameter="response_format",
         )
@@ -93,11 +93,11 @@ def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
 
 
 def _voice_activity(strategy: object) -> VoiceActivityOptions:
-    """Return what "auto" or a ServerVad means for the detector.
+    """Return the detector's options for "auto" or a ServerVad.
 
-    OpenAI pads before speech only (`prefix_padding_ms`). Here the padding is kept on both sides: a word whose end
-    is cut off is lost as well. A chunk ends at each silence of `silence_duration_ms`, when it is given:
-    by default only at long silences, because short chunks give the model little context.
+    OpenAI pads speech only at its start (`prefix_padding_ms`). Here both sides get the padding, because a word
+    whose end is cut off is lost as well. If `silence_duration_ms` is given, a chunk ends at every such silence.
+    By default it ends only at long silences, because short chunks give the model little context.
     """
     if not isinstance(strategy, ServerVad):
         return VoiceActivityOptions()
@@ -112,31 +112,31 @@ def _voice_activity(strategy: object) -> VoiceActivityOptions:
 
 
 def _check_combinations(parameters: Parameters) -> None:
-    """Refuse what the response format has no place for. OpenAI blames the format."""
+    """Refuse parameters that the response format cannot show. As in OpenAI's errors, the format is to blame."""
     response_format = parameters.response_format
     if parameters.timestamp_granularities and response_format != "verbose_json":
         raise UnsupportedValue(
-            f"response_format is {response_format}, which has no place for timestamp_granularities; "
-            "allowed with them: verbose_json",
+            f"response_format is {response_format}, which cannot contain timestamp_granularities; "
+            "allowed with timestamp_granularities: verbose_json",
             parameter="response_format",
         )
     if parameters.include and response_format != "json":
         raise UnsupportedValue(
-            f"response_format is {response_format}, which has no place for logprobs; allowed with them: json",
+            f"response_format is {response_format}, which cannot contain logprobs; allowed with logprobs: json",
             parameter="response_format",
         )
     if parameters.stream and response_format in SUBTITLE_FORMATS:
         raise UnsupportedValue(
-            f"response_format is {response_format}, which is never streamed; "
+            f"response_format is {response_format}, which cannot be streamed; "
             "allowed with stream: json, text, verbose_json",
             parameter="response_format",
         )
     if parameters.hotwords and parameters.keywords:
-        raise InvalidParameter("hotwords and keywords mean the same; allowed: one of them", parameter="keywords")
+        raise InvalidParameter("hotwords and keywords mean the same; allowed: only one", parameter="keywords")
 
 
 def _explain(error: ValidationError, fields: Mapping[str, Any]) -> InvalidParameter:
-    """Return one sentence about the first parameter that is wrong, from what its field says is allowed."""
+    """Return a sentence about the first wrong parameter, with the description of its field."""
     name = str(error.errors(include_url=False)[0]["loc"][0])
     value = fields[name]
     shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

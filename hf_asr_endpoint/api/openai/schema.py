@@ -1,4 +1,4 @@
-"""The form's fields with their types and ranges; each field's description is what is allowed there.
+"""The form's fields with their types and ranges. Each field's description says what is allowed.
 
 Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. `seed` and
 `hotwords`, and `language` for translations, are extensions.
@@ -20,16 +20,16 @@ MAX_SEED = 2**63 - 1
 MAX_PREFIX_PADDING_MS, MAX_SILENCE_MS = 15_000, 60_000
 
 TRANSLATION_PARAMETERS = ("file", "model", "prompt", "response_format", "temperature", "seed", "language")
-"""What a translation may have."""
+"""The parameters of a translation."""
 
 UNSUPPORTED_KEYS = {
-    "known_speaker_names": "speakers are not told apart",
-    "known_speaker_references": "speakers are not told apart",
-    "languages": "one language can be given, as `language`, or is detected",
+    "known_speaker_names": "speakers are not distinguished",
+    "known_speaker_references": "speakers are not distinguished",
+    "languages": "use `language` for one language, or omit it to detect the language",
 }
 """OpenAI's other parameters, and why they are refused."""
 
-UNSUPPORTED_FORMATS = {"diarized_json": "speakers are not told apart"}
+UNSUPPORTED_FORMATS = {"diarized_json": "speakers are not distinguished"}
 
 
 def _check_temperature(value: float) -> float:
@@ -43,7 +43,7 @@ class _Model(BaseModel):
 
 
 class ServerVad(_Model):
-    """`chunking_strategy` as an object; OpenAI's defaults."""
+    """`chunking_strategy` as an object, with OpenAI's defaults."""
 
     type: Literal["server_vad"]
     prefix_padding_ms: Annotated[int, PlainNumber] = Field(300, ge=0, le=MAX_PREFIX_PADDING_MS)
@@ -54,7 +54,7 @@ class ServerVad(_Model):
 class Parameters(_Model):
     """All fields but `file` and `model`."""
 
-    language: str | None = Field(None, description='a language by code ("de") or English name ("german")')
+    language: str | None = Field(None, description='a language code ("de") or English name ("german")')
     prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
     response_format: ResponseFormat = Field("json", description="json, text, srt, verbose_json or vtt")
     temperature: Annotated[float, PlainNumber, AfterValidator(_check_temperature)] = Field(

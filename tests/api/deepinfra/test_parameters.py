@@ -192,8 +192,8 @@ def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> 
 @pytest.mark.parametrize(
     ("texts", "parameter", "message"),
     [
-        ([("patience", "2")], "patience", "patience is 2 without beams"),
-        ([("num_beams", "2"), ("temperature", "0.5")], "num_beams", "at which there are no beams"),
+        ([("patience", "2")], "patience", "patience applies only to beam search"),
+        ([("num_beams", "2"), ("temperature", "0.5")], "num_beams", "beam search needs temperature 0"),
         ([("task", "transcribe"), ("task", "transcribe")], "task", "given twice"),
         ([("task", ""), ("task", "transcribe")], "task", "given twice"),
     ],

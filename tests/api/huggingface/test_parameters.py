@@ -158,10 +158,10 @@ def test_neutral_values_ask_for_nothing() -> None:
             "did you mean 'condition_on_prev_tokens'",
             id="openai/whisper's name",
         ),
-        pytest.param({"generation_parameters": {"beam_size": 2}}, "it is num_beams here", id="faster-whisper's"),
+        pytest.param({"generation_parameters": {"beam_size": 2}}, "use num_beams", id="faster-whisper's"),
         pytest.param(
             {"generation_parameters": {"no_repeat_ngram_size": 2}},
-            "unknown key 'no_repeat_ngram_size', which is not supported: what repeats itself",
+            "unknown key 'no_repeat_ngram_size', which is not supported (text that repeats",
             id="transformers'",
         ),
         pytest.param(
@@ -189,7 +189,7 @@ def test_what_cannot_be_understood_is_refused(parameters: object, message: str) 
     with pytest.raises(InvalidParameter) as refused:
         parse_parameters(parameters)
     assert message in str(refused.value)
-    assert len(str(refused.value)) < 600
+    assert len(str(refused.value)) < 1000
 
 
 def test_a_query_string_carries_the_same_keys_on_one_level() -> None:

@@ -93,7 +93,7 @@ def test_voice_activity() -> None:
     )
     strategy = '{"type": "server_vad", "prefix_padding_ms": 100, "silence_duration_ms": 700, "threshold": 0.25}'
     assert parse(("chunking_strategy", strategy)).options.voice_activity == VoiceActivityOptions(
-        threshold=0.25, min_silence_s=0.7, speech_pad_s=0.1, max_gap_s=0.7
+        threshold=0.25, min_silence_s=0.7, max_gap_s=0.7, speech_pad_s=0.1
     )
 
 
@@ -129,11 +129,11 @@ def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> 
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ([("timestamp_granularities", "word")], "response_format is json, which has no place for timestamp_gran"),
-        ([("include", "logprobs"), ("response_format", "text")], "is text, which has no place for logprobs"),
-        ([("include", "logprobs"), ("response_format", "verbose_json")], "no place for logprobs"),
-        ([("stream", "true"), ("response_format", "srt")], "is srt, which is never streamed"),
-        ([("stream", "true"), ("response_format", "vtt")], "is vtt, which is never streamed"),
+        ([("timestamp_granularities", "word")], "response_format is json, which cannot contain timestamp_gran"),
+        ([("include", "logprobs"), ("response_format", "text")], "is text, which cannot contain logprobs"),
+        ([("include", "logprobs"), ("response_format", "verbose_json")], "cannot contain logprobs"),
+        ([("stream", "true"), ("response_format", "srt")], "is srt, which cannot be streamed"),
+        ([("stream", "true"), ("response_format", "vtt")], "is vtt, which cannot be streamed"),
         ([("response_format", "diarized_json")], "'diarized_json' is not supported here: speakers"),
     ],
 )
