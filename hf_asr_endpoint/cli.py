@@ -84,7 +84,9 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _parse(argv: Sequence[str] | None) -> tuple[Run, dict[str, Any]]:
     """Return the subcommand and the settings that flags give. Exits for a usage error."""
-    parser = argparse.ArgumentParser(prog="hf-asr", description="A Whisper server with the Hugging Face API.")
+    parser = argparse.ArgumentParser(
+        prog="hf-asr", description="A Whisper server with the APIs of Hugging Face, OpenAI and DeepInfra."
+    )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_command(commands.add_parser, "serve", serve, help="serve a model over HTTP")
