@@ -98,7 +98,7 @@ def test_a_bad_secret_is_refused_without_showing_it() -> None:
 
 def test_invalid_allowed_hosts_are_refused() -> None:
     result = run("serve", "--port", "0", "--webhook-allowed-hosts", "a b")
-    assert_fails_with(result, "'a b'", "allowed: such as")
+    assert_fails_with(result, "'a b'", "allowed: for example")
 
 
 def test_a_data_directory_of_another_server_is_refused(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def random_model() -> WhisperSpeechModel:
         words[name] = token
     tokenizer = WhisperTokenizer(Tokenizer(WordLevel(words, unk_token="w0")))
     model = random_whisper()
-    config = ModelConfig.of(model.config.to_dict())
+    config = ModelConfig.from_json(model.config.to_dict())
     stored = select_tensors(in_memory(model.state_dict()), config)
     checkpoint = WhisperCheckpoint(
         config=config,

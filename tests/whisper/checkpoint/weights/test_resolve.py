@@ -59,7 +59,7 @@ def test_slow_steps_are_reported_before_they_begin(ctranslate2_directory: Path, 
         steps.append(step)
 
     resolve_model(str(ctranslate2_directory), revision=None, cache_dir=tmp_path, report=report)
-    assert steps == [f"{ctranslate2_directory / 'model.bin'} to be converted"]
+    assert steps == [f"the weights of {ctranslate2_directory.name} to be converted"]
 
 
 def test_embedded_model_is_reported_and_converted(cache_dir: Path, tiny_en_directory: Path) -> None:
