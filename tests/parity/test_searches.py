@@ -74,7 +74,7 @@ def random_model() -> WhisperSpeechModel:
     stored = select_tensors(in_memory(model.state_dict()), config)
     checkpoint = WhisperCheckpoint(
         config=config,
-        generation_config=GenerationConfig.of(model.generation_config.to_dict()),
+        generation_config=GenerationConfig.from_json(model.generation_config.to_dict()),
         tensors=Tensors(stored, device=model.device, dtype=model.dtype),
         tokenizer=tokenizer,
         is_multilingual=False,
