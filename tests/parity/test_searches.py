@@ -70,11 +70,11 @@ def random_model() -> WhisperSpeechModel:
         words[name] = token
     tokenizer = WhisperTokenizer(Tokenizer(WordLevel(words, unk_token="w0")))
     model = random_whisper()
-    config = ModelConfig.of(model.config.to_dict())
+    config = ModelConfig.from_json(model.config.to_dict())
     stored = select_tensors(in_memory(model.state_dict()), config)
     checkpoint = WhisperCheckpoint(
         config=config,
-        generation_config=GenerationConfig.of(model.generation_config.to_dict()),
+        generation_config=GenerationConfig.from_json(model.generation_config.to_dict()),
         tensors=Tensors(stored, device=model.device, dtype=model.dtype),
         tokenizer=tokenizer,
         is_multilingual=False,
