@@ -1,4 +1,4 @@
-"""Word error rates with Whisper's own text normaliser."""
+"""Word error rates with Whisper's English text normaliser."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ normalise = EnglishTextNormalizer()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordErrors:
-    """Word error rate in per cent over all words of some recordings."""
+    """The word error rate over all words of some recordings. wer: in per cent."""
 
     wer: float
     n_words: int
 
 
 def word_errors(references: Sequence[str], hypotheses: Sequence[str]) -> WordErrors:
-    """Compare what was heard with what was said, recording by recording."""
-    said, heard = ([normalise(text) for text in texts] for texts in (references, hypotheses))
-    measures = jiwer.process_words(said, heard)
+    """Compare transcripts with their references, recording by recording."""
+    expected, found = ([normalise(text) for text in texts] for texts in (references, hypotheses))
+    measures = jiwer.process_words(expected, found)
     n_words = measures.hits + measures.substitutions + measures.deletions
     return WordErrors(wer=100 * measures.wer, n_words=n_words)

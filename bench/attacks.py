@@ -22,7 +22,7 @@ from rich.table import Table
 
 from bench.attack_bodies import ATTACKS, Attack
 from bench.peak_memory import peak_rss_mib, reset_peak_rss, rss_mib
-from bench.report import NOTHING
+from bench.report import NO_VALUE
 
 TIMEOUT_S = 600.0
 POLL_INTERVAL_S = 0.01
@@ -158,8 +158,8 @@ def _row(attack: Attack, n_bytes: int, outcome: Outcome) -> list[str]:
         ", ".join(status if n == 1 else f"{n} × {status}" for status, n in counts.items()),
         f"{outcome.elapsed_s:.1f}",
         wait if outcome.longest_wait_ms <= MAX_WAIT_MS else f"[red]{wait}[/red]",
-        NOTHING if outcome.grown_mib is None else f"{outcome.grown_mib:.0f}",
-        NOTHING if outcome.disk_mib is None else f"{outcome.disk_mib:.0f}",
+        NO_VALUE if outcome.grown_mib is None else f"{outcome.grown_mib:.0f}",
+        NO_VALUE if outcome.disk_mib is None else f"{outcome.disk_mib:.0f}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Many clients at a time, each of which sends one clip after another."""
+"""Several clients at the same time, each of which sends one clip after another."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bench.engines.server import post
 from bench.load_result import LoadResult, Reply, summarise
 from bench.recordings import duration_s
 
-PAUSE_AFTER_ERROR_S = 0.1  # so that a refusal is not asked for again at once
+PAUSE_AFTER_ERROR_S = 0.1  # so that refused clients do not retry without a pause
 
 Send = Callable[[Path], float | None]
-"""Transcribes a file; returns the seconds to the first byte of the answer where there is such a thing."""
+"""Transcribes a file. Returns the seconds until the first byte of the response; None without HTTP."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clips:
-    """Files to send, and how long each lasts."""
+    """Files to send, and the duration of each."""
 
     paths: Sequence[Path]
     seconds: Sequence[float]
@@ -34,9 +34,9 @@ class Clips:
 
 
 def drive(connect: Callable[[], Send], clips: Clips, *, n_clients: int, seconds: float) -> LoadResult:
-    """Let `n_clients` send clips for `seconds` and finish what is under way, which counts too.
+    """Send clips from `n_clients` for `seconds`. Requests in flight at the end finish and count too.
 
-    connect: called once in each client's thread.
+    connect: called once in the thread of each client.
     """
     begin = threading.Barrier(n_clients + 1)
 
@@ -46,9 +46,9 @@ def drive(connect: Callable[[], Send], clips: Clips, *, n_clients: int, seconds:
         deadline = time.perf_counter() + seconds
         replies: list[Reply] = []
         while time.perf_counter() < deadline:
-            # Clients start at different clips, so that not all send the longest one together.
-            at = (index + len(replies)) % len(clips.paths)
-            replies.append(_ask(send, clips, at, client=index))
+            # Clients start with different clips, so that they do not all send the longest one at the same time.
+            clip_index = (index + len(replies)) % len(clips.paths)
+            replies.append(_send_clip(send, clips, clip_index, client=index))
         return replies
 
     with ThreadPoolExecutor(n_clients) as pool:
@@ -60,27 +60,27 @@ def drive(connect: Callable[[], Send], clips: Clips, *, n_clients: int, seconds:
 
 
 def http_client(url: str) -> Send:
-    """Return a function that posts a file to this project's server, over one connection."""
+    """Return a function that posts a file to this project's server over one connection."""
     session = requests.Session()
 
     def send(path: Path) -> float:
-        # To the answer's head, as requests defines `elapsed`.
+        # requests measures `elapsed` until the headers of the response.
         return post(session, url, path.read_bytes()).elapsed.total_seconds()
 
     return send
 
 
-def _ask(send: Send, clips: Clips, at: int, *, client: int) -> Reply:
+def _send_clip(send: Send, clips: Clips, clip_index: int, *, client: int) -> Reply:
     started = time.perf_counter()
     ttfb_s = error = None
     try:
-        ttfb_s = send(clips.paths[at])
-    except Exception as exc:  # Whatever goes wrong is one request's error, and is counted.
+        ttfb_s = send(clips.paths[clip_index])
+    except Exception as exc:  # Every failure counts as the error of one request.
         error = str(exc)
         time.sleep(PAUSE_AFTER_ERROR_S)
     return Reply(
         client=client,
-        audio_s=clips.seconds[at],
+        audio_s=clips.seconds[clip_index],
         latency_s=time.perf_counter() - started,
         ttfb_s=ttfb_s,
         error=error,

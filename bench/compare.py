@@ -1,7 +1,7 @@
-"""Speed, accuracy and memory of this project and its peers: the same weights, recordings and threads.
+"""Speed, accuracy and memory of this project and its peers, with the same weights, recordings and threads.
 
-Run by `make bench`. Each engine runs in a process of its own, one after another; this project through its
-live HTTP server.
+Run by `make bench`. The engines run one after another, each in its own process; this project runs as its HTTP
+server.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BUSY_LOAD = 0.5  # runnable processes, averaged over a minute
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What all engines are given."""
+    """The model, recordings and limits, the same for all engines."""
 
     model: str
     speech: Path
@@ -52,7 +52,9 @@ def main() -> None:
     )
     progress = Console(stderr=True)
     if (load := os.getloadavg()[0]) > BUSY_LOAD:
-        progress.print(f"the machine is busy (load {load:.1f}): all figures will be too low, whisper.cpp's most")
+        progress.print(
+            f"the machine is busy (load {load:.1f}): all rates will be too low, most of all whisper.cpp's"
+        )
     measurements: dict[str, Measurement] = {}
     for engine in arguments.engines:
         with progress.status(f"measuring {engine}"):
@@ -63,18 +65,18 @@ def main() -> None:
     for row in rows(measurements.values(), baseline=measurements.get(BASELINE)):
         table.add_row(*row)
     table.caption = (
-        f"ours: {ENGINES[BASELINE].label}. Peak RSS: VmHWM of the process with the model, for this project "
-        "the server's. Batched: the batch size that was fastest on the long file."
+        f"ours: {ENGINES[BASELINE].label}. Peak RSS: VmHWM of the process with the model, for this project the "
+        "server. Batched: in brackets the batch size that was fastest on the long file."
     )
     Console(width=WIDTH).print(table)
 
 
 def measure(engine: str, job: Job) -> Measurement:
-    """Run an engine with each of its batch sizes, and keep the fastest."""
+    """Run an engine with each of its batch sizes. Return the fastest measurement."""
     kind = ENGINES[engine]
     try:
         weights = prepare(job.model, kind.weights)
-    except Exception as exc:  # Whatever stands in the way of one engine must not stop the others.
+    except Exception as exc:  # The failure of one engine must not stop the others.
         return Measurement(label=kind.label, error=first_line(exc))
     return fastest(
         [
@@ -89,19 +91,19 @@ def measure(engine: str, job: Job) -> Measurement:
 
 
 def run_worker(engine: str, job: Job, *, weights: str, batch_size: int) -> dict[str, Any]:
-    """Run `bench.worker` to its end. Returns what it printed, or an error in the same form."""
+    """Run `bench.worker`. Return its output, or an error in the same form."""
     command = [sys.executable, "-m", "bench.worker", engine, "--weights", weights, "--speech", str(job.speech)]
     command += ["--threads", str(job.n_threads), "--batch-size", str(batch_size), "--beams", str(job.n_beams)]
     if job.n_clips is not None:
         command += ["--clips", str(job.n_clips)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.n_threads)}
-    # Not subprocess.run, which kills at Ctrl+C: the worker has a server to stop.
+    # subprocess.run would kill the worker at Ctrl+C, but the worker must stop its server.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
         output, errors = process.communicate()
     if process.returncode == 0:
         outcome: dict[str, Any] = json.loads(output.splitlines()[-1])
         return outcome
-    last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+    last = errors.decode(errors="replace").strip().splitlines()[-1:] or ["no output"]
     return {"error": f"exit status {process.returncode}: {last[0]}"}
 
 
@@ -116,10 +118,10 @@ def _measured(label: str, outcome: dict[str, Any], job: Job) -> Measurement:
     )
 
 
-def _set_result(clips: Sequence[Clip], heard: dict[str, Any]) -> SetResult:
-    errors = word_errors([clip.reference for clip in clips], heard["texts"])
+def _set_result(clips: Sequence[Clip], outcome: dict[str, Any]) -> SetResult:
+    errors = word_errors([clip.reference for clip in clips], outcome["texts"])
     audio_s = sum(duration_s(clip.path) for clip in clips)
-    return SetResult(rtfx=audio_s / heard["seconds"], wer=errors.wer)
+    return SetResult(rtfx=audio_s / outcome["seconds"], wer=errors.wer)
 
 
 def _title(job: Job) -> str:
@@ -135,22 +137,28 @@ def _title(job: Job) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
-    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="whose weights (default: %(default)s)")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
     parser.add_argument(
         "--engines", type=_engines, default=list(ENGINES), metavar="A,B,…", help=f"some of {', '.join(ENGINES)}"
     )
     parser.add_argument("--clips", type=int, metavar="N", help="only the first N short clips")
     parser.add_argument(
-        "--threads", type=int, default=os.cpu_count(), metavar="N", help="of each engine (default: %(default)s)"
+        "--threads",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="threads of each engine (default: %(default)s)",
     )
-    parser.add_argument("--beams", type=int, default=1, metavar="N", help="of each engine (default: 1, greedy)")
+    parser.add_argument(
+        "--beams", type=int, default=1, metavar="N", help="beams of each engine (default: 1, greedy)"
+    )
     return parser
 
 
 def _engines(names: str) -> list[str]:
     chosen = names.split(",")
     if unknown := sorted(set(chosen) - set(ENGINES)):
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no engine; allowed: {', '.join(ENGINES)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is not an engine; allowed: {', '.join(ENGINES)}")
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Whether a text is English, by its commonest words: enough to tell a translation from a transcript."""
+"""Whether a text is English, by its most common words: enough to distinguish a translation from a transcript."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ STOP_WORDS = {
     "es": "el la los las de del y es era que por con para un una en se su al lo",
     "pt": "o os de da dos das e é era que por com para são um uma em não na",
 }
-"""Words of which nearly every sentence has some, by language. None of them is a common English word elsewhere."""
+"""Common words by language. Nearly every sentence has some; none of another language is common in English."""
 
 _WORD = re.compile(r"[^\W\d_]+")
 
 
 def looks_english(text: str) -> bool:
-    """Return whether English has more stop words in a text than any of the other languages has."""
+    """Return whether a text has more English stop words than stop words of any other language."""
     words = _WORD.findall(text.lower())
     counts = {language: sum(word in known.split() for word in words) for language, known in STOP_WORDS.items()}
     return counts["en"] > max(count for language, count in counts.items() if language != "en")

@@ -1,8 +1,8 @@
-"""Writes a transformers Whisper directory as the file that whisper.cpp reads, in float16.
+"""Converts a Whisper directory in transformers' format to a float16 file for whisper.cpp.
 
-The format is that of whisper.cpp's `models/convert-pt-to-ggml.py`: magic and sizes, mel filters, the text
-tokens as bytes, then every tensor under its name in openai/whisper with its dimensions in reverse order.
-Numbers are little-endian and 32 bits wide.
+The format is that of whisper.cpp's `models/convert-pt-to-ggml.py`: magic number and sizes, mel filters, text
+tokens as bytes, then every tensor under openai/whisper's name with its dimensions in reverse order. Numbers are
+little-endian and have 32 bits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hf_asr_endpoint.units import N_FFT, SAMPLE_RATE
 
 MAGIC = 0x67676D6C
 F32, F16 = 0, 1
-END_OF_TEXT = "<|endoftext|>"  # The first token that is not text.
+END_OF_TEXT = "<|endoftext|>"  # the first token that is not text
 
 _WHOLE_NAMES = {
     "encoder.layer_norm": "encoder.ln_post",
@@ -54,7 +54,7 @@ def convert_to_ggml(directory: Path, target: Path) -> None:
         _write_mel_filters(file, n_mels=config["num_mel_bins"])
         _write_tokens(file, json.loads((directory / "tokenizer.json").read_bytes()))
         for name, tensor in load_file(directory / "model.safetensors").items():
-            if name != "proj_out.weight":  # It is the token embedding once more.
+            if name != "proj_out.weight":  # It is equal to the token embedding.
                 _write_tensor(file, openai_name(name), tensor)
 
 
@@ -123,7 +123,7 @@ def _write_tensor(file: BinaryIO, name: str, tensor: np.ndarray[Any, Any]) -> No
 
 
 def _byte_of_character() -> dict[str, int]:
-    """Return which byte each character of a byte-level vocabulary stands for, as in GPT-2's `bytes_to_unicode`."""
-    shown = {byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "}
-    hidden = [byte for byte in range(256) if byte not in shown]
-    return {chr(byte): byte for byte in shown} | {chr(256 + i): byte for i, byte in enumerate(hidden)}
+    """Return the byte of each character in a byte-level vocabulary: the inverse of GPT-2's `bytes_to_unicode`."""
+    printable = {byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "}
+    hidden = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(hidden)}

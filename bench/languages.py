@@ -1,4 +1,4 @@
-"""How often a live server names the language that is spoken, and translates it. Run by `make bench-languages`."""
+"""How often a server detects the spoken language and translates into English. Run by `make bench-languages`."""
 
 from __future__ import annotations
 
@@ -31,37 +31,39 @@ def main() -> None:
         *("language", "clips", "language\ncorrect", "translation\nEnglish"),
         title=f"{arguments.model}, no language given: FLEURS",
     )
-    all_heard: list[bool] = []
+    all_detected: list[bool] = []
     all_translated: list[bool] = []
     with run_server("--model", arguments.model) as server:
         for language in LANGUAGES:
             clips = language_clips(arguments.speech, folder=FOLDER, language=language)
-            heard = [hears(server.url, clip, language) for clip in track(clips, description=f"{language}: hear")]
+            detected = [
+                detects(server.url, clip, language) for clip in track(clips, description=f"{language}: detect")
+            ]
             translated = [
                 translates(server.url, clip) for clip in track(clips, description=f"{language}: translate")
             ]
-            table.add_row(language, str(len(clips)), share(heard), share(translated))
-            all_heard += heard
+            table.add_row(language, str(len(clips)), share(detected), share(translated))
+            all_detected += detected
             all_translated += translated
     table.add_section()
-    table.add_row("all", str(len(all_heard)), share(all_heard), share(all_translated))
+    table.add_row("all", str(len(all_detected)), share(all_detected), share(all_translated))
     Console(width=100).print(table)
 
 
-def hears(url: str, path: Path, language: str) -> bool:
-    """Transcribe. Returns whether the language that the server names is the right one."""
-    answer = ask(f"{url}/v1/audio/transcriptions", path)
-    return _report(answer["language"] == LANGUAGE_NAMES[language], path, f"heard as {answer['language']}")
+def detects(url: str, path: Path, language: str) -> bool:
+    """Transcribe a file. Return whether the server detects its language."""
+    answer = post_file(f"{url}/v1/audio/transcriptions", path)
+    return _report(answer["language"] == LANGUAGE_NAMES[language], path, f"detected as {answer['language']}")
 
 
 def translates(url: str, path: Path) -> bool:
-    """Translate. Returns whether what comes back is English."""
-    text = ask(f"{url}/v1/audio/translations", path)["text"]
+    """Translate a file. Return whether the text is English."""
+    text = post_file(f"{url}/v1/audio/translations", path)["text"]
     return _report(looks_english(text), path, f"not English: {text}")
 
 
-def ask(url: str, path: Path) -> Any:
-    """Post a file as OpenAI's clients do and return the answer."""
+def post_file(url: str, path: Path) -> Any:
+    """Post a file as OpenAI's clients do. Return the response."""
     with path.open("rb") as file:
         fields = {"model": "whisper-1", "response_format": "verbose_json"}
         answer = requests.post(url, files={"file": file}, data=fields, timeout=REQUEST_TIMEOUT_S)
@@ -70,16 +72,16 @@ def ask(url: str, path: Path) -> Any:
 
 
 def share(outcomes: Sequence[bool]) -> str:
-    """Return the part that is true, as a cell."""
+    """Return the number and percentage of true outcomes, for a cell."""
     if not outcomes:
         return "–"
     return f"{sum(outcomes)} ({100 * sum(outcomes) / len(outcomes):.1f} %)"
 
 
-def _report(is_right: bool, path: Path, what: str) -> bool:
-    if not is_right:
+def _report(is_correct: bool, path: Path, what: str) -> bool:
+    if not is_correct:
         print(f"{path.name}: {what}")
-    return is_right
+    return is_correct
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The server under load: many clients, a long file beside short ones, memory and time to start.
+"""The server under load: several clients, short clips during a long file, memory and time to start.
 
-Run by `make bench-load`. Without --long or --memory: the table of many clients.
+Run by `make bench-load`. Without --long and --memory it prints the table of several clients.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from rich.table import Table
 
 from bench.clients import Clips, drive, http_client
 from bench.engines.server import environment
+from bench.fairness import measure_fairness
 from bench.load_result import LOAD_COLUMNS, LoadResult, load_row
-from bench.long_beside_short import send_beside
 from bench.memory import long_file, startup_s
 from bench.recordings import duration_s, long_clip, short_clips, write_repeated
-from bench.report import NOTHING, ratio
+from bench.report import NO_VALUE, ratio
 from bench.weights import MODELS, prepare
 from tests.server import run_server
 
 CLIENTS = (1, 4, 16, 64)
 LONG_S = 30 * 60.0
 MEMORY_S = (10 * 60, 5 * 3600)
-SHORT_S = 10.0  # The clip sent beside the long file is the one closest to this.
+SHORT_S = 10.0  # the preferred duration of the clip that is sent during the long file
 PEER_WORKERS = (1, 2)
 CAPTION = (
-    "TTFB: time to first byte; a client's requests: fewest … most; in brackets: num_workers, the faster of 1 and 2"
+    "TTFB: time to first byte; requests of a client: minimum … maximum; "
+    "in brackets: num_workers, the faster of 1 and 2"
 )
 WIDTH = 130  # characters
 
@@ -60,7 +61,9 @@ def _clients_table(arguments: argparse.Namespace, clients: Sequence[int]) -> Tab
             for n_clients in clients
         ]
     peers = _fastest_peers(arguments, clients) if arguments.peer else []
-    table = Table(title=f"{arguments.model}: {len(clips.paths)} short clips, {arguments.seconds:g} s and the rest")
+    table = Table(
+        title=f"{arguments.model}: {len(clips.paths)} short clips, {arguments.seconds:g} s and requests in flight"
+    )
     for name in LOAD_COLUMNS:
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
     for i, result in enumerate(ours):
@@ -74,7 +77,7 @@ def _clients_table(arguments: argparse.Namespace, clients: Sequence[int]) -> Tab
 
 
 def _fastest_peers(arguments: argparse.Namespace, clients: Sequence[int]) -> list[tuple[str, LoadResult]]:
-    """Return, for each number of clients, the better of faster-whisper's numbers of workers."""
+    """Return the faster of faster-whisper's numbers of workers for each number of clients."""
     weights = prepare(arguments.model, "ctranslate2")
     tried = []
     for n_workers in PEER_WORKERS:
@@ -96,12 +99,12 @@ def _long_table(arguments: argparse.Namespace) -> Table:
         long = Path(directory) / "long.flac"
         write_repeated([long_clip(arguments.speech).path], long, seconds=arguments.long)
         with run_server("--model", arguments.model, env=environment(dtype=arguments.dtype)) as server:
-            result = send_beside(server.url, short=short, long=long)
+            result = measure_fairness(server.url, short=short, long=long)
     table = Table("", "median latency s", "requests", title=f"a clip of {duration_s(short):.1f} s")
     table.add_row("on the idle server", f"{result.idle_s:.2f}", "")
-    beside = f"beside a file of {arguments.long / 60:g} min ({arguments.long / result.long_s:.1f} × real time)"
-    table.add_row(beside, f"{result.beside_s:.2f}", str(result.n_beside))
-    table.add_row("ratio", ratio(result.beside_s, result.idle_s), "")
+    during = f"during a file of {arguments.long / 60:g} min ({arguments.long / result.long_s:.1f} × real time)"
+    table.add_row(during, f"{result.during_s:.2f}", str(result.n_during))
+    table.add_row("ratio", ratio(result.during_s, result.idle_s), "")
     return table
 
 
@@ -113,7 +116,7 @@ def _memory_table(arguments: argparse.Namespace) -> Table:
     table.caption = "RSS: VmHWM of the server's process"
     for seconds in arguments.memory:
         result = long_file(arguments.model, arguments.dtype, sources=sources, seconds=seconds)
-        memory = (NOTHING if mib is None else f"{mib:.0f}" for mib in (result.ready_mib, result.peak_mib))
+        memory = (NO_VALUE if mib is None else f"{mib:.0f}" for mib in (result.ready_mib, result.peak_mib))
         table.add_row(f"{seconds / 60:g} min", f"{result.audio_s / result.elapsed_s:.1f}", *memory)
     return table
 
@@ -125,14 +128,25 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
-    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="whose weights (default: %(default)s)")
-    parser.add_argument("--dtype", default="auto", help="of the server (default: %(default)s)")
-    parser.add_argument("--clients", type=_numbers, metavar="N,N,…", help="how many at a time (1,4,16,64)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each number (default: %(default)s)")
-    parser.add_argument("--peer", action="store_true", help="the same through faster-whisper int8, in a process")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of the peer (default: %(default)s)")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
+    parser.add_argument("--dtype", default="auto", help="dtype of the server (default: %(default)s)")
     parser.add_argument(
-        "--long", type=float, nargs="?", const=LONG_S, metavar="SECONDS", help="a short clip beside a file so long"
+        "--clients", type=_numbers, metavar="N,N,…", help="numbers of clients (default: 1,4,16,64)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="seconds for each number of clients (default: %(default)s)"
+    )
+    parser.add_argument("--peer", action="store_true", help="also measure faster-whisper int8, without HTTP")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="threads of the peer (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--long",
+        type=float,
+        nargs="?",
+        const=LONG_S,
+        metavar="SECONDS",
+        help="latency of a short clip during a file of this length",
     )
     parser.add_argument(
         "--memory",
@@ -140,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=MEMORY_S,
         metavar="SECONDS,…",
-        help="peak memory for files of 10 minutes and 5 hours, or so long; time to start",
+        help="peak memory for files of these lengths (default: 10 minutes and 5 hours), and time to start",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""faster-whisper int8 under many threads in this process; prints one JSON line. Started by `bench.load --peer`."""
+"""Measures faster-whisper int8 with several client threads; prints a line of JSON. Run by `bench.load --peer`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", required=True, help="a CTranslate2 folder")
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
-    parser.add_argument("--clients", type=int, nargs="+", required=True, help="numbers of threads")
-    parser.add_argument("--seconds", type=float, required=True, help="of each number of threads")
-    parser.add_argument("--workers", type=int, default=1, help="num_workers; they share the threads")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of all workers together")
+    parser.add_argument("--clients", type=int, nargs="+", required=True, help="numbers of client threads")
+    parser.add_argument("--seconds", type=float, required=True, help="seconds for each number of threads")
+    parser.add_argument("--workers", type=int, default=1, help="num_workers, which share the threads")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of all workers together")
     arguments = parser.parse_args()
     options = EngineOptions(weights=arguments.weights, n_threads=arguments.threads)
     model = load_model(options, compute_type="int8", n_workers=arguments.workers)

@@ -1,4 +1,4 @@
-"""What the server's process needs: seconds until it is ready, and memory for long recordings."""
+"""Time to start and peak memory of the server's process."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.recordings import write_repeated
 from tests.server import run_server
 
 N_STARTS = 3
-MARGIN_S = 60.0  # The server's limit on audio is set so much above the file.
+MARGIN_S = 60.0  # The limit on audio is this much longer than the file.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LongFile:
-    """One recording through a fresh server. Memory is VmHWM of the server's process."""
+    """One recording sent to a new server. Memory is VmHWM of the server's process."""
 
     audio_s: float
     elapsed_s: float
@@ -31,9 +31,9 @@ class LongFile:
 
 
 def startup_s(model: str, dtype: str) -> float:
-    """Return the median time from starting a process until GET /health is 200, with a warm cache."""
+    """Return the median time from the start of the process until GET /health answers 200, with a warm cache."""
     times = []
-    for _ in range(1 + N_STARTS):  # The first one warms the cache.
+    for _ in range(1 + N_STARTS):  # The first start warms the cache.
         started = time.perf_counter()
         with run_server("--model", model, env=environment(dtype=dtype)):
             times.append(time.perf_counter() - started)
@@ -41,7 +41,7 @@ def startup_s(model: str, dtype: str) -> float:
 
 
 def long_file(model: str, dtype: str, *, sources: Sequence[Path], seconds: float) -> LongFile:
-    """Post a file of `seconds`, made of `sources`, to a fresh server whose limits allow it."""
+    """Post a file of `seconds`, made of `sources`, to a new server whose limits allow it."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "long.flac"
         write_repeated(sources, path, seconds=seconds)

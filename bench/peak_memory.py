@@ -1,4 +1,4 @@
-"""How much memory a process has needed at most."""
+"""The current and the peak memory of a process, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _NOW = re.compile(r"^VmRSS:\s+(\d+) kB$", re.MULTILINE)
 
 
 def peak_rss_mib(pid: int) -> float | None:
-    """Return VmHWM of a process, in MiB, as Linux's /proc has it; None where there is no /proc."""
+    """Return VmHWM of a process in MiB; None without /proc."""
     status = Path(f"/proc/{pid}/status")
     found = _PEAK.search(status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else None
 
 
 def rss_mib(pid: int) -> float | None:
-    """Return VmRSS of a process, in MiB; None where there is no /proc."""
+    """Return VmRSS of a process in MiB; None without /proc."""
     status = Path(f"/proc/{pid}/status")
     found = _NOW.search(status.read_text()) if status.exists() else None
     return int(found[1]) / 1024 if found else None
 
 
 def reset_peak_rss(pid: int) -> None:
-    """Have VmHWM begin anew from what the process has now (proc(5), clear_refs)."""
+    """Reset VmHWM to the current memory (proc(5), clear_refs)."""
     clear_refs = Path(f"/proc/{pid}/clear_refs")
     if clear_refs.exists():
         clear_refs.write_text("5")

@@ -1,7 +1,7 @@
-"""The recordings that are measured: which there are, what is said in them, how long they last.
+"""The recordings to measure: their paths, references and durations.
 
-A folder of recordings has a `manifest.jsonl`: one JSON object a line with `path` and `text`; a long
-recording has its reference in a `.json` beside it.
+A folder of recordings has a `manifest.jsonl`, with a JSON object with `path` and `text` in each line. A long
+recording has its reference in a `.json` file next to it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _BLOCK_FRAMES = 2**16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One recording and what is said in it."""
+    """One recording and its reference text."""
 
     path: Path
     reference: str
 
 
 def language_clips(speech: Path, *, folder: str, language: str) -> list[Path]:
-    """Return the recordings of a folder that are in a language, as the manifest says."""
+    """Return the recordings of a folder with this language in the manifest."""
     entries = (json.loads(line) for line in (speech / "manifest.jsonl").read_text().splitlines())
     return [
         speech / entry["path"]
@@ -39,7 +39,7 @@ def language_clips(speech: Path, *, folder: str, language: str) -> list[Path]:
 
 
 def short_clips(speech: Path, *, limit: int | None = None) -> list[Clip]:
-    """Return the clips of SHORT that are in the folder's manifest, the first `limit` of them."""
+    """Return the first `limit` clips of SHORT with a reference in the manifest."""
     entries = (json.loads(line) for line in (speech / "manifest.jsonl").read_text().splitlines())
     clips = (
         Clip(path=speech / entry["path"], reference=entry["text"])
@@ -50,22 +50,22 @@ def short_clips(speech: Path, *, limit: int | None = None) -> list[Clip]:
 
 
 def long_clip(speech: Path) -> Clip:
-    """Return the long recording, whose reference lies beside it."""
+    """Return the long recording."""
     path = speech / LONG
     return Clip(path=path, reference=json.loads(path.with_suffix(f"{path.suffix}.json").read_text())["text"])
 
 
 def duration_s(path: Path) -> float:
-    """Return how long a recording lasts."""
+    """Return the duration of a recording in seconds."""
     return float(soundfile.info(path).duration)
 
 
 def write_repeated(sources: Sequence[Path], target: Path, *, seconds: float) -> None:
-    """Write a flac file of `seconds` that repeats `sources`, all of one sample rate, block by block."""
-    form = soundfile.info(sources[0])
-    left = round(seconds * form.samplerate)
+    """Write a flac file of `seconds` that repeats `sources`, which must have the same sample rate."""
+    info = soundfile.info(sources[0])
+    left = round(seconds * info.samplerate)
     with soundfile.SoundFile(
-        target, "w", samplerate=form.samplerate, channels=form.channels, format="FLAC"
+        target, "w", samplerate=info.samplerate, channels=info.channels, format="FLAC"
     ) as output:
         for source in itertools.cycle(sources):
             for block in soundfile.blocks(source, blocksize=_BLOCK_FRAMES, dtype="int16"):

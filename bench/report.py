@@ -1,11 +1,11 @@
-"""Measurements to rows of text: rates, ratios to the baseline, failures. Knows nothing of how they came about."""
+"""Measurements to rows of text: rates, ratios to the baseline, failures. Does not know how they are measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-NOTHING = "–"
+NO_VALUE = "–"
 
 COLUMNS = (
     "engine",
@@ -21,7 +21,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetResult:
-    """Audio seconds a second, and word errors in per cent, over one set of recordings."""
+    """Results for one set of recordings. rtfx: audio seconds per second. wer: in per cent."""
 
     rtfx: float
     wer: float
@@ -29,7 +29,7 @@ class SetResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One engine's results, or the reason why there are none."""
+    """The results of one engine, or its error."""
 
     label: str
     long: SetResult | None = None
@@ -39,23 +39,23 @@ class Measurement:
 
 
 def fastest(measurements: Sequence[Measurement]) -> Measurement:
-    """Return the measurement with the highest rate on the long recording; a failure only if all failed."""
+    """Return the measurement with the highest rate on the long recording; a failed one only if all failed."""
     return max(measurements, key=lambda measurement: measurement.long.rtfx if measurement.long else -1.0)
 
 
 def rows(measurements: Iterable[Measurement], *, baseline: Measurement | None) -> list[tuple[str, ...]]:
-    """Return a row of COLUMNS for each measurement. baseline: what "ours" means in the ratios."""
+    """Return a row of COLUMNS for each measurement. baseline: "ours" in the ratios."""
     return [_row(measurement, baseline) for measurement in measurements]
 
 
 def ratio(ours: float | None, this: float | None) -> str:
-    """Return how many times as much `ours` is as `this`."""
-    return f"{ours / this:.2f}" if ours is not None and this else NOTHING
+    """Return `ours` divided by `this`, for a cell."""
+    return f"{ours / this:.2f}" if ours is not None and this else NO_VALUE
 
 
 def _row(measurement: Measurement, baseline: Measurement | None) -> tuple[str, ...]:
     if measurement.error is not None:
-        return (f"{measurement.label}\n  failed: {measurement.error}", *[NOTHING] * (len(COLUMNS) - 1))
+        return (f"{measurement.label}\n  failed: {measurement.error}", *[NO_VALUE] * (len(COLUMNS) - 1))
     ours_long, ours_short = (_rtfx(baseline.long), _rtfx(baseline.short)) if baseline else (None, None)
     long, short = _rtfx(measurement.long), _rtfx(measurement.short)
     return (
@@ -66,7 +66,7 @@ def _row(measurement: Measurement, baseline: Measurement | None) -> tuple[str, .
         ratio(ours_short, short),
         _number(measurement.long.wer if measurement.long else None),
         _number(measurement.short.wer if measurement.short else None),
-        NOTHING if measurement.peak_rss_mib is None else f"{measurement.peak_rss_mib:.0f}",
+        NO_VALUE if measurement.peak_rss_mib is None else f"{measurement.peak_rss_mib:.0f}",
     )
 
 
@@ -75,4 +75,4 @@ def _rtfx(result: SetResult | None) -> float | None:
 
 
 def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.1f}"
+    return NO_VALUE if value is None else f"{value:.1f}"

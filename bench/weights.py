@@ -1,4 +1,4 @@
-"""The same weights in the format of each engine, written once into the cache."""
+"""The same weights in the format of each engine, converted once and cached."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 Format = Literal["reference", "transformers", "ctranslate2", "ggml"]
 
 MODELS = tuple(f"{PREFIX}{name}" for name in EMBEDDED_MODELS)
-VERSION = 1  # Part of the folders' names: a change of what is written here makes old results unused.
+VERSION = 1  # Part of the folder names. Increase it when the conversion changes, so that old folders are not used.
 
 
 def prepare(model: str, format: Format) -> str:
-    """Return what an engine loads the embedded `model` from: a path, or for this project the name itself."""
+    """Return the path from which an engine loads the embedded `model`; for this project the name itself."""
     directory = _transformers_directory(model)
     match format:
         case "reference":
@@ -44,7 +44,7 @@ def _build(source: Path, format: Format, write: Callable[[Path], None]) -> Path:
 
 
 def _write_ctranslate2(model: str, converted: Path, target: Path) -> None:
-    """Put a package's files together as faster-whisper wants them; the tokens come from our conversion."""
+    """Write a package's files in faster-whisper's layout, with the tokens of our conversion."""
     embedded = find_embedded(model)
     with (target / "model.bin").open("wb") as weights:
         for package, path in embedded.weights:

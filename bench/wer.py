@@ -1,4 +1,4 @@
-"""Word error rates of a live server on real recordings. Run by `make bench-wer`."""
+"""Word error rates of a server on real recordings. Run by `make bench-wer`."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def main() -> None:
 
 
 def evaluate(url: str, clips: Sequence[Clip], *, name: str) -> tuple[str, str, str]:
-    """Post every clip, one after another. Returns the row's words, WER and audio seconds a second."""
+    """Post all clips, one after another. Return the number of words, the WER and the rate, for a row."""
     hypotheses = []
-    waited_s = 0.0
+    elapsed_s = 0.0
     for clip in track(clips, description=name):
         started = time.perf_counter()
         answer = requests.post(
             f"{url}/?return_timestamps=true", data=clip.path.read_bytes(), timeout=REQUEST_TIMEOUT_S
         )
-        waited_s += time.perf_counter() - started
+        elapsed_s += time.perf_counter() - started
         answer.raise_for_status()
         hypotheses.append(answer.json()["text"])
     errors = word_errors([clip.reference for clip in clips], hypotheses)
-    rtfx = sum(duration_s(clip.path) for clip in clips) / waited_s
+    rtfx = sum(duration_s(clip.path) for clip in clips) / elapsed_s
     return str(errors.n_words), f"{errors.wer:.1f}", f"{rtfx:.1f}"
 
 

@@ -1,4 +1,4 @@
-"""How far words' times are from a reference: hits found by their text, errors in milliseconds."""
+"""Errors of word timestamps against a reference. Words are matched by their text."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from bench.accuracy import normalise
 
-NEAR_MS = 200.0  # an error that subtitles can live with
+CLOSE_MS = 200.0  # an error that is acceptable in subtitles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedWord:
-    """A word, in seconds from the beginning of its recording."""
+    """A word with its times in seconds from the beginning of the recording."""
 
     text: str
     start: float
@@ -22,7 +22,7 @@ class TimedWord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordError:
-    """How far a word's times are off, in milliseconds; below 0 is too early."""
+    """The errors of one word in milliseconds; negative is too early."""
 
     start_ms: float
     end_ms: float
@@ -30,31 +30,31 @@ class WordError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorSummary:
-    """Absolute errors of one kind, in milliseconds. near: the share of at most NEAR_MS, in per cent."""
+    """Absolute errors of starts or of ends. close_percent: the share of errors up to CLOSE_MS."""
 
     median_ms: float
     p90_ms: float
-    near: float
+    close_percent: float
 
 
 def word_errors(expected: Sequence[TimedWord], found: Sequence[TimedWord]) -> list[WordError]:
-    """Compare each word of a recording with the nearest of those found that has its text, if there is one."""
+    """Compare each expected word with the closest found word of the same text. Skip words that were not found."""
     errors = []
     for word in expected:
-        alike = [other for other in found if normalise(other.text) == normalise(word.text)]
-        if alike:
-            nearest = min(alike, key=lambda other: abs(other.start - word.start) + abs(other.end - word.end))
+        matches = [other for other in found if normalise(other.text) == normalise(word.text)]
+        if matches:
+            closest = min(matches, key=lambda other: abs(other.start - word.start) + abs(other.end - word.end))
             errors.append(
-                WordError(start_ms=1000 * (nearest.start - word.start), end_ms=1000 * (nearest.end - word.end))
+                WordError(start_ms=1000 * (closest.start - word.start), end_ms=1000 * (closest.end - word.end))
             )
     return errors
 
 
 def summarise(errors_ms: Sequence[float]) -> ErrorSummary:
-    """errors_ms: at least one, of either sign."""
+    """Return the median, the 90th percentile and the share of small errors. errors_ms: at least one, signed."""
     sizes = sorted(abs(error) for error in errors_ms)
     return ErrorSummary(
         median_ms=statistics.median(sizes),
         p90_ms=sizes[min(int(0.9 * len(sizes)), len(sizes) - 1)],
-        near=100 * sum(size <= NEAR_MS for size in sizes) / len(sizes),
+        close_percent=100 * sum(size <= CLOSE_MS for size in sizes) / len(sizes),
     )

@@ -1,4 +1,4 @@
-"""Word timestamps of a live server and of faster-whisper against forced alignments. Run by `make bench-words`."""
+"""Word timestamps of a server and of faster-whisper against forced alignments. Run by `make bench-words`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.word_times import ErrorSummary, TimedWord, WordError, summarise, word
 from tests.server import run_server
 
 SETS = {"librispeech_test_other": "LibriSpeech, long words", "word_timestamps": "word_timestamps, all words"}
-"""Folders of the collection whose recordings have words with times."""
+"""Folders of the collection with timed words, and their titles."""
 
 REQUEST_TIMEOUT_S = 600.0
 
@@ -30,7 +30,7 @@ FindWords = Callable[[Path], list[TimedWord]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignedClip:
-    """A recording with the times of some of its words, or of all."""
+    """A recording with the times of some or all of its words."""
 
     path: Path
     words: tuple[TimedWord, ...]
@@ -39,7 +39,7 @@ class AlignedClip:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
-    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="whose weights (default: %(default)s)")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
     arguments = parser.parse_args()
     sets = {title: aligned_clips(arguments.speech, folder) for folder, title in SETS.items()}
     table = Table(
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def aligned_clips(speech: Path, folder: str) -> list[AlignedClip]:
-    """Return the English clips of a folder that have words with times in the manifest."""
+    """Return the clips of a folder with timed words in the manifest."""
     entries = (json.loads(line) for line in (speech / "manifest.jsonl").read_text().splitlines())
     return [
         AlignedClip(
@@ -71,7 +71,7 @@ def aligned_clips(speech: Path, folder: str) -> list[AlignedClip]:
 
 
 def evaluate(find: FindWords, clips: Iterable[AlignedClip], *, description: str) -> list[str]:
-    """Return the cells of a row: words compared, then the errors of starts and of ends."""
+    """Return the cells of a row: the number of compared words, the errors of starts, the errors of ends."""
     errors: list[WordError] = []
     for clip in track(list(clips), description=description):
         errors += word_errors(clip.words, find(clip.path))
@@ -83,7 +83,7 @@ def evaluate(find: FindWords, clips: Iterable[AlignedClip], *, description: str)
 
 
 def ours(url: str, path: Path) -> list[TimedWord]:
-    """Ask the server for words."""
+    """Return the words that the server finds."""
     answer = requests.post(
         f"{url}/?return_timestamps=word&language=en", data=path.read_bytes(), timeout=REQUEST_TIMEOUT_S
     )
@@ -95,7 +95,7 @@ def ours(url: str, path: Path) -> list[TimedWord]:
 
 
 def faster_whisper(model: str) -> FindWords:
-    """Return what finds words with faster-whisper over the same weights."""
+    """Return a function that finds words with faster-whisper and the same weights."""
     options = EngineOptions(weights=prepare(model, "ctranslate2"), n_threads=os.cpu_count() or 1)
     whisper = load_model(options, compute_type="int8")
 
@@ -111,7 +111,7 @@ def faster_whisper(model: str) -> FindWords:
 
 
 def _cells(summary: ErrorSummary) -> tuple[str, str, str]:
-    return f"{summary.median_ms:.0f}", f"{summary.p90_ms:.0f}", f"{summary.near:.1f} %"
+    return f"{summary.median_ms:.0f}", f"{summary.p90_ms:.0f}", f"{summary.close_percent:.1f} %"
 
 
 if __name__ == "__main__":

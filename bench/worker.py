@@ -1,7 +1,7 @@
-"""Runs one engine in this process and prints one JSON line: what it heard, how long that took.
+"""Runs one engine in this process and prints a line of JSON with its texts, times and peak memory.
 
-Started by `bench.compare`; by hand: `python -m bench.worker whisper.cpp --weights FILE --speech FOLDER`.
-Nothing else is imported here, so that the peak memory is the engine's own.
+Run by `bench.compare`, or by hand: `python -m bench.worker whisper.cpp --weights FILE --speech FOLDER`. Imports as
+little as possible, so that the peak memory is the engine's own.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from bench.recordings import long_clip, short_clips
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What an engine made of some recordings, one after another."""
+class Transcripts:
+    """The texts of some recordings, transcribed one after another, and the time for all of them."""
 
     texts: list[str]
     seconds: float
@@ -32,10 +32,10 @@ class Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a worker prints. A failure leaves the measured values away."""
+    """The output of a worker. After a failure there is only `error`."""
 
-    short: Heard | None = None
-    long: Heard | None = None
+    short: Transcripts | None = None
+    long: Transcripts | None = None
     peak_rss_mib: float | None = None
     error: str | None = None
 
@@ -43,11 +43,11 @@ class Outcome:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("engine", choices=list(ENGINES))
-    parser.add_argument("--weights", required=True, help="what the engine loads")
+    parser.add_argument("--weights", required=True, help="the weights for the engine")
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
-    parser.add_argument("--clips", type=int, help="only so many short clips")
+    parser.add_argument("--clips", type=int, help="only the first N short clips", metavar="N")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of the engine")
-    parser.add_argument("--batch-size", type=int, default=DEFAULT_BATCH_SIZE, help="for engines that take it")
+    parser.add_argument("--batch-size", type=int, default=DEFAULT_BATCH_SIZE, help="for engines with batches")
     parser.add_argument("--beams", type=int, default=1, help="1 is greedy")
     arguments = parser.parse_args()
     options = EngineOptions(
@@ -58,10 +58,10 @@ def main() -> None:
     )
     engine = ENGINES[arguments.engine].build(options)
     short = [clip.path for clip in short_clips(arguments.speech, limit=arguments.clips)]
-    with contextlib.redirect_stdout(sys.stderr):  # Only the result goes to standard output.
+    with contextlib.redirect_stdout(sys.stderr):  # Standard output has only the result.
         try:
             outcome = measure(engine, short=short, long=long_clip(arguments.speech).path)
-        except Exception as exc:  # Whatever a foreign engine raises becomes its row of the table.
+        except Exception as exc:  # Every error of an engine becomes its row of the table.
             outcome = Outcome(error=first_line(exc))
         finally:
             engine.close()
@@ -69,22 +69,22 @@ def main() -> None:
 
 
 def measure(engine: Engine, *, short: list[Path], long: Path) -> Outcome:
-    """Load the engine, warm it up with one clip, then time the clips and the long recording."""
+    """Load the engine and transcribe one clip to warm up. Then measure the clips and the long recording."""
     pid = engine.load()
     engine.transcribe(short[0])
-    heard_short, heard_long = _listen(engine, short), _listen(engine, [long])
-    return Outcome(short=heard_short, long=heard_long, peak_rss_mib=peak_rss_mib(pid))
+    short_result, long_result = _transcribe(engine, short), _transcribe(engine, [long])
+    return Outcome(short=short_result, long=long_result, peak_rss_mib=peak_rss_mib(pid))
 
 
 def first_line(error: Exception) -> str:
-    """Return what an error says first, or what it is when it says nothing."""
+    """Return the first line of an error's message, or its type without a message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _listen(engine: Engine, paths: Iterable[Path]) -> Heard:
+def _transcribe(engine: Engine, paths: Iterable[Path]) -> Transcripts:
     started = time.perf_counter()
     texts = [engine.transcribe(path) for path in paths]
-    return Heard(texts=texts, seconds=time.perf_counter() - started)
+    return Transcripts(texts=texts, seconds=time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ways to decode over HTTP: each has the answer that it has alone, whatever is decoded beside it."""
+"""Decoding parameters over HTTP: concurrent requests get the same answers as single ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.server import Server, run_server
 
 TIMEOUT_S = 120.0
 CLIPS = ("jfk.mp3", "2414-128291-0009.flac")
-WAYS: dict[str, dict[str, Any]] = {
+DECODINGS: dict[str, dict[str, Any]] = {
     "greedy": {"do_sample": False},
     "beams": {"num_beams": 4, "temperature": 0.0, "length_penalty": 0.6},
     "groups of beams": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 3.0, "temperature": 0.0},
@@ -28,38 +28,38 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def exact(cache_dir: Path) -> Iterator[Server]:
-    """A server whose sums do not depend on what else is in the batch, but for their last digits."""
+    """Return a float32 server: its logits depend on the batch only in the last digits."""
     flags = ("--model", "embedded:whisper-tiny.en", "--dtype", "float32", "--max-beams", "5")
     with run_server("--cache-dir", str(cache_dir), *flags) as running:
         yield running
 
 
 def ask(server: Server, clip: str, **generation: Any) -> requests.Response:
-    """Post samples as JSON, so that the parameters go with them."""
+    """Post a clip with its parameters in the query string."""
     query = {name: json.dumps(value) for name, value in generation.items()}
     return requests.post(server.url, data=(DATA / clip).read_bytes(), params=query, timeout=TIMEOUT_S)
 
 
-def hear(server: Server, clip: str, generation: dict[str, Any]) -> str:
+def transcribe(server: Server, clip: str, generation: dict[str, Any]) -> str:
     answer = ask(server, clip, **generation)
     assert answer.ok, answer.text
     text: str = answer.json()["text"]
     return text
 
 
-def test_every_way_gives_the_same_text_alone_and_beside_all_others(exact: Server) -> None:
-    work = [(clip, way) for clip in CLIPS for way in WAYS.values()]
-    alone = [hear(exact, *one) for one in work]
+def test_concurrent_requests_get_the_texts_of_single_ones(exact: Server) -> None:
+    work = [(clip, decoding) for clip in CLIPS for decoding in DECODINGS.values()]
+    alone = [transcribe(exact, *one) for one in work]
     with ThreadPoolExecutor(len(work)) as threads:
-        together = list(threads.map(lambda one: hear(exact, *one), work))
+        together = list(threads.map(lambda one: transcribe(exact, *one), work))
     assert together == alone
-    assert len(set(alone[: len(WAYS)])) >= 3
+    assert len(set(alone[: len(DECODINGS)])) >= 3
 
 
 def test_use_cache_changes_nothing(exact: Server) -> None:
-    way = WAYS["contrast"]
-    texts = {hear(exact, CLIPS[1], {**way, "use_cache": use_cache}) for use_cache in (True, False)}
-    assert texts == {hear(exact, CLIPS[1], way)}
+    contrast = DECODINGS["contrast"]
+    texts = {transcribe(exact, CLIPS[1], {**contrast, "use_cache": use_cache}) for use_cache in (True, False)}
+    assert texts == {transcribe(exact, CLIPS[1], contrast)}
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,16 @@ def test_use_cache_changes_nothing(exact: Server) -> None:
         ),
     ],
 )
-def test_limits_and_contradictions_are_named(exact: Server, generation: dict[str, Any], message: str) -> None:
+def test_limits_and_contradictions_are_refused_by_name(
+    exact: Server, generation: dict[str, Any], message: str
+) -> None:
     answer = ask(exact, CLIPS[1], **generation)
     assert (answer.status_code, answer.json()) == (422, {"error": message})
 
 
-def test_suppressed_tokens_never_come(exact: Server) -> None:
-    """The full stop is suppressed in one way, in addition to the model's own list in the other."""
-    usual = hear(exact, CLIPS[0], {"temperature": 0.0})
+def test_suppressed_tokens_are_never_chosen(exact: Server) -> None:
+    """First only the full stop, then the full stop and the model's own list."""
+    usual = transcribe(exact, CLIPS[0], {"temperature": 0.0})
     assert "." in usual
     for text in ("13", "-1,13"):
         answer = requests.post(
@@ -97,13 +99,13 @@ def test_suppressed_tokens_never_come(exact: Server) -> None:
         assert "." not in answer.json()["text"]
 
 
-def test_a_prompt_is_followed(exact: Server) -> None:
-    """A text before that is all in capitals has the answer follow."""
-    before = "AND SO HE SPOKE. ASK NOT. MY FELLOW AMERICANS, HE SAID."
+def test_the_prompt_sets_the_style(exact: Server) -> None:
+    """A prompt in capitals gives a text in capitals."""
+    prompt = "AND SO HE SPOKE. ASK NOT. MY FELLOW AMERICANS, HE SAID."
     answer = requests.post(
         exact.url,
         data=(DATA / CLIPS[0]).read_bytes(),
-        params={"prompt": before, "temperature": "0", "condition_on_prev_tokens": "true"},
+        params={"prompt": prompt, "temperature": "0", "condition_on_prev_tokens": "true"},
         timeout=TIMEOUT_S,
     )
     assert answer.json()["text"].isupper()

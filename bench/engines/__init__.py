@@ -1,1 +1,1 @@
-"""What is compared: one small class for each engine, all behind one protocol."""
+"""The engines that are compared: a small class for each, with one protocol."""

@@ -1,4 +1,4 @@
-"""faster-whisper: CTranslate2, window after window or many windows in a batch."""
+"""faster-whisper (CTranslate2), sequentially or in batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.engines.protocol import EngineOptions
 
 
 class FasterWhisper:
-    """One window after another, each prompted with the text before it."""
+    """One window after another, each with the previous text as its prompt."""
 
     def __init__(self, options: EngineOptions, *, compute_type: str) -> None:
         self._options = options
@@ -30,7 +30,7 @@ class FasterWhisper:
 
 
 class BatchedFasterWhisper:
-    """Speech found by voice activity detection, `batch_size` pieces at a time, without timestamps."""
+    """Pieces of speech from voice activity detection, `batch_size` at a time, without timestamps."""
 
     def __init__(self, options: EngineOptions, *, compute_type: str) -> None:
         self._options = options
@@ -58,7 +58,7 @@ class BatchedFasterWhisper:
 
 
 def load_model(options: EngineOptions, *, compute_type: str, n_workers: int = 1) -> Any:
-    """Return a WhisperModel whose workers share the threads."""
+    """Return a WhisperModel. Its workers share the threads."""
     from faster_whisper import WhisperModel
 
     return WhisperModel(

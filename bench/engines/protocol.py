@@ -1,4 +1,4 @@
-"""What the bench asks of every engine."""
+"""The protocol of all engines in the benchmark."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Protocol
 
 
 class Engine(Protocol):
-    """Turns files into text, in English; reading and decoding the file is part of it."""
+    """Transcribes English audio files, including reading and decoding them."""
 
     def load(self) -> int:
-        """Get ready. Returns the id of the process that holds the model."""
+        """Load the model. Return the id of the process that has it."""
 
     def transcribe(self, path: Path) -> str:
-        """Return what is said in one audio file."""
+        """Return the text of one audio file."""
 
     def close(self) -> None:
-        """End what `load` has started. May be called twice, and without `load`."""
+        """Release what `load` created. May be called twice, and without `load`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOptions:
-    """What an engine is built from."""
+    """The options of an engine."""
 
-    weights: str  # A path, or what `--model` of this project's server says.
+    weights: str  # a path, or the value of --model for this project
     n_threads: int
-    batch_size: int = 8  # windows; for engines that take it
+    batch_size: int = 8  # in windows, for engines with batches
     n_beams: int = 1

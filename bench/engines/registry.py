@@ -20,12 +20,12 @@ BASELINE = "ours-auto"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineKind:
-    """How one engine is called in the table, what it loads, and how it is made."""
+    """The label of one engine in the table, its format of weights and its constructor."""
 
     label: str
     weights: Format
     build: Callable[[EngineOptions], Engine]
-    batch_sizes: tuple[int, ...] = (DEFAULT_BATCH_SIZE,)  # All are tried, and the fastest is shown.
+    batch_sizes: tuple[int, ...] = (DEFAULT_BATCH_SIZE,)  # All are measured; the table shows the fastest.
 
 
 def _ours(dtype: str) -> EngineKind:

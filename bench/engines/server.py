@@ -1,4 +1,4 @@
-"""This project: its own server in a process of its own, over HTTP."""
+"""This project's server, in its own process, over HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hf_asr_endpoint.config import variable_of
 from tests.server import run_server
 
 GREEDY_ENGLISH: Mapping[str, str] = {"language": "en", "num_beams": "1"}
-"""What peers are told too. All else is as the server does it on its own."""
+"""The same options as for the peers. All others are the server's defaults."""
 
 REQUEST_TIMEOUT_S = 6 * 3600.0
 
@@ -35,7 +35,9 @@ class ServerEngine:
         try:
             server = self._running.enter_context(run_server("--model", self._model, env=self._environment))
         except RuntimeError as exc:
-            raise RuntimeError(str(exc).strip().splitlines()[-1]) from exc  # The log's last line is the reason.
+            raise RuntimeError(
+                str(exc).strip().splitlines()[-1]
+            ) from exc  # The last line of the log is the reason.
         self._url = server.url
         return server.process.pid
 
@@ -51,7 +53,7 @@ class ServerEngine:
 def post(
     session: requests.Session, url: str, audio: bytes | BinaryIO, query: Mapping[str, str] = GREEDY_ENGLISH
 ) -> requests.Response:
-    """Ask for a transcription. Raises RuntimeError for any answer but a good one."""
+    """Return the response to a transcription request. Raises RuntimeError for an error status."""
     answer = session.post(url, params=query, data=audio, timeout=REQUEST_TIMEOUT_S)
     if not answer.ok:
         raise RuntimeError(f"HTTP {answer.status_code}: {answer.text}")
@@ -59,5 +61,5 @@ def post(
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Return this process's environment with some of the server's settings, by their names in Settings."""
+    """Return this process's environment with server settings, given by their names in Settings."""
     return {**os.environ, **{variable_of(name): str(value) for name, value in settings.items()}}

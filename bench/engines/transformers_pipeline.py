@@ -1,4 +1,4 @@
-"""transformers' own pipeline, float32: in either of its two ways through long recordings."""
+"""transformers' pipeline in float32, with each of its two methods for long recordings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.engines.protocol import EngineOptions
 
 
 class TransformersPipeline:
-    """Overlapping chunks of 30 s, `batch_size` at a time, without timestamps; what overlaps is stitched."""
+    """Overlapping chunks of 30 s, `batch_size` at a time, without timestamps. The pipeline merges the overlaps."""
 
     _pipeline_options: Mapping[str, Any] = {"chunk_length_s": 30}
     _call_options: Mapping[str, Any] = {}
@@ -37,7 +37,9 @@ class TransformersPipeline:
         return os.getpid()
 
     def transcribe(self, path: Path) -> str:
-        waveform, rate = soundfile.read(path, dtype="float32")  # Its own reader wants the command ffmpeg.
+        waveform, rate = soundfile.read(
+            path, dtype="float32"
+        )  # The pipeline's own reader needs the ffmpeg command.
         is_multilingual = self._pipeline.model.generation_config.is_multilingual
         language = {"language": "en", "task": "transcribe"} if is_multilingual else {}
         answer = self._pipeline(
@@ -53,7 +55,7 @@ class TransformersPipeline:
 
 
 class SequentialTransformersPipeline(TransformersPipeline):
-    """One window after another, each where the timestamps of the one before end: what transformers advises."""
+    """One window after another, each from the last timestamp of the previous one, as transformers recommends."""
 
     _pipeline_options: Mapping[str, Any] = {}
     _call_options: Mapping[str, Any] = {"return_timestamps": True}

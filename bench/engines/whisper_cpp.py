@@ -1,4 +1,4 @@
-"""whisper.cpp, through pywhispercpp."""
+"""whisper.cpp through pywhispercpp."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.engines.protocol import EngineOptions
 
 
 class WhisperCpp:
-    """float16 weights, segments as it finds them."""
+    """float16 weights, with its own segmentation."""
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
@@ -24,7 +24,7 @@ class WhisperCpp:
         beams = self._options.n_beams > 1
         self._model = Model(
             self._options.weights,
-            params_sampling_strategy=int(beams),  # 0 is greedy.
+            params_sampling_strategy=int(beams),  # 0: greedy, 1: beam search
             n_threads=self._options.n_threads,
             language="en",
             single_segment=False,
@@ -35,7 +35,7 @@ class WhisperCpp:
         return os.getpid()
 
     def transcribe(self, path: Path) -> str:
-        waveform, _ = soundfile.read(path, dtype="float32")  # Its own reader takes wav only, without ffmpeg.
+        waveform, _ = soundfile.read(path, dtype="float32")  # Without ffmpeg, its own reader takes only wav.
         return " ".join(segment.text for segment in self._model.transcribe(waveform))
 
     def close(self) -> None:

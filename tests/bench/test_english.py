@@ -15,8 +15,8 @@ from bench.english import looks_english
         pytest.param("Una gran cantidad de gente se reunió en la plaza.", False, id="Spanish"),
         pytest.param("A grande pirâmide é uma das muitas estruturas.", False, id="Portuguese"),
         pytest.param("The accident a eu lieu en terrain montagneux et il est grave.", False, id="mostly French"),
-        pytest.param("", False, id="nothing"),
+        pytest.param("", False, id="empty"),
     ],
 )
-def test_english_is_told_from_other_languages(text: str, expected: bool) -> None:
+def test_english_is_distinguished_from_other_languages(text: str, expected: bool) -> None:
     assert looks_english(text) is expected

@@ -1,4 +1,4 @@
-"""The file is read back as whisper.cpp's `whisper_model_load` does, field by field."""
+"""The converted file, read field by field as in whisper.cpp's `whisper_model_load`."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ TENSORS = {
 }
 
 
-def test_header_holds_the_sizes_in_order() -> None:
+def test_the_header_has_the_sizes_in_order() -> None:
     assert struct.unpack("<12i", header(CONFIG)) == (MAGIC, 5, 6, 4, 2, 1, 7, 4, 2, 3, 80, 1)
     assert header(CONFIG)[:4] == b"lmgg"
 
 
-def test_text_tokens_are_bytes_in_the_order_of_their_ids() -> None:
+def test_text_tokens_are_bytes_in_the_order_of_ids() -> None:
     assert list(text_tokens(TOKENIZER)) == [b"a", "é".encode(), b" b"]
 
 
@@ -63,11 +63,11 @@ def test_text_tokens_are_bytes_in_the_order_of_their_ids() -> None:
         ("model.encoder.conv2.bias", "encoder.conv2.bias"),
     ],
 )
-def test_tensors_have_the_names_of_openai(name: str, expected: str) -> None:
+def test_tensors_have_openai_whispers_names(name: str, expected: str) -> None:
     assert openai_name(name) == expected
 
 
-def test_a_checkpoint_is_written_whole(tmp_path: Path) -> None:
+def test_a_converted_checkpoint_has_all_parts(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
     (tmp_path / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     save_file(TENSORS, tmp_path / "model.safetensors")

@@ -10,17 +10,17 @@ from bench.load_result import LOAD_COLUMNS, LoadResult, Reply, load_row, percent
 @pytest.mark.parametrize(
     ("values", "percent", "expected"),
     [
-        pytest.param([4.0, 1.0, 3.0, 2.0, 5.0], 50, 3.0, id="median of any order"),
-        pytest.param([1.0, 2.0], 95, 1.95, id="between two"),
-        pytest.param([1.0, 9.0], 100, 9.0, id="highest"),
-        pytest.param([], 50, None, id="nothing"),
+        pytest.param([4.0, 1.0, 3.0, 2.0, 5.0], 50, 3.0, id="median of unordered values"),
+        pytest.param([1.0, 2.0], 95, 1.95, id="interpolated"),
+        pytest.param([1.0, 9.0], 100, 9.0, id="maximum"),
+        pytest.param([], 50, None, id="no values"),
     ],
 )
 def test_percentile(values: list[float], percent: float, expected: float | None) -> None:
     assert percentile(values, percent) == (expected if expected is None else pytest.approx(expected))
 
 
-def test_failures_count_as_errors_and_nowhere_else() -> None:
+def test_failed_requests_count_only_as_errors() -> None:
     replies = [
         Reply(client=0, audio_s=6.0, latency_s=1.0, ttfb_s=0.5),
         Reply(client=0, audio_s=4.0, latency_s=3.0, ttfb_s=1.5),
@@ -31,10 +31,10 @@ def test_failures_count_as_errors_and_nowhere_else() -> None:
     assert (result.audio_s_per_s, result.requests_per_s) == (5.0, 0.75)
     assert (result.p50_s, result.max_s, result.ttfb_p50_s) == (2.0, 3.0, 1.0)
     assert (result.n_errors, result.first_error) == (1, "HTTP 429: busy")
-    assert (result.fewest, result.most) == (0, 2)
+    assert (result.min_requests, result.max_requests) == (0, 2)
 
 
-def test_times_are_missing_when_nothing_succeeded() -> None:
+def test_times_are_none_without_a_successful_request() -> None:
     result = summarise([Reply(client=0, audio_s=1.0, latency_s=1.0, error="no")], n_clients=1, elapsed_s=1.0)
     assert result.audio_s_per_s == 0.0
     assert (result.p50_s, result.p95_s, result.max_s, result.ttfb_p50_s) == (None, None, None, None)
@@ -51,8 +51,8 @@ def test_a_row_shows_fairness_and_the_ratio_of_rates() -> None:
         ttfb_p50_s=0.25,
         n_errors=0,
         first_error=None,
-        fewest=9,
-        most=11,
+        min_requests=9,
+        max_requests=11,
     )
     peer = replace(ours, audio_s_per_s=8.0, ttfb_p50_s=None)
     row = load_row("peer", peer, ours=ours)

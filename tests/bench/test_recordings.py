@@ -20,14 +20,14 @@ ENTRIES = [
 
 @pytest.fixture
 def speech(tmp_path: Path) -> Path:
-    """A folder with a manifest of five clips and a long recording's reference."""
+    """Return a folder with a manifest of five clips and the reference of the long recording."""
     (tmp_path / "manifest.jsonl").write_text("".join(f"{json.dumps(entry)}\n" for entry in ENTRIES))
     (tmp_path / LONG).parent.mkdir()
     (tmp_path / f"{LONG}.json").write_text('{"text": "and so on"}')
     return tmp_path
 
 
-def test_short_clips_are_those_of_the_set_with_a_reference(speech: Path) -> None:
+def test_short_clips_are_the_clips_of_the_set_with_a_reference(speech: Path) -> None:
     folder = speech / "librispeech_test_other"
     assert short_clips(speech) == [
         Clip(path=folder / "1.flac", reference="one"),
@@ -39,15 +39,15 @@ def test_short_clips_can_be_limited(speech: Path) -> None:
     assert [clip.reference for clip in short_clips(speech, limit=1)] == ["one"]
 
 
-def test_clips_of_a_language_are_those_of_the_folder_in_it(speech: Path) -> None:
+def test_language_clips_are_the_clips_of_a_folder_with_the_language(speech: Path) -> None:
     assert language_clips(speech, folder="fleurs", language="de") == [speech / "fleurs" / "3.ogg"]
 
 
-def test_a_long_recording_has_its_reference_beside_it(speech: Path) -> None:
+def test_the_reference_of_the_long_recording_is_next_to_it(speech: Path) -> None:
     assert long_clip(speech) == Clip(path=speech / LONG, reference="and so on")
 
 
-def test_repeated_recordings_make_a_file_of_exact_length(tmp_path: Path) -> None:
+def test_repeated_recordings_give_a_file_of_exact_length(tmp_path: Path) -> None:
     for name, value, n_samples in (("a.wav", 0.25, 300), ("b.wav", -0.5, 500)):
         soundfile.write(tmp_path / name, np.full(n_samples, value), 1000)
     target = tmp_path / "long.flac"

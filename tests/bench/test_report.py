@@ -21,7 +21,7 @@ def test_rows_compare_rates_with_the_baseline() -> None:
     ]
 
 
-def test_a_failure_is_a_row_that_says_why() -> None:
+def test_a_failed_engine_is_a_row_with_its_error() -> None:
     (row,) = rows([BROKEN], baseline=OURS)
     assert row[0] == "broken\n  failed: no such dtype"
     assert set(row[1:]) == {"–"}
@@ -34,7 +34,7 @@ def test_without_a_baseline_there_are_no_ratios(baseline: Measurement | None) ->
     assert row == ("peer", "20.0", "–", "5.0", "–", "9.5", "8.0", "–")
 
 
-def test_the_fastest_on_the_long_file_is_kept() -> None:
+def test_fastest_returns_the_highest_rate_on_the_long_file() -> None:
     assert fastest([PEER, OURS, BROKEN]) is OURS
     assert fastest([BROKEN]) is BROKEN
 

@@ -1,4 +1,4 @@
-"""Compares greedy answers to many recordings, each decoded alone and in a batch, with transformers'."""
+"""Compares greedy decoding of many recordings, alone and in a batch, with transformers'."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROBABILITY_TOLERANCE = 1e-4
 
 @dataclass(slots=True, kw_only=True)
 class Figures:
-    """What came of comparing. ties: how close the two logits were, by answer. wrong: anything worse."""
+    """The results. ties: differences of two logits that are a tie, by answer. wrong: all other differences."""
 
     n_recordings: int = 0
     n_answers: int = 0
@@ -32,7 +32,7 @@ class Figures:
 
 
 def compare(pair: Pair, recordings: Sequence[Recording]) -> Figures:
-    """Decode every recording alone and then beside 15 others, and compare both answers with transformers'."""
+    """Decode every recording alone and in a batch of 16, and compare both answers with transformers'."""
     figures = Figures()
     for begin in range(0, len(recordings), N_SLOTS):
         _compare_batch(pair, recordings[begin : begin + N_SLOTS], figures)
@@ -53,8 +53,8 @@ def _compare_batch(pair: Pair, recordings: Sequence[Recording], figures: Figures
         decode(pair.model, {slot: detecting})
         figures.n_recordings += 1
         if pair.is_multilingual and pair.vocabulary.language(detecting.language_token) != language:
-            heard = pair.vocabulary.language(detecting.language_token)
-            figures.wrong[f"{recording.name} language"] = f"{heard}, transformers says {language}"
+            detected = pair.vocabulary.language(detecting.language_token)
+            figures.wrong[f"{recording.name} language"] = f"{detected}, transformers detects {language}"
         expected = pair.oracle.no_speech_prob(features, pair.prompt(language))
         if abs(detecting.no_speech_prob - expected) > PROBABILITY_TOLERANCE:
             figures.wrong[f"{recording.name} no_speech_prob"] = f"{detecting.no_speech_prob} for {expected}"

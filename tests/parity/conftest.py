@@ -1,4 +1,4 @@
-"""transformers and the engine's model over the same float32 weights."""
+"""transformers and the engine's model with the same float32 weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.parity.oracle import Oracle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two ways of running one checkpoint."""
+    """transformers and the engine's model for one checkpoint."""
 
     oracle: Oracle
     encoder: Encoder
@@ -31,7 +31,7 @@ class Pair:
     is_multilingual: bool
 
     def prompt(self, language: str | None, *, previous: tuple[int, ...] = ()) -> DecoderPrompt:
-        """Return a prompt for transcribing; None has the language detected."""
+        """Return a prompt for transcription. language: None detects it."""
         token = self.vocabulary.language_token(language)
         return self.vocabulary.prompt(language_token=token, task="transcribe", previous=previous)
 
@@ -48,7 +48,7 @@ def tiny_en(tiny_en_directory: Path) -> Pair:
 
 @pytest.fixture(params=["base", "tiny_en"])
 def pair(request: pytest.FixtureRequest) -> Pair:
-    """A multilingual model, then an English-only one."""
+    """Return a multilingual model, then an English-only one."""
     found: Pair = request.getfixturevalue(request.param)
     return found
 

@@ -1,4 +1,4 @@
-"""Runs the engine's model over windows by hand, as the engine does."""
+"""Runs the engine's model on windows, step by step as the engine does."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ N_SLOTS = 16
 
 
 def greedy(prompt: DecoderPrompt, *, max_new_tokens: int | None = None) -> DecodingState:
-    """Return a new state that goes on as long as the decoder can, if no limit is given."""
-    most = MAX_TARGET_POSITIONS - prompt.length if max_new_tokens is None else max_new_tokens
-    return DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=most))
+    """Return a new state. max_new_tokens: None is the capacity of the decoder."""
+    limit = MAX_TARGET_POSITIONS - prompt.length if max_new_tokens is None else max_new_tokens
+    return DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=limit))
 
 
 def rules_at_temperature_0(prompt: DecoderPrompt, arguments: Mapping[str, Any]) -> AttemptRules:
-    """Return the rules of a window. arguments: of transformers' `generate`, which are decoding options too."""
+    """Return the rules of a window. arguments: of transformers' `generate` that are decoding options too."""
     options = DecodingOptions.from_flat(**arguments)
     return attempt_rules(options, Step(temperature=0.0, is_whole=True), prompt=prompt)
 
 
 def rows_in(slots: Sequence[int], prompt: DecoderPrompt, rules: AttemptRules) -> dict[int, DecodingState]:
-    """Return the states of an attempt that takes several slots, by slot."""
+    """Return the states of an attempt by slot. It must need as many slots as are given."""
     return dict(zip(slots, begin_rows(prompt, rules), strict=True))
 
 
 def decode(model: WhisperSpeechModel, states: Mapping[int, DecodingState]) -> None:
-    """Take states to their end, by slot; their windows are encoded already."""
+    """Decode until all states are finished. states: by slot; their windows must be encoded."""
     model.prefill(states)
     running = {slot: state for slot, state in states.items() if not state.is_finished}
     while running:
@@ -42,6 +42,6 @@ def decode(model: WhisperSpeechModel, states: Mapping[int, DecodingState]) -> No
 
 
 def with_eot(state: DecodingState, *, eot: int) -> list[int]:
-    """Return the tokens as transformers gives them: eot comes with the others, unless there was no room for it."""
+    """Return the tokens as transformers returns them: with eot, unless `max_new_tokens` ended the text."""
     is_full = len(state.sampled) >= state.rules.max_new_tokens
     return state.sampled if is_full else [*state.sampled, eot]

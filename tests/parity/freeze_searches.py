@@ -1,18 +1,17 @@
-"""Makes tests/data/searches.json: what transformers 4.55, the last that had them, makes of two ways of searching.
+"""Writes tests/data/searches.json: results of diverse beam search and contrastive search in transformers 4.55.
 
-Later versions refuse `num_beam_groups` and `penalty_alpha`. In an environment of its own, with
-`torch==2.13.0 transformers==4.55.4 numpy`, from the root of the checkout, after the windows have been written by
-the project's own environment:
+Later versions refuse `num_beam_groups` and `penalty_alpha`. Write the windows in the project's environment, then
+the texts in a separate one with `torch==2.13.0 transformers==4.55.4 numpy`, both from the root of the checkout:
 
     python -m tests.parity.freeze_searches windows /tmp/windows.npz
     python -m tests.parity.freeze_searches texts /tmp/windows.npz DIRECTORY...
 
-DIRECTORY: converted weights, such as `~/.cache/hf-asr-endpoint/converted/openai--whisper-tiny.en-…`. All is
-computed in float32, over whole windows of 30 s.
+DIRECTORY: converted weights, such as `~/.cache/hf-asr-endpoint/converted/openai--whisper-tiny.en-…`. Everything is
+computed in float32 with whole windows of 30 s.
 
-Where fewer tokens are allowed than top_k, transformers' contrastive search may take one that its own rules forbid
-(a timestamp that goes back, say), for it has the probability 0 but no larger degeneration penalty than
-others. `breaks_rules_at` is the first such token's index. This project never takes one.
+If fewer tokens are allowed than top_k, transformers' contrastive search may choose a token that its own logit
+filters forbid, for example an earlier timestamp: its probability is 0, but its degeneration penalty may be the
+lowest. `breaks_rules_at` is the index of the first such token. This project never chooses one.
 """
 
 from __future__ import annotations
@@ -59,11 +58,11 @@ RANDOM_VARIANTS: tuple[dict[str, Any], ...] = (
     {"penalty_alpha": 1.0, "top_k": 6, "min_new_tokens": 10},
     {"penalty_alpha": 0.4, "top_k": 16, "max_new_tokens": 6},
 )
-MOST_TOKENS = 60
+MAX_NEW_TOKENS = 60
 
 
 def save_windows(path: Path) -> None:
-    """Write the mel frames of the clips in tests/data, by their names."""
+    """Write the mel frames of the clips in tests/data, by name."""
     from tests.parity.recordings import frozen_recordings, whole_window
 
     windows = {one.name: whole_window(one.waveform()).numpy() for one in frozen_recordings()}
@@ -72,7 +71,7 @@ def save_windows(path: Path) -> None:
 
 @torch.inference_mode()
 def generate(model: WhisperForConditionalGeneration, window: Tensor, **arguments: Any) -> dict[str, Any]:
-    """Return the tokens after the prompt, eot included, and what is to be known of them."""
+    """Return the tokens after the prompt, including eot, with their score or `breaks_rules_at`."""
     output = model.generate(
         encoder_outputs=BaseModelOutput(model.model.encoder(window[None]).last_hidden_state),
         return_timestamps=True,
@@ -80,7 +79,7 @@ def generate(model: WhisperForConditionalGeneration, window: Tensor, **arguments
         force_unique_generate_call=True,
         return_dict_in_generate=True,
         output_scores=True,
-        **{"max_new_tokens": MOST_TOKENS, **arguments},
+        **{"max_new_tokens": MAX_NEW_TOKENS, **arguments},
     )
     n_prompt = 3 if "language" in arguments else 1
     tokens = output.sequences[0, n_prompt:].tolist()
@@ -89,7 +88,7 @@ def generate(model: WhisperForConditionalGeneration, window: Tensor, **arguments
         tokens = tokens[: tokens.index(eot) + 1]
     if "penalty_alpha" not in arguments:
         return {"tokens": tokens, "score": float(output.sequences_scores[0])}
-    # Each step's scores are those that are left after the rules.
+    # The scores of each step are filtered.
     forbidden = [
         index for index, token in enumerate(tokens) if float(output.scores[index][0, token]) == -torch.inf
     ]
@@ -107,22 +106,24 @@ def random_cases() -> Iterator[dict[str, Any]]:
 def real_cases(directory: Path, windows: Path) -> Iterator[dict[str, Any]]:
     model = WhisperForConditionalGeneration.from_pretrained(directory, torch_dtype=torch.float32).eval()
     name = directory.name.split("--")[1].rsplit("-", 2)[0]
-    spoken = {"language": "en", "task": "transcribe"} if model.generation_config.is_multilingual else {}
+    prompt_arguments = {"language": "en", "task": "transcribe"} if model.generation_config.is_multilingual else {}
     for window, frames in np.load(windows).items():
-        for arguments in REAL_VARIANTS[:: 3 if spoken else 1]:  # The multilingual one is larger, and slow.
-            found = generate(model, torch.from_numpy(frames), **spoken, **arguments)
+        for arguments in REAL_VARIANTS[
+            :: 3 if prompt_arguments else 1
+        ]:  # The multilingual model is larger and slower.
+            found = generate(model, torch.from_numpy(frames), **prompt_arguments, **arguments)
             yield {"model": name, "window": window, "arguments": arguments, **found}
 
 
 def freeze(windows: Path, directories: list[Path]) -> None:
-    """Write what transformers makes of all windows: a line for each text."""
+    """Write the results for all windows, a line for each text."""
     cases = list(random_cases())
     for directory in directories:
         cases += real_cases(directory, windows)
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
     lines = ",\n".join(json.dumps(case) for case in cases)
     FROZEN.write_text(
-        f'{{"made_with": {json.dumps(versions)},\n"max_new_tokens": {MOST_TOKENS},\n"cases": [\n{lines}\n]}}\n'
+        f'{{"made_with": {json.dumps(versions)},\n"max_new_tokens": {MAX_NEW_TOKENS},\n"cases": [\n{lines}\n]}}\n'
     )
 
 

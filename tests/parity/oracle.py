@@ -1,4 +1,4 @@
-"""What transformers itself makes of a window, and when another answer is as good."""
+"""transformers' own results for a window, and when a different answer is equally good."""
 
 from __future__ import annotations
 
@@ -16,21 +16,18 @@ from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
 
 TIE = 1e-3
-"""Logits closer than this are a tie: float32 sums taken in another order decide it either way."""
+"""Logits closer than this are a tie: the order of float32 additions decides it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Greedy tokens after the prompt, eot included, and the filtered logits each was chosen from."""
+    """Greedy tokens after the prompt, including eot, and the filtered logits of each step."""
 
     tokens: list[int]
     scores: list[Tensor]  # each (n_vocab,)
 
     def difference(self, other: Sequence[int]) -> float | None:
-        """Return by how much transformers prefers its own token where the other tokens first differ.
-
-        None: they do not differ.
-        """
+        """Return the difference of logits where the other tokens first differ; None if they are equal."""
         for scores, own, token in zip(self.scores, self.tokens, other, strict=False):
             if own != token:
                 return float(scores[own] - scores[token])
@@ -38,14 +35,14 @@ class Answer:
 
 
 class Oracle:
-    """transformers' own functions over a checkpoint, for one window at a time."""
+    """transformers' functions for one checkpoint and one window at a time."""
 
     def __init__(self, directory: Path, checkpoint: WhisperCheckpoint) -> None:
-        """checkpoint: of the same directory, for what its tokens mean; the weights are read anew."""
+        """checkpoint: the same directory's, for its tokens. The weights are read again."""
         self._checkpoint = checkpoint
         self._model = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
         self._model.eval()
-        # The prompt is always given in full, so these only cause warnings.
+        # The prompt is always complete, so these ids would only cause warnings.
         self._model.generation_config.forced_decoder_ids = None
 
     @torch.inference_mode()
@@ -56,7 +53,7 @@ class Oracle:
 
     @torch.inference_mode()
     def encode_cut(self, window: Tensor) -> Tensor:
-        """Return the features of less than 30 s, which transformers' encoder has all parts for but refuses."""
+        """Return the features of less than 30 s. transformers' encoder refuses this, so call its parts."""
         encoder = self._model.model.encoder
         x = torch.nn.functional.gelu(encoder.conv1(window[None]))
         x = torch.nn.functional.gelu(encoder.conv2(x)).transpose(1, 2)
@@ -75,15 +72,15 @@ class Oracle:
         previous: Sequence[int] = (),
         arguments: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """Decode greedily with timestamps, to the end of the text or of what the decoder holds.
+        """Decode greedily with timestamps, until eot or the capacity of the decoder.
 
-        previous: the text so far, without sot_prev. arguments: further ones of transformers' `generate`.
+        previous: the previous text, without sot_prev. arguments: more arguments of transformers' `generate`.
         """
-        spoken: dict[str, Any] = {}
+        prompt_arguments: dict[str, Any] = {}
         if self._checkpoint.is_multilingual:
-            spoken |= {"language": language, "task": "transcribe"}
+            prompt_arguments |= {"language": language, "task": "transcribe"}
         if previous:
-            spoken["prompt_ids"] = torch.tensor([self._checkpoint.tokenizer.sot_prev, *previous])
+            prompt_arguments["prompt_ids"] = torch.tensor([self._checkpoint.tokenizer.sot_prev, *previous])
         output = self._model.generate(
             encoder_outputs=BaseModelOutput(features[None]),
             return_timestamps=True,
@@ -92,7 +89,7 @@ class Oracle:
             force_unique_generate_call=True,
             return_dict_in_generate=True,
             output_scores=True,
-            **spoken,
+            **prompt_arguments,
             **(arguments or {}),
         )
         n_generated = len(output.scores)
@@ -104,9 +101,9 @@ class Oracle:
     def search(self, features: Tensor, *, language: str, arguments: Mapping[str, Any]) -> tuple[list[int], float]:
         """Decode with beams. arguments: of transformers' `generate`.
 
-        Returns the tokens after the prompt, eot included, and the score by which this text was chosen.
+        Returns the tokens after the prompt, including eot, and the score of this text.
         """
-        spoken = {"language": language, "task": "transcribe"} if self._checkpoint.is_multilingual else {}
+        prompt_arguments = {"language": language, "task": "transcribe"} if self._checkpoint.is_multilingual else {}
         output = self._model.generate(
             encoder_outputs=BaseModelOutput(features[None]),
             return_timestamps=True,
@@ -114,7 +111,7 @@ class Oracle:
             force_unique_generate_call=True,
             return_dict_in_generate=True,
             output_scores=True,
-            **spoken,
+            **prompt_arguments,
             **arguments,
         )
         n_generated = int((output.beam_indices[0] >= 0).sum())

@@ -1,6 +1,6 @@
-"""A small Whisper of random weights: logits flat enough that ways of searching differ in every step.
+"""A small Whisper with random weights. Its logits are so flat that different searches give different texts.
 
-Imports nothing of the project, so that other versions of transformers can make the same one.
+Imports nothing from the project, so that other versions of transformers can build the same model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 
 N_MELS, N_FRAMES = 8, 3_000
 SEED = 5
-DEVIATION = 0.4  # of all weights
+STANDARD_DEVIATION = 0.4  # of all weights
 
 # In Whisper's order: text, eot, special tokens, timestamps.
 SPECIAL_TOKENS = {
@@ -29,7 +29,7 @@ N_VOCAB = len(SPECIAL_TOKENS) + EOT + N_TIMESTAMPS
 
 
 def random_whisper() -> WhisperForConditionalGeneration:
-    """Return the model, float32; the same in every version of transformers."""
+    """Return the model, float32, equal in every version of transformers."""
     config = WhisperConfig(
         vocab_size=N_VOCAB,
         d_model=32,
@@ -49,7 +49,7 @@ def random_whisper() -> WhisperForConditionalGeneration:
     generator = torch.Generator().manual_seed(SEED)
     for name, parameter in sorted(model.named_parameters()):
         is_scale = "layer_norm" in name and name.endswith("weight")
-        values = torch.randn(parameter.shape, generator=generator) * DEVIATION
+        values = torch.randn(parameter.shape, generator=generator) * STANDARD_DEVIATION
         parameter.data = values + 1 if is_scale else values
     model.generation_config = GenerationConfig(
         bos_token_id=EOT,

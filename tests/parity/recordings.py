@@ -1,4 +1,4 @@
-"""Which recordings the engine and transformers are compared on."""
+"""The recordings on which the engine is compared with transformers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ N_MELS = 80
 MAX_CLIP_S = 20.0
 
 SHARED = Path(__file__).parents[3] / "shared" / "speech"
-"""A collection of recordings that may lie beside the checkout."""
+"""A collection of recordings next to the checkout, which may be absent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """At most 30 s of speech. language: as the collection says, which the model may hear differently."""
+    """At most 30 s of speech. language: by the collection; the model may detect another."""
 
     path: Path
     language: str
@@ -46,16 +46,16 @@ LOCAL = [
     Recording(path=DATA / "2414-128291-0009.flac", language="en"),
     Recording(path=DATA / "fleurs-de-005.ogg", language="de"),
 ]
-"""Lengths from 2 to 20 seconds, in the order of the file's name."""
+"""2 to 20 seconds each."""
 
 
 def frozen_recordings() -> list[Recording]:
-    """Return the English clips of which the frozen answers tell."""
+    """Return the English clips that `searches.json` has results for."""
     return [Recording(path=path, language="en") for path in (DATA / "jfk.mp3", *sorted(DATA.glob("*.flac")))]
 
 
 def few_recordings() -> list[Recording]:
-    """Return what every run of the tests compares."""
+    """Return the recordings of every test run."""
     return LOCAL + [
         Recording(path=path, language="en")
         for path in sorted((SHARED / "librispeech_test_other").glob("*.flac"))[::17]
@@ -63,7 +63,7 @@ def few_recordings() -> list[Recording]:
 
 
 def clips(n: int) -> list[Recording]:
-    """Return so many clips of English, of at most 20 seconds, spread over the collection; local ones first."""
+    """Return n English clips of at most 20 seconds: local ones, then a spread over the collection."""
     paths = sorted((SHARED / "librispeech_test_other").glob("*.flac"))
     short = [path for path in paths if soundfile.info(path).duration <= MAX_CLIP_S]
     step = max(1, len(short) // max(1, n - 3))
@@ -72,7 +72,7 @@ def clips(n: int) -> list[Recording]:
 
 
 def all_recordings() -> list[Recording]:
-    """Return the few and every recording of the collection that is short enough and has words in it."""
+    """Return the local recordings and every recording of the collection with text and at most 30 s."""
     manifest = SHARED / "manifest.jsonl"
     rows = [json.loads(line) for line in manifest.read_text().splitlines()] if manifest.exists() else []
     return LOCAL + [
@@ -88,5 +88,5 @@ def whole_window(waveform: Waveform) -> torch.Tensor:
 
 
 def cut_window(waveform: Waveform, *, padding_s: float = 4.0) -> torch.Tensor:
-    """Return the mel frames of the audio and a few seconds more."""
+    """Return the mel frames of the audio and of `padding_s` after it."""
     return ChunkSpectrogram(waveform, n_mels=N_MELS, encoder_padding_s=padding_s).window(0.0, is_whole=False)

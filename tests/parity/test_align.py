@@ -1,4 +1,4 @@
-"""The attention to a window is transformers', whatever is aligned beside it, and the times are near whisper's."""
+"""Alignment has transformers' attention, in any batch, and times close to those of openai/whisper."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.parity.recordings import LOCAL, Recording, cut_window, whole_window
 
 pytestmark = pytest.mark.parity
 
-CLOSE_S = 0.1  # seconds; nearer than this to forced alignments are three in four of whisper's own times
+CLOSE_S = 0.1  # 75 % of openai/whisper's own times are closer to forced alignments
 
 
 @pytest.fixture(scope="module")
 def eager(base_directory: Path) -> WhisperForConditionalGeneration:
-    """whisper-base that returns its attention."""
+    """Return transformers' whisper-base, which returns attention weights."""
     model = WhisperForConditionalGeneration.from_pretrained(
         base_directory, dtype=torch.float32, attn_implementation="eager"
     )
@@ -36,7 +36,7 @@ def eager(base_directory: Path) -> WhisperForConditionalGeneration:
     return model.eval()
 
 
-def heard(pair: Pair, recording: Recording) -> AlignmentInput:
+def decoded(pair: Pair, recording: Recording) -> AlignmentInput:
     """Decode a recording in slot 0 and return its text."""
     pair.model.encode({0: whole_window(recording.waveform())})
     state = greedy(pair.prompt(recording.language))
@@ -72,7 +72,7 @@ def attend(
 
 
 def whisper_starts(weights: Tensor, heads: list[list[int]], text: AlignmentInput) -> npt.NDArray[np.float64]:
-    """Return tokens' starts in seconds, as `find_alignment` in openai/whisper's `timing.py` has them."""
+    """Return the start of each token in seconds, as `find_alignment` in openai/whisper's `timing.py` does."""
     chosen = torch.stack([weights[layer, head] for layer, head in heads])
     deviation, mean = torch.std_mean(chosen, dim=1, keepdim=True, correction=0)
     padded = torch.nn.functional.pad((chosen - mean) / deviation, (3, 3), mode="reflect")
@@ -83,8 +83,8 @@ def whisper_starts(weights: Tensor, heads: list[list[int]], text: AlignmentInput
     total[0, 0] = 0.0
     for row in range(1, n_rows + 1):
         for column in range(1, n_columns + 1):
-            before = min(total[row - 1, column - 1], total[row - 1, column], total[row, column - 1])
-            total[row, column] = costs[row - 1, column - 1] + before
+            least = min(total[row - 1, column - 1], total[row - 1, column], total[row, column - 1])
+            total[row, column] = costs[row - 1, column - 1] + least
     first = np.zeros(n_rows)
     row, column = n_rows, n_columns
     while row > 1 or column > 1:
@@ -96,10 +96,10 @@ def whisper_starts(weights: Tensor, heads: list[list[int]], text: AlignmentInput
 
 
 @pytest.mark.parametrize("recording", [LOCAL[0], LOCAL[3]], ids=lambda recording: recording.name)
-def test_attention_and_probabilities_are_those_of_transformers(
+def test_attention_and_probabilities_equal_those_of_transformers(
     base: Pair, eager: WhisperForConditionalGeneration, recording: Recording
 ) -> None:
-    text, window = heard(base, recording), whole_window(recording.waveform())
+    text, window = decoded(base, recording), whole_window(recording.waveform())
     found = align(base, window, text)
     weights, logits = attend(eager, base, window, text)
     heads = select_alignment_heads(eager.generation_config.alignment_heads, n_layers=6, n_heads=8)
@@ -113,10 +113,10 @@ def test_attention_and_probabilities_are_those_of_transformers(
 
 
 @pytest.mark.parametrize("recording", [LOCAL[0], LOCAL[1], LOCAL[3]], ids=lambda recording: recording.name)
-def test_times_are_near_those_of_whispers_own_algorithm(
+def test_times_are_close_to_those_of_openai_whisper(
     base: Pair, eager: WhisperForConditionalGeneration, recording: Recording
 ) -> None:
-    text, window = heard(base, recording), whole_window(recording.waveform())
+    text, window = decoded(base, recording), whole_window(recording.waveform())
     weights, _ = attend(eager, base, window, text)
     expected = whisper_starts(weights, eager.generation_config.alignment_heads, text)
     seconds = len(recording.waveform()) / SAMPLE_RATE
@@ -127,8 +127,8 @@ def test_times_are_near_those_of_whispers_own_algorithm(
 
 
 @pytest.mark.parametrize("recording", LOCAL[:3], ids=lambda recording: recording.name)
-def test_a_window_cut_to_the_audio_gives_the_times_of_a_whole_one(base: Pair, recording: Recording) -> None:
-    text, waveform = heard(base, recording), recording.waveform()
+def test_a_window_cut_to_the_audio_gives_the_times_of_a_whole_window(base: Pair, recording: Recording) -> None:
+    text, waveform = decoded(base, recording), recording.waveform()
     starts = [
         np.array([token.start for token in locate_tokens(align(base, window, text), begin_s=0.0, end_s=30.0)])
         for window in (whole_window(waveform), cut_window(waveform))
@@ -138,8 +138,8 @@ def test_a_window_cut_to_the_audio_gives_the_times_of_a_whole_one(base: Pair, re
     assert np.mean(differences <= CLOSE_S) >= 0.9
 
 
-def test_texts_of_any_length_aligned_together_are_as_alone(base: Pair) -> None:
-    texts = {slot: heard(base, LOCAL[slot]) for slot in (0, 1, 3)}
+def test_texts_of_different_lengths_align_together_as_alone(base: Pair) -> None:
+    texts = {slot: decoded(base, LOCAL[slot]) for slot in (0, 1, 3)}
     windows = {slot: cut_window(LOCAL[slot].waveform()) for slot in texts}
     assert len({len(text.tokens) for text in texts.values()}) == 3
     base.model.encode(windows)
@@ -151,7 +151,7 @@ def test_texts_of_any_length_aligned_together_are_as_alone(base: Pair) -> None:
         assert together[slot].probabilities == pytest.approx(alone.probabilities, abs=1e-4)
 
 
-def test_aligning_a_slot_leaves_those_that_are_being_decoded_alone(tiny_en: Pair, speech: Waveform) -> None:
+def test_aligning_a_slot_does_not_change_the_decoding_of_others(tiny_en: Pair, speech: Waveform) -> None:
     window, prompt = cut_window(speech), tiny_en.prompt("en")
     states = {slot: greedy(prompt) for slot in (0, 1, 2)}
     tiny_en.model.encode({0: window, 1: window, 2: window})
@@ -159,17 +159,17 @@ def test_aligning_a_slot_leaves_those_that_are_being_decoded_alone(tiny_en: Pair
     text = AlignmentInput(
         prompt=tiny_en.vocabulary.prompt_without_timestamps(states[1]), tokens=(400, 500, 600), n_positions=500
     )
-    going = {slot: states[slot] for slot in (0, 2)}
+    running = {slot: states[slot] for slot in (0, 2)}
     for n_steps in range(8):
         if n_steps in (0, 4):
             tiny_en.model.align({1: text})
-        tiny_en.model.decode_step(going)
+        tiny_en.model.decode_step(running)
     alone = greedy(prompt)
     tiny_en.model.encode({1: window})
     tiny_en.model.prefill({1: alone})
     for _ in range(8):
         tiny_en.model.decode_step({1: alone})
-    for state in going.values():
+    for state in running.values():
         assert state.sampled == alone.sampled
         assert state.sum_logprob == pytest.approx(alone.sum_logprob, abs=TIE)
     for slot in states:

@@ -1,6 +1,6 @@
-"""Beam search gives transformers' texts, alone and beside others.
+"""Beam search gives transformers' texts, alone and in a batch with others.
 
-All variants over thirty clips of the collection beside the checkout take about half an hour and print figures:
+All variants over thirty clips of the collection next to the checkout take about half an hour and print figures:
 
     python -m pytest tests/parity/test_beams.py -m parity_full -s
 """
@@ -29,8 +29,8 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "five, stopping early": {"num_beams": 5, "early_stopping": True},
     "five, never stopping early": {"num_beams": 5, "early_stopping": "never"},
     "a length penalty": {"num_beams": 3, "length_penalty": -2.0},
-    "the least number of tokens": {"num_beams": 2, "min_new_tokens": 40},
-    "the most tokens": {"num_beams": 5, "max_new_tokens": 9},
+    "min_new_tokens": {"num_beams": 2, "min_new_tokens": 40},
+    "max_new_tokens": {"num_beams": 5, "max_new_tokens": 9},
     "nothing suppressed": {"num_beams": 2, "suppress_tokens": ()},
     "common words suppressed": {"num_beams": 3, "suppress_tokens": (13, 11, 262, 290, 264, 293)},
 }
@@ -42,20 +42,20 @@ def free(pair: Pair, slots: Sequence[int]) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_a_few_recordings(tiny_en: Pair, variant: str) -> None:
+def test_texts_of_a_few_recordings_equal_those_of_transformers(tiny_en: Pair, variant: str) -> None:
     compare_beams(tiny_en, [LOCAL[0], LOCAL[2]], VARIANTS[variant]).check()
 
 
 @pytest.mark.parity_full
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_many_recordings(pair: Pair, variant: str) -> None:
+def test_texts_of_many_recordings_equal_those_of_transformers(pair: Pair, variant: str) -> None:
     figures = compare_beams(pair, clips(N_CLIPS), VARIANTS[variant])
     print(f"\n{figures}")
     figures.check()
 
 
-def test_beams_and_greedy_sequences_of_one_batch_do_not_change_one_another(tiny_en: Pair) -> None:
-    """Also where they begin at different times, and are in windows of different lengths."""
+def test_beams_and_greedy_sequences_in_one_batch_do_not_affect_each_other(tiny_en: Pair) -> None:
+    """Even if they start at different steps and have windows of different lengths."""
     windows = [cut_window(LOCAL[n].waveform()) for n in (0, 1, 2)]
     prompt = tiny_en.prompt("en")
     rules = rules_at_temperature_0(prompt, {"num_beams": 3, "max_new_tokens": 25})
@@ -90,11 +90,11 @@ def test_beams_and_greedy_sequences_of_one_batch_do_not_change_one_another(tiny_
     assert len({tuple(states[slots[0]].sampled) for (_, slots), states in zip(placed, together, strict=True)}) >= 3
 
 
-def test_beams_detect_the_language_once_and_all_know_it(base: Pair) -> None:
+def test_all_beams_get_the_detected_language(base: Pair) -> None:
     window = cut_window(LOCAL[3].waveform()[: 16_000 * 6])
-    known, asking = (base.prompt(language) for language in ("de", None))
+    known, undetected = (base.prompt(language) for language in ("de", None))
     texts = []
-    for prompt in (known, asking):
+    for prompt in (known, undetected):
         slots = BEAM_SLOTS[:3]
         base.model.encode(dict.fromkeys(slots, window))
         rules = rules_at_temperature_0(prompt, {"num_beams": 3, "max_new_tokens": 12})
@@ -107,8 +107,8 @@ def test_beams_detect_the_language_once_and_all_know_it(base: Pair) -> None:
     assert texts[0] == texts[1]
 
 
-def test_another_prompt_in_a_window_that_is_shared_is_fed_too(base: Pair) -> None:
-    """Slots were once taken for beams of one search wherever they were given the same window."""
+def test_slots_with_the_same_window_and_different_prompts_decode_their_own_prompts(base: Pair) -> None:
+    """Slots with the same window were once mistaken for the beams of one search."""
     window = cut_window(LOCAL[3].waveform()[: 16_000 * 6])
     prompts = [base.prompt("de"), base.prompt("en"), base.prompt(None), base.prompt("de")]
     alone = []

@@ -1,4 +1,4 @@
-"""Arithmetic with fewer bits hears the same words."""
+"""Lower precisions transcribe the same words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def has_bfloat16() -> bool:
         pytest.param("int8", has_int8, id="int8"),
     ],
 )
-def test_words_in_every_precision(
+def test_every_precision_transcribes_the_words(
     tiny_en_directory: Path,
     speech: Waveform,
     dtype: Literal["float32", "bfloat16", "int8"],
@@ -59,7 +59,7 @@ def test_words_in_every_precision(
 
 
 @pytest.mark.skipif(has_int8(), reason="this processor computes in int8")
-def test_int8_needs_its_instructions(tiny_en_directory: Path) -> None:
+def test_int8_without_vnni_instructions_is_refused(tiny_en_directory: Path) -> None:
     with pytest.raises(ModelUnavailable, match="VNNI"):
         load_speech_model(tiny_en_directory, device="cpu", dtype="int8", slots=1)
 

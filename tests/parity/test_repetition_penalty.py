@@ -52,17 +52,17 @@ def test_a_detected_language_is_part_of_the_prompt(base: Pair) -> None:
 
 
 @pytest.mark.parametrize("penalty", [1.2, 2.0, 0.8])
-def test_greedy_texts_are_those_of_transformers(tiny_en: Pair, penalty: float) -> None:
+def test_greedy_texts_equal_those_of_transformers(tiny_en: Pair, penalty: float) -> None:
     compare_greedy(tiny_en, [LOCAL[0], LOCAL[2]], {"repetition_penalty": penalty})
 
 
 @pytest.mark.parametrize("penalty", [1.2, 2.0])
-def test_texts_of_5_beams_are_those_of_transformers(tiny_en: Pair, penalty: float) -> None:
+def test_texts_of_5_beams_equal_those_of_transformers(tiny_en: Pair, penalty: float) -> None:
     compare_beams(tiny_en, [LOCAL[0], LOCAL[2]], {"num_beams": 5, "repetition_penalty": penalty}).check()
 
 
 def test_a_penalty_changes_the_text(tiny_en: Pair) -> None:
-    """Otherwise the comparisons above would compare nothing."""
+    """Otherwise the comparisons above would show nothing."""
     states = {slot: state_with(tiny_en, penalty) for slot, penalty in ((2, 1.0), (5, 2.0))}
     tiny_en.model.encode(dict.fromkeys(states, whole_window(LOCAL[0].waveform())))
     decode(tiny_en.model, states)
@@ -71,7 +71,7 @@ def test_a_penalty_changes_the_text(tiny_en: Pair) -> None:
     assert states[2].sampled != states[5].sampled
 
 
-def test_the_hugging_face_dialect_passes_it_on() -> None:
+def test_the_hugging_face_dialect_sets_the_option() -> None:
     for given, penalty in (({"repetition_penalty": 1.5}, 1.5), ({"repetition_penalty": None}, 1.0), ({}, 1.0)):
         options = parse_parameters({"generation_parameters": given}).options
         assert options.decoding.repetition_penalty == penalty

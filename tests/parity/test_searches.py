@@ -1,6 +1,6 @@
-"""Diverse beam search and contrastive search give the texts that transformers 4.55 gave, which still had them.
+"""Diverse beam search and contrastive search give the texts of transformers 4.55, the last version that had them.
 
-All ten recordings, with both models, take some minutes:
+All ten recordings with both models take some minutes:
 
     python -m pytest tests/parity/test_searches.py -m parity_full
 """
@@ -37,7 +37,7 @@ RANDOM_PROMPT = DecoderPrompt(tokens=(SOT,))
 
 
 def cases(model: str) -> dict[str, list[Any]]:
-    """Return what is known of a model, by the arguments of transformers' `generate`."""
+    """Return the frozen results of a model, by the arguments of transformers' `generate`."""
     found: dict[str, list[Any]] = {}
     for case in DOCUMENT["cases"]:
         if case["model"] == model:
@@ -83,7 +83,7 @@ def random_model() -> WhisperSpeechModel:
 
 
 def check(state: DecodingState, case: Mapping[str, Any], *, eot: int) -> None:
-    """Compare a text with transformers', as far as that one keeps its own rules, and its score if it has one."""
+    """Compare a text with transformers', up to `breaks_rules_at`, and its score if it has one."""
     tokens, end = case["tokens"], case.get("breaks_rules_at")
     found = with_eot(state, eot=eot)
     if end is None:
@@ -120,9 +120,9 @@ def test_texts_of_all_recordings(pair: Pair) -> None:
         compare(pair, of_arguments)
 
 
-def compare(pair: Pair, known: Sequence[Mapping[str, Any]]) -> None:
+def compare(pair: Pair, frozen: Sequence[Mapping[str, Any]]) -> None:
     recordings = {recording.name: recording for recording in frozen_recordings()}
-    for case in known:
+    for case in frozen:
         window = whole_window(recordings[case["window"]].waveform())
         prompt = pair.prompt("en")
         state = search(pair.model, window, prompt, rules_of(case, prompt))

@@ -1,4 +1,4 @@
-"""What a slot gives does not depend on where it is, what was in it before, or what is decoded beside it."""
+"""The result of a slot does not depend on its index, its earlier contents or the other slots."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ pytestmark = pytest.mark.parity
 
 Work = tuple[Tensor, DecoderPrompt]
 
-MOST_TOKENS = 16  # A window cut in the middle of a word may repeat it for as long as it is allowed to.
+MAX_NEW_TOKENS = 16  # A window that ends within a word may repeat the word until the limit.
 
 
 @pytest.fixture(scope="module")
 def work(tiny_en: Pair, speech: Waveform) -> list[Work]:
-    """Sixteen windows from 6 to 21 seconds, with prompts of five lengths."""
+    """Return sixteen windows from 6 to 21 seconds, with prompts of five lengths."""
     text = tuple(range(300, 420))
     twice = np.concatenate([speech, speech])
     windows = [cut_window(twice[: (n + 2) * SAMPLE_RATE]) for n in range(N_SLOTS)]
@@ -36,15 +36,15 @@ def work(tiny_en: Pair, speech: Waveform) -> list[Work]:
 
 @pytest.fixture(scope="module")
 def alone(tiny_en: Pair, work: list[Work]) -> list[DecodingState]:
-    """What each gives by itself in the first slot."""
+    """Return the result of each window alone in the first slot."""
     return [decode_in(tiny_en, [0], [one])[0] for one in work]
 
 
 def begin(prompt: DecoderPrompt) -> DecodingState:
-    return greedy(prompt, max_new_tokens=MOST_TOKENS)
+    return greedy(prompt, max_new_tokens=MAX_NEW_TOKENS)
 
 
-def assert_alike(states: list[DecodingState], expected: list[DecodingState]) -> None:
+def assert_equal(states: list[DecodingState], expected: list[DecodingState]) -> None:
     for state, other in zip(states, expected, strict=True):
         assert state.sampled == other.sampled
         assert state.sum_logprob == pytest.approx(other.sum_logprob, abs=TIE)
@@ -60,46 +60,46 @@ def decode_in(pair: Pair, slots: list[int], work: list[Work]) -> list[DecodingSt
     return [states[slot] for slot in slots]
 
 
-def test_the_work_differs(alone: list[DecodingState]) -> None:
+def test_the_windows_give_different_texts(alone: list[DecodingState]) -> None:
     assert len({tuple(state.sampled) for state in alone}) >= 12
     assert len({state.prompt.length for state in alone}) == 5
 
 
-def test_sixteen_together_give_what_each_gives_alone(
+def test_sixteen_slots_together_give_the_results_of_each_alone(
     tiny_en: Pair, work: list[Work], alone: list[DecodingState]
 ) -> None:
-    assert_alike(decode_in(tiny_en, list(range(N_SLOTS)), work), alone)
+    assert_equal(decode_in(tiny_en, list(range(N_SLOTS)), work), alone)
 
 
 @pytest.mark.parametrize(
     "slots",
     [
-        pytest.param([3, 7, 8], id="a gap and two contiguous_runs"),
-        pytest.param([0, 15], id="the ends"),
-        pytest.param([15, 4, 5, 0], id="in another order than their rows"),
-        pytest.param([2, 4, 6, 8, 10], id="no contiguous_runs"),
+        pytest.param([3, 7, 8], id="a single slot and a contiguous run"),
+        pytest.param([0, 15], id="the first and the last"),
+        pytest.param([15, 4, 5, 0], id="unordered"),
+        pytest.param([2, 4, 6, 8, 10], id="no two adjacent"),
     ],
 )
-def test_any_slots_give_what_each_gives_alone(
+def test_any_slots_give_the_results_of_each_window_alone(
     tiny_en: Pair, work: list[Work], alone: list[DecodingState], slots: list[int]
 ) -> None:
     chosen = [3 * n % N_SLOTS for n in range(len(slots))]
-    assert_alike(decode_in(tiny_en, slots, [work[n] for n in chosen]), [alone[n] for n in chosen])
+    assert_equal(decode_in(tiny_en, slots, [work[n] for n in chosen]), [alone[n] for n in chosen])
 
 
-def test_a_slot_used_again_after_longer_windows_and_texts(
+def test_a_slot_reused_after_longer_windows_and_texts(
     tiny_en: Pair, work: list[Work], alone: list[DecodingState]
 ) -> None:
     slots = [6, 7, 8]
     decode_in(tiny_en, slots, [work[13], work[15], work[14]])
     again = [work[0], work[5], work[1]]
-    assert_alike(decode_in(tiny_en, slots, again), [alone[0], alone[5], alone[1]])
+    assert_equal(decode_in(tiny_en, slots, again), [alone[0], alone[5], alone[1]])
 
 
-def test_sequences_that_join_and_leave_at_every_step(
+def test_sequences_can_join_and_leave_at_every_step(
     tiny_en: Pair, work: list[Work], alone: list[DecodingState]
 ) -> None:
-    """The batch is another one at every step: slots 1, 2, 4, 5 … begin one step after one another."""
+    """The batch changes at every step: slots 1, 2, 4, 5 … start one step after another."""
     waiting = {slot: work[slot] for slot in range(N_SLOTS) if slot % 3}
     states: dict[int, DecodingState] = {}
     while waiting or not all(state.is_finished for state in states.values()):
@@ -114,10 +114,12 @@ def test_sequences_that_join_and_leave_at_every_step(
             tiny_en.model.decode_step(running)
     for slot in states:
         tiny_en.model.free(slot)
-    assert_alike(list(states.values()), [alone[slot] for slot in states])
+    assert_equal(list(states.values()), [alone[slot] for slot in states])
 
 
-def test_a_slot_can_pause_while_others_go_on(tiny_en: Pair, work: list[Work], alone: list[DecodingState]) -> None:
+def test_a_slot_can_pause_while_others_continue(
+    tiny_en: Pair, work: list[Work], alone: list[DecodingState]
+) -> None:
     states = {slot: begin(work[slot][1]) for slot in (0, 1, 2)}
     tiny_en.model.encode({slot: work[slot][0] for slot in states})
     tiny_en.model.prefill(states)
@@ -127,7 +129,7 @@ def test_a_slot_can_pause_while_others_go_on(tiny_en: Pair, work: list[Work], al
         tiny_en.model.decode_step(running)
     for slot in states:
         tiny_en.model.free(slot)
-    assert_alike([states[slot] for slot in (0, 1, 2)], alone[:3])
+    assert_equal([states[slot] for slot in (0, 1, 2)], alone[:3])
 
 
 def test_a_second_attempt_needs_no_second_encoding(
@@ -139,14 +141,14 @@ def test_a_second_attempt_needs_no_second_encoding(
     for state in states:
         decode(tiny_en.model, {5: state})
     tiny_en.model.free(5)
-    assert_alike(states, [alone[4]] * 2)
+    assert_equal(states, [alone[4]] * 2)
 
 
-def test_what_a_row_holds_behind_its_window_is_not_heard(tiny_en: Pair, speech: Waveform) -> None:
-    """12 s lie in a row of 15 s, after a window of 14 s."""
+def test_the_earlier_contents_of_a_slot_after_its_window_are_ignored(tiny_en: Pair, speech: Waveform) -> None:
+    """A window of 12 s follows one of 14 s, in a cache row of 15 s."""
     short = (cut_window(speech[: 7 * SAMPLE_RATE], padding_s=5.0), tiny_en.prompt("en"))
     full = (cut_window(speech[: 8 * SAMPLE_RATE], padding_s=6.0), tiny_en.prompt("en"))
     (expected,) = decode_in(tiny_en, [3], [short])
     decode_in(tiny_en, [3], [full])
     (again,) = decode_in(tiny_en, [3], [short])
-    assert_alike([again], [expected])
+    assert_equal([again], [expected])

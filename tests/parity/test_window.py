@@ -1,4 +1,4 @@
-"""What is known of a window before its first token: the encoder's features, language, silence."""
+"""The encoder's features, the detected language and P(no_speech) of a window equal transformers'."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.parity.recordings import LOCAL, cut_window, whole_window
 pytestmark = pytest.mark.parity
 
 TOLERANCE = 1e-4  # of probabilities
-FEATURE_TOLERANCE = 1e-3  # they reach 24; transformers' own in float32 are up to 7e-4 off those in float64
+FEATURE_TOLERANCE = 1e-3  # of values up to 24; transformers' float32 is up to 7e-4 off its float64
 
 ENGLISH, GERMAN = LOCAL[0].waveform, LOCAL[3].waveform
 
@@ -24,7 +24,7 @@ def noise() -> Waveform:
     return np.random.default_rng(0).normal(0, 0.1, N_SAMPLES // 3).astype(np.float32)
 
 
-def test_features_of_a_whole_window_are_those_of_transformers(pair: Pair) -> None:
+def test_features_of_a_whole_window_equal_those_of_transformers(pair: Pair) -> None:
     window = whole_window(ENGLISH())
     with torch.inference_mode():
         features = pair.encoder(window)
@@ -32,7 +32,7 @@ def test_features_of_a_whole_window_are_those_of_transformers(pair: Pair) -> Non
     torch.testing.assert_close(features, pair.oracle.encode(window), atol=FEATURE_TOLERANCE, rtol=0)
 
 
-def test_features_of_a_cut_window_are_those_of_its_first_positions(tiny_en: Pair) -> None:
+def test_features_of_a_cut_window_equal_those_of_transformers_layers(tiny_en: Pair) -> None:
     window = cut_window(ENGLISH()[: 3 * SAMPLE_RATE])
     with torch.inference_mode():
         features = tiny_en.encoder(window)
@@ -40,8 +40,8 @@ def test_features_of_a_cut_window_are_those_of_its_first_positions(tiny_en: Pair
     torch.testing.assert_close(features, tiny_en.oracle.encode_cut(window), atol=FEATURE_TOLERANCE, rtol=0)
 
 
-def test_language_and_silence_are_those_of_transformers_for_any_prompt(base: Pair) -> None:
-    """In silence, too, where they are hardest to tell; the comparison of recordings looks at them in speech."""
+def test_language_and_no_speech_prob_equal_those_of_transformers_for_any_prompt(base: Pair) -> None:
+    """In silence, the hardest case. test_greedy.py compares them in speech."""
     window = whole_window(np.zeros(2 * SAMPLE_RATE, np.float32))
     features = base.oracle.encode(window)
     base.model.encode({0: window})
@@ -56,7 +56,7 @@ def test_language_and_silence_are_those_of_transformers_for_any_prompt(base: Pai
     base.model.free(0)
 
 
-def test_probability_of_silence_tells_silence_from_speech(tiny_en: Pair) -> None:
+def test_no_speech_prob_is_low_in_speech_and_high_in_noise(tiny_en: Pair) -> None:
     states = {slot: greedy(tiny_en.prompt(None), max_new_tokens=1) for slot in (0, 1)}
     tiny_en.model.encode({0: cut_window(ENGLISH()), 1: cut_window(noise())})
     decode(tiny_en.model, states)
@@ -64,7 +64,7 @@ def test_probability_of_silence_tells_silence_from_speech(tiny_en: Pair) -> None
     assert states[1].no_speech_prob > 0.5
 
 
-def test_languages_are_detected_beside_sequences_that_know_theirs(base: Pair) -> None:
+def test_languages_are_detected_next_to_sequences_with_a_given_language(base: Pair) -> None:
     windows = {2: cut_window(GERMAN()[: 6 * SAMPLE_RATE]), 3: cut_window(ENGLISH()[: 4 * SAMPLE_RATE])}
     base.model.encode({**windows, 4: windows[2].clone(), 6: windows[3].clone()})
     states = {slot: greedy(base.prompt(None if slot < 6 else "en"), max_new_tokens=4) for slot in (2, 3, 4, 6)}

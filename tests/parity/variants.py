@@ -1,4 +1,4 @@
-"""Compares texts decoded with arguments of transformers' `generate` with its own, greedily and with beams."""
+"""Compares texts with transformers' for given arguments of `generate`, greedily and with beams."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class BeamFigures:
 
 
 def compare_greedy(pair: Pair, recordings: Sequence[Recording], arguments: Mapping[str, Any]) -> None:
-    """Check that each recording's tokens are transformers', but for ties."""
+    """Assert that the tokens of each recording equal transformers', except for ties."""
     arguments = {"max_new_tokens": MAX_NEW_TOKENS, **arguments}
     prompt = pair.prompt("en")
     rules = rules_at_temperature_0(prompt, arguments)
@@ -52,7 +52,7 @@ def compare_greedy(pair: Pair, recordings: Sequence[Recording], arguments: Mappi
 
 
 def compare_beams(pair: Pair, recordings: Sequence[Recording], arguments: Mapping[str, Any]) -> BeamFigures:
-    """Return how many texts are transformers', and how good the others are. arguments: `num_beams` among them."""
+    """Return the number of texts, and those that differ from transformers'. arguments: must have `num_beams`."""
     arguments = {"max_new_tokens": MAX_NEW_TOKENS, **arguments}
     figures = BeamFigures()
     for recording in recordings:

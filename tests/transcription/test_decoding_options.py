@@ -1,4 +1,4 @@
-"""Requests with beams or samples to choose from through the Transcriber seam, on real weights."""
+"""Requests with beams, candidates and samples, through a Transcriber with real weights."""
 
 from __future__ import annotations
 
@@ -65,10 +65,10 @@ def transcribe(transcriber: BatchingTranscriber, *work: Work) -> list[Transcript
     return asyncio.run(scenario())
 
 
-def test_searches_beside_greedy_requests_change_neither(
+def test_searches_and_greedy_requests_do_not_affect_each_other(
     transcriber: BatchingTranscriber, speech: Waveform
 ) -> None:
-    """With five beams and eight slots, only one chunk with beams runs at a time; of the others two do."""
+    """With eight slots, one chunk with five beams or two with four candidates run at a time."""
     pause = np.zeros(5 * SAMPLE_RATE, np.float32)
     long, *short = [speech, pause, speech], [speech[: 5 * SAMPLE_RATE]], [speech[4 * SAMPLE_RATE :]]
     work = [(piece, options) for piece in short for options in (BEAMS, GREEDY, GROUPS, CONTRAST)]
@@ -94,7 +94,7 @@ def test_more_beams_than_slots_are_refused_before_the_recording_is_read(transcri
         transcribe(transcriber, (waveform(), options))
 
 
-def test_the_best_of_samples_is_the_same_alone_and_beside_others(
+def test_best_of_samples_gives_the_same_text_alone_and_with_others(
     transcriber: BatchingTranscriber, speech: Waveform
 ) -> None:
     def options(best_of: int, seed: int) -> TranscriptionOptions:
@@ -125,24 +125,26 @@ def plain(transcription: Transcription) -> str:
     [
         pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2), id="beams"),
         pytest.param(
-            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, early_stopping="never"), id="never early"
+            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, early_stopping="never"),
+            id="never stopping early",
         ),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, patience=2.0), id="patience"),
         pytest.param(
-            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, beam_temperature=0.5), id="temperature"
+            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, beam_temperature=0.5),
+            id="beam temperature",
         ),
         pytest.param(
             DecodingOptions.from_flat(num_beams=4, num_beam_groups=2), id="groups of beams, then the ladder"
         ),
-        pytest.param(DecodingOptions.from_flat(penalty_alpha=0.2), id="contrast, then the ladder"),
+        pytest.param(DecodingOptions.from_flat(penalty_alpha=0.2), id="contrastive search, then the ladder"),
         pytest.param(DecodingOptions.from_flat(num_beams=N_SLOTS, best_of=N_SLOTS), id="all slots"),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.8,), top_k=1), id="top_k 1 is greedy"),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.8,), top_p=1e-6), id="top_p 0 is greedy"),
-        pytest.param(DecodingOptions.from_flat(temperatures=(0.01,)), id="cold sampling"),
+        pytest.param(DecodingOptions.from_flat(temperatures=(0.01,)), id="sampling at a low temperature"),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), suppress_tokens=()), id="nothing suppressed"),
     ],
 )
-def test_ways_to_decode_that_end_in_the_same_words(
+def test_every_kind_of_decoding_transcribes_the_words(
     transcriber: BatchingTranscriber, speech: Waveform, decoding: DecodingOptions
 ) -> None:
     (result,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=decoding)))
@@ -158,16 +160,18 @@ def test_a_high_temperature_changes_the_words(transcriber: BatchingTranscriber, 
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
-def test_suppressed_tokens_never_come(transcriber: BatchingTranscriber, speech: Waveform, num_beams: int) -> None:
-    """The words may still be spelt with other tokens."""
+def test_suppressed_tokens_are_never_chosen(
+    transcriber: BatchingTranscriber, speech: Waveform, num_beams: int
+) -> None:
+    """The text may still have the same words, in other tokens."""
     usual = DecodingOptions.from_flat(temperatures=(0.0,), num_beams=num_beams)
-    (before,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=usual)))
-    spoken = {token for segment in before.segments for token in segment.tokens if token < N_TEXT_TOKENS}
+    (usual_result,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=usual)))
+    spoken = {token for segment in usual_result.segments for token in segment.tokens if token < N_TEXT_TOKENS}
     suppressed = tuple(sorted(spoken))[::3]
     options = replace(usual, suppress_tokens=suppressed)
-    (after,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=options)))
-    assert after.segments
-    assert not set(suppressed) & {token for segment in after.segments for token in segment.tokens}
+    (result,) = transcribe(transcriber, ([speech], TranscriptionOptions(decoding=options)))
+    assert result.segments
+    assert not set(suppressed) & {token for segment in result.segments for token in segment.tokens}
 
 
 def test_tokens_that_cannot_be_suppressed_are_refused(transcriber: BatchingTranscriber, speech: Waveform) -> None:

@@ -38,7 +38,7 @@ def climb(
     temperatures: tuple[float, ...] = TEMPERATURES,
     is_cut: bool = False,
 ) -> Fallback:
-    """Take all the results, and check that one more is asked for after each but the last."""
+    """Take all results. Assert that every one but the last is followed by another attempt."""
     steps = ladder(temperatures, is_cut=is_cut)
     fallback = Fallback(steps, thresholds, decode=decode)
     for n, state in enumerate(results):
@@ -89,7 +89,7 @@ def test_a_failed_attempt_is_decoded_again_at_a_higher_temperature(bad: Decoding
     assert (attempted.state, attempted.temperature) == (GOOD, 0.8)
 
 
-def test_a_later_attempt_that_passes_is_kept_although_an_earlier_one_was_likelier() -> None:
+def test_an_attempt_that_passes_is_kept_even_if_an_earlier_one_was_likelier() -> None:
     assert kept(climb(result(*LOOP, avg_logprob=-0.01), GOOD)) is GOOD
 
 
@@ -100,8 +100,8 @@ def test_a_later_attempt_that_passes_is_kept_although_an_earlier_one_was_likelie
         pytest.param(result(avg_logprob=-1.001), False, id="logprob under it"),
         pytest.param(result(avg_logprob=-1.001, no_speech_prob=0.6), False, id="silence at its threshold"),
         pytest.param(result(avg_logprob=-1.001, no_speech_prob=0.601), True, id="silence above it"),
-        pytest.param(result(avg_logprob=-0.999, no_speech_prob=0.99), True, id="sure of its words"),
-        pytest.param(result(*LOOP, no_speech_prob=0.99), False, id="a loop it is sure of"),
+        pytest.param(result(avg_logprob=-0.999, no_speech_prob=0.99), True, id="a likely text"),
+        pytest.param(result(*LOOP, no_speech_prob=0.99), False, id="a likely loop"),
     ],
 )
 def test_thresholds(state: DecodingState, passes: bool) -> None:
@@ -139,30 +139,30 @@ def test_without_a_no_speech_threshold_text_is_kept() -> None:
     assert kept(climb(SILENT, GOOD, thresholds=thresholds)) is GOOD
 
 
-def test_without_a_logprob_threshold_silence_is_told_by_its_probability_alone() -> None:
+def test_without_a_logprob_threshold_no_speech_prob_alone_decides_about_silence() -> None:
     thresholds = replace(THRESHOLDS, logprob_threshold=None)
     assert kept(climb(result(no_speech_prob=0.9), thresholds=thresholds)) is None
 
 
-def test_when_nothing_passes_the_likeliest_readable_attempt_is_kept() -> None:
+def test_if_no_attempt_passes_the_likeliest_one_without_repetition_is_kept() -> None:
     middle = result(avg_logprob=-1.2)
     worse = result(avg_logprob=-1.3)
     assert kept(climb(worse, middle, UNLIKELY)) is middle
     assert kept(climb(REPETITIVE, worse, UNLIKELY)) is worse
 
 
-def test_a_recording_that_repeats_itself_at_every_temperature_keeps_its_likeliest_text() -> None:
+def test_if_every_attempt_repeats_itself_the_likeliest_one_is_kept() -> None:
     likelier = result(*LOOP, avg_logprob=-0.1)
     assert kept(climb(REPETITIVE, likelier, REPETITIVE)) is likelier
 
 
-def test_one_temperature_leaves_no_choice() -> None:
+def test_a_single_temperature_keeps_its_only_attempt() -> None:
     assert kept(climb(UNLIKELY, temperatures=(0.0,))) is UNLIKELY
     assert kept(climb(REPETITIVE, temperatures=(0.0,))) is REPETITIVE
 
 
 def climb_past_skipped(*results: DecodingState) -> Fallback:
-    """Take results of which those with token 99 have skipped speech."""
+    """Take results. Those with token 99 skip speech."""
     steps = ladder((0.0, 0.2, 0.4, 0.6), is_cut=False)
     fallback = Fallback(steps, THRESHOLDS, decode=decode)
     for n, state in enumerate(results):
@@ -183,12 +183,12 @@ def test_attempts_for_skipped_speech_are_limited() -> None:
     assert MAX_ATTEMPTS_FOR_SKIPPED_SPEECH == 3
 
 
-def test_a_text_that_skips_speech_is_kept_rather_than_a_bad_one() -> None:
+def test_an_attempt_that_skips_speech_is_better_than_one_that_fails() -> None:
     assert kept(climb_past_skipped(SKIPPING, UNLIKELY, REPETITIVE, UNLIKELY)) is SKIPPING
 
 
-def test_what_was_judged_silence_is_never_the_text() -> None:
-    """It skipped speech, so that more was tried, which failed: the likeliest of all was the one without speech."""
+def test_an_attempt_that_is_silence_is_never_kept_as_text() -> None:
+    """It once was: it skipped speech, all later attempts failed, and it was the likeliest of all."""
     silent = result(4, 99, avg_logprob=-1.2, no_speech_prob=0.9)
     worse = result(5, 6, avg_logprob=-1.5)
     assert kept(climb_past_skipped(silent, worse, worse, worse)) is worse

@@ -23,7 +23,7 @@ def tokenizer(base_directory: Path) -> WhisperTokenizer:
     ("options", "is_multilingual"),
     [
         pytest.param(TranscriptionOptions(), True, id="defaults"),
-        pytest.param(TranscriptionOptions(language="de", task="translate"), True, id="all of it"),
+        pytest.param(TranscriptionOptions(language="de", task="translate"), True, id="language and task"),
         pytest.param(TranscriptionOptions(), False, id="defaults of an English-only model"),
         pytest.param(TranscriptionOptions(language="en"), False, id="English"),
     ],
@@ -71,15 +71,21 @@ CONTRASTIVE = {"penalty_alpha": 0.6, "top_k": 9}
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(DecodingOptions.from_flat(num_beams=8, best_of=8), id="as many"),
-        pytest.param(DecodingOptions.from_flat(num_beams=9, temperatures=(0.4,)), id="beams of no use"),
-        pytest.param(DecodingOptions.from_flat(best_of=9, temperatures=(0.0,)), id="samples of no use"),
-        pytest.param(DecodingOptions.from_flat(penalty_alpha=0.6, top_k=8), id="as many candidates"),
-        pytest.param(DecodingOptions.from_flat(**CONTRASTIVE, temperatures=(0.4,)), id="candidates of no use"),
-        pytest.param(DecodingOptions.from_flat(top_k=9), id="a filter, no candidates"),
+        pytest.param(DecodingOptions.from_flat(num_beams=8, best_of=8), id="at the limit"),
+        pytest.param(
+            DecodingOptions.from_flat(num_beams=9, temperatures=(0.4,)), id="beams without temperature 0"
+        ),
+        pytest.param(
+            DecodingOptions.from_flat(best_of=9, temperatures=(0.0,)), id="samples at temperature 0 only"
+        ),
+        pytest.param(DecodingOptions.from_flat(penalty_alpha=0.6, top_k=8), id="candidates at the limit"),
+        pytest.param(
+            DecodingOptions.from_flat(**CONTRASTIVE, temperatures=(0.4,)), id="candidates without temperature 0"
+        ),
+        pytest.param(DecodingOptions.from_flat(top_k=9), id="a sampling filter"),
     ],
 )
-def test_what_is_not_too_wide_is_let_through(options: DecodingOptions) -> None:
+def test_a_width_up_to_the_limit_is_accepted(options: DecodingOptions) -> None:
     check_width(options, max_beams=8, slots=8)
 
 
@@ -94,7 +100,7 @@ def test_what_is_not_too_wide_is_let_through(options: DecodingOptions) -> None:
         (DecodingOptions.from_flat(**CONTRASTIVE), "top_k is 9 beside penalty_alpha 0.6;"),
     ],
 )
-def test_what_is_too_wide_is_refused_with_both_numbers_and_the_setting(
+def test_a_width_above_the_limit_is_refused_with_both_numbers_and_the_setting(
     options: DecodingOptions, named: str, max_beams: int, n_slots: int, setting: str
 ) -> None:
     with pytest.raises(InvalidParameter) as refused:
@@ -103,13 +109,15 @@ def test_what_is_too_wide_is_refused_with_both_numbers_and_the_setting(
 
 
 @pytest.mark.parametrize("tokens", [None, (), (0, 11, 50_257, 50_363), (MODELS_OWN_TOKENS, 7)])
-def test_lists_of_tokens_that_are_no_timestamps_are_let_through(
+def test_suppressing_tokens_that_are_not_timestamps_is_accepted(
     tokenizer: WhisperTokenizer, tokens: tuple[int, ...] | None
 ) -> None:
     check_suppress_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=tokens))
 
 
-@pytest.mark.parametrize("token", [-2, 50_364, 99_999], ids=["none", "the first timestamp", "past the end"])
-def test_what_is_no_token_or_a_timestamp_is_refused(tokenizer: WhisperTokenizer, token: int) -> None:
+@pytest.mark.parametrize(
+    "token", [-2, 50_364, 99_999], ids=["a negative id", "the first timestamp", "above the vocabulary"]
+)
+def test_suppressing_a_timestamp_or_an_unknown_id_is_refused(tokenizer: WhisperTokenizer, token: int) -> None:
     with pytest.raises(InvalidParameter, match=rf"suppress_tokens has {token}; allowed: ids from 0 to 50363"):
         check_suppress_tokens(tokenizer, DecodingOptions.from_flat(suppress_tokens=(5, token)))

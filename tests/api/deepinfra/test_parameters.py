@@ -27,7 +27,7 @@ def with_decoding(**changes: Any) -> TranscriptionOptions:
     return replace(DEFAULTS, decoding=DecodingOptions.from_flat(**changes))
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
+def test_defaults_equal_those_of_the_documentation() -> None:
     assert parse_parameters([]) == ParsedParameters(options=DEFAULTS, shows_words=False, webhook=None)
     decoding = parse().decoding
     assert decoding.temperatures == FALLBACK_TEMPERATURES
@@ -43,7 +43,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     )
 
 
-SPELLED_DEFAULTS = {
+EXPLICIT_DEFAULTS = {
     "task": "transcribe",
     "language": None,
     "webhook": None,
@@ -62,14 +62,14 @@ SPELLED_DEFAULTS = {
 }
 
 
-def test_the_defaults_may_be_given_as_json() -> None:
-    assert set(SPELLED_DEFAULTS) | {"audio"} == set(FIELDS)
-    assert parse(*((name, json.dumps(value)) for name, value in SPELLED_DEFAULTS.items())) == DEFAULTS
+def test_defaults_can_be_given_as_json() -> None:
+    assert set(EXPLICIT_DEFAULTS) | {"audio"} == set(FIELDS)
+    assert parse(*((name, json.dumps(value)) for name, value in EXPLICIT_DEFAULTS.items())) == DEFAULTS
 
 
-def test_the_defaults_may_be_given_plain() -> None:
-    """httpx and requests write None as an empty text, or leave it out."""
-    texts = [(name, "" if value is None else str(value)) for name, value in SPELLED_DEFAULTS.items()]
+def test_defaults_can_be_given_as_plain_text() -> None:
+    """httpx and requests send None as an empty text or omit the field."""
+    texts = [(name, "" if value is None else str(value)) for name, value in EXPLICIT_DEFAULTS.items()]
     assert parse(*texts) == DEFAULTS
 
 
@@ -107,21 +107,21 @@ def test_the_defaults_may_be_given_plain() -> None:
         ("no_speech_threshold", "null", with_decoding(no_speech_threshold=None)),
     ],
 )
-def test_each_field_reaches_the_options(name: str, text: str, options: TranscriptionOptions) -> None:
+def test_each_field_sets_an_option(name: str, text: str, options: TranscriptionOptions) -> None:
     assert parse((name, text)) == options
     if not text.startswith(('"', "null", "[")):
         assert parse((name, json.dumps(text))) == options
 
 
-def test_patience_is_that_of_beams() -> None:
+def test_patience_is_allowed_with_beams() -> None:
     assert parse(("patience", "2"), ("num_beams", "3")) == with_decoding(num_beams=3, patience=2.0)
 
 
-def test_words_are_shown_where_they_are_the_level() -> None:
+def test_words_are_shown_at_chunk_level_word() -> None:
     assert parse_parameters([("chunk_level", '"word"')]).shows_words
 
 
-def test_a_ladder_has_no_errors_of_sums() -> None:
+def test_a_ladder_has_no_rounding_errors() -> None:
     assert parse(("temperature", "0.1"), ("temperature_increment_on_fallback", "0.1")).decoding.temperatures == (
         0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0
     )  # fmt: skip
@@ -183,7 +183,7 @@ def test_a_prompt_that_looks_like_json(text: str, prompt: str | None) -> None:
         ("chunk_length_s", "true"),
     ],
 )
-def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> None:
+def test_a_bad_value_is_refused_with_what_is_allowed(name: str, text: str) -> None:
     with pytest.raises(InvalidParameter, match=f"^{name} is .*; allowed: ") as refused:
         parse((name, text))
     assert refused.value.parameter == name
@@ -198,7 +198,9 @@ def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> 
         ([("task", ""), ("task", "transcribe")], "task", "given twice"),
     ],
 )
-def test_contradictions_are_refused(texts: list[tuple[str, str]], parameter: str, message: str) -> None:
+def test_combinations_that_contradict_each_other_are_refused(
+    texts: list[tuple[str, str]], parameter: str, message: str
+) -> None:
     with pytest.raises(InvalidParameter, match=message) as refused:
         parse(*texts)
     assert refused.value.parameter == parameter
@@ -214,7 +216,7 @@ def test_contradictions_are_refused(texts: list[tuple[str, str]], parameter: str
         ("", "no parameter ''"),
     ],
 )
-def test_unknown_names_are_refused_naming_the_allowed(name: str, message: str) -> None:
+def test_unknown_names_are_refused_with_the_allowed_names(name: str, message: str) -> None:
     with pytest.raises(UnknownParameter, match=message) as refused:
         parse((name, "x"))
     assert refused.value.parameter == name
@@ -223,13 +225,13 @@ def test_unknown_names_are_refused_naming_the_allowed(name: str, message: str) -
 @pytest.mark.parametrize(
     "text", ["https://example.com/hook", '"https://example.com/hook"', " https://example.com/hook\n"]
 )
-def test_a_webhook_is_no_option(text: str) -> None:
+def test_a_webhook_does_not_change_the_options(text: str) -> None:
     parsed = parse_parameters([("webhook", text)])
     assert (parsed.webhook, parsed.options) == ("https://example.com/hook", DEFAULTS)
 
 
 @pytest.mark.parametrize("text", ["", "null", '""'])
-def test_no_webhook_is_none(text: str) -> None:
+def test_an_empty_webhook_is_none(text: str) -> None:
     assert parse_parameters([("webhook", text)]).webhook is None
 
 
@@ -248,8 +250,8 @@ def test_a_message_does_not_repeat_a_long_value(name: str) -> None:
     assert len(str(refused.value)) < 1000
 
 
-def test_every_option_that_a_field_sets_is_reachable() -> None:
-    """A field that reached no option would be accepted and ignored."""
+def test_no_field_is_accepted_and_ignored() -> None:
+    """Every field changes an option."""
     given = parse(
         ("task", "translate"),
         ("language", "de"),

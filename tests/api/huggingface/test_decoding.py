@@ -21,12 +21,12 @@ from hf_asr_endpoint.types import (
 )
 
 
-def decide(**parameters: Any) -> DecodingOptions:
+def parse(**parameters: Any) -> DecodingOptions:
     return decoding_options(GenerationParameters(**parameters))
 
 
 def flat(options: DecodingOptions) -> dict[str, Any]:
-    """Return all options by name; `top_k` is the filter."""
+    """Return all options by name. `top_k` is the sampling filter."""
     groups = (options.contrast, options.beams, options.lengths, options.thresholds, options.filters, options)
     return {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
 
@@ -55,16 +55,16 @@ def flat(options: DecodingOptions) -> dict[str, Any]:
         ),
     ],
 )
-def test_how_sampling_and_beams_are_decided(
+def test_temperature_do_sample_and_num_beams_select_the_temperatures_and_beams(
     parameters: dict[str, Any], temperatures: tuple[float, ...], num_beams: int, beam_temperature: float
 ) -> None:
-    options = decide(**parameters)
+    options = parse(**parameters)
     assert options.temperatures == temperatures
     assert options.beams.num_beams == num_beams
     assert options.beams.beam_temperature == beam_temperature
 
 
-def test_every_other_value_is_handed_on() -> None:
+def test_other_parameters_set_the_option_of_the_same_name() -> None:
     given = {
         "top_k": 7,
         "top_p": 0.8,
@@ -76,17 +76,16 @@ def test_every_other_value_is_handed_on() -> None:
         "min_length": 6,
         "min_new_tokens": 5,
     }
-    assert flat(decide(temperature=0.9, **given)).items() >= given.items()
+    assert flat(parse(temperature=0.9, **given)).items() >= given.items()
 
 
-def test_a_cache_that_is_not_wanted_changes_nothing() -> None:
-    """The result is the same, so there is nothing to refuse, and nothing to hand on."""
-    assert decide(use_cache=False) == decide(use_cache=True) == decide()
+def test_use_cache_changes_no_option() -> None:
+    assert parse(use_cache=False) == parse(use_cache=True) == parse()
 
 
 @pytest.mark.parametrize("value", [True, "never", False])
-def test_early_stopping_is_handed_on(value: object) -> None:
-    assert decide(early_stopping=value, num_beams=2).beams.early_stopping == value
+def test_early_stopping_sets_its_option(value: object) -> None:
+    assert parse(early_stopping=value, num_beams=2).beams.early_stopping == value
 
 
 @pytest.mark.parametrize(
@@ -94,9 +93,15 @@ def test_early_stopping_is_handed_on(value: object) -> None:
     [
         pytest.param({"do_sample": True, "temperature": 0.0}, ("do_sample", "temperature"), id="sample at 0"),
         pytest.param({"do_sample": True, "num_beams": 2}, ("do_sample", "num_beams"), id="beam sampling"),
-        pytest.param({"early_stopping": True, "num_beams": 1}, ("early_stopping", "beams"), id="nothing to stop"),
         pytest.param(
-            {"early_stopping": "never", "do_sample": True}, ("early_stopping", "beams"), id="sampling stops"
+            {"early_stopping": True, "num_beams": 1},
+            ("early_stopping", "beams"),
+            id="early stopping without beams",
+        ),
+        pytest.param(
+            {"early_stopping": "never", "do_sample": True},
+            ("early_stopping", "beams"),
+            id="early stopping with sampling",
         ),
         pytest.param({"top_k": 5, "temperature": 0.0}, ("top_k", "temperature"), id="top_k at 0"),
         pytest.param({"top_p": 0.5, "do_sample": False}, ("top_p", "do_sample"), id="top_p unsampled"),
@@ -118,13 +123,13 @@ def test_early_stopping_is_handed_on(value: object) -> None:
         pytest.param(
             {"num_beam_groups": 2, "num_beams": 4, "diversity_penalty": 0.0},
             ("num_beam_groups", "diversity_penalty"),
-            id="groups that say the same",
+            id="groups without a penalty",
         ),
         pytest.param(
             {"num_beams": 4, "diversity_penalty": 0.5}, ("num_beam_groups", "diversity_penalty"), id="no groups"
         ),
-        pytest.param({"length_penalty": 0.5}, ("length_penalty", "num_beams"), id="no beams to rank"),
-        pytest.param({"patience": 2.0, "num_beams": 1}, ("patience", "num_beams"), id="no beams to wait for"),
+        pytest.param({"length_penalty": 0.5}, ("length_penalty", "num_beams"), id="length penalty without beams"),
+        pytest.param({"patience": 2.0, "num_beams": 1}, ("patience", "num_beams"), id="patience without beams"),
         pytest.param({"penalty_alpha": 0.6, "top_k": 1}, ("penalty_alpha", "top_k"), id="one candidate"),
         pytest.param({"penalty_alpha": 0.6, "top_k": 0}, ("penalty_alpha", "top_k"), id="no candidate"),
         pytest.param(
@@ -135,7 +140,7 @@ def test_early_stopping_is_handed_on(value: object) -> None:
         pytest.param(
             {"penalty_alpha": 0.6, "do_sample": False, "temperature": 0.5},
             ("temperature", "do_sample"),
-            id="a temperature of no effect on contrast",
+            id="a temperature without effect on contrastive search",
         ),
         pytest.param({"num_beams": 2, "temperature": 0.5, "best_of": 2}, ("best_of", "num_beams"), id="best of"),
         pytest.param({"min_length": 9, "max_length": 8}, ("min_length", "max_length"), id="lengths"),
@@ -144,14 +149,14 @@ def test_early_stopping_is_handed_on(value: object) -> None:
         pytest.param({"min_new_tokens": 9, "max_new_tokens": 8}, ("min_new_tokens", "max_new_tokens"), id="new"),
     ],
 )
-def test_contradictions_are_refused_naming_both(parameters: dict[str, Any], named: tuple[str, ...]) -> None:
+def test_a_contradiction_is_refused_with_both_names(parameters: dict[str, Any], named: tuple[str, ...]) -> None:
     with pytest.raises(InvalidParameter, match="allowed") as refused:
-        decide(**parameters)
+        parse(**parameters)
     assert all(name in str(refused.value) for name in named)
 
 
 BEAMS = {"num_beams": 4}
-ASKED: dict[str, dict[str, Any]] = {
+REQUESTED: dict[str, dict[str, Any]] = {
     "sampling": {"do_sample": True},
     "no sampling": {"do_sample": False},
     "temperature 0": {"temperature": 0.0},
@@ -169,15 +174,15 @@ ASKED: dict[str, dict[str, Any]] = {
     "epsilon_cutoff": {"epsilon_cutoff": 0.1},
     "eta_cutoff": {"eta_cutoff": 0.1},
     "best_of": {"best_of": 3},
-    "least": {"min_length": 9, "min_new_tokens": 5},
-    "most": {"max_length": 90, "max_new_tokens": 60},
+    "minimum lengths": {"min_length": 9, "min_new_tokens": 5},
+    "maximum lengths": {"max_length": 90, "max_new_tokens": 60},
     "cache": {"use_cache": False},
     "seed": {"seed": 3},
-    "suppressed": {"suppress_tokens": [5]},
+    "suppressed tokens": {"suppress_tokens": [5]},
     "thresholds": {"compression_ratio_threshold": 2.0, "logprob_threshold": -2.0, "no_speech_threshold": 0.5},
-    "text before": {"prompt": "Ithaca", "condition_on_prev_tokens": True},
+    "previous text": {"prompt": "Ithaca", "condition_on_prev_tokens": True},
 }
-"""What can be asked for, each with what it cannot be without."""
+"""Each kind of decoding, with the parameters that it needs."""
 
 TRANSLATED = {
     *("do_sample", "temperature", "use_cache", "suppress_tokens"),
@@ -196,10 +201,10 @@ def a_number_for(name: str) -> int | float:
 
 
 for _name in GenerationParameters.model_fields:
-    if _name not in CHOOSE_NO_TOKENS and not any(_name in asked for asked in ASKED.values()):
-        ASKED[_name] = {_name: a_number_for(_name)}  # A parameter that goes with all others needs no row above.
+    if _name not in CHOOSE_NO_TOKENS and not any(_name in requested for requested in REQUESTED.values()):
+        REQUESTED[_name] = {_name: a_number_for(_name)}  # A parameter without contradictions needs no row above.
 
-OF_BEAMS = {name for name, parameters in ASKED.items() if "num_beams" in parameters}
+OF_BEAMS = {name for name, parameters in REQUESTED.items() if "num_beams" in parameters}
 OF_SAMPLING = {"top_k", "top_p", "typical_p", "epsilon_cutoff", "eta_cutoff", "best_of"}
 CONTRADICT = {
     "sampling": {"no sampling", "temperature 0", "contrast"} | OF_BEAMS,
@@ -210,37 +215,37 @@ CONTRADICT = {
 }
 
 
-@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(ASKED, 2)))
-def test_each_pair_is_followed_or_refused_with_the_names_that_clash(one: str, other: str) -> None:
-    if ASKED[one].keys() == ASKED[other].keys():
-        return  # One key has one value.
-    parameters = {**ASKED[one], **ASKED[other]}
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(REQUESTED, 2)))
+def test_each_pair_is_accepted_or_refused_with_both_names(one: str, other: str) -> None:
+    if REQUESTED[one].keys() == REQUESTED[other].keys():
+        return  # One key has only one value.
+    parameters = {**REQUESTED[one], **REQUESTED[other]}
     if other in CONTRADICT.get(one, ()) or one in CONTRADICT.get(other, ()):
         with pytest.raises(InvalidParameter, match="allowed") as refused:
-            decide(**parameters)
+            parse(**parameters)
         named = {name for name in parameters if re.search(rf"\b{name}\b", str(refused.value))}
-        assert named & ASKED[one].keys()
-        assert named & ASKED[other].keys()
+        assert named & REQUESTED[one].keys()
+        assert named & REQUESTED[other].keys()
         assert len(named) >= 2
     else:
-        options = flat(decide(**parameters))
+        options = flat(parse(**parameters))
         for name in parameters.keys() - TRANSLATED:
             assert options[name] == parameters[name]
 
 
 @pytest.mark.parametrize(
-    "beside", [{}, {"temperature": 0.0}, {"do_sample": False}, {"do_sample": False, "temperature": 1.0}]
+    "others", [{}, {"temperature": 0.0}, {"do_sample": False}, {"do_sample": False, "temperature": 1.0}]
 )
-def test_contrastive_search_chooses_among_the_top_k(beside: dict[str, Any]) -> None:
-    options = decide(penalty_alpha=0.6, top_k=7, **beside)
-    assert options.temperatures == ((0.0,) if beside else FALLBACK_TEMPERATURES)
+def test_top_k_is_the_number_of_contrastive_candidates(others: dict[str, Any]) -> None:
+    options = parse(penalty_alpha=0.6, top_k=7, **others)
+    assert options.temperatures == ((0.0,) if others else FALLBACK_TEMPERATURES)
     assert options.contrast == ContrastiveOptions(penalty_alpha=0.6, top_k=7)
 
 
-def test_contrastive_search_has_a_number_of_candidates() -> None:
-    assert decide(penalty_alpha=0.6).contrast.top_k == DEFAULT_CONTRASTIVE_TOP_K
+def test_contrastive_search_has_a_default_number_of_candidates() -> None:
+    assert parse(penalty_alpha=0.6).contrast.top_k == DEFAULT_CONTRASTIVE_TOP_K
 
 
-def test_groups_differ_without_being_told_how_much() -> None:
-    options = decide(num_beams=4, num_beam_groups=2).beams
+def test_beam_groups_have_a_default_diversity_penalty() -> None:
+    options = parse(num_beams=4, num_beam_groups=2).beams
     assert (options.num_beam_groups, options.diversity_penalty) == (2, DEFAULT_DIVERSITY_PENALTY)

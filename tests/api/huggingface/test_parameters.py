@@ -33,7 +33,7 @@ BOUNDED = {
 
 
 def bounds_of(field: FieldInfo) -> Iterator[tuple[float, float]]:
-    """Yield each bound as a description names it, with a number beyond it."""
+    """Yield each bound as descriptions name it, with the closest number that is not allowed."""
     step = 1 if field.annotation == int | None else 0.1
     for part in field.metadata:
         match part:
@@ -54,26 +54,28 @@ def test_a_description_names_the_bounds_that_are_checked(name: str) -> None:
 
 
 @pytest.mark.parametrize("parameters", [None, {}, {"generation_parameters": {}}, {"generation_parameters": None}])
-def test_nothing_asked_for_is_the_default(parameters: object) -> None:
+def test_absent_parameters_are_the_defaults(parameters: object) -> None:
     parsed = parse_parameters(parameters)
     assert parsed.options == TranscriptionOptions()
     assert parsed.return_timestamps is False
 
 
-def test_null_means_not_given() -> None:
+def test_null_is_the_default() -> None:
     everything = dict.fromkeys(GenerationParameters.model_fields)
     assert parse_parameters({"generation_parameters": everything}).options == TranscriptionOptions()
 
 
-def test_timestamps_are_asked_for() -> None:
+def test_return_timestamps() -> None:
     assert parse_parameters({"return_timestamps": True}).return_timestamps is True
 
 
 @pytest.mark.parametrize(
     "parameters",
     [
-        pytest.param({"language": "German", "task": "translate"}, id="beside"),
-        pytest.param({"generation_parameters": {"language": "de", "task": "translate"}}, id="inside"),
+        pytest.param({"language": "German", "task": "translate"}, id="next to generation_parameters"),
+        pytest.param(
+            {"generation_parameters": {"language": "de", "task": "translate"}}, id="in generation_parameters"
+        ),
         pytest.param({"language": "de", "generate_kwargs": {"task": "translate"}}, id="the toolkit's name"),
         pytest.param({"language": "<|de|>", "generation_parameters": {"task": "translate"}}, id="token"),
     ],
@@ -113,7 +115,7 @@ BAD_VALUES = [
 
 
 @pytest.mark.parametrize(("key", "value"), BAD_VALUES)
-def test_a_bad_value_is_refused_with_what_was_given_and_what_is_allowed(key: str, value: object) -> None:
+def test_a_bad_value_is_refused_with_the_value_and_what_is_allowed(key: str, value: object) -> None:
     with pytest.raises(InvalidParameter) as refused:
         parse_parameters({"generation_parameters": {key: value}})
     message = str(refused.value)
@@ -127,7 +129,7 @@ def test_each_key_has_a_value_that_is_refused(key: str) -> None:
     assert key in dict(BAD_VALUES)
 
 
-def test_neutral_values_ask_for_nothing() -> None:
+def test_neutral_values_equal_the_defaults() -> None:
     parameters = {
         "num_beam_groups": 1,
         "diversity_penalty": 0.0,
@@ -165,7 +167,7 @@ def test_neutral_values_ask_for_nothing() -> None:
             id="transformers'",
         ),
         pytest.param(
-            {"generation_parameters": {"suppress_tokens": "a,b"}}, "suppress_tokens is 'a,b'", id="no ids"
+            {"generation_parameters": {"suppress_tokens": "a,b"}}, "suppress_tokens is 'a,b'", id="not ids"
         ),
         pytest.param({"generation_parameters": [1]}, "allowed: an object", id="not an object"),
         pytest.param({"\ud800": 1}, "parameters cannot be read", id="half a surrogate pair"),
@@ -185,21 +187,21 @@ def test_neutral_values_ask_for_nothing() -> None:
         ),
     ],
 )
-def test_what_cannot_be_understood_is_refused(parameters: object, message: str) -> None:
+def test_bad_parameters_are_refused(parameters: object, message: str) -> None:
     with pytest.raises(InvalidParameter) as refused:
         parse_parameters(parameters)
     assert message in str(refused.value)
     assert len(str(refused.value)) < 1000
 
 
-def test_a_query_string_carries_the_same_keys_on_one_level() -> None:
+def test_a_query_string_has_the_same_keys_on_one_level() -> None:
     parsed = parse_query([("return_timestamps", "true"), ("language", "fr"), ("max_new_tokens", "20")])
     assert parsed.return_timestamps is True
     assert parsed.options.language == "fr"
     assert parsed.options.decoding.lengths.max_new_tokens == 20
 
 
-def test_extensions_have_the_meaning_of_the_options_they_set() -> None:
+def test_extensions_set_their_options() -> None:
     parameters = {
         "prompt": "Glossary: Ithaca",
         "condition_on_prev_tokens": True,
@@ -239,7 +241,7 @@ def test_extensions_have_the_meaning_of_the_options_they_set() -> None:
     ("given", "tokens"),
     [("-1", None), ([-1], None), ("", ()), ([], ()), ("5,6", (5, 6)), ([5, 6], (5, 6)), ("-1,5", (-1, 5))],
 )
-def test_suppressed_tokens_as_text_and_as_a_list(given: object, tokens: tuple[int, ...] | None) -> None:
+def test_suppress_tokens_as_text_and_as_a_list(given: object, tokens: tuple[int, ...] | None) -> None:
     parsed = parse_parameters({"generation_parameters": {"suppress_tokens": given}})
     assert parsed.options.decoding.suppress_tokens == tokens
     if isinstance(given, str):
@@ -247,7 +249,7 @@ def test_suppressed_tokens_as_text_and_as_a_list(given: object, tokens: tuple[in
 
 
 @pytest.mark.parametrize(("text", "value"), [("never", "never"), ("true", True), ("false", False)])
-def test_a_query_string_has_all_values_of_early_stopping(text: str, value: object) -> None:
+def test_early_stopping_in_a_query_string(text: str, value: object) -> None:
     items = [("early_stopping", text), ("num_beams", "2")]
     assert parse_query(items).options.decoding.beams.early_stopping == value
 

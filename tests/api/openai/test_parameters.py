@@ -19,7 +19,7 @@ def parse(*texts: tuple[str, str], task: Task = "transcribe") -> ParsedParameter
     return parse_parameters([("model", "whisper-1"), *texts], task=task, model=MODEL)
 
 
-def test_the_defaults() -> None:
+def test_defaults() -> None:
     parsed = parse()
     assert parsed == ParsedParameters(
         options=TranscriptionOptions(),
@@ -48,7 +48,7 @@ def test_a_language_by_code_or_name(language: str) -> None:
     ("text", "temperatures"),
     [("0", FALLBACK_TEMPERATURES), ("0.0", FALLBACK_TEMPERATURES), ("0.3", (0.3,)), ("1", (1.0,))],
 )
-def test_a_temperature_of_zero_is_the_ladder_and_another_stands_alone(
+def test_temperature_0_is_the_fallback_ladder_and_another_is_the_only_one(
     text: str, temperatures: tuple[float, ...]
 ) -> None:
     assert parse(("temperature", text)).options.decoding.temperatures == temperatures
@@ -64,14 +64,16 @@ def test_prompt_seed_and_hotwords_reach_the_options() -> None:
     ("granularities", "segments", "words"),
     [("segment", True, False), ("word", False, True), ("word,segment", True, True)],
 )
-def test_granularities(granularities: str, segments: bool, words: bool) -> None:
+def test_timestamp_granularities_decide_what_the_response_shows(
+    granularities: str, segments: bool, words: bool
+) -> None:
     parsed = parse(("timestamp_granularities[]", granularities), ("response_format", "verbose_json"))
     assert (parsed.shows_segments, parsed.shows_words) == (segments, words)
     assert parsed.options.word_timestamps is words
 
 
 @pytest.mark.parametrize("response_format", ["srt", "vtt"])
-def test_subtitles_are_cut_at_the_words_times(response_format: str) -> None:
+def test_subtitles_need_word_timestamps(response_format: str) -> None:
     assert parse(("response_format", response_format)).options.word_timestamps
 
 
@@ -80,13 +82,13 @@ def test_stream(text: str, is_stream: bool) -> None:
     assert parse(("stream", text)).is_stream is is_stream
 
 
-def test_logprobs() -> None:
+def test_include_logprobs() -> None:
     parsed = parse(("include[]", "logprobs"))
     assert parsed.shows_logprobs
     assert parsed.options.token_logprobs
 
 
-def test_voice_activity() -> None:
+def test_chunking_strategy_sets_voice_activity_options() -> None:
     assert parse(("chunking_strategy", "auto")).options.voice_activity == VoiceActivityOptions()
     assert parse(("chunking_strategy[type]", "server_vad")).options.voice_activity == VoiceActivityOptions(
         threshold=0.5, min_silence_s=0.2, speech_pad_s=0.3
@@ -120,7 +122,7 @@ def test_voice_activity() -> None:
         ("chunking_strategy", '{"type": "server_vad", "silence": 1}'),
     ],
 )
-def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> None:
+def test_a_bad_value_is_refused_with_what_is_allowed(name: str, text: str) -> None:
     with pytest.raises(InvalidParameter, match=f"^{name} is .*allowed: ") as refused:
         parse((name, text))
     assert refused.value.parameter == name
@@ -137,13 +139,13 @@ def test_bad_values_are_refused_saying_what_is_allowed(name: str, text: str) -> 
         ([("response_format", "diarized_json")], "'diarized_json' is not supported here: speakers"),
     ],
 )
-def test_formats_that_do_not_go_with_the_rest_are_refused(texts: list[tuple[str, str]], message: str) -> None:
+def test_formats_that_cannot_contain_the_rest_are_refused(texts: list[tuple[str, str]], message: str) -> None:
     with pytest.raises(UnsupportedValue, match=message) as refused:
         parse(*texts)
     assert refused.value.parameter == "response_format"
 
 
-def test_hotwords_beside_keywords_are_refused() -> None:
+def test_hotwords_with_keywords_are_refused() -> None:
     with pytest.raises(InvalidParameter, match="mean the same"):
         parse(("hotwords", "a"), ("keywords", "b"))
 

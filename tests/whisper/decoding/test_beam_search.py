@@ -1,4 +1,4 @@
-"""Against transformers' own beam search over a small language model, and the rules that it does not have."""
+"""Beam search gives the texts and scores of transformers', over a small language model, and has `patience`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def language_model() -> GPT2LMHeadModel:
-    """Random weights, large enough that texts differ and end at different lengths."""
+    """Return a model with random weights, large enough that texts differ in tokens and length."""
     torch.manual_seed(0)
     shape = {"vocab_size": N_VOCAB, "n_positions": 40, "n_embd": 16, "n_layer": 1, "n_head": 2}
     config = GPT2Config(**shape, bos_token_id=1, eos_token_id=EOT, tie_word_embeddings=False)
@@ -47,9 +47,11 @@ def attempt(beams: BeamOptions, *, max_new_tokens: int) -> AttemptRules:
 
 
 @torch.inference_mode()
-def search(model: GPT2LMHeadModel, rules: BeamOptions, *, prompt: tuple[int, ...], most: int) -> BeamSearch:
-    """Search as the speech model does, feeding every text from its beginning; check where beams come from."""
-    rows = begin_rows(DecoderPrompt(tokens=prompt), attempt(rules, max_new_tokens=most))
+def search(
+    model: GPT2LMHeadModel, options: BeamOptions, *, prompt: tuple[int, ...], max_new_tokens: int
+) -> BeamSearch:
+    """Search as the speech model does, but feed whole texts in every step. Check the sources of beams."""
+    rows = begin_rows(DecoderPrompt(tokens=prompt), attempt(options, max_new_tokens=max_new_tokens))
     while not rows[0].is_finished:
         before = [tuple(row.sampled) for row in rows]
         logits = torch.stack([model(torch.tensor([[*prompt, *text]])).logits[0, -1] for text in before])
@@ -63,12 +65,12 @@ def search(model: GPT2LMHeadModel, rules: BeamOptions, *, prompt: tuple[int, ...
 
 @torch.inference_mode()
 def transformers_search(
-    model: GPT2LMHeadModel, *, prompt: tuple[int, ...], most: int, **arguments: Any
+    model: GPT2LMHeadModel, *, prompt: tuple[int, ...], max_new_tokens: int, **arguments: Any
 ) -> tuple[list[int], float]:
     output = model.generate(
         torch.tensor([prompt]),
         attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
-        max_new_tokens=most,
+        max_new_tokens=max_new_tokens,
         do_sample=False,
         pad_token_id=EOT,
         return_dict_in_generate=True,
@@ -86,12 +88,16 @@ def test_texts_and_scores_are_those_of_transformers(
     language_model: GPT2LMHeadModel, num_beams: int, early_stopping: bool | Literal["never"]
 ) -> None:
     texts = set()
-    for length_penalty, most, first in itertools.product((1.0, 0.0, -1.5, 2.0), (1, 4, 12), range(1, N_VOCAB)):
+    for length_penalty, max_new_tokens, first in itertools.product(
+        (1.0, 0.0, -1.5, 2.0), (1, 4, 12), range(1, N_VOCAB)
+    ):
         prompt = (*PROMPT, first)
         arguments = {"num_beams": num_beams, "early_stopping": early_stopping, "length_penalty": length_penalty}
-        expected, score = transformers_search(language_model, prompt=prompt, most=most, **arguments)
-        rules = BeamOptions(num_beams=num_beams, early_stopping=early_stopping, length_penalty=length_penalty)
-        found = search(language_model, rules, prompt=prompt, most=most).best
+        expected, score = transformers_search(
+            language_model, prompt=prompt, max_new_tokens=max_new_tokens, **arguments
+        )
+        options = BeamOptions(num_beams=num_beams, early_stopping=early_stopping, length_penalty=length_penalty)
+        found = search(language_model, options, prompt=prompt, max_new_tokens=max_new_tokens).best
         assert list(found.tokens) == expected
         assert found.score == pytest.approx(score, rel=TOLERANCE, abs=TOLERANCE)
         texts.add(found.tokens)
@@ -100,28 +106,28 @@ def test_texts_and_scores_are_those_of_transformers(
 
 
 def candidates(*given: tuple[int, int, float]) -> list[Candidate]:
-    """Each: beam, token, score."""
+    """Return candidates. given: beam, token and score of each."""
     return [Candidate(beam=beam, token=token, score=score, logprob=-0.5) for beam, token, score in given]
 
 
-def finish_one_a_step(rules: BeamOptions, *, score: float = -1.0) -> int:
-    """Return after how many steps a search ends in which each step finishes a text, as good as all others."""
-    searching = BeamSearch(rules, max_new_tokens=50)
+def steps_until_finished(options: BeamOptions, *, score: float = -1.0) -> int:
+    """Return the number of steps of a search in which every step finishes one hypothesis, all equally good."""
+    searching = BeamSearch(options, max_new_tokens=50)
     for n_tokens in range(1, 50):
         total = score * n_tokens
         searching.advance(candidates((0, EOT, total), (0, 4, total), (0, 5, total), (0, 6, total)), eot=EOT)
         if searching.is_finished:
             return n_tokens
-    raise AssertionError("it never ends")
+    raise AssertionError("the search does not end")
 
 
 @pytest.mark.parametrize(("patience", "n_finished"), [(1.0, 2), (2.0, 4), (2.5, 5), (0.5, 1), (0.1, 1)])
-def test_patience_is_how_many_finished_texts_are_waited_for(patience: float, n_finished: int) -> None:
-    rules = BeamOptions(num_beams=2, early_stopping=True, patience=patience)
-    assert finish_one_a_step(rules) == n_finished
+def test_a_search_with_patience_waits_for_more_finished_hypotheses(patience: float, n_finished: int) -> None:
+    options = BeamOptions(num_beams=2, early_stopping=True, patience=patience)
+    assert steps_until_finished(options) == n_finished
 
 
-def test_beams_stay_in_their_places_when_they_go_on() -> None:
+def test_beams_that_continue_keep_their_index() -> None:
     searching = BeamSearch(BeamOptions(num_beams=3), max_new_tokens=9)
     assert searching.advance(candidates((0, 4, -1.0), (0, 5, -2.0), (0, 6, -3.0)), eot=EOT) == [0, 0, 0]
     assert [beam.tokens for beam in searching.beams] == [(4,), (5,), (6,)]
@@ -131,7 +137,7 @@ def test_beams_stay_in_their_places_when_they_go_on() -> None:
     assert [beam.score for beam in searching.beams] == [-3.7, -3.6, -3.5]
 
 
-def test_only_what_is_among_the_best_num_beams_can_finish() -> None:
+def test_only_the_best_num_beams_candidates_can_finish() -> None:
     searching = BeamSearch(BeamOptions(num_beams=2), max_new_tokens=9)
     searching.advance(candidates((0, 4, -1.0), (0, 5, -2.0), (0, EOT, -3.0)), eot=EOT)
     assert searching.finished == []
@@ -139,7 +145,7 @@ def test_only_what_is_among_the_best_num_beams_can_finish() -> None:
     assert [(text.tokens, text.score) for text in searching.finished] == [((5,), -1.25)]
 
 
-def test_fewer_possible_tokens_than_beams_leave_place_holders() -> None:
+def test_with_fewer_allowed_tokens_than_beams_placeholders_fill_the_rest() -> None:
     searching = BeamSearch(BeamOptions(num_beams=3), max_new_tokens=9)
     assert searching.advance(candidates((0, 4, -1.0)), eot=EOT) == [0, 0, 0]
     assert [beam.score for beam in searching.beams] == [-1.0, -math.inf, -math.inf]
@@ -147,21 +153,19 @@ def test_fewer_possible_tokens_than_beams_leave_place_holders() -> None:
     assert [beam.tokens for beam in searching.beams] == [(4, 5), (4, 6), (4, 7)]
 
 
-@pytest.mark.parametrize(("most", "is_cut_off"), [(1, True), (5, False)])
-def test_the_result_tells_of_its_end_and_of_probabilities_among_what_was_allowed(
-    most: int, is_cut_off: bool
-) -> None:
-    """Beams are ranked by probabilities among all tokens."""
+@pytest.mark.parametrize(("max_new_tokens", "is_cut_off"), [(1, True), (5, False)])
+def test_a_result_has_log_probabilities_among_the_allowed_tokens(max_new_tokens: int, is_cut_off: bool) -> None:
+    """But beams are ranked by log-probabilities among all tokens."""
     beams = BeamOptions(num_beams=2, early_stopping=True, patience=0.5)
-    rows = begin_rows(DecoderPrompt(tokens=PROMPT), attempt(beams, max_new_tokens=most))
+    rows = begin_rows(DecoderPrompt(tokens=PROMPT), attempt(beams, max_new_tokens=max_new_tokens))
     allowed = []
-    for wanted in (4, EOT)[:most]:
+    for likeliest in (4, EOT)[:max_new_tokens]:
         logits = torch.zeros(2, N_VOCAB)
         logits[:, EOT] = -9.0
-        logits[:, wanted] = 5.0
+        logits[:, likeliest] = 5.0
         step = SearchStep(logits, rows)
         logits[:, 6:] = -torch.inf
-        allowed.append(float(logits[0].log_softmax(dim=0)[wanted]))
+        allowed.append(float(logits[0].log_softmax(dim=0)[likeliest]))
         step.advance(logits, eot=EOT)
     state = best_row(rows)
     assert state.is_finished
@@ -172,7 +176,7 @@ def test_the_result_tells_of_its_end_and_of_probabilities_among_what_was_allowed
     assert state.search.best.score < sum(allowed) / len(allowed) - 0.01
 
 
-def test_temperature_divides_the_logits_that_beams_are_ranked_by() -> None:
+def test_beam_temperature_divides_the_logits_that_beams_are_ranked_by() -> None:
     logits = torch.randn(1, N_VOCAB, generator=torch.Generator().manual_seed(1))
     logits[:, EOT] = -9.0
     logits = logits.repeat(3, 1)
@@ -188,7 +192,7 @@ def test_temperature_divides_the_logits_that_beams_are_ranked_by() -> None:
     assert [row.logprobs[0] for row in rows] == pytest.approx(expected, abs=TOLERANCE)
 
 
-def test_searches_and_single_rows_of_one_batch_keep_to_themselves() -> None:
+def test_searches_and_single_rows_in_one_batch_do_not_affect_each_other() -> None:
     generator = torch.Generator().manual_seed(2)
     logits = torch.randn(6, N_VOCAB, generator=generator)
 
@@ -214,10 +218,10 @@ def test_searches_and_single_rows_of_one_batch_keep_to_themselves() -> None:
     assert together[1][0].sampled == []
 
 
-def test_with_a_penalty_on_length_the_best_that_a_beam_can_become_is_what_it_is_now() -> None:
-    """Where longer texts are better, "never" looks ahead to the longest one; here that would end too early."""
-    rules = BeamOptions(num_beams=2, early_stopping="never", length_penalty=-1.0)
-    searching = BeamSearch(rules, max_new_tokens=9)
+def test_never_stopping_early_with_a_negative_length_penalty_uses_the_current_length() -> None:
+    """With a positive one "never" uses the maximum length, which would end this search too early."""
+    options = BeamOptions(num_beams=2, early_stopping="never", length_penalty=-1.0)
+    searching = BeamSearch(options, max_new_tokens=9)
     searching.advance(candidates((0, 4, -0.1), (0, 5, -0.2)), eot=EOT)
     searching.advance(candidates((0, EOT, -0.3), (1, EOT, -0.4), (0, 4, -0.35), (1, 4, -0.5)), eot=EOT)
     assert [text.score for text in searching.finished] == pytest.approx([-0.6, -0.8])

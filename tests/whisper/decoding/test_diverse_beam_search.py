@@ -1,4 +1,4 @@
-"""Groups of beams that avoid what earlier groups have said. Whole texts are compared in tests/parity."""
+"""Groups of beams that avoid the tokens of earlier groups. tests/parity compares whole texts."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ PROMPT = (1, 2)
 TOLERANCE = 1e-4
 
 
-def begin_groups(*, num_beams: int = 4, n_groups: int = 2, most: int = 9, **rules: Any) -> list[DecodingState]:
-    options = DecodingOptions(beams=BeamOptions(num_beams=num_beams, num_beam_groups=n_groups, **rules))
-    return begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=most, options=options))
+def begin_groups(
+    *, num_beams: int = 4, n_groups: int = 2, max_new_tokens: int = 9, **options: Any
+) -> list[DecodingState]:
+    decoding = DecodingOptions(beams=BeamOptions(num_beams=num_beams, num_beam_groups=n_groups, **options))
+    return begin_rows(DecoderPrompt(tokens=PROMPT), AttemptRules(max_new_tokens=max_new_tokens, options=decoding))
 
 
 def advance(logits: Tensor, rows: list[DecodingState]) -> None:
@@ -35,8 +37,8 @@ def tokens_of(rows: list[DecodingState]) -> list[list[int]]:
     return [row.sampled for row in rows]
 
 
-def test_later_groups_avoid_what_earlier_ones_have_just_said() -> None:
-    """Three groups of one: the second loses 1 where the first was, the third 1 for each."""
+def test_later_groups_avoid_tokens_of_earlier_groups_in_the_same_step() -> None:
+    """Three groups of one beam. The penalty for a token is 1 for each earlier group that chose it."""
     logits = torch.full((3, N_VOCAB), -9.0)
     logits[:, 4:8] = torch.tensor([5.0, 4.5, 4.2, 0.0])
     rows = begin_groups(num_beams=3, n_groups=3, diversity_penalty=1.0)
@@ -49,7 +51,7 @@ def test_later_groups_avoid_what_earlier_ones_have_just_said() -> None:
     assert [row.logprobs[0] for row in rows] == pytest.approx(allowed[4:7].tolist(), abs=TOLERANCE)
 
 
-def test_a_penalty_is_for_each_beam_and_stays_in_the_score_but_not_in_what_is_told() -> None:
+def test_the_penalty_counts_beams_and_is_part_of_the_score_but_not_of_the_logprobs() -> None:
     logits = torch.full((4, N_VOCAB), -9.0)
     logits[:, 4:6] = torch.tensor([9.0, 1.0])
     rows = begin_groups(diversity_penalty=0.5)
@@ -59,23 +61,23 @@ def test_a_penalty_is_for_each_beam_and_stays_in_the_score_but_not_in_what_is_to
     assert isinstance(search, DiverseSearch)
     of_first, of_second = search.groups[0].beams[0], search.groups[1].beams[0]
     assert of_second.tokens == (4, 4)
-    # Once 4 was said by one beam of two, then by both or by one of them.
-    said = [beam.tokens[-1] for beam in search.groups[0].beams].count(4)
-    assert of_first.score - of_second.score == pytest.approx(0.5 + 0.5 * said, abs=TOLERANCE)
+    # In the first step one of the two beams chose 4; in the second step one or both.
+    chosen = [beam.tokens[-1] for beam in search.groups[0].beams].count(4)
+    assert of_first.score - of_second.score == pytest.approx(0.5 + 0.5 * chosen, abs=TOLERANCE)
     assert of_second.logprobs == pytest.approx(of_first.logprobs, abs=TOLERANCE)
 
 
-def test_temperature_leaves_a_penalty_what_it_is() -> None:
+def test_beam_temperature_does_not_change_the_penalty() -> None:
     logits = torch.zeros(2, N_VOCAB)
     logits[:, 4:6] = torch.tensor([5.0, 2.0])
     for penalty, second in ((0.7, 4), (0.8, 5)):
         rows = begin_groups(num_beams=2, diversity_penalty=penalty, beam_temperature=4.0)
         advance(logits, rows)
-        assert tokens_of(rows) == [[4], [second]], "the scores differ by 3 / 4"
+        assert tokens_of(rows) == [[4], [second]], "the scores differ by 3 / 4, between the two penalties"
 
 
-def test_rules_about_tokens_are_applied_to_what_penalties_have_left() -> None:
-    """As the order of transformers' processors has it: whether a timestamp wins depends on the penalties."""
+def test_logit_filters_see_penalised_logits() -> None:
+    """As with the order of transformers' processors, so the penalties affect the rules about timestamps."""
     logits = torch.zeros(2, N_VOCAB)
     logits[:, 4:7] = torch.tensor([5.0, 4.0, 3.0])
 
@@ -90,8 +92,8 @@ def test_rules_about_tokens_are_applied_to_what_penalties_have_left() -> None:
     assert [row.logprobs[0] for row in rows] == pytest.approx([0.0, 0.0], abs=TOLERANCE)
 
 
-def test_a_group_that_has_ended_keeps_later_ones_from_ending() -> None:
-    """So it does in transformers, which fills it up with eot."""
+def test_later_groups_are_penalised_for_eot_after_a_group_has_finished() -> None:
+    """As in transformers, which pads a finished group with eot."""
     logits = torch.full((2, N_VOCAB), -9.0)
     logits[:, 4] = 3.0
     rows = begin_groups(num_beams=2, diversity_penalty=2.0, early_stopping=True)
@@ -112,9 +114,9 @@ def test_a_group_that_has_ended_keeps_later_ones_from_ending() -> None:
     assert all(row.is_finished and row.sampled == rows[0].sampled for row in rows)
 
 
-def test_the_result_is_the_best_of_any_group() -> None:
+def test_the_result_is_the_best_of_all_groups() -> None:
     logits = torch.full((2, N_VOCAB), -9.0)
     logits[0, 4], logits[1, 5] = 0.0, 9.0
-    rows = begin_groups(num_beams=2, most=1, diversity_penalty=0.1)
+    rows = begin_groups(num_beams=2, max_new_tokens=1, diversity_penalty=0.1)
     advance(logits, rows)
     assert tokens_of(rows) == [[5], [5]]

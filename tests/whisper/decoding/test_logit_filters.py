@@ -1,4 +1,4 @@
-"""The filters forbid what transformers' logits processors forbid, whatever came before."""
+"""The filters forbid the same tokens as transformers' logits processors, after any tokens."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def make_state(*sampled: int, min_new_tokens: int = 0, suppressed: tuple[int, ..
 
 
 def apply(logit_filter: LogitFilter, logits: Tensor, *states: DecodingState) -> Tensor:
-    """Return what the filter leaves; the logits given stay."""
+    """Return a filtered copy."""
     filtered = logits.clone()
     logit_filter.apply(filtered, states)
     return filtered
@@ -76,7 +76,7 @@ def transformers_timestamp_rules(
 
 
 def random_logits(n_rows: int, *, seed: int) -> Tensor:
-    """Return logits without NO_TIMESTAMPS; in every other row timestamps are together likelier than any text."""
+    """Return logits without NO_TIMESTAMPS. In every second row timestamps are together likelier than any text."""
     logits = torch.randn(n_rows, N_VOCAB, generator=torch.Generator().manual_seed(seed)) * 2
     logits[::2, BEGIN:] += 3
     logits[:, NO_TIMESTAMPS] = -torch.inf
@@ -84,7 +84,7 @@ def random_logits(n_rows: int, *, seed: int) -> Tensor:
 
 
 def random_history(chance: random.Random) -> tuple[int, ...]:
-    """Return tokens as the rules allow them, and now and then some that they do not."""
+    """Return tokens that the rules mostly allow."""
     history: list[int] = []
     time = BEGIN
     for _ in range(chance.randrange(4)):
@@ -98,23 +98,23 @@ def random_history(chance: random.Random) -> tuple[int, ...]:
 
 HISTORIES = [
     pytest.param((), id="nothing"),
-    pytest.param((BEGIN,), id="begun at 0"),
-    pytest.param((BEGIN + 3,), id="begun later"),
+    pytest.param((BEGIN,), id="a segment starts at 0"),
+    pytest.param((BEGIN + 3,), id="a segment starts later"),
     pytest.param((BEGIN, 5), id="some text"),
     pytest.param((BEGIN, 5, BEGIN + 7), id="a segment"),
-    pytest.param((BEGIN, 5, BEGIN + 7, BEGIN + 7), id="the next begun"),
+    pytest.param((BEGIN, 5, BEGIN + 7, BEGIN + 7), id="the next segment starts"),
     pytest.param((BEGIN, 5, BEGIN + 7, BEGIN + 9, 6), id="more text"),
     pytest.param((5, 6), id="text without a timestamp"),
     pytest.param((5, BEGIN + 2), id="text, then a timestamp"),
-    pytest.param((BEGIN, 5, N_VOCAB - 1), id="ended at the very end"),
-    pytest.param((BEGIN, 5, N_VOCAB - 1, N_VOCAB - 1), id="begun at the very end"),
-    pytest.param((BEGIN, 5, N_VOCAB - 1, N_VOCAB - 1, 7), id="text at the very end"),
+    pytest.param((BEGIN, 5, N_VOCAB - 1), id="a segment ends at the last timestamp"),
+    pytest.param((BEGIN, 5, N_VOCAB - 1, N_VOCAB - 1), id="a segment starts at the last timestamp"),
+    pytest.param((BEGIN, 5, N_VOCAB - 1, N_VOCAB - 1, 7), id="text after the last timestamp"),
 ]
 
 
 @pytest.mark.parametrize("max_initial_index", [MAX_INITIAL, 0, None])
 @pytest.mark.parametrize("history", HISTORIES)
-def test_timestamp_rules_are_those_of_transformers(
+def test_timestamp_rules_equal_those_of_transformers(
     history: tuple[int, ...], max_initial_index: int | None
 ) -> None:
     for seed, logits in enumerate(random_logits(20, seed=len(history))):
@@ -124,7 +124,7 @@ def test_timestamp_rules_are_those_of_transformers(
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_timestamp_rules_keep_rows_apart(seed: int) -> None:
+def test_timestamp_rules_use_each_rows_own_tokens(seed: int) -> None:
     chance = random.Random(seed)
     histories = [random_history(chance) for _ in range(16)]
     logits = random_logits(16, seed=seed)
@@ -134,7 +134,7 @@ def test_timestamp_rules_keep_rows_apart(seed: int) -> None:
     assert (filtered > -torch.inf).any(dim=1).all()
 
 
-def test_timestamps_win_together_and_not_one_by_one() -> None:
+def test_timestamps_are_forced_if_their_sum_is_likelier_than_any_text() -> None:
     logits = torch.full((2, N_VOCAB), -10.0)
     logits[:, 5] = 0.0
     logits[0, BEGIN:] = -1.0  # 24 of them: e^-1 × 24 > 1
@@ -144,7 +144,7 @@ def test_timestamps_win_together_and_not_one_by_one() -> None:
     assert int(filtered[1].argmax()) == 5
 
 
-def test_suppressed_tokens_are_those_of_transformers() -> None:
+def test_suppressed_tokens_equal_those_of_transformers() -> None:
     logits = random_logits(3, seed=0)
     filtered = apply(SuppressTokens([1, 7, 33], CPU), logits, *[make_state(2)] * 3)
     expected = SuppressTokensLogitsProcessor([1, 7, 33], device="cpu")(torch.zeros(3, 1), logits)
@@ -152,7 +152,7 @@ def test_suppressed_tokens_are_those_of_transformers() -> None:
 
 
 @pytest.mark.parametrize("history", [(), (BEGIN,), (BEGIN, 5)])
-def test_tokens_suppressed_at_the_beginning_are_those_of_transformers(history: tuple[int, ...]) -> None:
+def test_tokens_suppressed_at_the_beginning_equal_those_of_transformers(history: tuple[int, ...]) -> None:
     logits = random_logits(1, seed=0)
     filtered = apply(SuppressAtBegin([7, EOT], CPU), logits, make_state(*history))
     processor = SuppressTokensAtBeginLogitsProcessor([7, EOT], begin_index=len(PROMPT))
@@ -160,21 +160,21 @@ def test_tokens_suppressed_at_the_beginning_are_those_of_transformers(history: t
     torch.testing.assert_close(filtered, expected, atol=0, rtol=0)
 
 
-def test_only_rows_that_begin_lose_what_is_suppressed_there() -> None:
+def test_tokens_are_suppressed_at_the_beginning_only_in_rows_without_tokens() -> None:
     filtered = apply(
         SuppressAtBegin([7], CPU), random_logits(3, seed=0), make_state(1), make_state(), make_state(1)
     )
     assert (filtered[:, 7] == -torch.inf).tolist() == [False, True, False]
 
 
-def test_nothing_to_suppress() -> None:
+def test_an_empty_list_suppresses_nothing() -> None:
     logits = random_logits(1, seed=0)
     for logit_filter in (SuppressTokens([], CPU), SuppressAtBegin([], CPU)):
         torch.testing.assert_close(apply(logit_filter, logits, make_state()), logits, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("n_sampled", range(5))
-def test_least_number_of_tokens_is_that_of_transformers(n_sampled: int) -> None:
+def test_min_new_tokens_equals_that_of_transformers(n_sampled: int) -> None:
     history = (BEGIN, 5, 6, 7)[:n_sampled]
     logits = random_logits(2, seed=0)
     filtered = apply(
@@ -186,10 +186,10 @@ def test_least_number_of_tokens_is_that_of_transformers(n_sampled: int) -> None:
     torch.testing.assert_close(filtered[1:], logits[1:], atol=0, rtol=0)
 
 
-def test_a_row_may_have_a_list_of_its_own_and_what_never_comes_still_does_not() -> None:
+def test_a_rows_own_list_replaces_the_models_and_tokens_always_forbidden_remain() -> None:
     logits = torch.zeros(5, N_VOCAB)
-    own = (None, (), (7, 8), None, (8, MODELS_OWN_TOKENS))
-    states = [make_state(suppressed=suppressed) for suppressed in own]
+    lists = (None, (), (7, 8), None, (8, MODELS_OWN_TOKENS))
+    states = [make_state(suppressed=suppressed) for suppressed in lists]
     filtered = apply(SuppressTokens([3, 4], CPU, always=[NO_TIMESTAMPS]), logits, *states)
     forbidden = [row.isinf().nonzero().flatten().tolist() for row in filtered]
     assert forbidden == [

@@ -7,7 +7,7 @@ from hf_asr_endpoint.whisper.decoding.sampling import logsumexp
 
 
 @pytest.mark.parametrize("n_forbidden", [0, 999])
-def test_it_is_the_logarithm_of_the_sum_of_powers(n_forbidden: int) -> None:
+def test_logsumexp_equals_torchs(n_forbidden: int) -> None:
     torch.manual_seed(0)
     logits = torch.randn(3, 1_000) * torch.tensor([[0.1], [5.0], [50.0]])
     logits[:, :n_forbidden] = -torch.inf

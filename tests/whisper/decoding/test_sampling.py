@@ -47,7 +47,7 @@ def random_logits(n_rows: int, *, seed: int = 0, n_vocab: int = 40) -> Tensor:
     return logits
 
 
-def test_temperature_0_takes_the_likeliest_with_its_logprob() -> None:
+def test_temperature_0_takes_the_likeliest_token() -> None:
     logits = random_logits(5)
     chosen = choose_tokens(logits, [make_state() for _ in range(5)])
     assert [token for token, _ in chosen] == logits.argmax(dim=1).tolist()
@@ -56,20 +56,20 @@ def test_temperature_0_takes_the_likeliest_with_its_logprob() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.2, 1.0, 3.0])
-def test_frequencies_are_those_of_the_distribution(temperature: float) -> None:
+def test_sampled_frequencies_follow_the_distribution(temperature: float) -> None:
     logits = random_logits(1, n_vocab=12)
     state = make_state(temperature=temperature, seed=4)
     counts = Counter(choose_tokens(logits, [state])[0][0] for _ in range(N_DRAWS))
     expected = (logits[0] / temperature).softmax(dim=0).tolist()
     for token, probability in enumerate(expected):
-        # Five deviations of a binomial frequency.
+        # Five standard deviations of a binomial frequency.
         tolerance = 5 * math.sqrt(probability * (1 - probability) / N_DRAWS) + 1e-9
         assert counts[token] / N_DRAWS == pytest.approx(probability, abs=tolerance)
     assert counts[3] == 0
 
 
-def test_a_sampled_tokens_logprob_is_that_at_temperature_1() -> None:
-    """As in openai/whisper, whose thresholds are made for it."""
+def test_the_logprob_of_a_sampled_token_is_at_temperature_1() -> None:
+    """As in openai/whisper, whose thresholds are meant for it."""
     logits = random_logits(1)
     expected = logits[0].log_softmax(dim=0)
     state = make_state(temperature=2.0)
@@ -79,7 +79,7 @@ def test_a_sampled_tokens_logprob_is_that_at_temperature_1() -> None:
 
 
 @pytest.mark.parametrize("only", [0, 17, 39], ids=["the first", "one", "the last"])
-def test_what_is_forbidden_is_never_sampled(only: int) -> None:
+def test_a_forbidden_token_is_never_sampled(only: int) -> None:
     logits = torch.full((1, 40), -torch.inf)
     logits[0, only] = -3.0
     state = make_state(temperature=1.0)
@@ -90,7 +90,7 @@ def sample_row(logits: Tensor, states: list[DecodingState], row: int, n: int = 2
     return [choose_tokens(logits, states)[row] for _ in range(n)]
 
 
-def test_a_row_samples_the_same_whatever_is_beside_it() -> None:
+def test_a_row_samples_the_same_tokens_in_any_batch() -> None:
     logits = random_logits(4)
     alone = sample_row(logits[2:3], [make_state(temperature=1.0, seed=7)], 0)
     states = [make_state(temperature=t, seed=n) for n, t in enumerate((1.0, 0.0, 0.0, 0.6))]
@@ -101,14 +101,14 @@ def test_a_row_samples_the_same_whatever_is_beside_it() -> None:
     assert len({token for token, _ in alone}) > 3
 
 
-def test_seeds_decide() -> None:
+def test_equal_seeds_sample_equal_tokens() -> None:
     logits = random_logits(1)
     first, again, other = (sample_row(logits, [make_state(temperature=1.0, seed=seed)], 0) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-def test_greedy_rows_take_no_chances() -> None:
+def test_greedy_rows_draw_no_random_numbers() -> None:
     logits = random_logits(2)
     states = [make_state(), make_state(temperature=1.0)]
     before = states[0].random.getstate()
@@ -116,7 +116,7 @@ def test_greedy_rows_take_no_chances() -> None:
     assert states[0].random.getstate() == before
 
 
-def test_sum_and_average_count_the_end() -> None:
+def test_sum_and_average_logprob_include_eot() -> None:
     state = make_state()
     for token, logprob in [(4, -0.5), (5, -1.5), (EOT, -4.0)]:
         assert not state.is_finished
@@ -127,7 +127,7 @@ def test_sum_and_average_count_the_end() -> None:
     assert state.avg_logprob == -2.0
 
 
-def test_the_limit_of_tokens_ends_a_text() -> None:
+def test_max_new_tokens_ends_a_text() -> None:
     state = make_state(max_new_tokens=2)
     state.append(4, -1.0, eot=EOT)
     assert not state.is_finished
@@ -136,7 +136,7 @@ def test_the_limit_of_tokens_ends_a_text() -> None:
     assert state.sampled == [4, 5]
 
 
-def test_a_prompt_knows_its_length_before_its_language() -> None:
+def test_the_length_of_a_prompt_includes_an_undetected_language() -> None:
     prompt = DecoderPrompt(tokens=(7, 8, 1), sot_index=2, after_language=(5,))
     state = DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=3))
     assert prompt.length == 5
@@ -159,16 +159,16 @@ FILTERS: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def language_model() -> GPT2LMHeadModel:
-    """Only for what `generate` would make of its configuration."""
+    """Return a model whose only use is to build logits processors from a configuration."""
     return GPT2LMHeadModel(GPT2Config(vocab_size=40, n_embd=4, n_layer=1, n_head=1))
 
 
 @pytest.mark.parametrize("filters", FILTERS, ids=lambda filters: ", ".join(filters))
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.7])
-def test_what_can_be_sampled_is_what_transformers_can_sample(
+def test_filters_keep_the_tokens_that_transformers_keeps(
     language_model: GPT2LMHeadModel, filters: dict[str, Any], temperature: float
 ) -> None:
-    """Its own list of processors, with its own order, for the same logits."""
+    """transformers builds the processors, in its own order."""
     config = GenerationConfig(do_sample=True, temperature=temperature, **{"top_k": 0, **filters})
     processors = language_model._get_logits_processor(config)
     sizes = set()
@@ -183,7 +183,7 @@ def test_what_can_be_sampled_is_what_transformers_can_sample(
     assert sizes != {39} or not any(value not in (0, 1) for value in filters.values())
 
 
-def test_rows_are_sampled_by_their_own_filters() -> None:
+def test_each_row_is_sampled_with_its_own_filters() -> None:
     logits = random_logits(1).repeat(3, 1)
     best = logits[0].argsort(descending=True).tolist()
     states = [
@@ -199,7 +199,7 @@ def test_rows_are_sampled_by_their_own_filters() -> None:
     assert len(drawn[2]) > 10
 
 
-def test_a_filtered_tokens_logprob_is_that_among_all() -> None:
+def test_filters_do_not_change_the_logprob_of_a_token() -> None:
     logits = random_logits(1)
     state = make_state(temperature=0.7, filters=SamplingFilters(top_k=1))
     ((token, logprob),) = choose_tokens(logits, [state])
@@ -207,7 +207,7 @@ def test_a_filtered_tokens_logprob_is_that_among_all() -> None:
     assert logprob < -0.1
 
 
-def test_samples_to_choose_from_differ_and_the_first_is_what_one_alone_would_be() -> None:
+def test_best_of_samples_differ_and_the_first_equals_a_single_one() -> None:
     logits = random_logits(1)
     alone = sample_row(logits, [make_state(temperature=1.0, seed=5)], 0)
     rules = AttemptRules(max_new_tokens=99, temperature=1.0, seed=5, options=DecodingOptions(best_of=4))
@@ -218,7 +218,7 @@ def test_samples_to_choose_from_differ_and_the_first_is_what_one_alone_would_be(
     assert [sample_row(logits, [row], 0) for row in again] == texts
 
 
-def test_the_best_sample_is_the_likeliest_for_its_length() -> None:
+def test_the_best_row_has_the_highest_average_logprob() -> None:
     rules = AttemptRules(max_new_tokens=9, temperature=1.0, options=DecodingOptions(best_of=3))
     rows = begin_rows(DecoderPrompt(tokens=(1,)), rules)
     for row, logprobs in zip(rows, ([-2.0, -2.0], [-1.5, -1.5, -1.5], [-3.0]), strict=True):
