@@ -14,7 +14,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import parse_document
-from hf_asr_endpoint.audio.source import read_waveform
+from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.composition import load_transcriber, request_limits
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.transcription.transcriber import transcribe
@@ -39,7 +39,7 @@ class EndpointHandler:
         Raises AsrError, whose message the toolkit sends with status 400.
         """
         request = parse_document(data, max_audio_bytes=self._limits.max_audio_bytes)
-        waveform = read_waveform(request.audio, max_duration_s=self._limits.max_audio_s)
+        waveform = open_waveform(request.audio, max_audio_s=self._limits.max_audio_s)
         work = transcribe(self._transcriber, waveform, request.parameters.options)
         # In a thread of its own: the caller may be inside a running event loop.
         transcription = self._threads.submit(asyncio.run, work).result()

@@ -99,8 +99,9 @@ class VoiceActivityOptions:
 
     threshold: float = 0.5
     """Speech begins at this probability."""
-    min_silence_s: float = 0.1
-    """A shorter silence does not end speech."""
+    silence_duration_s: float | None = None
+    """A longer silence ends a chunk, as in OpenAI's server_vad. None: chunks are as long as allowed, and contain
+    silences of up to 3 s."""
     speech_pad_s: float = 0.2
     """Kept around speech, where no other chunk has it."""
 
@@ -124,7 +125,7 @@ class TranscriptionOptions:
     token_logprobs: bool = False
     """Whether segments have their tokens' log-probabilities."""
     voice_activity: VoiceActivityOptions = field(default_factory=VoiceActivityOptions)
-    max_chunk_s: float = WINDOW_S
+    chunk_length_s: float = WINDOW_S
     """Longest piece of audio that is decoded at once, in seconds, 1 to 30; no segment is longer."""
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
 

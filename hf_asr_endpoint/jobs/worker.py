@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
+from hf_asr_endpoint.audio.source import EncodedAudio, open_waveform
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobStatus
 from hf_asr_endpoint.jobs.limits import JobLimits
@@ -143,7 +143,7 @@ class Worker:
     async def _transcribe(self, job: Job, kind: JobKind) -> Transcription:
         options = kind.options(job.asked)
         with await self._storage.open_audio(job.id) as file:
-            waveform = read_waveform(EncodedAudio(file=file), max_duration_s=self._limits.max_audio_s)
+            waveform = open_waveform(EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s)
             return await transcribe(self._transcriber, waveform, options)
 
     async def _retry(self, job: Job, error: EngineError, began: float) -> None:

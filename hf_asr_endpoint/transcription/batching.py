@@ -34,6 +34,7 @@ from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.process import use_one_core
 
 N_PREPARING = 1  # requests whose audio is decoded and analysed at a time, beside the engine
+END = object()
 UNKNOWN_LANGUAGE = "en"  # what is said of a recording in which nobody speaks
 
 
@@ -112,7 +113,7 @@ class BatchingTranscriber:
             request=request,
             stop=stop,
         )
-        chunking = ChunkingOptions(voice_activity=options.voice_activity, max_chunk_s=options.max_chunk_s)
+        chunking = ChunkingOptions(voice_activity=options.voice_activity, chunk_length_s=options.chunk_length_s)
         segments = []
         for segment in long_form.run(self._in_turn(split_chunks(counted, self._detector, options=chunking))):
             segments.append(segment)
@@ -124,14 +125,15 @@ class BatchingTranscriber:
             segments=tuple(segments),
         )
 
-    def _in_turn(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    def _in_turn(self, chunks: Iterator[Chunk | None]) -> Iterator[Chunk]:
         """Yield the chunks, no more than N_PREPARING requests cutting theirs at the same moment."""
-        while True:
+        is_complete = False
+        while not is_complete:
             with self._preparing:
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
-            yield chunk
+                chunk = next(chunks, END)
+            is_complete = chunk is END
+            if isinstance(chunk, Chunk):
+                yield chunk
 
 
 class _Counted:

@@ -1,14 +1,14 @@
-"""Waveforms whose loudness is their speech probability, and what must be true of the chunks of any waveform."""
+"""Waveforms whose loudness is their speech probability, and checks that hold for the chunks of any waveform."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 
 from hf_asr_endpoint.audio.chunking import BLOCK_SAMPLES, Chunk, ChunkingOptions, split_chunks
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
+from hf_asr_endpoint.audio.speech_spans import N_STEP_SAMPLES
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import N_SAMPLES, SAMPLE_RATE
 
@@ -28,7 +28,7 @@ RANDOM = [
 
 
 class LoudnessDetector:
-    """Takes the loudest sample of a step for its speech probability, so that a waveform says what is speech."""
+    """Detects speech by the loudest sample of each step, so that a waveform decides what is speech."""
 
     def stream(self) -> LoudnessStream:
         return LoudnessStream()
@@ -49,7 +49,7 @@ class LoudnessStream:
 
 
 def make_waveform(*parts: tuple[float, float]) -> Waveform:
-    """Join parts of (seconds, probability). The signs make places distinguishable."""
+    """Join parts of (seconds, probability). Random signs make places distinguishable."""
     levels = np.concatenate([np.full(round(s * SAMPLE_RATE), p, np.float32) for s, p in parts])
     return levels * np.random.default_rng(0).choice([-1, 1], len(levels)).astype(np.float32)
 
@@ -69,20 +69,24 @@ def in_blocks(waveform: Waveform, size: int) -> Iterator[Waveform]:
 
 
 def split(waveform: Waveform, *, block_size: int = 10**9, options: ChunkingOptions = DEFAULTS) -> list[Chunk]:
-    """Split, having checked what is true of all chunks."""
-    chunks = list(split_chunks(in_blocks(waveform, block_size), LoudnessDetector(), options=options))
-    check(chunks, waveform, max_chunk_s=options.max_chunk_s)
+    """Split the waveform, and check what is true of all chunks."""
+    chunks = only_chunks(split_chunks(in_blocks(waveform, block_size), LoudnessDetector(), options=options))
+    check(chunks, waveform, chunk_length_s=options.chunk_length_s)
     return chunks
 
 
-def check(chunks: list[Chunk], waveform: Waveform, *, max_chunk_s: float = 30.0) -> None:
-    """Chunks are pieces of the waveform, in order, without overlap, not too long, with their speech inside."""
+def only_chunks(chunks: Iterable[Chunk | None]) -> list[Chunk]:
+    return [chunk for chunk in chunks if chunk is not None]
+
+
+def check(chunks: list[Chunk], waveform: Waveform, *, chunk_length_s: float = 30.0) -> None:
+    """Check that chunks are short pieces of the waveform, in order, without overlap, with speech inside."""
     end = 0
     for chunk in chunks:
         begin = round(chunk.offset_s * SAMPLE_RATE)
         assert begin >= end
         end = begin + len(chunk.waveform)
-        assert 0 < len(chunk.waveform) <= max_chunk_s * SAMPLE_RATE
+        assert 0 < len(chunk.waveform) <= chunk_length_s * SAMPLE_RATE
         assert chunk.waveform.dtype == np.float32
         np.testing.assert_array_equal(chunk.waveform, waveform[begin:end])
         times_s = [time_s for span in chunk.speech for time_s in (span.start_s, span.end_s)]
@@ -93,12 +97,12 @@ def check(chunks: list[Chunk], waveform: Waveform, *, max_chunk_s: float = 30.0)
 
 
 def extents_s(chunks: list[Chunk]) -> list[tuple[float, float]]:
-    """Return where chunks begin and end, in seconds."""
+    """Return the beginning and the end of each chunk, in seconds."""
     return [(chunk.offset_s, chunk.offset_s + len(chunk.waveform) / SAMPLE_RATE) for chunk in chunks]
 
 
 def speech_s(chunks: list[Chunk]) -> list[tuple[float, float]]:
-    """Return all speech, in seconds from the beginning of the file."""
+    """Return all spans of speech, in seconds from the beginning of the file."""
     return [(chunk.offset_s + s.start_s, chunk.offset_s + s.end_s) for chunk in chunks for s in chunk.speech]
 
 

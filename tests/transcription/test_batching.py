@@ -45,17 +45,17 @@ def test_speech_past_the_window_is_transcribed_whole_with_times_that_go_on(
     assert all(segment.start <= segment.end <= result.duration_s for segment in result.segments)
 
 
-@pytest.mark.parametrize("max_chunk_s", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("chunk_length_s", [1.0, 2.0, 5.0])
 @pytest.mark.parametrize("conditioned", [False, True])
 def test_no_segment_is_longer_than_the_longest_chunk(
-    transcriber: BatchingTranscriber, speech: Waveform, max_chunk_s: float, conditioned: bool
+    transcriber: BatchingTranscriber, speech: Waveform, chunk_length_s: float, conditioned: bool
 ) -> None:
-    options = replace(GREEDY, max_chunk_s=max_chunk_s, condition_on_previous_text=conditioned)
+    options = replace(GREEDY, chunk_length_s=chunk_length_s, condition_on_previous_text=conditioned)
     result = hear(transcriber, [speech], options)
-    assert all(round(segment.end - segment.start, 2) <= max_chunk_s for segment in result.segments)
+    assert all(round(segment.end - segment.start, 2) <= chunk_length_s for segment in result.segments)
     starts = [segment.start for segment in result.segments]
     assert starts == sorted(starts)
-    assert len(starts) >= 9 / max_chunk_s
+    assert len(starts) >= 9 / chunk_length_s
     assert "for you" in plain(result.text)
     assert result.segments[-1].end > 9
 

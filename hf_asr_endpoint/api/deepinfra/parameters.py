@@ -52,7 +52,7 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
         condition_on_previous_text=parameters.condition_on_previous_text,
         prompt=parameters.initial_prompt,
         word_timestamps=parameters.chunk_level == "word",
-        max_chunk_s=parameters.chunk_length_s,
+        chunk_length_s=parameters.chunk_length_s,
         decoding=DecodingOptions(
             temperatures=_ladder(parameters.temperature, parameters.temperature_increment_on_fallback),
             num_beams=parameters.num_beams,

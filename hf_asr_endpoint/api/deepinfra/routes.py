@@ -23,7 +23,7 @@ from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.jobs.deepinfra_kind import VERSION, make_job
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormLimits, parse_multipart
-from hf_asr_endpoint.audio.source import read_waveform
+from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.jobs.document import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
@@ -69,7 +69,7 @@ class DeepInfraDialect:
             if parameters.webhook is not None:
                 return await self._submit(request, received, parameters)
             started = time.perf_counter()
-            waveform = read_waveform(received.audio, max_duration_s=self._limits.max_audio_s)
+            waveform = open_waveform(received.audio, max_audio_s=self._limits.max_audio_s)
             transcription = await cancel_on_disconnect(
                 request.receive, transcribe(self._transcriber, waveform, parameters.options)
             )

@@ -17,7 +17,7 @@ from hf_asr_endpoint.api.endpoints import answering_errors
 from hf_asr_endpoint.api.errors import headers_of, status_of
 from hf_asr_endpoint.api.huggingface.render import render_error, render_transcription
 from hf_asr_endpoint.api.huggingface.request import ParsedRequest, parse_document, parse_raw
-from hf_asr_endpoint.audio.source import read_waveform
+from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest, UnknownModel, UnsupportedAudio
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
 
@@ -58,7 +58,7 @@ class HuggingFaceDialect:
             body = await read_body(request, self._limits)
             with body.file:
                 parsed = await asyncio.to_thread(self._parse, request, body)
-                waveform = read_waveform(parsed.audio, max_duration_s=self._limits.max_audio_s)
+                waveform = open_waveform(parsed.audio, max_audio_s=self._limits.max_audio_s)
                 transcription = await cancel_on_disconnect(
                     request.receive, transcribe(self._transcriber, waveform, parsed.parameters.options)
                 )

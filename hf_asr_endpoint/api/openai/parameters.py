@@ -120,7 +120,7 @@ def _voice_activity(strategy: object) -> VoiceActivityOptions:
         return VoiceActivityOptions()
     return VoiceActivityOptions(
         threshold=strategy.threshold,
-        min_silence_s=strategy.silence_duration_ms / 1000,
+        silence_duration_s=None if strategy.silence_duration_ms is None else strategy.silence_duration_ms / 1000,
         speech_pad_s=strategy.prefix_padding_ms / 1000,
     )
 

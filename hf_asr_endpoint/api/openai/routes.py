@@ -28,7 +28,7 @@ from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, accepted_names, check_model, parse_parameters
 from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.sse import EventStream
-from hf_asr_endpoint.audio.source import EncodedAudio, read_waveform
+from hf_asr_endpoint.audio.source import EncodedAudio, open_waveform
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber, transcribe
@@ -104,7 +104,7 @@ class OpenAIDialect:
             texts, file = split_form(form)
             parameters = parse_parameters(texts, task=task, model_names=self._model_names)
             audio = EncodedAudio(file=check_file(file))
-            waveform = read_waveform(audio, max_duration_s=self._limits.max_audio_s)
+            waveform = open_waveform(audio, max_audio_s=self._limits.max_audio_s)
             if parameters.is_stream:
                 return await self._stream(request, waveform, parameters, held)
             transcription = await cancel_on_disconnect(

@@ -42,11 +42,11 @@ class _Model(BaseModel):
 
 
 class ServerVad(_Model):
-    """`chunking_strategy` as an object; OpenAI's defaults."""
+    """`chunking_strategy` as an object, with OpenAI's defaults; without `silence_duration_ms`, it cuts as auto."""
 
     type: Literal["server_vad"]
     prefix_padding_ms: int = Field(300, ge=0, le=MAX_PREFIX_PADDING_MS)
-    silence_duration_ms: int = Field(200, ge=0, le=MAX_SILENCE_MS)
+    silence_duration_ms: int | None = Field(None, ge=0, le=MAX_SILENCE_MS)
     threshold: float = Field(0.5, ge=0, le=1)
 
 

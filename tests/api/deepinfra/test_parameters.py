@@ -29,7 +29,12 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (decoding.patience, decoding.num_beams, decoding.suppress_tokens) == (1.0, 1, None)
     thresholds = (decoding.compression_ratio_threshold, decoding.logprob_threshold, decoding.no_speech_threshold)
     assert thresholds == (2.4, -1.0, 0.6)
-    assert (parse().task, parse().language, parse().prompt, parse().max_chunk_s) == ("transcribe", None, None, 30)
+    assert (parse().task, parse().language, parse().prompt, parse().chunk_length_s) == (
+        "transcribe",
+        None,
+        None,
+        30,
+    )
 
 
 SPELLED_DEFAULTS = {
@@ -72,8 +77,8 @@ def test_the_defaults_may_be_given_plain() -> None:
         ("condition_on_previous_text", "false", replace(DEFAULTS, condition_on_previous_text=False)),
         ("condition_on_previous_text", "False", replace(DEFAULTS, condition_on_previous_text=False)),
         ("chunk_level", "word", replace(DEFAULTS, word_timestamps=True)),
-        ("chunk_length_s", "5", replace(DEFAULTS, max_chunk_s=5)),
-        ("chunk_length_s", "1", replace(DEFAULTS, max_chunk_s=1)),
+        ("chunk_length_s", "5", replace(DEFAULTS, chunk_length_s=5)),
+        ("chunk_length_s", "1", replace(DEFAULTS, chunk_length_s=1)),
         ("temperature", "0.5", with_decoding(temperatures=(0.5, 0.7, 0.9))),
         ("temperature", "0.4", with_decoding(temperatures=(0.4, 0.6, 0.8, 1.0))),
         ("temperature", "1", with_decoding(temperatures=(1.0,))),
@@ -266,7 +271,7 @@ def test_every_option_that_a_field_sets_is_reachable() -> None:
             "condition_on_previous_text",
             "prompt",
             "word_timestamps",
-            "max_chunk_s",
+            "chunk_length_s",
             "decoding",
         ),
         *("temperatures", "num_beams", "patience", "suppress_tokens"),

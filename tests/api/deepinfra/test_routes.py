@@ -94,7 +94,11 @@ def check_options(transcriber: FakeTranscriber) -> None:
     (options,) = transcriber.options
     assert (options.task, options.language, options.prompt) == ("translate", "de", "Guten Tag")
     assert (options.decoding.temperatures, options.decoding.suppress_tokens) == ((0.5,), (1, 2))
-    assert (options.condition_on_previous_text, options.word_timestamps, options.max_chunk_s) == (False, True, 10)
+    assert (options.condition_on_previous_text, options.word_timestamps, options.chunk_length_s) == (
+        False,
+        True,
+        10,
+    )
 
 
 def test_fields_as_json_in_a_form(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
