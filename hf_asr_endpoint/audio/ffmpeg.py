@@ -48,7 +48,7 @@ def decode_with_ffmpeg(file: SeekableFile, container: str | None) -> Iterator[Wa
     container: what the file was recognised as, if it was. Raises InvalidAudio, or UnsupportedAudio if FFmpeg
     cannot open a file that was not recognised.
     """
-    source = BoundedInput(file, container=container)
+    source = BoundedInput(file)
     source.begin_call(is_opening=True)
     try:
         opened = av.open(source, mode="r", options=_CONTAINER_OPTIONS, metadata_errors="replace")

@@ -1,7 +1,8 @@
 """The files that decoders read: one that another thread can close, and one that limits FFmpeg's work.
 
 FFmpeg itself limits neither the time of a call nor the number of tags: 25 MB of tiny atoms keep it busy for 10 s,
-and its store for tags compares each tag with all earlier ones, so that 80,000 tags in 1 MB of flac take a minute.
+and it compares each tag with all earlier ones, so that 80,000 tags in 1 MB of flac take a minute. While it does so
+it does not read, and nothing can stop it; so tags are counted before it works on them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,16 @@ MAX_CALL_CPU_S = 2.0
 
 MAX_TAGS = 10_000
 """Tags of one file, such as TITLE. FFmpeg needs 0.7 s for this number."""
+
+MAX_WEBM_TAGS = 600
+"""Tags and chapters of a Matroska file. FFmpeg needs 0.3 s for this number, and the time grows with its cube."""
+
+# By the first bytes of ogg and Matroska: strings that are in every tag, and how many of them FFmpeg may read while it
+# opens a file. Other bytes contain them by chance, but FFmpeg reads few of those before a file is open.
+_TAG_LIMITS: dict[bytes, tuple[tuple[bytes, ...], int]] = {
+    b"OggS": ((b"=",), MAX_TAGS),
+    b"\x1aE\xdf\xa3": ((b"\x67\xc8", b"\x73\xc4"), MAX_WEBM_TAGS),  # SimpleTag, ChapterUID
+}
 
 MAX_FLAC_BLOCKS = 1_000
 """Metadata blocks of a flac file. Only pictures and private data may come more than once."""
@@ -72,21 +83,22 @@ class BoundedInput:
     It does not raise then: a demuxer may ignore an error, which PyAV raises in a later call of the same thread.
     """
 
-    def __init__(self, file: SeekableFile, *, container: str | None) -> None:
-        """Raise InvalidAudio if the tags are more than FFmpeg reads in a second."""
+    def __init__(self, file: SeekableFile) -> None:
+        """Raise InvalidAudio if a flac file has too many tags, or any file too many ID3 tags."""
         self._file = file
         self._start = _skip_id3_tags(file)
         self._deadline = 0.0
-        self._counts_tags = container == "ogg"
+        self._tag_marks, self._max_tags = _TAG_LIMITS.get(file.read(4), ((), 0))
         self._n_tags = 0
         self.reached_limit = ""
         """The limit that FFmpeg reached, or an empty text."""
+        file.seek(self._start)
         _check_flac_tags(file)
         file.seek(self._start)
 
     def begin_call(self, *, is_opening: bool = False) -> None:
         """Start the time of a call, which must read in the same thread."""
-        self._counts_tags = self._counts_tags and is_opening
+        self._tag_marks = self._tag_marks if is_opening else ()
         self._deadline = time.thread_time() + MAX_CALL_CPU_S
 
     def read(self, size: int, /) -> bytes:
@@ -95,11 +107,10 @@ class BoundedInput:
         if self.reached_limit:
             return b""
         data = self._file.read(size)
-        if self._counts_tags:
-            # Every tag has an equals sign; so has one in 256 of other bytes, few of which are read on opening.
-            self._n_tags += data.count(b"=")
-            if self._n_tags > MAX_TAGS:
-                self.reached_limit = f"it has more than {MAX_TAGS} tags"
+        self._n_tags += sum(data.count(mark) for mark in self._tag_marks)
+        if self._n_tags > self._max_tags:
+            self.reached_limit = f"it has more than {self._max_tags} tags"
+            return b""
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from hf_asr_endpoint.types import Waveform
@@ -171,6 +172,13 @@ def test_webm_without_a_duration_is_read_to_its_end() -> None:
 def test_the_audio_track_of_a_video_is_read() -> None:
     data = write_ffmpeg(make_tone(44_100), 44_100, container="matroska", codec="aac", with_picture=True)
     assert_is_the_tone(decode(data), relative=0.05, extra_s=0.15)
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC"])
+def test_an_id3_tag_before_any_container_is_skipped(container: str) -> None:
+    data = write_sound(make_tone(SAMPLE_RATE), SAMPLE_RATE, container=container)
+    tag = b"ID3\x04\0\0\0\0\0\x0aTIT2" + bytes(6)
+    np.testing.assert_array_equal(decode(tag + data), decode(data))
 
 
 def test_a_chained_ogg_is_read_to_its_end() -> None:
