@@ -22,8 +22,8 @@ MAX_TAGS = 10_000
 MAX_WEBM_TAGS = 600
 """Tags and chapters of a Matroska file. FFmpeg needs 0.3 s for this number, and the time grows with its cube."""
 
-# By the first bytes of ogg and Matroska: strings that are in every tag, and how many of them FFmpeg may read while it
-# opens a file. Other bytes contain them by chance, but FFmpeg reads few of those before a file is open.
+# By the first bytes of ogg and Matroska: strings that are in every tag, and how many of them FFmpeg may read while
+# it opens a file. Other bytes contain them by chance, but FFmpeg reads few of those before a file is open.
 _TAG_LIMITS: dict[bytes, tuple[tuple[bytes, ...], int]] = {
     b"OggS": ((b"=",), MAX_TAGS),
     b"\x1aE\xdf\xa3": ((b"\x67\xc8", b"\x73\xc4"), MAX_WEBM_TAGS),  # SimpleTag, ChapterUID
