@@ -7,7 +7,7 @@ has to be in memory. Knows no time limit and no speech.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,7 +40,7 @@ class PcmFormat:
     byte_order: Literal["LITTLE", "BIG"] = "LITTLE"
 
 
-def decode_audio(file: SeekableFile, *, pcm: PcmFormat | None = None) -> Iterator[Waveform]:
+def decode_audio(file: SeekableFile, *, pcm: PcmFormat | None = None) -> Generator[Waveform]:
     """Yield the waveform of a seekable file in blocks, shape = (n_samples,).
 
     A block may be empty: the consumer can stop there. Damaged packets are left out, as FFmpeg does. `pcm` is used

@@ -6,7 +6,8 @@ The reader owns the request's file and can be closed at any time. Knows no HTTP 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -61,7 +62,7 @@ class WaveformReader:
     InvalidAudio, AudioTooLong as soon as more than `max_audio_s` is decoded, and ValueError after `close`.
     """
 
-    def __init__(self, blocks: Iterator[Waveform], file: ClosableFile | None, *, max_audio_s: float) -> None:
+    def __init__(self, blocks: Generator[Waveform], file: ClosableFile | None, *, max_audio_s: float) -> None:
         self._blocks = _check(blocks, max_audio_s=max_audio_s)
         self._file = file
         self._is_closed = False
@@ -74,6 +75,10 @@ class WaveformReader:
         try:
             with self._in_use:
                 block = None if self._is_closed else next(self._blocks)
+        except (StopIteration, InvalidAudio):
+            if not self._is_closed:
+                raise
+            block = None  # The decoder found the file at its end because of `close`.
         finally:
             self._free_if_closed()
         if block is None or self._is_closed:
@@ -102,7 +107,7 @@ class WaveformReader:
                 self._in_use.release()
 
 
-def _resample(audio: SampledAudio) -> Iterator[Waveform]:
+def _resample(audio: SampledAudio) -> Generator[Waveform]:
     if audio.samples.size == 0:
         return
     samples = np.atleast_2d(audio.samples)  # (n_channels, n_samples)
@@ -112,18 +117,21 @@ def _resample(audio: SampledAudio) -> Iterator[Waveform]:
     yield converter.flush()
 
 
-def _check(blocks: Iterable[Waveform], *, max_audio_s: float) -> Generator[Waveform]:
+def _check(blocks: Generator[Waveform], *, max_audio_s: float) -> Generator[Waveform]:
     n_samples = 0
-    for block in blocks:
-        n_samples += len(block)
-        if n_samples > max_audio_s * SAMPLE_RATE:
-            raise AudioTooLong(f"the audio is longer than {max_audio_s:g} s; allowed: at most {max_audio_s:g} s")
-        if not (np.abs(block) < MAX_AMPLITUDE).all():  # NaN is not below it either.
-            raise InvalidAudio(
-                f"the audio has samples that are infinite or not a number, or above {MAX_AMPLITUDE:g}; "
-                "allowed: numbers, best from -1 to 1"
-            )
-        yield block
+    with closing(blocks):
+        for block in blocks:
+            n_samples += len(block)
+            if n_samples > max_audio_s * SAMPLE_RATE:
+                raise AudioTooLong(
+                    f"the audio is longer than {max_audio_s:g} s; allowed: at most {max_audio_s:g} s"
+                )
+            if not (np.abs(block) < MAX_AMPLITUDE).all():  # NaN is not below it either.
+                raise InvalidAudio(
+                    f"the audio has samples that are infinite or not a number, or above {MAX_AMPLITUDE:g}; "
+                    "allowed: numbers, best from -1 to 1"
+                )
+            yield block
     if n_samples == 0:
         raise InvalidAudio(
             "the audio has no samples, or too few for one sample at 16,000 Hz; allowed: at least one"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -107,6 +108,21 @@ def test_a_reader_can_be_closed_after_an_error() -> None:
     with pytest.raises(InvalidAudio):
         next(reader)
     reader.close()
+    assert file.closed
+
+
+def test_closing_during_the_first_read_is_not_taken_for_damage_or_the_end() -> None:
+    """The decoder then finds an empty file, which alone is an error of the client's audio."""
+    file = BlockingFile(MP3)
+    file.is_blocking = True
+    reader = read(EncodedAudio(file=file))
+    with ThreadPoolExecutor(1) as threads:
+        block = threads.submit(next, reader)
+        assert file.is_waiting.wait(10)
+        reader.close()
+        file.release.set()
+        with pytest.raises(ValueError, match="closed while it was read"):
+            block.result(10)
     assert file.closed
 
 
