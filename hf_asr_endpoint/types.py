@@ -95,7 +95,7 @@ class DecodingOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceActivityOptions:
-    """What counts as speech. Names and meanings are silero-vad's."""
+    """What counts as speech, with silero-vad's names and meanings, and which silence ends a chunk."""
 
     threshold: float = 0.5
     """Speech begins at this probability."""
