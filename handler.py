@@ -13,7 +13,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import parse_document
-from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.composition import load_services
 from hf_asr_endpoint.config import read_settings
 
@@ -37,7 +37,7 @@ class EndpointHandler:
         """
         limits = self._services.limits
         request = parse_document(data, max_audio_bytes=limits.max_audio_bytes)
-        reader = WaveformReader(request.audio, max_audio_s=limits.max_audio_s)
+        reader = open_waveform(request.audio, max_audio_s=limits.max_audio_s)
         work = self._services.transcriber.transcribe(reader, request.parameters.options)
         # In a thread of its own, because the caller may be inside a running event loop.
         transcription = self._threads.submit(asyncio.run, work).result()

@@ -169,14 +169,13 @@ FLAT_DECODING_OPTIONS: frozenset[str] = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceActivityOptions:
-    """What counts as speech. Names and meanings are silero-vad's."""
+    """What counts as speech, with silero-vad's names and meanings, and which silence ends a chunk."""
 
     threshold: float = 0.5
     """Speech begins at this probability."""
-    min_silence_s: float = 0.1
-    """A shorter silence does not end speech."""
-    max_gap_s: float = 3.0
-    """A longer silence ends a chunk."""
+    silence_duration_s: float | None = None
+    """A longer silence ends a chunk, as in OpenAI's server_vad. None: chunks are as long as allowed, and contain
+    silences of up to 3 s."""
     speech_pad_s: float = 0.2
     """Kept around speech, where no other chunk has it."""
 

@@ -1,1 +1,4 @@
-"""Encoded bytes to samples, samples to mel. Knows no tokens, no models and no HTTP."""
+"""Encoded bytes to a waveform, a waveform to chunks of speech and to mel frames.
+
+Knows no tokens, no speech models and no HTTP.
+"""

@@ -1,4 +1,7 @@
-"""A waveform of any length to chunks that fit the encoder's window, cut where nobody speaks, as it arrives."""
+"""A waveform that arrives in blocks to chunks of at most a window's length, cut at silence.
+
+Knows no codecs and no models; the detector of speech is an argument.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +12,34 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hf_asr_endpoint.audio.chunk_plan import ChunkPlanner, PlannedChunk, RecentProbabilities
-from hf_asr_endpoint.audio.speech_detector import SpeechDetector, SpeechStream
-from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder
+from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder, SpeechDetector, SpeechStream
 from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE, WINDOW_S
 
 BLOCK_SAMPLES = 4 * SAMPLE_RATE
-"""Samples that are searched for speech at once, however small or large the blocks are that arrive."""
+"""Samples that are searched for speech at once, however small or large the arriving blocks are."""
 
 MIN_CHUNK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkingOptions:
-    """What counts as speech, by its probability (0 to 1), and how much of it goes into one chunk.
+    """Which probabilities (0 to 1) are speech, and how much of it goes into one chunk.
 
-    Raises ValueError for a `chunk_length_s` that is not from MIN_CHUNK_S to the encoder's window, or a
-    `speech_pad_s` of more than half of it.
+    Raises ValueError unless `chunk_length_s` is from MIN_CHUNK_S to the window's length, and `speech_pad_s` from
+    0 to half a chunk.
     """
 
     voice_activity: VoiceActivityOptions = field(default_factory=VoiceActivityOptions)
     neg_threshold: float | None = None
-    """Speech ends below this probability; None is 0.15 under `threshold`, as in silero-vad."""
+    """Speech ends below this probability; None means 0.15 below `threshold`, as in silero-vad."""
     short_threshold: float = 0.8
     """Speech shorter than `min_speech_s` counts if its probability reaches this."""
     min_speech_s: float = 0.25
+    min_silence_s: float = 0.1
+    """A shorter silence does not end a span of speech; silero-vad's default."""
+    max_gap_s: float = 3.0
+    """A longer silence always ends a chunk, unless `silence_duration_s` says which one does."""
     chunk_length_s: float = WINDOW_S
 
     def __post_init__(self) -> None:
@@ -47,7 +53,7 @@ class ChunkingOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechSpan:
-    """Where somebody speaks: seconds from the beginning of the chunk."""
+    """A span of speech, in seconds from the beginning of the chunk."""
 
     start_s: float
     end_s: float
@@ -55,9 +61,9 @@ class SpeechSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A piece of a recording, with the place it was cut from.
+    """A piece of a recording. offset_s: where it begins, in seconds from the beginning of the file.
 
-    speech: in order, without overlap; at least one span.
+    speech: at least one span, in order and without overlap.
     """
 
     waveform: Waveform
@@ -66,45 +72,53 @@ class Chunk:
 
 
 def split_chunks(
-    waveform: Iterable[Waveform],
+    blocks: Iterable[Waveform],
     detector: SpeechDetector,
     *,
     options: ChunkingOptions = ChunkingOptions(),
 ) -> Iterator[Chunk | None]:
-    """Yield the chunks of a waveform that arrives in blocks, each as soon as it is certain.
+    """Yield the chunks of a waveform that arrives in blocks, each as soon as nothing later can change it.
 
-    After each block it yields None, where the caller can stop.
+    Recordings are cut at silence, and long silence between chunks is left out. But a recording of at most
+    `chunk_length_s` with speech is one chunk, untrimmed, unless `silence_duration_s` is set. No more than a minute
+    of the waveform is held.
 
-    A recording of at most `chunk_length_s` with any speech in it is one chunk, untrimmed. A longer one is
-    cut at silence, and silence between chunks is left out. No more than a minute is held at once.
+    Yields None after each block, and after every BLOCK_SAMPLES of a longer one: the consumer can stop there.
     """
     splitter = _Splitter(detector.stream(), options)
-    for block in _regroup(waveform):
-        if block is not None:
-            yield from splitter.push(block)
+    groups = _BlockGroups()
+    for block in blocks:
+        for group in groups.push(block):
+            yield from splitter.push(group)
+            yield None
         yield None
+    if len(rest := groups.rest()):
+        yield from splitter.push(rest)
     yield from splitter.finish()
 
 
 class _Splitter:
-    """One recording on its way: probabilities to spans to plan to samples."""
+    """Splits one recording: its samples to probabilities, to spans, to planned chunks, to chunks."""
 
     def __init__(self, stream: SpeechStream, options: ChunkingOptions) -> None:
         voice_activity, neg_threshold = options.voice_activity, options.neg_threshold
+        silence_s = voice_activity.silence_duration_s
+        self._keeps_short_recordings_whole = silence_s is None
+        max_gap_s = options.max_gap_s if silence_s is None else silence_s
         self._stream = stream
         self._finder = SpanFinder(
             threshold=voice_activity.threshold,
             neg_threshold=max(voice_activity.threshold - 0.15, 0.01) if neg_threshold is None else neg_threshold,
             short_threshold=options.short_threshold,
             min_speech=_n_samples(options.min_speech_s),
-            min_silence=_n_samples(voice_activity.min_silence_s),
+            min_silence=_n_samples(min(options.min_silence_s, max_gap_s)),
         )
         self._max_chunk = _n_samples(options.chunk_length_s)
         self._probabilities = RecentProbabilities()
         self._planner = ChunkPlanner(
             self._probabilities,
             max_chunk=self._max_chunk,
-            max_gap=_n_samples(voice_activity.max_gap_s),
+            max_gap=_n_samples(max_gap_s),
             speech_pad=_n_samples(voice_activity.speech_pad_s),
         )
         self._samples = _RecentSamples()
@@ -115,26 +129,29 @@ class _Splitter:
         probabilities = self._stream.push(block)
         self._probabilities.push(probabilities)
         for span in self._finder.push(probabilities):
-            self._planned.extend(self._planner.take(span))
-        speech_from = self._finder.speech_from
-        self._planned.extend(self._planner.foresee(self._finder.open_span, speech_from=speech_from))
-        if self._samples.end > self._max_chunk:  # Before, it may be a short recording, which stays whole.
+            self._planned.extend(self._planner.add(span))
+        next_start = self._finder.next_start
+        self._planned.extend(self._planner.advance(self._finder.open_span, next_start=next_start))
+        if not self._may_stay_whole():
             yield from self._cut()
-            needed_from = self._planner.needed_from(speech_from=speech_from)
-            self._samples.drop_before(needed_from)
-            self._probabilities.drop_before(needed_from)
+            first_needed = self._planner.first_needed(next_start=next_start)
+            self._samples.drop_before(first_needed)
+            self._probabilities.drop_before(first_needed)
 
     def finish(self) -> Iterator[Chunk]:
         probabilities = self._stream.finish()
         self._probabilities.push(probabilities)
         n_samples = self._samples.end
         for span in [*self._finder.push(probabilities), *self._finder.finish(n_samples)]:
-            self._planned.extend(self._planner.take(span))
+            self._planned.extend(self._planner.add(span))
         self._planned.extend(self._planner.finish(n_samples))
-        if self._planned and n_samples <= self._max_chunk:
+        if self._planned and self._may_stay_whole():
             speech = tuple(span for planned in self._planned for span in planned.speech)
             self._planned = [PlannedChunk(extent=Span(start=0, end=n_samples), speech=speech)]
         yield from self._cut()
+
+    def _may_stay_whole(self) -> bool:
+        return self._keeps_short_recordings_whole and self._samples.end <= self._max_chunk
 
     def _cut(self) -> Iterator[Chunk]:
         for planned in self._planned:
@@ -168,22 +185,27 @@ class _RecentSamples:
         return np.concatenate(parts)
 
 
-def _regroup(blocks: Iterable[Waveform]) -> Iterator[Waveform | None]:
-    """Yield the same samples in blocks of BLOCK_SAMPLES, the last one shorter, and None after each block taken."""
-    group = np.empty(BLOCK_SAMPLES, np.float32)
-    n_filled = 0
-    for block in blocks:
+class _BlockGroups:
+    """Copies blocks of any length into groups of BLOCK_SAMPLES."""
+
+    def __init__(self) -> None:
+        self._group = np.empty(BLOCK_SAMPLES, np.float32)
+        self._n_filled = 0
+
+    def push(self, block: Waveform) -> Iterator[Waveform]:
+        """Take a block and yield the groups that it completes."""
         begin = 0
         while begin < len(block):
-            part = block[begin : begin + BLOCK_SAMPLES - n_filled]
-            group[n_filled : n_filled + len(part)] = part
-            begin, n_filled = begin + len(part), n_filled + len(part)
-            if n_filled == BLOCK_SAMPLES:
-                yield group
-                group, n_filled = np.empty(BLOCK_SAMPLES, np.float32), 0
-        yield None
-    if n_filled:
-        yield group[:n_filled]
+            part = block[begin : begin + BLOCK_SAMPLES - self._n_filled]
+            self._group[self._n_filled : self._n_filled + len(part)] = part
+            begin, self._n_filled = begin + len(part), self._n_filled + len(part)
+            if self._n_filled == BLOCK_SAMPLES:
+                yield self._group
+                self._group, self._n_filled = np.empty(BLOCK_SAMPLES, np.float32), 0
+
+    def rest(self) -> Waveform:
+        """Return the samples of the last group, which is incomplete and may be empty."""
+        return self._group[: self._n_filled]
 
 
 def _make_chunk(planned: PlannedChunk, waveform: Waveform) -> Chunk:

@@ -1,8 +1,8 @@
-"""What the first bytes of a file say it is. Neither file names nor Content-Type headers are asked.
+"""Recognises a container by the first bytes of a file; file names and Content-Type headers play no part.
 
-Recognising a format decides two things: which library opens it first, and whether a file that then
-cannot be decoded is broken audio or no audio at all. The callers' word for headerless samples counts
-only when nothing is recognised, so a few bytes that samples could hold as well must not be enough.
+The result decides which library opens the file first, and whether a file that cannot be decoded is damaged audio
+or not audio at all. A caller's description of samples without a header is used only if nothing is recognised, so
+bytes that such samples often begin with must not be enough.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 N_SNIFF_BYTES = 8_197  # the longest AAC frame, 2^13 - 1 bytes, and the header of the next one
 
 PCM_CONTAINERS = frozenset({"wav", "w64", "aiff", "au", "nist sphere", "caf"})
-"""Containers of (nearly) plain samples, which libsndfile reads without surprises."""
+"""Containers of plain or nearly plain samples, which libsndfile reads reliably."""
 
 # (offset of the signature, signature as a bytes pattern, name)
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
@@ -35,7 +35,7 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, rb"FLV\x01", "flv"),
     (0, rb"ID3[\x02-\x04]", "mp3"),
     (0, rb"\x0b\x77", "ac3"),
-    # A FLAC stream with stray bytes before its marker: FFmpeg's demuxers find it, so it is audio.
+    # FFmpeg finds a FLAC stream after stray bytes as well.
     (0, rb".{1,8}fLaC", "flac"),
 )
 _COMPILED = tuple((offset, re.compile(pattern, re.DOTALL), name) for offset, pattern, name in _SIGNATURES)
@@ -57,7 +57,7 @@ _N_FRAME_HEADER_BYTES = 6  # 4 of MPEG audio, or enough of AAC's 7
 def sniff_container(head: bytes) -> str | None:
     """Return the name of the audio or video container that begins with `head`, or None.
 
-    head: the first bytes of a file, at best N_SNIFF_BYTES of them.
+    head: the first N_SNIFF_BYTES of a file, or the whole file if it is shorter.
     """
     for offset, pattern, name in _COMPILED:
         if pattern.match(head, offset):
@@ -70,9 +70,9 @@ def sniff_container(head: bytes) -> str | None:
 
 
 def _begins_frames(head: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
-    """Say whether a frame begins `head` and another one follows it, if `head` reaches that far.
+    """Return whether `head` begins with a frame and, if it is long enough, goes on with another one.
 
-    Frames have no signature but 11 set bits, with which samples just below zero begin as well.
+    The only signature of a frame is 11 set bits, and samples just below zero have them as well.
     """
     n_bytes = frame_bytes(head) if len(head) >= _N_FRAME_HEADER_BYTES else 0
     following = head[n_bytes:]
@@ -82,7 +82,7 @@ def _begins_frames(head: bytes, frame_bytes: Callable[[bytes], int]) -> bool:
 
 
 def _mpeg_frame_bytes(head: bytes) -> int:
-    """Return the length of the MPEG audio frame (layers I to III) that begins `head`, 0 if none does."""
+    """Return the length of the MPEG audio frame (layers I to III) at the beginning of `head`, or 0."""
     if head[0] != 0xFF or head[1] < 0xE0:
         return 0
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -99,7 +99,7 @@ def _mpeg_frame_bytes(head: bytes) -> int:
 
 
 def _aac_frame_bytes(head: bytes) -> int:
-    """Return the length of the AAC frame with an ADTS header that begins `head`, 0 if none does."""
+    """Return the length of the AAC frame with an ADTS header at the beginning of `head`, or 0."""
     if head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return 0
     sample_rate_index, n_channels = head[2] >> 2 & 15, (head[2] & 1) << 2 | head[3] >> 6

@@ -1,7 +1,7 @@
 """Log-mel spectrogram of a waveform that arrives in blocks.
 
-The values are those of transformers' WhisperFeatureExtractor over the whole recording (and so those of
-`log_mel_spectrogram` in openai/whisper's `audio.py`), without the waveform ever being held whole.
+The values equal those of transformers' WhisperFeatureExtractor over the whole recording, and so those of
+`log_mel_spectrogram` in openai/whisper's `audio.py`, but the waveform is never held as a whole. Knows no chunks.
 """
 
 from __future__ import annotations
@@ -16,46 +16,46 @@ import torch
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import HOP_LENGTH, N_FFT, SAMPLE_RATE
 
-MIRRORED = N_FFT // 2  # samples reflected at both ends, which centres frame i on sample i × HOP_LENGTH
-DYNAMIC_RANGE = 8.0  # log10 units below the loudest point, where quiet is cut off
+MIRRORED = N_FFT // 2  # samples reflected at both ends: they centre frame i on sample i × HOP_LENGTH
+DYNAMIC_RANGE = 8.0  # in log10 units: quieter points are raised to this far below the loudest
 
-LINEAR_HZ, LINEAR_MELS = 1_000.0, 15.0  # up to where the mel scale (Slaney's Auditory Toolbox) is linear
-LOG_STEP = math.log(6.4) / 27  # above that: of the frequency's logarithm, for each mel
+LINEAR_HZ, LINEAR_MELS = 1_000.0, 15.0  # end of the linear part of the mel scale (Slaney's Auditory Toolbox)
+LOG_STEP = math.log(6.4) / 27  # above it, the increase of the frequency's logarithm per mel
 
 
 class LogMelSpectrogram:
-    """Collects a recording's mel frames: `push` blocks of any length, then `finish` once.
+    """Computes the mel frames of one recording: `push` blocks of any length, then `finish` once.
 
-    The recording must have more than MIRRORED samples by then; pad a shorter one with zeros.
+    The recording must have more than MIRRORED samples; pad a shorter one with zeros.
     """
 
     def __init__(self, n_mels: int) -> None:
         self._filters = _mel_filters(n_mels)  # (n_mels, N_FFT // 2 + 1)
         self._window = torch.hann_window(N_FFT)
-        self._waiting = np.zeros(0, np.float32)  # samples from the next frame's first one on
+        self._waiting = np.zeros(0, np.float32)  # samples from the beginning of the next frame on
         self._parts: list[torch.Tensor] = []  # each (n_mels, n_frames), log10 of the power
-        self._begun = False
+        self._has_begun = False
         self.n_samples = 0
 
     def push(self, block: Waveform) -> None:
         """Add samples, shape = (n_samples,)."""
         self.n_samples += len(block)
         self._waiting = np.concatenate([self._waiting, block])
-        if not self._begun:
+        if not self._has_begun:
             if self.n_samples <= MIRRORED:
                 return
             self._waiting = np.concatenate([self._waiting[MIRRORED:0:-1], self._waiting])
-            self._begun = True
+            self._has_begun = True
         self._analyse()
 
     def finish(self) -> torch.Tensor:
         """Return the normalised spectrogram, float32, shape = (n_mels, n_samples // HOP_LENGTH)."""
-        if not self._begun:
+        if not self._has_begun:
             raise ValueError(f"{self.n_samples} samples; a spectrogram needs more than {MIRRORED}")
         tail = self._waiting[-MIRRORED - 1 : -1][::-1]
         self._waiting = np.concatenate([self._waiting, tail])
         self._analyse()
-        # The frame centred on the very end is left out, as Whisper does.
+        # Whisper leaves out the frame that is centred on the end.
         mel = torch.cat(self._parts, dim=1)[:, : self.n_samples // HOP_LENGTH]
         self._parts.clear()
         torch.maximum(mel, mel.max() - DYNAMIC_RANGE, out=mel)
@@ -83,8 +83,8 @@ class LogMelSpectrogram:
 def _mel_filters(n_mels: int) -> torch.Tensor:
     """Return triangles of equal area, evenly spaced on Slaney's mel scale, shape = (n_mels, N_FFT // 2 + 1).
 
-    They are those of `librosa.filters.mel`, whose import would take 0.6 s and 80 MB; that of transformers'
-    `mel_filter_bank` takes as long.
+    They equal `librosa.filters.mel`. Importing librosa takes 0.6 s and 80 MB, and transformers' `mel_filter_bank`
+    as long.
     """
     highest = LINEAR_MELS + math.log(SAMPLE_RATE / 2 / LINEAR_HZ) / LOG_STEP
     edges = _hertz(np.linspace(0.0, highest, n_mels + 2))

@@ -1,4 +1,7 @@
-"""Channels and sample rate of a stream to what Whisper hears, block by block."""
+"""Samples of any rate and number of channels to Whisper's input: one channel at SAMPLE_RATE.
+
+Knows no files and no codecs.
+"""
 
 from __future__ import annotations
 
@@ -11,58 +14,59 @@ from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 MIN_SAMPLE_RATE = 1_000  # Hz
-MAX_SAMPLE_RATE = 768_000  # Hz: the highest that recorders write; a damaged header claims more
-
+MAX_SAMPLE_RATE = 768_000  # Hz: the highest that recorders write; damaged headers claim more
 
 MAX_VALUES_PER_S = 2_000_000
-"""Samples × channels in a second of audio: 8 channels at 192 kHz fit. More would take too long to decode."""
+"""Sample rate × channels: 192 kHz in 8 channels are allowed. A second of audio costs as much as it has values, but
+silence compresses to nothing: without a limit, a file of 200 KB claims 10 minutes of 5 million values a second."""
 
 
-def check_rate_and_channels(sample_rate: int, n_channels: int) -> None:
-    """Raise InvalidAudio for more values a second than MAX_VALUES_PER_S."""
-    if sample_rate * n_channels > MAX_VALUES_PER_S:
-        raise InvalidAudio(
-            f"the audio has {n_channels} channels at {sample_rate} Hz, {sample_rate * n_channels} values a "
-            f"second; allowed: {MAX_VALUES_PER_S}"
-        )
+class WaveformConverter:
+    """Averages the channels of blocks of samples and converts them to SAMPLE_RATE.
 
-
-def average_channels(samples: npt.NDArray[np.float32]) -> Waveform:
-    """Mix samples, shape = (n_samples, n_channels), to one channel that is no louder than the loudest of them."""
-    n_channels = samples.shape[1]
-    weights = np.full(n_channels, 1 / n_channels, np.float32)
-    with np.errstate(invalid="ignore"):  # inf - inf is NaN here, which WaveformReader refuses.
-        mono: Waveform = samples @ weights
-    return mono
-
-
-class Resampler:
-    """Converts mono float32 blocks from `sample_rate` to SAMPLE_RATE by librosa's default method, soxr's HQ.
-
-    librosa itself resamples whole signals only; soxr keeps the filter's state between blocks.
-    Raises InvalidAudio for a rate that no recorder writes.
+    Rates are converted by librosa's default method, soxr's HQ. librosa itself converts whole signals only; soxr
+    keeps the filter's state between blocks, so the result does not depend on the size of the blocks.
     """
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, n_channels: int) -> None:
+        """Raise InvalidAudio for a rate that no recorder writes, or for more than MAX_VALUES_PER_S."""
         if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
             raise InvalidAudio(
                 f"the audio's sample rate is {sample_rate} Hz; allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz"
             )
-        self.sample_rate = sample_rate
-        self._stream = (
-            None if sample_rate == SAMPLE_RATE else soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ")
-        )
+        if sample_rate * n_channels > MAX_VALUES_PER_S:
+            raise InvalidAudio(
+                f"the audio has {n_channels} channels at {sample_rate} Hz, {sample_rate * n_channels} samples "
+                f"a second in all channels together; allowed: at most {MAX_VALUES_PER_S}"
+            )
+        is_converted = sample_rate != SAMPLE_RATE
+        self._stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ") if is_converted else None
 
-    def push(self, block: Waveform) -> Waveform:
-        """Take samples at `sample_rate`, return those that are finished at SAMPLE_RATE (maybe none)."""
-        return block if self._stream is None else self._convert(block, last=False)
+    def push(self, samples: npt.NDArray[np.float32]) -> Waveform:
+        """Convert samples, shape = (n_samples, n_channels). The last ones are returned by a later call."""
+        return self._convert(average_channels(samples), is_last=False)
 
     def flush(self) -> Waveform:
-        """Return what the filter still holds. Nothing can be pushed after it."""
-        empty = np.zeros(0, np.float32)
-        return empty if self._stream is None else self._convert(empty, last=True)
+        """Return the samples that the filter still holds. Nothing can be pushed afterwards."""
+        return self._convert(np.zeros(0, np.float32), is_last=True)
 
-    def _convert(self, block: Waveform, *, last: bool) -> Waveform:
-        assert self._stream is not None
-        converted: Waveform = self._stream.resample_chunk(block, last=last)
+    def _convert(self, mono: Waveform, *, is_last: bool) -> Waveform:
+        if self._stream is None:
+            return mono
+        converted: Waveform = self._stream.resample_chunk(mono, last=is_last)
         return converted
+
+
+def average_channels(samples: npt.NDArray[np.float32]) -> Waveform:
+    """Average samples, shape = (n_samples, n_channels): the result is no louder than the loudest channel.
+
+    The channels are added one by one, because a matrix product takes all cores of the machine in numpy's BLAS.
+    """
+    n_channels = samples.shape[1]
+    weight = np.float32(1 / n_channels)
+    # Infinite samples and those near float32's maximum are for the waveform's reader to refuse.
+    with np.errstate(invalid="ignore", over="ignore"):
+        mono: Waveform = samples[:, 0] * weight
+        for channel in range(1, n_channels):
+            mono += samples[:, channel] * weight
+    return mono

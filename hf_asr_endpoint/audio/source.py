@@ -1,8 +1,13 @@
-"""Audio as a caller hands it in, and the one function that makes a waveform of it."""
+"""Audio as a request holds it, encoded or sampled, and the reader that turns it into a waveform.
+
+The reader owns the request's file and can be closed at any time. Knows no HTTP and no speech.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -10,20 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
-from hf_asr_endpoint.audio.resample import Resampler, average_channels, check_rate_and_channels
+from hf_asr_endpoint.audio.files import ClosableFile
+from hf_asr_endpoint.audio.resample import WaveformConverter
 from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 MAX_AMPLITUDE = 1e10
-"""Some recorders write floats as large as integers, up to 2^31; the power of much larger ones has no float32."""
+"""Some recorders write floats as large as integers, up to 2^31. The power of larger ones overflows float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedAudio:
-    """Encoded bytes (wav, mp3, …) in a seekable file, read from its beginning.
+    """Encoded bytes (wav, mp3, …) in a seekable file, which is read from its beginning.
 
-    pcm: what the caller says of bytes that carry no header of their own; never asked when they do.
+    pcm: the format of bytes without a header; ignored if they have one.
     """
 
     file: BinaryIO
@@ -41,56 +47,92 @@ class SampledAudio:
 AudioSource = EncodedAudio | SampledAudio
 
 
-class WaveformReader:
-    """A recording's waveform in blocks, decoded as they are asked for. Owns the source's file.
+def open_waveform(source: AudioSource, *, max_audio_s: float) -> WaveformReader:
+    """Return the source's reader. It owns the source's file and reads nothing before it is iterated."""
+    if isinstance(source, SampledAudio):
+        return WaveformReader(_resample(source), None, max_audio_s=max_audio_s)
+    file = ClosableFile(source.file)
+    return WaveformReader(decode_audio(file, pcm=source.pcm), file, max_audio_s=max_audio_s)
 
-    Iterated once, and closed by whoever iterated last.
+
+class WaveformReader:
+    """An iterator over blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,); it can be read once.
+
+    A block may be empty: it is a place where the consumer can stop. Iteration raises UnsupportedAudio or
+    InvalidAudio, AudioTooLong as soon as more than `max_audio_s` is decoded, and ValueError after `close`.
     """
 
-    def __init__(self, source: AudioSource, *, max_audio_s: float) -> None:
-        self._source = source
-        self._max_audio_s = max_audio_s
+    def __init__(self, blocks: Generator[Waveform], file: ClosableFile | None, *, max_audio_s: float) -> None:
+        self._blocks = _check(blocks, max_audio_s=max_audio_s)
+        self._file = file
+        self._is_closed = False
+        self._in_use = threading.Lock()  # held while a block is decoded, and while the decoder is freed
 
     def __iter__(self) -> Iterator[Waveform]:
-        """Yield blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,), some of them empty.
+        return self
 
-        An empty block is a place where the caller can stop. Raises UnsupportedAudio, InvalidAudio, or AudioTooLong
-        as soon as more than `max_audio_s` is decoded.
-        """
-        source = self._source
-        decoded = (
-            _resample(source) if isinstance(source, SampledAudio) else decode_audio(source.file, pcm=source.pcm)
-        )
-        return _limit(decoded, max_audio_s=self._max_audio_s)
+    def __next__(self) -> Waveform:
+        try:
+            with self._in_use:
+                block = None if self._is_closed else next(self._blocks)
+        except (StopIteration, InvalidAudio):
+            if not self._is_closed:
+                raise
+            block = None  # The decoder found the file at its end because of `close`.
+        finally:
+            self._free_if_closed()
+        if block is None or self._is_closed:
+            raise ValueError("the waveform was closed while it was read")
+        return block
 
     def close(self) -> None:
-        """Close the source's file."""
-        if isinstance(self._source, EncodedAudio):
-            self._source.file.close()
+        """Free the decoder and close the source's file. Any thread may call it, at any time and more than once.
+
+        It never waits. If another thread is decoding a block, the decoder finds the file at its end from now on,
+        and that thread frees everything when it has finished the block.
+        """
+        self._is_closed = True
+        if self._file is not None:
+            self._file.end()
+        self._free_if_closed()
+
+    def _free_if_closed(self) -> None:
+        # A thread that does not get the lock leaves the work to the thread that holds it, which comes here next.
+        if self._is_closed and self._in_use.acquire(blocking=False):
+            try:
+                self._blocks.close()
+                if self._file is not None:
+                    self._file.close()
+            finally:
+                self._in_use.release()
 
 
-def _resample(audio: SampledAudio) -> Iterator[Waveform]:
-    resampler = Resampler(audio.sample_rate)
+def _resample(audio: SampledAudio) -> Generator[Waveform]:
     if audio.samples.size == 0:
         return
     samples = np.atleast_2d(audio.samples)  # (n_channels, n_samples)
-    check_rate_and_channels(audio.sample_rate, len(samples))
+    converter = WaveformConverter(audio.sample_rate, len(samples))
     for begin in range(0, samples.shape[1], audio.sample_rate):  # A second at a time, so that limits hold early.
-        yield resampler.push(average_channels(samples[:, begin : begin + audio.sample_rate].T))
-    yield resampler.flush()
+        yield converter.push(samples[:, begin : begin + audio.sample_rate].T)
+    yield converter.flush()
 
 
-def _limit(blocks: Iterable[Waveform], *, max_audio_s: float) -> Iterator[Waveform]:
+def _check(blocks: Generator[Waveform], *, max_audio_s: float) -> Generator[Waveform]:
     n_samples = 0
-    for block in blocks:
-        n_samples += len(block)
-        if n_samples > max_audio_s * SAMPLE_RATE:
-            raise AudioTooLong(f"the audio is longer than {max_audio_s:g} s; allowed: at most {max_audio_s:g} s")
-        if not (np.abs(block) < MAX_AMPLITUDE).all():  # Not a number compares false, too.
-            raise InvalidAudio(
-                f"the audio holds samples that are infinite or not a number, or above {MAX_AMPLITUDE:g}; "
-                "allowed: numbers, best from -1 to 1"
-            )
-        yield block
+    with closing(blocks):
+        for block in blocks:
+            n_samples += len(block)
+            if n_samples > max_audio_s * SAMPLE_RATE:
+                raise AudioTooLong(
+                    f"the audio is longer than {max_audio_s:g} s; allowed: at most {max_audio_s:g} s"
+                )
+            if not (np.abs(block) < MAX_AMPLITUDE).all():  # NaN is not below it either.
+                raise InvalidAudio(
+                    f"the audio has samples that are infinite or not a number, or above {MAX_AMPLITUDE:g}; "
+                    "allowed: numbers, best from -1 to 1"
+                )
+            yield block
     if n_samples == 0:
-        raise InvalidAudio("the audio holds no samples, or too few for one at 16,000 Hz; allowed: at least one")
+        raise InvalidAudio(
+            "the audio has no samples, or too few for one sample at 16,000 Hz; allowed: at least one"
+        )

@@ -1,15 +1,47 @@
-"""Speech probabilities to spans of speech, by silero-vad's hysteresis, step by step. Counts in samples."""
+"""Speech probabilities to spans of speech, by silero-vad's hysteresis, step by step.
+
+Declares what a detector of speech is. Counts in samples and holds none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, Probabilities
+import numpy as np
+import numpy.typing as npt
+
+from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 
+N_STEP_SAMPLES = 512  # samples that one probability stands for: 32 ms
+
 MAX_UNDECIDED = SAMPLE_RATE
-"""Samples after which a silence that neither deepens nor ends counts. silero-vad waits for as long as it lasts."""
+"""Samples after which speech ends whose probability stays between the thresholds. silero-vad waits without end."""
+
+Probabilities = npt.NDArray[np.float32]
+"""One speech probability for each step, shape = (n_steps,)."""
+
+
+class SpeechStream(Protocol):
+    """Detects the speech of one recording: `push` blocks of any length, then `finish` once."""
+
+    def push(self, block: Waveform) -> Probabilities:
+        """Take samples and return the probabilities of the steps that they complete, which may be none."""
+        ...
+
+    def finish(self) -> Probabilities:
+        """Return the probability of the last step, padded with zeros, if it is incomplete."""
+        ...
+
+
+class SpeechDetector(Protocol):
+    """Detects speech in recordings. Threads may share it."""
+
+    def stream(self) -> SpeechStream:
+        """Begin a recording."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,10 +53,10 @@ class Span:
 
 
 class SpanFinder:
-    """Finds the spans of one recording: `push` its probabilities, then `finish` once.
+    """Finds the spans of speech of one recording: `push` its probabilities, then `finish` once.
 
     Speech begins with a probability of `threshold` and ends where it falls below `neg_threshold` for
-    `min_silence` samples. Shorter than `min_speech` samples, it must reach `short_threshold`.
+    `min_silence` samples. A span shorter than `min_speech` samples must reach `short_threshold`, or it is dropped.
     """
 
     def __init__(
@@ -41,26 +73,26 @@ class SpanFinder:
         self._short_threshold = short_threshold
         self._min_speech = min_speech
         self._min_silence = min_silence
-        self._n_samples = 0  # of the steps taken
-        self._start: int | None = None  # of the speech that goes on
-        self._silence_start: int | None = None  # of the silence that may end it
-        self._peak = 0.0  # its highest probability
+        self._n_samples = 0  # of all steps so far
+        self._start: int | None = None  # of the open span
+        self._silence_start: int | None = None  # of the silence that may end the open span
+        self._peak = 0.0  # highest probability of the open span
 
     @property
     def open_span(self) -> Span | None:
-        """Speech that has not ended, up to where it is certain; None while it might still be dropped."""
+        """The span that has not ended, as far as it is certain; None if there is none or it may be dropped."""
         if self._start is None:
             return None
         end = self._n_samples if self._silence_start is None else self._silence_start
         return self._keep(Span(start=self._start, end=end))
 
     @property
-    def speech_from(self) -> int:
-        """The sample before which no further span can start."""
+    def next_start(self) -> int:
+        """The earliest sample at which the next span can start."""
         return self._n_samples if self._start is None else self._start
 
     def push(self, probabilities: Probabilities) -> Iterator[Span]:
-        """Take further steps, yield the spans that ended in them."""
+        """Take further steps and yield the spans that end in them."""
         for probability in probabilities.tolist():
             span = self._take(probability)
             self._n_samples += N_STEP_SAMPLES

@@ -1,7 +1,7 @@
 """Speech probabilities from silero-vad's 16 kHz network, a block of steps at a time. Knows no spans and no chunks.
 
-The package's own loop runs its TorchScript once for each step of 32 ms. Only the LSTM needs what came
-before a step, so here everything else is computed for many steps at once, to the same probabilities.
+The package's own loop runs its TorchScript once for each step of 32 ms. Only the LSTM depends on earlier steps, so
+everything else is computed here for many steps at once, with the same probabilities.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, Probabilities
+from hf_asr_endpoint.audio.speech_spans import N_STEP_SAMPLES, Probabilities
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 
-N_CONTEXT_SAMPLES = 64  # samples before a step that the network sees as well
-N_MIRRORED = 64  # samples reflected after a step
+N_CONTEXT_SAMPLES = 64  # samples before a step that belong to its input
+N_MIRRORED = 64  # samples reflected at the end of a step
 SPECTRUM_SAMPLES = 256  # in one spectrum
 SPECTRUM_HOP = 128  # samples between spectra: four of them in a step
 N_BINS = SPECTRUM_SAMPLES // 2 + 1
 N_STATE = 128  # width of the LSTM
 
 MAX_STEPS = 8 * SAMPLE_RATE // N_STEP_SAMPLES
-"""Steps computed at once, however long the block is: 8 s take some 4 MB, and no longer than in larger parts."""
+"""Steps computed at once, however long the block is: 8 s take about 4 MB and are as fast as larger parts."""
 
 
 class VoiceActivityDetector:
-    """The network's weights, loaded once. Nothing in it changes, so that threads may share it."""
+    """The network's weights, loaded once. Threads may share it, because nothing in it changes."""
 
     def __init__(self) -> None:
         self._network = _load_network()
@@ -43,14 +43,12 @@ class VoiceActivityDetector:
 
 
 class VoiceActivityStream:
-    """See `SpeechStream`.
-
-    A block should hold a second or more: a call takes a quarter of a millisecond however few steps there are.
-    """
+    """A `SpeechStream`. A block should have a second or more: a call takes at least a quarter of a millisecond."""
 
     def __init__(self, network: _Network) -> None:
         self._network = network
-        self._waiting = np.zeros(N_CONTEXT_SAMPLES, np.float32)  # the context, then samples of a step not complete
+        self._waiting = np.zeros(N_CONTEXT_SAMPLES, np.float32)  # the context, then an incomplete step
+        self._constant: _ConstantInput | None = None
         self._state = (torch.zeros(1, N_STATE), torch.zeros(1, N_STATE))
 
     def push(self, block: Waveform) -> Probabilities:
@@ -70,10 +68,32 @@ class VoiceActivityStream:
         if n_steps == 0:
             return np.zeros(0, np.float32)
         with torch.inference_mode():
-            probabilities, self._state = self._network(
-                torch.from_numpy(samples[: n_used + N_CONTEXT_SAMPLES]), self._state
-            )
+            features = self._features(samples[: n_used + N_CONTEXT_SAMPLES])
+            probabilities, self._state = self._network.probabilities(features, self._state)
         return probabilities.numpy()
+
+    def _features(self, samples: Waveform) -> torch.Tensor:
+        """Return the network's features, kept for digital silence, whose hours compress to nothing."""
+        if self._constant is not None and self._constant.is_same(samples):
+            return self._constant.features
+        features = self._network.features(torch.from_numpy(samples))
+        is_constant = bool((samples == samples[0]).all())
+        self._constant = (
+            _ConstantInput(value=samples[0], n_samples=len(samples), features=features) if is_constant else None
+        )
+        return features
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ConstantInput:
+    """Samples of one value, and their features."""
+
+    value: np.float32
+    n_samples: int
+    features: torch.Tensor
+
+    def is_same(self, samples: Waveform) -> bool:
+        return len(samples) == self.n_samples and bool((samples == self.value).all())
 
 
 _State = tuple[torch.Tensor, torch.Tensor]
@@ -97,21 +117,25 @@ class _Network:
     """The layers of silero-vad's model, over many steps."""
 
     window: torch.Tensor
-    """Hann's, (SPECTRUM_SAMPLES,). The network's first layer is this window times cosines and sines, to 4e-5."""
+    """Hann's, (SPECTRUM_SAMPLES,). The network's first layer is this window times sines and cosines, to 4e-5."""
     convolutions: tuple[_Convolution, ...]
     lstm: torch.nn.LSTM
     output_weight: torch.Tensor
     output_bias: torch.Tensor
 
-    def __call__(self, samples: torch.Tensor, state: _State) -> tuple[torch.Tensor, _State]:
-        """Return the probabilities, (n_steps,), and the state after them.
+    def features(self, samples: torch.Tensor) -> torch.Tensor:
+        """Return each step's features, (n_steps, N_STATE), which depend on no other step.
 
         samples: (N_CONTEXT_SAMPLES + n_steps × N_STEP_SAMPLES,)
         """
         features = self._spectra(samples.unfold(0, N_CONTEXT_SAMPLES + N_STEP_SAMPLES, N_STEP_SAMPLES))
         for convolution in self.convolutions:
             features = convolution(features)  # 4, 2, 1, 1 positions in each step
-        hidden, state = self.lstm(features[:, :, 0], state)  # (n_steps, N_STATE)
+        return features[:, :, 0]
+
+    def probabilities(self, features: torch.Tensor, state: _State) -> tuple[torch.Tensor, _State]:
+        """Return the probabilities, (n_steps,), and the state after them."""
+        hidden, state = self.lstm(features, state)  # (n_steps, N_STATE)
         logits = F.linear(hidden.relu_(), self.output_weight, self.output_bias)
         return logits.sigmoid_()[:, 0], state
 
@@ -147,8 +171,8 @@ def _load_network() -> _Network:
 def _load_weights() -> Mapping[str, torch.Tensor]:
     """Read the 16 kHz half of the package's TorchScript file.
 
-    Its silero_vad_16k.safetensors would be simpler to read, but comes from another training and gives
-    other probabilities: https://github.com/snakers4/silero-vad/issues/768
+    Its silero_vad_16k.safetensors would be simpler to read, but was trained differently and gives other
+    probabilities: https://github.com/snakers4/silero-vad/issues/768
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # No other format that torch reads has these weights.
@@ -163,7 +187,7 @@ def _load_weights() -> Mapping[str, torch.Tensor]:
 
 
 def _find_package() -> Path:
-    """Return silero_vad's folder without importing it, which would set torch's threads to one."""
+    """Return silero_vad's folder without importing it: the import sets torch's number of threads to one."""
     spec = importlib.util.find_spec("silero_vad")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("silero_vad is not installed; install the package silero-vad", name="silero_vad")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from hf_asr_endpoint.audio.source import EncodedAudio, WaveformReader
+from hf_asr_endpoint.audio.source import EncodedAudio, open_waveform
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobStatus
 from hf_asr_endpoint.jobs.store import JobStore
@@ -142,7 +142,7 @@ class Worker:
 
     async def _transcribe(self, job_id: str, options: TranscriptionOptions) -> Transcription:
         file = await self._store.open_audio(job_id)
-        reader = WaveformReader(EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s)
+        reader = open_waveform(EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s)
         return await self._transcriber.transcribe(reader, options)
 
     async def _retry(self, job: Job, error: EngineError, began: float) -> None:

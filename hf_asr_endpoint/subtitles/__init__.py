@@ -1,1 +1,1 @@
-"""Transcriptions to subtitles: cues that can be read in time, as SubRip (srt) and WebVTT (vtt). Pure functions."""
+"""Transcriptions to subtitles: readable cues, as SubRip (srt) and WebVTT (vtt) files. Pure functions."""

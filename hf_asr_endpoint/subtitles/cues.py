@@ -1,14 +1,14 @@
-"""Segments to cues: what is shown at a time, short enough to be read, cut where a reader would pause."""
+"""Segments to cues: texts that can be read in their time, cut where a reader pauses. Knows no file formats."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hf_asr_endpoint.types import Segment
 
-# How much larger a part may be, for a cut behind the end of a sentence or of a clause, than without it.
+# By how much of the whole the larger part may grow, for a cut at the end of a sentence or of a clause.
 _SENTENCE_BONUS, _CLAUSE_BONUS = 0.3, 0.15
 _SENTENCE_ENDS, _CLAUSE_ENDS = ".!?…。！？؟।", ",;:—–、，；："
 _QUOTES = "\"'”’»)]」"
@@ -21,7 +21,7 @@ _PIECE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CueLimits:
-    """How much one cue shows: seconds at most, and characters at most, on two lines when there are many."""
+    """The longest cue: seconds, and characters on both of its lines together."""
 
     max_s: float = 7.0
     max_characters: int = 84
@@ -29,7 +29,7 @@ class CueLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cue:
-    """Text and the seconds from which to which it is shown. text: one or two lines, none of them empty."""
+    """A text and the time in which it is shown, in seconds. text: one or two lines, neither of them empty."""
 
     start: float
     end: float
@@ -38,7 +38,7 @@ class Cue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Piece:
-    """What is never cut: a word, with the space before it."""
+    """A part that is never cut: a word with the space before it."""
 
     start: float
     end: float
@@ -48,7 +48,7 @@ class _Piece:
 def make_cues(segments: Iterable[Segment], limits: CueLimits) -> list[Cue]:
     """Return the cues of a transcription, in order. A segment within the limits is one cue.
 
-    A longer one is cut between words: at the words' times if it has them, else in proportion to characters.
+    A longer one is cut between words. Without times of words, they are estimated in proportion to characters.
     """
     cues = []
     for segment in segments:
@@ -71,7 +71,8 @@ def _pieces(segment: Segment, limits: CueLimits) -> list[_Piece]:
 
 def _cut(whole: _Piece, limits: CueLimits) -> list[_Piece]:
     """Return a text's words, with times in proportion to characters."""
-    found = (match.group() for match in _PIECE.finditer(whole.text))
+    # Whitespace at the end belongs to no word, and the expression would search it again from each character on.
+    found = (match.group() for match in _PIECE.finditer(whole.text.rstrip()))
     texts = [
         text[begin : begin + limits.max_characters]
         for text in found
@@ -88,24 +89,57 @@ def _cut(whole: _Piece, limits: CueLimits) -> list[_Piece]:
     return pieces
 
 
-def _split(pieces: Sequence[_Piece], limits: CueLimits) -> list[Sequence[_Piece]]:
-    """Halve until everything fits, each time where the larger part is smallest, or nearly so behind a pause."""
-    if len(pieces) < 2 or _size(pieces, limits) <= 1:
-        return [pieces] if pieces else []
-    total = _size(pieces, limits)
+def _split(pieces: Sequence[_Piece], limits: CueLimits) -> Iterator[Sequence[_Piece]]:
+    """Halve the pieces until every part fits into a cue.
 
-    def cost(at: int) -> float:
-        larger = max(_size(pieces[:at], limits), _size(pieces[at:], limits))
-        return larger / total - _bonus(pieces[at - 1].text)
+    Each cut is where the larger part is smallest, or nearly so and after a pause. The time is O(n log n), because
+    the larger part shrinks with each cut.
+    """
+    sizes = _Sizes(pieces, limits)
+    bonuses = [_bonus(piece.text) for piece in pieces]
+    waiting = [(0, len(pieces))] if pieces else []
+    while waiting:
+        begin, end = waiting.pop()
+        total = sizes.of(begin, end)
+        if end - begin < 2 or total <= 1:
+            yield pieces[begin:end]
+            continue
+        costs = [
+            max(sizes.of(begin, at), sizes.of(at, end)) / total - bonuses[at - 1] for at in range(begin + 1, end)
+        ]
+        best = begin + 1 + costs.index(min(costs))
+        waiting += [(best, end), (begin, best)]
 
-    best = min(range(1, len(pieces)), key=cost)
-    return [*_split(pieces[:best], limits), *_split(pieces[best:], limits)]
 
+class _Sizes:
+    """The sizes of runs of pieces, relative to the largest cue, each in constant time.
 
-def _size(pieces: Sequence[_Piece], limits: CueLimits) -> float:
-    """Return the part that pieces take of what one cue may be."""
-    duration_s = round(pieces[-1].end - pieces[0].start, 3)
-    return max(len(_text(pieces)) / limits.max_characters, duration_s / limits.max_s)
+    Keeps counts for the pieces before each one: of characters without whitespace, and of words in the joined text.
+    """
+
+    def __init__(self, pieces: Sequence[_Piece], limits: CueLimits) -> None:
+        self._pieces = pieces
+        self._limits = limits
+        self._n_characters, self._n_words = [0], [0]
+        self._begins_in_word: list[bool] = []  # whether a piece goes on with a word of an earlier one
+        is_in_word = False
+        for piece in pieces:
+            words = piece.text.split()
+            begins_in_word = is_in_word and not piece.text[:1].isspace()
+            self._begins_in_word.append(begins_in_word)
+            self._n_characters.append(self._n_characters[-1] + sum(map(len, words)))
+            self._n_words.append(self._n_words[-1] + len(words) - (begins_in_word and bool(words)))
+            is_in_word = not piece.text[-1].isspace() if piece.text else is_in_word
+        for index in reversed(range(len(pieces) - 1)):
+            if not pieces[index].text:  # An empty piece begins like the one after it.
+                self._begins_in_word[index] = self._begins_in_word[index + 1]
+
+    def of(self, begin: int, end: int) -> float:
+        """Return the size of the pieces `begin` to `end` (exclusive; at least one)."""
+        n_words = self._n_words[end] - self._n_words[begin] + self._begins_in_word[begin]
+        n_characters = self._n_characters[end] - self._n_characters[begin] + max(n_words - 1, 0)
+        duration_s = round(self._pieces[end - 1].end - self._pieces[begin].start, 3)
+        return max(n_characters / self._limits.max_characters, duration_s / self._limits.max_s)
 
 
 def _bonus(text: str) -> float:
@@ -116,12 +150,12 @@ def _bonus(text: str) -> float:
 
 
 def _text(pieces: Iterable[_Piece]) -> str:
-    """Return the text on one line: no line break in it can be taken for the end of the cue."""
+    """Return the text on one line: a line break in it could be read as the end of the cue."""
     return " ".join("".join(piece.text for piece in pieces).split())
 
 
 def _in_lines(text: str, limits: CueLimits) -> str:
-    """Break a text that is longer than half a cue into two lines, as equal as its spaces allow."""
+    """Break a text longer than half a cue into two lines, as equal as its spaces allow."""
     spaces = [match.start() for match in re.finditer(" ", text)]
     if len(text) <= -(-limits.max_characters // 2) or not spaces:
         return text

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from hf_asr_endpoint.audio.chunking import Chunk, ChunkingOptions, SpeechSpan, split_chunks
 from hf_asr_endpoint.audio.source import WaveformReader
-from hf_asr_endpoint.audio.speech_detector import SpeechDetector
+from hf_asr_endpoint.audio.speech_spans import SpeechDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram

@@ -1,4 +1,4 @@
-"""Waveforms whose loudness is their speech probability, and what must be true of the chunks of any waveform."""
+"""Waveforms whose loudness is their speech probability, and checks that hold for the chunks of any waveform."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_asr_endpoint.audio.chunking import BLOCK_SAMPLES, Chunk, ChunkingOptions, split_chunks
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, SpeechDetector
+from hf_asr_endpoint.audio.speech_spans import N_STEP_SAMPLES
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import N_SAMPLES, SAMPLE_RATE
 
@@ -28,7 +28,7 @@ RANDOM = [
 
 
 class LoudnessDetector:
-    """Takes the loudest sample of a step for its speech probability, so that a waveform says what is speech."""
+    """Detects speech by the loudest sample of each step, so that a waveform decides what is speech."""
 
     def stream(self) -> LoudnessStream:
         return LoudnessStream()
@@ -49,7 +49,7 @@ class LoudnessStream:
 
 
 def make_waveform(*parts: tuple[float, float]) -> Waveform:
-    """Join parts of (seconds, probability). The signs make places distinguishable."""
+    """Join parts of (seconds, probability). Random signs make places distinguishable."""
     levels = np.concatenate([np.full(round(s * SAMPLE_RATE), p, np.float32) for s, p in parts])
     return levels * np.random.default_rng(0).choice([-1, 1], len(levels)).astype(np.float32)
 
@@ -69,14 +69,18 @@ def in_blocks(waveform: Waveform, size: int) -> Iterator[Waveform]:
 
 
 def split(waveform: Waveform, *, block_size: int = 10**9, options: ChunkingOptions = DEFAULTS) -> list[Chunk]:
-    """Split, having checked what is true of all chunks."""
-    chunks = list(chunks_of(in_blocks(waveform, block_size), LoudnessDetector(), options=options))
+    """Split the waveform, and check what is true of all chunks."""
+    chunks = only_chunks(split_chunks(in_blocks(waveform, block_size), LoudnessDetector(), options=options))
     check(chunks, waveform, chunk_length_s=options.chunk_length_s)
     return chunks
 
 
+def only_chunks(chunks: Iterable[Chunk | None]) -> list[Chunk]:
+    return [chunk for chunk in chunks if chunk is not None]
+
+
 def check(chunks: list[Chunk], waveform: Waveform, *, chunk_length_s: float = 30.0) -> None:
-    """Chunks are pieces of the waveform, in order, without overlap, not too long, with their speech inside."""
+    """Check that chunks are short pieces of the waveform, in order, without overlap, with speech inside."""
     end = 0
     for chunk in chunks:
         begin = round(chunk.offset_s * SAMPLE_RATE)
@@ -93,12 +97,12 @@ def check(chunks: list[Chunk], waveform: Waveform, *, chunk_length_s: float = 30
 
 
 def extents_s(chunks: list[Chunk]) -> list[tuple[float, float]]:
-    """Return where chunks begin and end, in seconds."""
+    """Return the beginning and the end of each chunk, in seconds."""
     return [(chunk.offset_s, chunk.offset_s + len(chunk.waveform) / SAMPLE_RATE) for chunk in chunks]
 
 
 def speech_s(chunks: list[Chunk]) -> list[tuple[float, float]]:
-    """Return all speech, in seconds from the beginning of the file."""
+    """Return all spans of speech, in seconds from the beginning of the file."""
     return [(chunk.offset_s + s.start_s, chunk.offset_s + s.end_s) for chunk in chunks for s in chunk.speech]
 
 
@@ -108,13 +112,3 @@ def as_plain(chunks: list[Chunk]) -> list[tuple[object, ...]]:
 
 def about(*extents: tuple[float, float]) -> list[object]:
     return [pytest.approx(extent, abs=2 * STEP_S) for extent in extents]
-
-
-DEFAULT_OPTIONS = ChunkingOptions()
-
-
-def chunks_of(
-    waveform: Iterable[Waveform], detector: SpeechDetector, *, options: ChunkingOptions = DEFAULT_OPTIONS
-) -> Iterator[Chunk]:
-    """Return the chunks alone, without the places where the caller can stop."""
-    return (chunk for chunk in split_chunks(waveform, detector, options=options) if chunk is not None)

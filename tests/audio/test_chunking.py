@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.chunking import ChunkingOptions
+from hf_asr_endpoint.audio.chunking import ChunkingOptions, split_chunks
 from hf_asr_endpoint.audio.speech_spans import Span, SpanFinder
 from hf_asr_endpoint.types import VoiceActivityOptions, Waveform
 from hf_asr_endpoint.units import N_SAMPLES, SAMPLE_RATE
@@ -17,7 +17,7 @@ from tests.audio.loudness import (
     LoudnessDetector,
     LoudnessStream,
     about,
-    chunks_of,
+    as_plain,
     extents_s,
     make_random_waveform,
     make_waveform,
@@ -41,8 +41,8 @@ def test_without_speech_there_are_no_chunks(waveform: Waveform) -> None:
     assert split(waveform) == []
 
 
-def test_no_blocks_are_no_chunks() -> None:
-    assert list(chunks_of([], LoudnessDetector())) == []
+def test_without_blocks_there_are_no_chunks() -> None:
+    assert list(split_chunks([], LoudnessDetector())) == []
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_short_recording_stays_whole(waveform: Waveform) -> None:
     assert extents_s(chunks) == [(0.0, len(waveform) / SAMPLE_RATE)]
 
 
-def test_a_short_recording_has_its_speech() -> None:
+def test_a_short_recording_keeps_its_spans_of_speech() -> None:
     chunks = split(make_waveform((2, 0), (1, 0.9), (8, 0), (3, 0.9), (5, 0)))
     assert speech_s(chunks) == about((2, 3), (11, 14))
 
@@ -86,7 +86,7 @@ def test_neighbours_share_a_short_silence() -> None:
     assert extents_s(chunks)[0][1] == pytest.approx(extents_s(chunks)[1][0], abs=1e-4)
 
 
-def test_spans_are_merged_from_left_to_right() -> None:
+def test_spans_are_joined_in_order() -> None:
     chunks = split(make_waveform(*[(8, 0.9), (1, 0)] * 6))
     assert extents_s(chunks) == about((0, 26.2), (26.8, 53.2))
     assert [len(chunk.speech) for chunk in chunks] == [3, 3]
@@ -97,6 +97,45 @@ def test_spans_are_merged_from_left_to_right() -> None:
 )
 def test_a_long_silence_ends_a_chunk(gap_s: float, n_chunks: int) -> None:
     assert len(split(make_waveform((2, 0.9), (gap_s, 0), (2, 0.9), (40, 0)))) == n_chunks
+
+
+def with_silence(seconds: float | None) -> ChunkingOptions:
+    return ChunkingOptions(voice_activity=VoiceActivityOptions(silence_duration_s=seconds))
+
+
+@pytest.mark.parametrize(
+    ("silence_s", "extents"),
+    [
+        pytest.param(None, [(0, 12.3)], id="not set"),
+        pytest.param(0.2, [(0, 2.2), (2.7, 5.2), (6.2, 9.2), (11, 12.3)], id="0.2 s"),
+        pytest.param(0.8, [(0, 5.2), (6.2, 9.2), (11, 12.3)], id="0.8 s"),
+        pytest.param(1.6, [(0, 9.2), (11, 12.3)], id="1.6 s"),
+        pytest.param(2.5, [(0, 12.3)], id="2.5 s"),
+    ],
+)
+def test_a_silence_of_the_given_duration_ends_a_chunk(
+    silence_s: float | None, extents: list[tuple[float, float]]
+) -> None:
+    """OpenAI's silence_duration_ms only changed spans of speech, which were joined to the same chunks again."""
+    waveform = make_waveform((2, 0.9), (0.7, 0), (2.3, 0.9), (1.4, 0), (2.6, 0.9), (2.2, 0), (1.1, 0.9))
+    chunks = split(waveform, options=with_silence(silence_s))
+    assert extents_s(chunks) == [pytest.approx(extent, abs=0.3) for extent in extents]
+
+
+def test_a_given_silence_longer_than_all_silences_cuts_full_chunks_only() -> None:
+    waveform = make_waveform(*[(8, 0.9), (1, 0)] * 6)
+    assert as_plain(split(waveform, options=with_silence(5.0))) == as_plain(split(waveform))
+
+
+@pytest.mark.parametrize(("seed", "mean_s"), RANDOM[:8])
+@pytest.mark.parametrize("silence_s", [0.0, 0.05, 0.2, 1.0, 5.0])
+def test_given_silences_do_not_make_chunks_depend_on_the_blocks(
+    seed: int, mean_s: float, silence_s: float
+) -> None:
+    waveform = make_random_waveform(seed, mean_s=mean_s, duration_s=130)
+    options = with_silence(silence_s)
+    expected = as_plain(split(waveform, options=options))
+    assert as_plain(split(waveform, options=options, block_size=1_001)) == expected
 
 
 def test_speech_without_a_pause_is_cut_in_full_windows() -> None:
@@ -112,8 +151,8 @@ def test_speech_without_a_pause_is_cut_where_it_is_least_likely() -> None:
     assert extents_s(chunks) == about((0, 24), (24, 40))
 
 
-def test_speech_that_ends_just_after_the_window_is_cut_in_it() -> None:
-    """The rest may be tiny, but must not be lost."""
+def test_speech_just_longer_than_a_window_is_cut_within_it() -> None:
+    """The rest may be tiny but must not be lost."""
     waveform = make_waveform((40, 0), (30, 0.9), (40, 0))
     chunks = split(waveform)
     assert speech_s(chunks)[-1][1] == pytest.approx(70, abs=STEP_S)
@@ -121,7 +160,7 @@ def test_speech_that_ends_just_after_the_window_is_cut_in_it() -> None:
     assert extents_s(chunks)[0][1] == extents_s(chunks)[1][0]
 
 
-def test_what_is_left_of_cut_speech_is_merged_with_what_follows() -> None:
+def test_the_rest_of_cut_speech_is_joined_with_the_next_span() -> None:
     chunks = split(make_waveform((35, 0.9), (1, 0), (5, 0.9), (20, 0)))
     assert extents_s(chunks) == about((0, 30), (30, 41.2))
     assert [len(chunk.speech) for chunk in chunks] == [1, 2]
@@ -182,7 +221,7 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: 
         ChunkingOptions(**options)
 
 
-def test_a_lower_threshold_takes_more_for_speech() -> None:
+def test_a_lower_threshold_finds_more_speech() -> None:
     waveform = make_waveform((20, 0), (5, 0.45), (20, 0))
     assert split(waveform) == []
     assert split(waveform, options=ChunkingOptions(voice_activity=VoiceActivityOptions(threshold=0.4))) != []

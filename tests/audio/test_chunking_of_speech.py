@@ -1,4 +1,4 @@
-"""Real speech is inside the chunks that recordings are cut into."""
+"""Chunks contain the speech of real recordings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hf_asr_endpoint.audio.chunking import split_chunks
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.units import SAMPLE_RATE
-from tests.audio.loudness import BLOCK_SIZES, check, chunks_of, extents_s, in_blocks, speech_s
+from tests.audio.loudness import BLOCK_SIZES, check, extents_s, in_blocks, only_chunks, speech_s
 from tests.audio.tones import DATA, decode
 
 LONG = Path(__file__).parents[3] / "shared" / "speech" / "long" / "test_other.flac"
-"""Seven minutes of read speech that may lie beside the checkout."""
+"""Seven minutes of read speech; the tests that use it are skipped without it."""
 
 
 def test_a_real_clip_stays_whole() -> None:
     waveform = decode((DATA / "../jfk.mp3").read_bytes())
-    chunks = list(chunks_of([waveform], VoiceActivityDetector()))
+    chunks = only_chunks(split_chunks([waveform], VoiceActivityDetector()))
     check(chunks, waveform)
     assert extents_s(chunks) == [(0.0, len(waveform) / SAMPLE_RATE)]
     assert len(chunks[0].speech) > 2  # He pauses for effect.
@@ -29,7 +30,7 @@ def test_real_speech_is_found_between_silences() -> None:
     clip = decode((DATA / "../2033-164914-0007.flac").read_bytes())
     silence = np.zeros(20 * SAMPLE_RATE, np.float32)
     waveform = np.concatenate([silence, clip, silence, clip, silence])
-    chunks = list(chunks_of(in_blocks(waveform, 1_234), VoiceActivityDetector()))
+    chunks = only_chunks(split_chunks(in_blocks(waveform, 1_234), VoiceActivityDetector()))
     check(chunks, waveform)
     clip_s = len(clip) / SAMPLE_RATE
     assert extents_s(chunks) == [
@@ -37,11 +38,11 @@ def test_real_speech_is_found_between_silences() -> None:
     ]
 
 
-@pytest.mark.skipif(not LONG.exists(), reason="no shared recordings beside the checkout")
+@pytest.mark.skipif(not LONG.exists(), reason="the shared recordings are not here")
 @pytest.mark.parametrize("block_size", BLOCK_SIZES[1:])
 def test_every_utterance_of_a_long_recording_is_inside_a_chunk(block_size: int) -> None:
     waveform = decode(LONG.read_bytes())
-    chunks = list(chunks_of(in_blocks(waveform, block_size), VoiceActivityDetector()))
+    chunks = only_chunks(split_chunks(in_blocks(waveform, block_size), VoiceActivityDetector()))
     check(chunks, waveform)
     assert len(chunks) < 22
     speech = speech_s(chunks)

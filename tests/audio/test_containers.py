@@ -1,4 +1,4 @@
-"""What the first bytes of a file say it is."""
+"""A container is recognised by the first bytes of a file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_sound_files_are_recognised(subtype: str, container: str, name: str) -> 
         pytest.param("ac3", "ac3", "ac3", id="ac3"),
     ],
 )
-def test_what_ffmpeg_writes_is_recognised(container: str, codec: str, name: str) -> None:
+def test_containers_of_ffmpeg_are_recognised(container: str, codec: str, name: str) -> None:
     rate = {"amr": 8_000, "webm": 48_000}.get(container, 44_100)
     samples = NARROW if rate == 8_000 else MONO
     bit_rate = {"amr": 12_200, "wma": 64_000, "asf": 64_000}.get(container)
@@ -160,7 +160,7 @@ def zip_archive() -> bytes:
         pytest.param(np.random.default_rng(0).bytes(N_SNIFF_BYTES), id="random"),
     ],
 )
-def test_other_bytes_are_no_container(head: bytes) -> None:
+def test_other_bytes_are_not_recognised(head: bytes) -> None:
     assert sniff_container(head) is None
 
 
@@ -168,10 +168,10 @@ def test_other_bytes_are_no_container(head: bytes) -> None:
 @pytest.mark.parametrize(
     "loudest", [pytest.param(4, id="4"), pytest.param(16, id="16"), pytest.param(500, id="500")]
 )
-def test_quiet_samples_are_no_container(dtype: str, loudest: int) -> None:
-    """A sample of -1 is the bytes ff ff, which begin an MPEG frame too, and one of -15 can begin an AAC frame.
+def test_quiet_samples_are_not_recognised_as_a_container(dtype: str, loudest: int) -> None:
+    """The sample -1 is the bytes ff ff, which begin an MPEG frame as well, and -15 can begin an AAC frame.
 
-    Two bytes once were enough to call headerless samples an mp3, so that one recording in some was refused.
+    Two such bytes were enough for an mp3, so that some recordings without a header were refused.
     """
     for seed in range(100):
         samples = np.random.default_rng(seed).integers(-loudest, loudest, N_SNIFF_BYTES)

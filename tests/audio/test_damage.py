@@ -1,14 +1,18 @@
-"""Recordings that are cut off or damaged: what is left of them is heard."""
+"""Of recordings that are cut off or damaged, everything readable is decoded."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.audio.ffmpeg import MAX_DAMAGED_IN_A_ROW
+from hf_asr_endpoint.errors import InvalidAudio
 from hf_asr_endpoint.units import SAMPLE_RATE
-from tests.audio.tones import DATA, decode, make_tone, write_ffmpeg, write_sound
+from tests.audio.tones import DATA, CountingFile, decode, make_tone, write_ffmpeg, write_sound
 
 SPEECH = DATA.parent
 
@@ -26,11 +30,11 @@ SPEECH = DATA.parent
     ],
 )
 @pytest.mark.parametrize("fraction", [0.3, 0.8])
-def test_a_recording_cut_off_is_heard_up_to_there(path: Path, fraction: float) -> None:
+def test_a_recording_that_is_cut_off_is_decoded_up_to_there(path: Path, fraction: float) -> None:
     data = path.read_bytes()
     whole, part = decode(data), decode(data[: int(fraction * len(data))])
     assert len(part) == pytest.approx(fraction * len(whole), abs=0.15 * len(whole))
-    n_equal = len(part) - SAMPLE_RATE // 10  # The resampler's filter ends differently where the file does.
+    n_equal = len(part) - SAMPLE_RATE // 10  # The resampler's filter ends with the file.
     np.testing.assert_allclose(part[:n_equal], whole[:n_equal], atol=1e-5)
 
 
@@ -45,13 +49,13 @@ def test_a_recording_cut_off_is_heard_up_to_there(path: Path, fraction: float) -
         ),
     ],
 )
-def test_what_comes_before_the_cut_is_heard_where_the_container_itself_fails(data: bytes) -> None:
+def test_audio_before_the_cut_is_decoded_if_the_container_fails_there(data: bytes) -> None:
     whole, part = decode(data), decode(data[: len(data) // 2])
     assert 0.3 * len(whole) < len(part) < 0.6 * len(whole)
     np.testing.assert_allclose(part[: SAMPLE_RATE * 2], whole[: SAMPLE_RATE * 2], atol=1e-5)
 
 
-def test_a_fragmented_mp4_cut_off_is_heard_up_to_there() -> None:
+def test_a_fragmented_mp4_that_is_cut_off_is_decoded_up_to_there() -> None:
     options = {"movflags": "frag_keyframe+empty_moov", "frag_duration": "200000"}
     data = write_ffmpeg(make_tone(SAMPLE_RATE), SAMPLE_RATE, container="mp4", codec="aac", options=options)
     whole, part = decode(data), decode(data[: len(data) // 2])
@@ -72,7 +76,7 @@ def damage_the_middle(data: bytes) -> bytes:
 @pytest.mark.parametrize(
     "data", [pytest.param(M4A, id="m4a"), pytest.param(FLAC, id="flac"), pytest.param(MP3, id="mp3")]
 )
-def test_damage_in_the_middle_leaves_the_rest(data: bytes) -> None:
+def test_audio_around_damage_is_decoded(data: bytes) -> None:
     whole, damaged = decode(data), decode(damage_the_middle(data))
     assert 0.7 * len(whole) < len(damaged) <= len(whole)
     assert not np.array_equal(damaged, whole[: len(damaged)])
@@ -86,3 +90,34 @@ def test_damaged_packets_are_logged(data: bytes, caplog: pytest.LogCaptureFixtur
     assert caplog.text == ""
     decode(damage_the_middle(data))
     assert "damaged packets" in caplog.text
+
+
+def write_amr(n_damaged: int) -> bytes:
+    """Return a second of AMR, damaged packets of one byte, and the same second again."""
+    tone = make_tone(8_000, duration_s=1)
+    intact = write_ffmpeg(tone, 8_000, container="amr", codec="libopencore_amrnb", bit_rate=12_200)
+    return intact + b"\x7c" * n_damaged + intact[len(AMR_MAGIC) :]
+
+
+AMR_MAGIC = b"#!AMR\n"
+
+
+def test_each_damaged_packet_is_a_place_to_stop() -> None:
+    """Nothing was yielded for damaged packets, so that 10 MB kept a thread busy for 74 s after a cancellation."""
+    with io.BytesIO(write_amr(1_000)) as file:
+        lengths = [len(block) for block in decode_audio(file)]
+    assert lengths.count(0) >= 1_000
+    assert sum(lengths) == pytest.approx(2 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
+
+
+def test_decoding_ends_after_many_damaged_packets_in_a_row() -> None:
+    waveform = decode(write_amr(MAX_DAMAGED_IN_A_ROW))
+    assert len(waveform) == pytest.approx(SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
+
+
+def test_nothing_but_damaged_packets_is_invalid_and_quickly_refused() -> None:
+    data = AMR_MAGIC + b"\x7c" * 10_000_000
+    with CountingFile(data) as file:
+        with pytest.raises(InvalidAudio, match="amr file cannot be decoded"):
+            list(decode_audio(file))
+        assert file.n_read < len(data) / 10

@@ -1,4 +1,4 @@
-"""Every container and codec, written here with a tone of known pitch: it comes out at 16 kHz as it went in."""
+"""Every container and codec is decoded: a tone of known pitch keeps its pitch, amplitude and length."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from hf_asr_endpoint.types import Waveform
@@ -27,7 +28,7 @@ N_SAMPLES = round(DURATION_S * SAMPLE_RATE)
 
 
 def assert_is_the_tone(waveform: Waveform, *, relative: float, extra_s: float = 0.0) -> None:
-    """Check pitch, amplitude (to a fraction of it) and length (seconds by which an encoder may lengthen it)."""
+    """Check pitch, amplitude (relative error) and length (extra_s: seconds that an encoder may add)."""
     assert N_SAMPLES <= len(waveform) <= N_SAMPLES + extra_s * SAMPLE_RATE
     assert pitch_hz(waveform) == pytest.approx(PITCH_HZ, abs=1.0)
     assert amplitude(waveform) == pytest.approx(AMPLITUDE, rel=relative)
@@ -129,19 +130,19 @@ def test_any_rate_and_number_of_channels_becomes_mono_at_16_khz(sample_rate: int
         pytest.param("tta", "tta", 44_100, None, id="tta"),
     ],
 )
-def test_what_ffmpeg_writes_keeps_pitch_amplitude_and_length(
+def test_codecs_of_ffmpeg_keep_pitch_amplitude_and_length(
     container: str, codec: str, sample_rate: int, bit_rate: int | None
 ) -> None:
-    # Encoders add up to a few frames of silence at both ends, and WMA leaves its last incomplete frame out.
+    # Encoders add up to a few frames of silence at both ends, and WMA drops its last incomplete frame.
     tone = make_tone(sample_rate, duration_s=DURATION_S + (0.1 if codec == "wmav2" else 0))
     data = write_ffmpeg(tone, sample_rate, container=container, codec=codec, bit_rate=bit_rate)
     assert_is_the_tone(decode(data), relative=0.05, extra_s=0.15)
 
 
-def test_amr_is_a_telephone_but_speaks() -> None:
+def test_amr_keeps_the_pitch() -> None:
     tone = make_tone(8_000)
     data = write_ffmpeg(tone, 8_000, container="amr", codec="libopencore_amrnb", bit_rate=12_200)
-    # Its codec models a voice, not a tone, which comes out quieter.
+    # The codec models a voice; a tone gets quieter.
     assert_is_the_tone(decode(data), relative=0.2, extra_s=0.15)
 
 
@@ -168,9 +169,16 @@ def test_webm_without_a_duration_is_read_to_its_end() -> None:
     assert_is_the_tone(decode(data), relative=0.05, extra_s=0.15)
 
 
-def test_the_sound_of_a_video_is_read() -> None:
+def test_the_audio_track_of_a_video_is_read() -> None:
     data = write_ffmpeg(make_tone(44_100), 44_100, container="matroska", codec="aac", with_picture=True)
     assert_is_the_tone(decode(data), relative=0.05, extra_s=0.15)
+
+
+@pytest.mark.parametrize("container", ["WAV", "FLAC"])
+def test_an_id3_tag_before_any_container_is_skipped(container: str) -> None:
+    data = write_sound(make_tone(SAMPLE_RATE), SAMPLE_RATE, container=container)
+    tag = b"ID3\x04\0\0\0\0\0\x0aTIT2" + bytes(6)
+    np.testing.assert_array_equal(decode(tag + data), decode(data))
 
 
 def test_a_chained_ogg_is_read_to_its_end() -> None:
@@ -192,7 +200,7 @@ def test_a_chained_ogg_is_read_to_its_end() -> None:
         pytest.param("ac3", "ac3", (32_000, 48_000), id="ac3"),
     ],
 )
-def test_rate_and_channels_may_change_in_mid_stream(
+def test_rate_and_channels_may_change_within_a_stream(
     container: str, codec: str, sample_rates: tuple[int, int]
 ) -> None:
     mono = write_ffmpeg(make_tone(sample_rates[0]), sample_rates[0], container=container, codec=codec)

@@ -1,4 +1,4 @@
-"""What is no audio, what is broken, and what would have other files opened."""
+"""Bytes that are not audio, damaged audio, and scripts that name other files are refused."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def make_zip() -> bytes:
         *(pytest.param(np.random.default_rng(seed).bytes(50_000), id=f"random {seed}") for seed in range(5)),
     ],
 )
-def test_what_is_no_audio_is_unsupported(data: bytes) -> None:
+def test_bytes_that_are_not_audio_are_unsupported(data: bytes) -> None:
     with pytest.raises(UnsupportedAudio, match="not audio of a known format"):
         decode(data)
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[io.BufferedIOBase]:
-    """What the kernel tells of files being opened in a folder that holds speech.wav, speech.ts and speech.mp3."""
+    """The kernel's events for files that are opened in a folder with speech.wav, speech.ts and speech.mp3."""
     (tmp_path / "speech.wav").write_bytes(write_sound(TONE, SAMPLE_RATE))
     (tmp_path / "speech.ts").write_bytes(write_ffmpeg(TONE, SAMPLE_RATE, container="mpegts", codec="aac"))
     (tmp_path / "speech.mp3").write_bytes(write_ffmpeg(TONE, SAMPLE_RATE, container="mp3", codec="libmp3lame"))
@@ -74,7 +74,7 @@ def opened(tmp_path: Path) -> Iterator[io.BufferedIOBase]:
         yield events
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="inotify, which tells of opened files, is Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify exists on Linux only")
 @pytest.mark.parametrize(
     ("script", "name"),
     [
@@ -91,27 +91,27 @@ def opened(tmp_path: Path) -> Iterator[io.BufferedIOBase]:
         pytest.param("#EXTM3U\n{folder}/{name}\n", "speech.mp3", id="m3u"),
     ],
 )
-def test_a_script_that_names_a_file_is_refused_and_the_file_never_opened(
+def test_a_script_that_names_a_file_is_refused_and_the_file_is_not_opened(
     script: str, name: str, tmp_path: Path, opened: io.BufferedIOBase
 ) -> None:
     with pytest.raises(UnsupportedAudio):
         decode(script.format(folder=tmp_path, name=name).encode())
     assert opened.read() is None
     (tmp_path / name).read_bytes()
-    assert name.encode() in opened.read()  # So an opened file would have been noticed.
+    assert name.encode() in opened.read()  # An opened file has an event.
 
 
 MALFORMED = sorted((DATA / "malformed").iterdir())
-STILL_HEARD = {
+DECODABLE = {
     "claxon-5b004788.flac": 0.002,
     "smallest_with_audio.mp4": 0.046,
     "wrong-number-of-channels.flac": 4.058,
 }
-"""Seconds that can be decoded of a file that its collection calls malformed."""
+"""Seconds that can be decoded of malformed files."""
 
 
 @pytest.mark.parametrize(
-    "path", [pytest.param(path, id=path.name) for path in MALFORMED if path.name not in STILL_HEARD]
+    "path", [pytest.param(path, id=path.name) for path in MALFORMED if path.name not in DECODABLE]
 )
 def test_a_malformed_file_is_invalid(path: Path) -> None:
     with pytest.raises(InvalidAudio) as caught:
@@ -120,9 +120,9 @@ def test_a_malformed_file_is_invalid(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "duration_s"), [pytest.param(name, duration_s, id=name) for name, duration_s in STILL_HEARD.items()]
+    ("name", "duration_s"), [pytest.param(name, duration_s, id=name) for name, duration_s in DECODABLE.items()]
 )
-def test_what_can_be_decoded_of_a_malformed_file_is(name: str, duration_s: float) -> None:
+def test_the_readable_part_of_a_malformed_file_is_decoded(name: str, duration_s: float) -> None:
     waveform = decode((DATA / "malformed" / name).read_bytes())
     assert len(waveform) / SAMPLE_RATE == pytest.approx(duration_s, abs=0.001)
 
@@ -152,7 +152,7 @@ def make_silent_film() -> bytes:
         pytest.param(b"ID3\x04" + bytes(1_000), "mp3 file cannot be decoded", id="zeros after ID3"),
     ],
 )
-def test_broken_audio_is_invalid_and_says_why(data: bytes, reason: str) -> None:
+def test_the_error_for_damaged_audio_has_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(InvalidAudio, match=reason) as caught:
         decode(data)
     assert caught.type is InvalidAudio

@@ -1,4 +1,4 @@
-"""What a decoder asks of a file: any seekable one, no more of it than it needs, and no other."""
+"""Decoders take any seekable file and read no more of it than they need."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAV = (DATA / "audio.wav").read_bytes()
 
 
 class BareFile:
-    """A file of the least possible: read, seek, tell."""
+    """A file with nothing but read, seek and tell."""
 
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
@@ -35,7 +35,7 @@ class BareFile:
 
 
 def make_noise(duration_s: float) -> Samples:
-    """Return what no codec can make much smaller, shape = (n_samples, 1)."""
+    """Return noise, which codecs hardly compress, shape = (n_samples, 1)."""
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, (round(duration_s * SAMPLE_RATE), 1))
     return noise.astype(np.float32)
 
@@ -70,7 +70,7 @@ def test_the_first_block_comes_before_the_file_is_read_to_its_end(write: Callabl
 
 
 @pytest.mark.parametrize("data", [pytest.param(WAV, id="wav"), pytest.param(MP3, id="mp3")])
-def test_a_decoder_given_up_halfway_leaves_the_file_usable(data: bytes) -> None:
+def test_a_file_can_be_decoded_again_after_half_of_it(data: bytes) -> None:
     with io.BytesIO(data) as file:
         blocks = decode_audio(file)
         next(blocks)
@@ -79,7 +79,7 @@ def test_a_decoder_given_up_halfway_leaves_the_file_usable(data: bytes) -> None:
 
 
 def read_twice(data: bytes) -> Waveform:
-    """Read a file that was left at its end by the first reading."""
+    """Decode a file whose position is at its end."""
     with io.BytesIO(data) as file:
         list(decode_audio(file))
         return np.concatenate(list(decode_audio(file)))
@@ -113,11 +113,11 @@ def _read_temporary(data: bytes, *, max_bytes_in_memory: int) -> Waveform:
         pytest.param(read_rolled_over, id="spooled to disk"),
     ],
 )
-def test_any_seekable_file_will_do(read: Callable[[bytes], Waveform], data: bytes) -> None:
+def test_any_seekable_file_is_decoded(read: Callable[[bytes], Waveform], data: bytes) -> None:
     np.testing.assert_array_equal(read(data), decode(data))
 
 
-def test_a_file_is_read_from_its_beginning_wherever_it_stands() -> None:
+def test_a_file_is_read_from_its_beginning_whatever_its_position() -> None:
     with io.BytesIO(WAV) as file:
         file.seek(1_000)
         blocks = decode_audio(file, pcm=PcmFormat(sample_rate=8_000))

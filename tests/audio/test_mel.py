@@ -1,4 +1,4 @@
-"""The spectrogram is that of transformers' feature extractor, however the waveform arrives."""
+"""The spectrogram equals that of transformers' feature extractor, whatever the size of the blocks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def make_waveform(n_samples: int) -> Waveform:
 
 
 def extract(waveform: Waveform, *, n_mels: int) -> np.ndarray:
-    """Return what transformers makes of it, shape = (n_mels, n_frames)."""
+    """Return transformers' features, shape = (n_mels, n_frames)."""
     extractor = WhisperFeatureExtractor(feature_size=n_mels)
     features = extractor(
         waveform, sampling_rate=SAMPLE_RATE, padding="longest", truncation=False, return_tensors="np"
@@ -92,6 +92,6 @@ def test_mel_of_silence_equals_that_of_transformers() -> None:
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, MIRRORED])
-def test_too_short_a_waveform_is_refused(n_samples: int) -> None:
+def test_a_waveform_that_is_too_short_is_refused(n_samples: int) -> None:
     with pytest.raises(ValueError, match=f"{n_samples} samples; a spectrogram needs more than {MIRRORED}"):
         analyse(np.zeros(n_samples, np.float32), n_mels=80, block_sizes=[64])

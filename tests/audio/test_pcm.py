@@ -1,4 +1,4 @@
-"""Samples without a header: read as the caller describes them, and only when nothing else is recognised."""
+"""Samples without a header are read as the caller describes them, if the bytes are of no known container."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_recorded_samples_are_those_of_the_wav_they_were_taken_from() -> None:
     np.testing.assert_array_equal(raw, decode((DATA / "audio.wav").read_bytes())[: len(raw)])
 
 
-def test_half_a_sample_at_the_end_is_left_out() -> None:
+def test_half_a_sample_at_the_end_is_ignored() -> None:
     data = np.arange(1_000, dtype="<i2").tobytes()
     waveform = decode(data + b"\x01", pcm=PcmFormat(sample_rate=SAMPLE_RATE))
     np.testing.assert_array_equal(waveform, np.arange(1_000, dtype=np.float32) / 2**15)
@@ -53,10 +53,10 @@ def test_half_a_sample_at_the_end_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("byte_order", "dtype"), [pytest.param("LITTLE", "<i2", id="little"), pytest.param("BIG", ">i2", id="big")]
 )
-def test_a_quiet_beginning_is_not_taken_for_frames_of_mp3(first: int, byte_order: str, dtype: str) -> None:
+def test_a_quiet_beginning_is_not_recognised_as_mp3(first: int, byte_order: str, dtype: str) -> None:
     """The sample -1 is the bytes ff ff, with which frames of MPEG audio begin as well.
 
-    A recording that happened to begin so was handed to the mp3 decoder and refused as broken.
+    A recording with such a beginning was passed to the mp3 decoder and refused as damaged.
     """
     samples = np.random.default_rng(-first).integers(-40, 40, SAMPLE_RATE)
     samples[0] = first
@@ -83,7 +83,7 @@ NO_TAGS = {"id3v2_version": "0", "write_xing": "0"}
         pytest.param((DATA / "adts-mpeg4-2.aac").read_bytes(), id="recorded aac"),
     ],
 )
-def test_the_description_is_never_asked_when_the_bytes_have_a_header(data: bytes) -> None:
+def test_the_description_is_ignored_if_the_bytes_have_a_header(data: bytes) -> None:
     np.testing.assert_array_equal(decode(data, pcm=PcmFormat(sample_rate=8_000, n_channels=2)), decode(data))
 
 
@@ -100,9 +100,9 @@ def test_the_description_is_never_asked_when_the_bytes_have_a_header(data: bytes
     ],
 )
 def test_an_impossible_description_is_refused(sample_rate: int, n_channels: int) -> None:
-    """A media type may hold any number, and one beyond 32 bits does not fit what libsndfile takes.
+    """A media type may contain any number, and libsndfile takes 32 bits.
 
-    It raised OverflowError, as if the server itself were at fault.
+    A larger number raised OverflowError, which the client received as an internal error.
     """
     with pytest.raises(InvalidAudio, match="1000 to 768000 Hz"):
         decode(bytes(4_000), pcm=PcmFormat(sample_rate=sample_rate, n_channels=n_channels))

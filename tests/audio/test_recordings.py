@@ -15,10 +15,10 @@ from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.audio.tones import DATA, decode
 
 SHARED = Path(__file__).parents[3] / "shared" / "speech"
-"""A collection of recordings that may lie beside the checkout."""
+"""A collection of recordings; the tests that use it are skipped without it."""
 
 FRAMES_S = 0.06
-"""Silence that an encoder adds, or a decoder takes away, at the two ends together: up to three AAC frames."""
+"""Silence that an encoder adds or a decoder removes at both ends together: up to three AAC frames."""
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_recorded_silence_is_silent() -> None:
     assert np.abs(waveform).max() < 1e-3
 
 
-def test_m4a_and_mp3_of_one_speech_are_alike() -> None:
+def test_m4a_and_mp3_of_one_recording_are_similar() -> None:
     mp3, m4a = decode((DATA / "../jfk.mp3").read_bytes()), decode((DATA / "jfk_441khz.m4a").read_bytes())
     window = slice(2 * SAMPLE_RATE, 9 * SAMPLE_RATE)
     similarity = np.fft.irfft(np.fft.rfft(mp3[window]) * np.conj(np.fft.rfft(m4a[window])))
@@ -61,15 +61,13 @@ def test_m4a_and_mp3_of_one_speech_are_alike() -> None:
 
 def shared_files(folder: str) -> list[object]:
     paths = sorted(path for path in (SHARED / folder).rglob("*") if path.is_file())
-    absent = pytest.param(
-        None, id="none", marks=pytest.mark.skip(reason="no shared recordings beside the checkout")
-    )
+    absent = pytest.param(None, id="none", marks=pytest.mark.skip(reason="the shared recordings are not here"))
     return [pytest.param(path, id=path.relative_to(SHARED).as_posix()) for path in paths] or [absent]
 
 
 @pytest.fixture(scope="module")
 def durations_s() -> dict[str, float]:
-    """What the collection's manifest says of its files."""
+    """Durations by the collection's manifest."""
     lines = (SHARED / "manifest.jsonl").read_text().splitlines()
     entries = [json.loads(line) for line in lines]
     return {entry["path"]: entry["seconds"] for entry in entries if "seconds" in entry}

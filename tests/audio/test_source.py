@@ -1,4 +1,4 @@
-"""Audio as a caller hands it in: encoded or as samples, never longer than allowed."""
+"""Encoded and sampled audio becomes a waveform that is never longer than allowed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from hf_asr_endpoint.audio.decode import PcmFormat
-from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio, WaveformReader
+from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio, open_waveform
 from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio, UnsupportedAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -36,7 +36,7 @@ def encoded(data: bytes, *, pcm: PcmFormat | None = None) -> EncodedAudio:
 
 
 def read(source: AudioSource, *, max_audio_s: float = NO_LIMIT_S) -> Waveform:
-    return np.concatenate(list(WaveformReader(source, max_audio_s=max_audio_s)))
+    return np.concatenate(list(open_waveform(source, max_audio_s=max_audio_s)))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_encoded_audio_is_decoded(data: bytes) -> None:
     np.testing.assert_array_equal(read(encoded(data)), decode(data))
 
 
-def test_encoded_audio_is_read_as_its_caller_describes_it() -> None:
+def test_encoded_audio_is_read_as_the_caller_describes_it() -> None:
     data = (TONE * 32_767).astype(">i2").tobytes()
     waveform = read(encoded(data, pcm=PcmFormat(sample_rate=SAMPLE_RATE, byte_order="BIG")))
     np.testing.assert_allclose(waveform, TONE, atol=1e-4)
@@ -106,7 +106,7 @@ def test_headerless_audio_without_samples_is_invalid() -> None:
         read(encoded(b"", pcm=PcmFormat(sample_rate=SAMPLE_RATE)))
 
 
-def test_no_audio_is_unsupported() -> None:
+def test_text_is_unsupported() -> None:
     with pytest.raises(UnsupportedAudio):
         read(encoded(b"And so my fellow Americans"))
 
@@ -114,7 +114,7 @@ def test_no_audio_is_unsupported() -> None:
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan, 3e38], ids=str)
 @pytest.mark.parametrize("others", [pytest.param((), id="mono"), pytest.param((0.1,), id="stereo")])
 @pytest.mark.parametrize("sample_rate", [SAMPLE_RATE, 44_100])
-def test_samples_that_are_no_numbers_are_invalid(
+def test_samples_that_are_not_numbers_are_invalid(
     value: float, others: tuple[float, ...], sample_rate: int
 ) -> None:
     samples = np.zeros((1_000, 1 + len(others)), np.float32)
@@ -125,10 +125,10 @@ def test_samples_that_are_no_numbers_are_invalid(
         read(SampledAudio(samples=samples.T, sample_rate=sample_rate))
 
 
-def test_opposite_infinities_are_invalid_and_nothing_else() -> None:
-    """The average of inf and -inf is NaN, of which numpy warns.
+def test_opposite_infinities_are_invalid() -> None:
+    """The average of inf and -inf is NaN, and numpy warns about it.
 
-    The warning reached the log of the server, and where warnings are errors took the place of InvalidAudio.
+    The warning appeared in the server's log and, where warnings are errors, replaced InvalidAudio.
     """
     samples = np.zeros((1_000, 2), np.float32)
     samples[500] = [np.inf, -np.inf]
@@ -165,26 +165,11 @@ def silent_hour() -> bytes:
         return file.getvalue()
 
 
-def test_audio_that_is_too_long_is_not_decoded_to_its_end(silent_hour: bytes) -> None:
+def test_decoding_stops_when_the_audio_is_too_long(silent_hour: bytes) -> None:
     with CountingFile(silent_hour) as file:
-        blocks = WaveformReader(EncodedAudio(file=file), max_audio_s=10)
+        blocks = open_waveform(EncodedAudio(file=file), max_audio_s=10)
         lengths: list[int] = []
         with pytest.raises(AudioTooLong):
             lengths.extend(len(block) for block in blocks)
         assert 9 * SAMPLE_RATE < sum(lengths) <= 10 * SAMPLE_RATE
         assert file.n_read < len(silent_hour) / 2
-
-
-def test_closing_a_reader_closes_its_file_also_when_nothing_was_read() -> None:
-    source = encoded(write_sound(make_tone(8_000, duration_s=0.01), 8_000, container="FLAC"))
-    reader = WaveformReader(source, max_audio_s=1)
-    reader.close()
-    reader.close()
-    assert source.file.closed
-
-
-def test_more_values_a_second_than_the_budget_are_refused() -> None:
-    """Ten minutes of 8 channels at 655,350 Hz in 214 KB made others wait for 16 s."""
-    data = write_sound(np.zeros((400, 8), np.float32), 300_000, container="WAV")
-    with pytest.raises(InvalidAudio, match="8 channels at 300000 Hz, 2400000 values a second; allowed: 2000000"):
-        read(encoded(data), max_audio_s=1)

@@ -1,4 +1,4 @@
-"""Spans are those of silero-vad's get_speech_timestamps, except where that would wait without end."""
+"""Spans equal those of silero-vad's get_speech_timestamps, except where that waits without end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
-from hf_asr_endpoint.audio.speech_spans import MAX_UNDECIDED, Span, SpanFinder
+from hf_asr_endpoint.audio.speech_spans import MAX_UNDECIDED, N_STEP_SAMPLES, Span, SpanFinder
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 LIMITS: dict[str, Any] = {
@@ -25,7 +24,7 @@ LIMITS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def silero() -> Iterator[Any]:
-    """The package, which sets torch's threads to one when it is imported."""
+    """The package, whose import sets torch's number of threads to one."""
     n_threads = torch.get_num_threads()
     import silero_vad
 
@@ -50,7 +49,7 @@ def make_probabilities(seed: int, *, n_steps: int = 2_000) -> np.ndarray:
 
 @pytest.mark.parametrize("threshold", [0.5, 0.3])
 @pytest.mark.parametrize("seed", range(20))
-def test_spans_equal_those_of_the_package(silero: Any, seed: int, threshold: float) -> None:
+def test_spans_equal_those_of_silero_vad(silero: Any, seed: int, threshold: float) -> None:
     probabilities = make_probabilities(seed)
     n_samples = len(probabilities) * N_STEP_SAMPLES - 100
     expected = silero.get_speech_timestamps_from_probs(
@@ -89,7 +88,7 @@ def test_short_speech_counts_when_its_peak_is_high() -> None:
     assert find_spans([*word, *[0.0] * 9, 0.6, 0.6, *[0.0] * 9], short_threshold=0.8) == [(0, 3)]
 
 
-def test_a_silence_that_does_not_deepen_ends_speech_after_a_second() -> None:
+def test_a_probability_between_the_thresholds_ends_speech_after_a_second() -> None:
     n_steps = MAX_UNDECIDED // N_STEP_SAMPLES
     assert find_spans([0.9] * 10 + [0.0] + [0.4] * (n_steps - 1) + [0.9] * 10) == [(0, n_steps + 20)]
     assert find_spans([0.9] * 10 + [0.0] + [0.4] * (n_steps + 1) + [0.9] * 10) == [
@@ -99,24 +98,24 @@ def test_a_silence_that_does_not_deepen_ends_speech_after_a_second() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_open_spans_foretell_the_spans(seed: int) -> None:
-    """Whatever is said of a span before it ends must be true of it once it has ended."""
+def test_open_spans_agree_with_the_final_spans(seed: int) -> None:
+    """An open span has the start of the final one, and does not end later."""
     limits = LIMITS | {"short_threshold": 0.9}
     probabilities = make_probabilities(seed)
     n_samples = len(probabilities) * N_STEP_SAMPLES
     finder = SpanFinder(**limits)
     spans: list[Span] = []
-    foretold: list[tuple[int, Span | None, int]] = []
+    predicted: list[tuple[int, Span | None, int]] = []
     for step in np.split(probabilities, len(probabilities)):
         spans.extend(finder.push(step))
-        foretold.append((len(spans), finder.open_span, finder.speech_from))
+        predicted.append((len(spans), finder.open_span, finder.next_start))
     spans.extend(finder.finish(n_samples))
     whole = SpanFinder(**limits)
     assert spans == [*whole.push(probabilities), *whole.finish(n_samples)]
-    for n_ended, open_span, speech_from in foretold:
+    for n_ended, open_span, next_start in predicted:
         following = spans[n_ended] if n_ended < len(spans) else Span(start=n_samples, end=n_samples)
-        assert speech_from <= following.start
+        assert next_start <= following.start
         if open_span is not None:
-            assert (open_span.start, speech_from) == (following.start, following.start)
+            assert (open_span.start, next_start) == (following.start, following.start)
             assert open_span.end <= following.end
-    assert sum(open_span is not None for _, open_span, _ in foretold) > 500
+    assert sum(open_span is not None for _, open_span, _ in predicted) > 500

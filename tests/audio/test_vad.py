@@ -1,4 +1,4 @@
-"""Speech probabilities are those of silero-vad's own loop, however the waveform arrives."""
+"""Speech probabilities equal those of silero-vad's own loop, whatever the size of the blocks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES
+from hf_asr_endpoint.audio.speech_spans import N_STEP_SAMPLES
 from hf_asr_endpoint.audio.vad import MAX_STEPS, VoiceActivityDetector
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.audio.tones import DATA, decode
 
-TOLERANCE = 5e-5  # The order of additions differs, and the LSTM carries what comes of it.
+TOLERANCE = 5e-5  # The order of additions differs, and the LSTM carries the differences on.
 
 Detect = Callable[[Waveform], np.ndarray]
 
@@ -76,7 +76,7 @@ def detect(detector: VoiceActivityDetector, waveform: Waveform, *, block_sizes: 
         pytest.param("bus.opus", id="noise"),
     ],
 )
-def test_probabilities_equal_those_of_the_package(
+def test_probabilities_equal_those_of_silero_vad(
     detector: VoiceActivityDetector, reference: Detect, name: str
 ) -> None:
     waveform = decode((DATA / name).read_bytes())
@@ -113,7 +113,7 @@ def test_probabilities_do_not_depend_on_the_blocks(
 
 
 @pytest.mark.parametrize("n_steps", [MAX_STEPS - 1, MAX_STEPS, MAX_STEPS + 1, 3 * MAX_STEPS + 7])
-def test_long_blocks_equal_those_of_the_package(
+def test_probabilities_of_long_blocks_equal_those_of_silero_vad(
     detector: VoiceActivityDetector, reference: Detect, speech: Waveform, n_steps: int
 ) -> None:
     waveform = np.resize(speech, n_steps * N_STEP_SAMPLES + 100)
@@ -122,7 +122,7 @@ def test_long_blocks_equal_those_of_the_package(
 
 
 @pytest.mark.parametrize("n_samples", [0, 1, 63, 64, 65, N_STEP_SAMPLES - 1, N_STEP_SAMPLES, N_STEP_SAMPLES + 1])
-def test_a_step_not_complete_is_padded_with_zeros(
+def test_an_incomplete_step_is_padded_with_zeros(
     detector: VoiceActivityDetector, reference: Detect, speech: Waveform, n_samples: int
 ) -> None:
     waveform = speech[SAMPLE_RATE : SAMPLE_RATE + n_samples]
@@ -131,19 +131,30 @@ def test_a_step_not_complete_is_padded_with_zeros(
     np.testing.assert_allclose(probabilities, reference(waveform), rtol=0, atol=TOLERANCE)
 
 
-def test_nothing_is_left_to_finish_after_whole_steps(detector: VoiceActivityDetector, speech: Waveform) -> None:
+def test_finish_returns_nothing_after_whole_steps(detector: VoiceActivityDetector, speech: Waveform) -> None:
     stream = detector.stream()
     assert stream.finish().shape == (0,)
     assert stream.push(speech[: 2 * N_STEP_SAMPLES]).shape == (2,)
     assert stream.finish().shape == (0,)
 
 
-def test_streams_of_one_detector_do_not_mix(detector: VoiceActivityDetector, speech: Waveform) -> None:
+@pytest.mark.parametrize("level", [pytest.param(0.0, id="zero"), pytest.param(0.3, id="constant")])
+def test_digital_silence_between_speech_has_the_same_probabilities(
+    detector: VoiceActivityDetector, reference: Detect, speech: Waveform, level: float
+) -> None:
+    """The features of constant samples are kept; the LSTM's state and what follows must not differ."""
+    words = speech[: 4 * N_STEP_SAMPLES * 20]
+    waveform = np.concatenate([words, np.full(20 * len(words), level, np.float32), words])
+    probabilities = detect(detector, waveform, block_sizes=[len(words) // 2])
+    np.testing.assert_allclose(probabilities, reference(waveform), rtol=0, atol=TOLERANCE)
+
+
+def test_streams_of_one_detector_are_independent(detector: VoiceActivityDetector, speech: Waveform) -> None:
     waveforms = [speech[begin:] for begin in range(0, 8_000, 1_000)]
     alone = [detect(detector, waveform, block_sizes=[4_000]) for waveform in waveforms]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda waveform: detect(detector, waveform, block_sizes=[4_000]), waveforms))
-    for one, other in zip(alone, together, strict=True):
+        side_by_side = list(pool.map(lambda waveform: detect(detector, waveform, block_sizes=[4_000]), waveforms))
+    for one, other in zip(alone, side_by_side, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE)
 
 
@@ -159,8 +170,8 @@ def test_a_stream_holds_no_blocks(detector: VoiceActivityDetector) -> None:
     assert n_peak < block.nbytes
 
 
-def test_loading_leaves_the_threads_of_torch_alone() -> None:
-    """Importing silero_vad sets them to one, which would slow down everything else in the process."""
+def test_loading_does_not_change_the_threads_of_torch() -> None:
+    """Importing silero_vad sets them to one, which slows down everything else in the process."""
     code = """
 import sys, torch
 torch.set_num_threads(2)
@@ -172,7 +183,7 @@ assert "silero_vad" not in sys.modules
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
-def test_loading_leaves_random_numbers_alone() -> None:
+def test_loading_does_not_use_random_numbers() -> None:
     torch.manual_seed(0)
     state = torch.get_rng_state()
     VoiceActivityDetector()

@@ -1,4 +1,4 @@
-"""Tones of known pitch and amplitude, written to any container, and measured again once decoded."""
+"""Tones of known pitch and amplitude, written to any container, and measured after decoding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Samples = npt.NDArray[np.float32]
 
 
 class CountingFile(io.BytesIO):
-    """Bytes in memory that count how many of them were read."""
+    """Bytes in memory that count how many are read."""
 
     n_read = 0
 
@@ -47,7 +47,7 @@ def make_tone(
     duration_s: float = DURATION_S,
     pitch_hz: float = PITCH_HZ,
 ) -> Samples:
-    """Return a tone that sounds in each channel with its gain, shape = (n_samples, n_channels)."""
+    """Return a tone in every channel, each with its gain, shape = (n_samples, n_channels)."""
     times_s = np.arange(round(duration_s * sample_rate)) / sample_rate
     tone = AMPLITUDE * np.sin(2 * np.pi * pitch_hz * times_s)
     return np.outer(tone, gains).astype(np.float32)
@@ -73,7 +73,7 @@ def write_ffmpeg(
     with_picture: bool = False,
     options: Mapping[str, str] | None = None,
 ) -> bytes:
-    """Encode samples, shape = (n_samples, n_channels), with FFmpeg; to a path where it must read what it wrote."""
+    """Encode samples, shape = (n_samples, n_channels), with FFmpeg. file: a path if FFmpeg has to read it back."""
     file = io.BytesIO() if file is None else file
     layout = av.AudioLayout(_LAYOUTS[samples.shape[1]])
     with av.open(file, "w", format=container, options=dict(options or {})) as output:
@@ -96,7 +96,7 @@ _LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1", 16: "hexadecagonal", 24:
 
 
 def decode(data: bytes, *, pcm: PcmFormat | None = None) -> Waveform:
-    """Return the whole waveform, having checked that each block is what it should be."""
+    """Return the whole waveform, and check the form of each block."""
     with io.BytesIO(data) as file:
         blocks = list(decode_audio(file, pcm=pcm))
     assert {(block.ndim, block.dtype) for block in blocks} == {(1, np.dtype(np.float32))}
@@ -104,12 +104,12 @@ def decode(data: bytes, *, pcm: PcmFormat | None = None) -> Waveform:
 
 
 def pitch_hz(waveform: Waveform) -> float:
-    """Return the loudest frequency, to within a bin of the spectrum."""
+    """Return the loudest frequency, to the nearest bin of the spectrum."""
     spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
     return float(np.argmax(spectrum) * SAMPLE_RATE / len(waveform))
 
 
 def amplitude(waveform: Waveform) -> float:
-    """Return the amplitude of a tone, from the half in the middle, where no encoder fades it."""
+    """Return the amplitude of a tone, measured in its middle, where no encoder fades it."""
     middle = waveform[len(waveform) // 4 : -len(waveform) // 4]
     return float(np.sqrt(2 * np.mean(middle**2)))

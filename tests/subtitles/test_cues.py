@@ -1,3 +1,5 @@
+"""Segments become cues that are short enough to be read."""
+
 from __future__ import annotations
 
 from itertools import pairwise
@@ -18,7 +20,7 @@ LONG = (
 def spoken(
     text: str, *, start: float = 0.0, word_s: float = 0.5, pauses: dict[int, float] | None = None
 ) -> Segment:
-    """Return a segment whose words take `word_s` each, with pauses in seconds before some of them."""
+    """Return a segment of words of `word_s` seconds each. pauses: seconds before some words, by index."""
     words, now = [], start
     for index, word in enumerate(text.split()):
         now += (pauses or {}).get(index, 0.0)
@@ -39,12 +41,12 @@ def test_a_short_segment_is_one_cue_with_its_own_times() -> None:
     ]
 
 
-def test_words_give_the_times_more_precisely_than_the_segment() -> None:
+def test_times_of_words_replace_those_of_the_segment() -> None:
     (cue,) = make_cues([spoken("one two", start=3.0)], LIMITS)
     assert (cue.start, cue.end) == (3.0, 4.0)
 
 
-def test_a_long_segment_is_cut_behind_the_sentence_at_the_words_times() -> None:
+def test_a_long_segment_is_cut_after_a_sentence_at_the_times_of_words() -> None:
     cues = make_cues([spoken(LONG, word_s=0.2)], LIMITS)
     assert texts(cues) == [LONG[: LONG.index(" Ask")].strip(), LONG[LONG.index(" Ask") :].strip()]
     assert (cues[0].start, cues[0].end) == (0.0, pytest.approx(2.8))
@@ -56,7 +58,7 @@ def test_without_punctuation_the_parts_are_balanced() -> None:
     assert [len(cue.text) for cue in cues] == [49, 49]
 
 
-def test_a_long_time_is_cut_where_the_parts_are_shortest() -> None:
+def test_a_long_pause_is_where_a_long_segment_is_cut() -> None:
     cues = make_cues([spoken("one two three four five six", pauses={2: 6.0})], LIMITS)
     assert texts(cues) == ["one two", "three four five six"]
     assert all(cue.end - cue.start <= 7 for cue in cues)
@@ -102,11 +104,37 @@ def test_more_than_half_a_cue_is_shown_on_two_lines() -> None:
     assert cue.text.splitlines() == ["This is a line of sixty characters,", "or at least it is near."]
 
 
+@pytest.mark.parametrize("has_words", [False, True])
+def test_a_segment_of_many_words_is_cut(has_words: bool) -> None:
+    """Each cut measured all parts for each word: the time grew with the square of the words, to hours."""
+    segment = spoken("word, " * 10_000)
+    cues = make_cues([segment if has_words else make_segment(segment.text, end=segment.end)], LIMITS)
+    assert " ".join(texts(cues)) == segment.text.strip()
+    assert all(cue.end - cue.start <= 7.001 and len(cue.text) <= 84 for cue in cues)
+
+
+def test_much_whitespace_at_the_end_has_no_cue() -> None:
+    """The search for words began again at each of the spaces and went to the end each time."""
+    (cue,) = make_cues([make_segment("word" + " " * 100_000, end=1.0)], LIMITS)
+    assert cue.text == "word"
+
+
+def test_empty_words_do_not_count_as_words() -> None:
+    words = [
+        Word(word=text, start=index, end=index + 1, probability=1.0)
+        for index, text in enumerate([" one", "", "two", "", "", "three", " ", "four"])
+    ]
+    (cue,) = make_cues(
+        [make_segment("onetwothree four", end=8.0, words=words)], CueLimits(max_s=10, max_characters=17)
+    )
+    assert cue.text.replace("\n", " ") == "onetwothree four"
+
+
 @pytest.mark.parametrize("text", ["", "  ", "\n\n"])
-def test_what_has_no_text_has_no_cue(text: str) -> None:
+def test_a_segment_without_text_has_no_cue(text: str) -> None:
     assert make_cues([make_segment(text, end=30.0)], LIMITS) == []
 
 
-def test_line_breaks_in_the_text_are_spaces() -> None:
+def test_line_breaks_in_the_text_become_spaces() -> None:
     (cue,) = make_cues([make_segment("a\n\nb\u2028c\r\nd", end=1.0)], LIMITS)
     assert cue.text == "a b c d"

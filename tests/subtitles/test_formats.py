@@ -1,4 +1,4 @@
-"""Subtitle files as the packages `srt` and `webvtt-py` read them."""
+"""Subtitle files are read by the packages `srt` and `webvtt-py`."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CUES = [
 ]
 
 
-def test_srt() -> None:
+def test_srt_has_numbers_and_comma_times() -> None:
     assert render_srt(CUES[:2]) == (
         "1\n00:00:00,000 --> 00:00:05,800\nHow are you?\n\n"
         "2\n00:00:05,800 --> 00:00:06,000\nTwo lines,\nGrüße & <i>音</i>\n\n"
     )
 
 
-def test_vtt_is_laid_out_as_whisper_1s() -> None:
+def test_vtt_has_the_layout_of_whisper_1() -> None:
     assert render_vtt(CUES[:1]) == "WEBVTT\n\n00:00:00.000 --> 00:00:05.800\nHow are you?\n\n"
 
 
-def test_vtt_escapes() -> None:
+def test_vtt_escapes_markup() -> None:
     assert "Grüße &amp; &lt;i&gt;音&lt;/i&gt;\n" in render_vtt(CUES)
     assert "A --&gt; B\n" in render_vtt(CUES)
 
@@ -45,7 +45,7 @@ def test_no_arrow_is_left_in_the_text(text: str) -> None:
     assert render_vtt([cue]).count("-->") == 1
 
 
-def test_a_transcription_without_text() -> None:
+def test_files_without_cues_are_valid() -> None:
     assert render_srt([]) == ""
     assert render_vtt([]) == "WEBVTT\n\n"
 
@@ -54,7 +54,7 @@ def test_a_cue_without_length_is_shown_for_a_millisecond() -> None:
     assert "00:00:01,000 --> 00:00:01,001" in render_srt([Cue(start=1.0, end=1.0, text="a")])
 
 
-def test_srt_is_read_back_alike() -> None:
+def test_srt_round_trips() -> None:
     read = list(srt.parse(render_srt(CUES), ignore_errors=False))
     assert [cue.index for cue in read] == [1, 2, 3, 4, 5]
     assert [cue.content for cue in read] == [cue.text.replace("-->", "->") for cue in CUES]
@@ -64,7 +64,7 @@ def test_srt_is_read_back_alike() -> None:
         assert abs(back.end.total_seconds() - cue.end) <= 0.0015
 
 
-def test_vtt_is_read_back_alike() -> None:
+def test_vtt_round_trips() -> None:
     read = webvtt.from_buffer(io.StringIO(render_vtt(CUES)))
     assert [html.unescape(cue.raw_text) for cue in read] == [cue.text for cue in CUES]
     for cue, back in zip(CUES, read, strict=True):

@@ -21,7 +21,7 @@ from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
-from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
@@ -76,7 +76,7 @@ class DeepInfraDialect:
             if parameters.webhook is not None:
                 return await self._submit(request, received, parameters)
             started = time.perf_counter()
-            reader = WaveformReader(received.audio, max_audio_s=self._max_audio_s)
+            reader = open_waveform(received.audio, max_audio_s=self._max_audio_s)
             transcription = await cancel_on_disconnect(
                 request.receive, self._transcriber.transcribe(reader, parameters.options)
             )

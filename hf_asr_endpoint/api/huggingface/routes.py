@@ -18,7 +18,7 @@ from hf_asr_endpoint.api.json_body import JsonBody
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
-from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 PATHS = (
@@ -64,7 +64,7 @@ class HuggingFaceDialect:
         with self._in_flight.permit():
             async with receive_body(request, self._body_limits, ACCEPTED) as body:
                 parsed = await asyncio.to_thread(self._parse, request, body)
-                reader = WaveformReader(parsed.audio, max_audio_s=self._limits.max_audio_s)
+                reader = open_waveform(parsed.audio, max_audio_s=self._limits.max_audio_s)
                 transcription = await cancel_on_disconnect(
                     request.receive, self._transcriber.transcribe(reader, parsed.parameters.options)
                 )

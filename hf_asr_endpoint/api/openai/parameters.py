@@ -101,12 +101,10 @@ def _voice_activity(strategy: object) -> VoiceActivityOptions:
     """
     if not isinstance(strategy, ServerVad):
         return VoiceActivityOptions()
-    silence_s = strategy.silence_duration_ms / 1000
-    is_given = "silence_duration_ms" in strategy.model_fields_set
+    silence_ms = strategy.silence_duration_ms
     return VoiceActivityOptions(
         threshold=strategy.threshold,
-        min_silence_s=silence_s,
-        max_gap_s=silence_s if is_given else VoiceActivityOptions().max_gap_s,
+        silence_duration_s=None if silence_ms is None else silence_ms / 1000,
         speech_pad_s=strategy.prefix_padding_ms / 1000,
     )
 

@@ -23,7 +23,7 @@ from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.responses import TEXT, render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.sse import EventStream
-from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.audio.source import WaveformReader, open_waveform
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.cues import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -103,7 +103,7 @@ class OpenAIDialect:
             held.enter_context(self._in_flight.permit())
             form = await held.enter_async_context(receive_form(request, self._body_limits, file_field=FILE))
             parameters = parse_parameters(form.texts, task=task, model=self._model)
-            reader = WaveformReader(check_file(form), max_audio_s=self._max_audio_s)
+            reader = open_waveform(check_file(form), max_audio_s=self._max_audio_s)
             if parameters.is_stream:
                 return await self._stream(request, reader, parameters, held)
             transcription = await cancel_on_disconnect(

@@ -43,11 +43,11 @@ class _Model(BaseModel):
 
 
 class ServerVad(_Model):
-    """`chunking_strategy` as an object, with OpenAI's defaults."""
+    """`chunking_strategy` as an object, with OpenAI's defaults; without `silence_duration_ms`, it cuts as auto."""
 
     type: Literal["server_vad"]
     prefix_padding_ms: Annotated[int, PlainNumber] = Field(300, ge=0, le=MAX_PREFIX_PADDING_MS)
-    silence_duration_ms: Annotated[int, PlainNumber] = Field(200, ge=0, le=MAX_SILENCE_MS)
+    silence_duration_ms: Annotated[int, PlainNumber] | None = Field(None, ge=0, le=MAX_SILENCE_MS)
     threshold: Annotated[float, PlainNumber] = Field(0.5, ge=0, le=1)
 
 

@@ -91,11 +91,11 @@ def test_include_logprobs() -> None:
 def test_chunking_strategy_sets_voice_activity_options() -> None:
     assert parse(("chunking_strategy", "auto")).options.voice_activity == VoiceActivityOptions()
     assert parse(("chunking_strategy[type]", "server_vad")).options.voice_activity == VoiceActivityOptions(
-        threshold=0.5, min_silence_s=0.2, speech_pad_s=0.3
+        threshold=0.5, silence_duration_s=None, speech_pad_s=0.3
     )
     strategy = '{"type": "server_vad", "prefix_padding_ms": 100, "silence_duration_ms": 700, "threshold": 0.25}'
     assert parse(("chunking_strategy", strategy)).options.voice_activity == VoiceActivityOptions(
-        threshold=0.25, min_silence_s=0.7, max_gap_s=0.7, speech_pad_s=0.1
+        threshold=0.25, silence_duration_s=0.7, speech_pad_s=0.1
     )
 
 
