@@ -9,9 +9,9 @@ from queue import Queue
 
 import numpy as np
 import pytest
-from hf_asr_endpoint.audio.speech_detector import N_STEP_SAMPLES, Probabilities
 
 from hf_asr_endpoint.audio.chunking import ChunkingOptions
+from hf_asr_endpoint.audio.speech_spans import N_STEP_SAMPLES, Probabilities
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.errors import EngineUnavailable, InvalidAudio
 from hf_asr_endpoint.transcription.preparation import (

@@ -17,11 +17,11 @@ for module in pkgutil.walk_packages(hf_asr_endpoint.__path__, "hf_asr_endpoint."
     if not module.name.startswith("hf_asr_endpoint.whisper.kernels.") and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 
-from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, SamplingRules
+from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
 from hf_asr_endpoint.whisper.loading import load_speech_model
 model, tokenizer, info = load_speech_model(Path(sys.argv[1]), device="cpu", dtype="float32", slots=1)
 prompt = DecoderPrompt(tokens=(tokenizer.sot,))
-state = DecodingState(prompt=prompt, rules=SamplingRules(max_new_tokens=3))
+state = DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=3))
 model.encode({0: torch.zeros(info.n_mels, 3_000)})
 model.prefill({0: state})
 while not state.is_finished:
