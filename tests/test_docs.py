@@ -16,7 +16,7 @@ from hf_asr_endpoint.api.json_body import JsonLimits
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
-from hf_asr_endpoint.audio import decode, resample
+from hf_asr_endpoint.audio import ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
 from hf_asr_endpoint.types import DecodingOptions
@@ -43,7 +43,9 @@ JSON, FORM = JsonLimits(), FormLimits()
 LIMITS = {
     "sample rate": f"{resample.MIN_SAMPLE_RATE:,} to {resample.MAX_SAMPLE_RATE:,} Hz",
     "sample rate × channels": f"{resample.MAX_VALUES_PER_S:,} values a second",
-    "damaged packets in a row, after which the audio counts as ended": f"{decode.MAX_DAMAGED_PACKETS:,}",
+    "damaged packets in a row, after which the audio counts as ended": f"{ffmpeg.MAX_DAMAGED_IN_A_ROW:,}",
+    "tags in a file, such as its title": f"{files.MAX_TAGS:,}; {files.MAX_WEBM_TAGS} in webm and mkv",
+    "CPU time of one step of decoding": f"{files.MAX_CALL_CPU_S:g} s",
     "parts of a form": f"{FORM.max_parts}",
     "one text of a form": f"{FORM.max_text_bytes >> 10} KiB",
     "all texts of a form together": f"{FORM.max_texts_bytes >> 10} KiB",
