@@ -1,4 +1,4 @@
-"""Several clients at the same time, each of which sends one clip after another."""
+"""Several clients at the same time; each sends one clip after another."""
 
 from __future__ import annotations
 

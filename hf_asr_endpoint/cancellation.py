@@ -1,4 +1,4 @@
-"""How work is told to stop, from any thread. Knows neither what the work is nor who does it."""
+"""Cancels work from any thread. Knows neither what the work is nor who does it."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class DecodingOptions:
     temperatures: tuple[float, ...] = FALLBACK_TEMPERATURES
     """Tried in order until a result passes the thresholds. 0 decodes greedily or searches, above 0 samples."""
     best_of: int = 1
-    """Samples of each window at a temperature above 0, of which the one with the best `avg_logprob` is kept."""
+    """Samples of each window at a temperature above 0; the one with the best `avg_logprob` is kept."""
     seed: int = 0
     """Seeds the sampling of every window, so that equal requests have equal results."""
     suppress_tokens: tuple[int, ...] | None = None

@@ -44,10 +44,10 @@ def make_segment(
 
 
 class FakeTranscriber:
-    """A Transcriber that hears the number of samples: its text is " 16000 samples".
+    """A Transcriber that counts samples: its text is, for example, " 16000 samples".
 
     It remembers the options it was given. Between `hold` and `release` its work does not end.
-    failure: raised instead of yielding anything. segments: what it hears instead. late_failure: raised
+    failure: raised instead of yielding anything. segments: its segments instead. late_failure: raised
     behind them, instead of the transcription.
     """
 
@@ -150,7 +150,7 @@ class FakeTranscriber:
 
 
 class FakeSpeechModel:
-    """A SpeechModel whose windows say what will be heard in them: text tokens, as a tuple of ints.
+    """A SpeechModel whose windows hold the tokens that it will decode, as a tuple of ints.
 
     It appends them to a state one by one, and then EOT, each with the log-probability -1; a detected language
     is LANGUAGE. A text aligned with a window gives the window and the text. Like a real one it goes by slots, and
@@ -170,7 +170,7 @@ class FakeSpeechModel:
         self.calls: list[tuple[str, tuple[int, ...]]] = []
 
     def fail(self, method: Method, error: BaseException, *, after: int = 0) -> None:
-        """Have a method raise once, after so many calls of it that do not."""
+        """Make a method raise once, after `after` calls."""
         self._failures[method] = [*[None] * after, error]
 
     def hold(self) -> None:

@@ -115,8 +115,8 @@ def test_a_webhook_of_the_python_client(server: Server, endpoint: str, jfk: byte
     assert document["inference_status"]["cost"] == pytest.approx(0.011, abs=0.0001)
     expected = post(endpoint, jfk, chunk_level="word")
     assert document["results"] == {name: expected[name] for name in expected if name not in OF_THE_REQUEST}
-    told = requests.get(f"{server.url}/v1/requests/{answer.request_id}", timeout=TIMEOUT_S).json()
-    assert told["results"] == document["results"]
+    status = requests.get(f"{server.url}/v1/requests/{answer.request_id}", timeout=TIMEOUT_S).json()
+    assert status["results"] == document["results"]
 
 
 def test_a_webhook_on_this_machine_is_refused_unless_it_is_allowed(cache_dir: Path, jfk: bytes) -> None:
@@ -150,7 +150,7 @@ def two_chunks(speech: Waveform) -> bytes:
 
 
 def test_long_form_with_and_without_the_text_before(endpoint: str, two_chunks: bytes) -> None:
-    """Whoever has just heard a sentence is surer of it the second time."""
+    """With the sentence as previous text, the model is more confident of it the second time."""
     gained = {}
     for is_conditioned in (True, False):
         answer = post(endpoint, two_chunks, condition_on_previous_text=is_conditioned, temperature=0)

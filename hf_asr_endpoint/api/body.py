@@ -1,7 +1,7 @@
 """Request bodies, parsed while they are received, under limits that hold while reading.
 
 The event loop only collects blocks; a worker thread decompresses and parses each of them, so that no body,
-whatever it holds, keeps other requests waiting. This module does not look at the bytes; `body_parser` does.
+whatever it holds, keeps other requests waiting. This module does not read the bytes; `body_parser` does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts that clients send: which ones are accepted, how long they may be, and how messages show them.
+"""Text that clients send: what is accepted and how long it may be.
 
 Knows nothing of the dialects; every one of them uses it, so that a text is refused alike wherever it enters.
 """

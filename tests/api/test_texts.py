@@ -1,4 +1,4 @@
-"""Texts that every dialect refuses alike, and how messages show them."""
+"""Text that every dialect refuses alike, and how messages show them."""
 
 from __future__ import annotations
 

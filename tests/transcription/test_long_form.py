@@ -184,10 +184,10 @@ def test_no_more_chunks_than_allowed_are_in_memory(scene: Scene) -> None:
             n_taken += 1
             yield chunk(1, offset_s=n)
 
-    def look() -> None:
+    def record() -> None:
         assert n_taken <= len(scene.model.states) + 3
 
-    scene.model.on_prefill = look
+    scene.model.on_prefill = record
     scene.model.script = [Decoded((at(0), 7, at(1)))] * 20
     assert len(list(scene.segments(chunks(), max_ahead=3))) == 20
 

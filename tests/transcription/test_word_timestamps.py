@@ -171,7 +171,7 @@ class Scene:
         return self.sequence.on_attempt(state)
 
     def attend(self, *starts: float, n_positions: int) -> list[Segment]:
-        """Align tokens that begin at these seconds, the last of which is the end; return the segments."""
+        """Align tokens that begin at these seconds, the last one is the end; return the segments."""
         rows = [round(start / 0.02) for start in starts]
         weights = np.full((len(starts), n_positions), 1e-5, np.float32)
         for row, (begin, end) in enumerate(itertools.pairwise([*rows, n_positions])):

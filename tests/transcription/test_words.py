@@ -21,7 +21,7 @@ def token(start: float, end: float, *, peak: float | None = None, probability: f
 
 
 def words(*lengths: tuple[int, int]) -> list[WordTokens]:
-    """Return words of so many tokens, of which so many from the first on are spoken."""
+    """Return words, each as (number of tokens, number of its first tokens that are spoken)."""
     made, begin = [], 0
     for n_tokens, n_spoken in lengths:
         made.append(

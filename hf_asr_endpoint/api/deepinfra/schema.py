@@ -33,7 +33,7 @@ MIN_INCREMENT = 0.05
 """Of the temperature. A smaller one would decode a window many times with little change."""
 
 TEXTS = ("task", "language", "initial_prompt", "suppress_tokens", "chunk_level", "webhook")
-"""Text fields. Plain text may look like JSON of another type, for example a prompt of digits."""
+"""Text fields. Plain text can be valid JSON of another type, for example a prompt of digits."""
 
 LISTS = ("suppress_tokens",)
 """Fields that can be a list in a JSON document."""

@@ -1,6 +1,6 @@
 """Dynamic time warping over a text's attention to its window: finds the time of each token.
 
-After `find_alignment` in openai/whisper's `timing.py`, with three differences, each of which measured better on
+After `find_alignment` in openai/whisper's `timing.py`, with three differences, and each measured better on
 forced alignments for whisper-base and whisper-tiny.en: attention is averaged over more heads (see `aligner`); the
 path maximises the logarithm of the attention, so no normalisation or filter is needed; and every token takes some
 time.

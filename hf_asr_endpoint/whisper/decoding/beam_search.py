@@ -163,7 +163,7 @@ class BeamSearch:
 
 
 class DiverseSearch:
-    """The state of one search with groups of beams, each of which avoids the tokens of earlier groups."""
+    """The state of one search with groups of beams; each group avoids the tokens of earlier groups."""
 
     def __init__(self, options: BeamOptions, *, max_new_tokens: int) -> None:
         self.options = options

@@ -25,7 +25,7 @@ class CacheShape:
 def lazy_zeros(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Return zeros on the CPU whose pages take no memory until they are written, unlike those of `torch.zeros`.
 
-    Pages are large where the system has large ones, so that reading them takes fewer address look-ups.
+    Pages are large where the system has large ones, so that reading them takes fewer address lookups.
     """
     pages = mmap.mmap(-1, math.prod(size) * dtype.itemsize)
     if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux only

@@ -1,4 +1,4 @@
-"""Requests to DeepInfra's paths, and what their errors must look like."""
+"""Requests to DeepInfra's paths, and the form of their errors."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_the_webhook_receives_the_same_result_as_a_caller_without_one(
         job_id = accepted(post(url, wav, webhook=receiver.url, **fields))
         document = receiver.wait_for_document()
         wait_for(lambda: status(url, job_id)["delivery"]["status"] == "delivered")
-        told = status(url, job_id)
+        job = status(url, job_id)
     assert document["request_id"] == job_id
     for answer in (expected, document):
         assert answer["inference_status"].pop("runtime_ms") >= 0
@@ -104,7 +104,7 @@ def test_the_webhook_receives_the_same_result_as_a_caller_without_one(
     assert document["results"] == expected
     assert document["results"]["words"] == [{"text": "Grüße", "start": 0.0, "end": 0.5}]
     assert list(document) == ["request_id", "inference_status", "results"]
-    assert told["results"] == expected
+    assert job["results"] == expected
     first, second = transcriber.options
     assert first == second
 

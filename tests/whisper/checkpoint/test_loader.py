@@ -36,7 +36,7 @@ N_LENGTH_BYTES = 8  # at the beginning of a safetensors file: the length of its 
 
 @pytest.fixture
 def copied_directory(tiny_en_directory: Path, tmp_path: Path) -> Path:
-    """whisper-tiny.en as links, each of which a test may replace."""
+    """whisper-tiny.en as links that a test may replace."""
     return link_files(tiny_en_directory, tmp_path / "copy")
 
 

