@@ -64,8 +64,12 @@ class Preparation:
         max_ahead: int,
         token: CancellationToken,
         deliver: Deliver,
+        first_alone: bool = False,
     ) -> None:
-        """reader: closed in every case. max_ahead: chunks delivered and not yet released, at most."""
+        """reader: closed in every case. max_ahead: chunks delivered and not yet released, at most.
+
+        first_alone: prepare no other chunk before the first one is released, so that it is decoded sooner.
+        """
         self._reader = reader
         self._make_spectrogram = make_spectrogram
         self._token = token
@@ -73,7 +77,8 @@ class Preparation:
         self._n_samples = 0
         self._chunks = split_chunks(self._counted(), detector, options=chunking)
         self._lock = threading.Lock()
-        self._n_free = max_ahead
+        self._n_free = 1 if first_alone else max_ahead
+        self._n_withheld = max_ahead - self._n_free
         self._is_parked = False
         self._enqueue: Callable[[], None] = lambda: None
         self.time_used_s = 0.0
@@ -87,7 +92,8 @@ class Preparation:
     def release(self) -> None:
         """Make room for another chunk. From any thread."""
         with self._lock:
-            self._n_free += 1
+            self._n_free += 1 + self._n_withheld
+            self._n_withheld = 0
         self._wake()
 
     def take_turn(self) -> None:

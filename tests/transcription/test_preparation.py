@@ -49,21 +49,39 @@ class EverywhereSpeech:
         return np.zeros(0, np.float32)
 
 
+class NoSpeech(EverywhereSpeech):
+    """A SpeechDetector that finds silence only, so that no chunk ever comes."""
+
+    def stream(self) -> NoSpeech:
+        return NoSpeech()
+
+    def push(self, block: Waveform) -> Probabilities:
+        return np.zeros_like(super().push(block))
+
+
 class Consumer:
     """Takes what a preparation delivers."""
 
-    def __init__(self, blocks: Iterable[Waveform], *, max_ahead: int = 100) -> None:
+    def __init__(
+        self,
+        blocks: Iterable[Waveform],
+        *,
+        max_ahead: int = 100,
+        first_alone: bool = False,
+        detector: EverywhereSpeech | None = None,
+    ) -> None:
         self.reader = Blocks(blocks)
         self.token = CancellationToken()
         self.events: Queue[PreparedChunk | PreparationEnd] = Queue()
         self.preparation = Preparation(
             self.reader,
             ChunkingOptions(),
-            detector=EverywhereSpeech(),
+            detector=detector or EverywhereSpeech(),
             make_spectrogram=lambda waveform: ChunkSpectrogram(waveform, n_mels=80, encoder_padding_s=1.0),
             max_ahead=max_ahead,
             token=self.token,
             deliver=self.events.put,
+            first_alone=first_alone,
         )
 
     def next(self) -> PreparedChunk | PreparationEnd:
@@ -122,9 +140,21 @@ def test_no_more_chunks_are_ahead_than_allowed(workers: PreparationWorkers) -> N
     assert isinstance(consumer.next(), PreparedChunk)
 
 
+def test_the_first_chunk_can_be_prepared_alone(workers: PreparationWorkers) -> None:
+    consumer = Consumer([SECOND] * 200, max_ahead=3, first_alone=True)
+    workers.submit(consumer.preparation)
+    consumer.next()
+    other = Consumer([SECOND])
+    workers.submit(other.preparation)
+    other.end()  # One worker: the first request has left it.
+    assert consumer.events.empty()
+    consumer.preparation.release()
+    assert [isinstance(consumer.next(), PreparedChunk) for _ in range(3)] == [True] * 3
+
+
 def test_a_clip_does_not_wait_for_hours_of_silence(workers: PreparationWorkers) -> None:
     """Six hours of silent FLAC held the only worker, because no chunk came: others waited for 27 s."""
-    silence = Consumer(endless(lambda: time.sleep(TURN_S / 4)))
+    silence = Consumer(endless(lambda: time.sleep(TURN_S / 4)), detector=NoSpeech())
     workers.submit(silence.preparation)
     clip = Consumer([SECOND] * 5)
     began = time.monotonic()
