@@ -18,8 +18,8 @@ from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
 from hf_asr_endpoint.audio import ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
-from hf_asr_endpoint.types import DecodingOptions
 from tests.api.huggingface.test_parameters import SCHEMA_KEYS
 
 ROOT = Path(__file__).parents[1]

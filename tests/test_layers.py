@@ -15,7 +15,8 @@ NAME = PACKAGE.name
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("units", "errors", "messages", "user_folders"),
-    ("types", "languages", "config", "cancellation"),
+    ("decoding_options", "languages", "config", "cancellation"),
+    ("types",),
     ("audio", "whisper", "subtitles"),
     ("engine",),
     ("transcription",),

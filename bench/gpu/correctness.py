@@ -14,16 +14,16 @@ from bench.gpu.batch import decode
 from bench.gpu.differences import compare_features, compare_logits, compare_states, compare_times
 from bench.gpu.packed import read_clips
 from bench.gpu.running import Check, Log
-from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
-from hf_asr_endpoint.transcription.vocabulary import Vocabulary
-from hf_asr_endpoint.types import (
+from hf_asr_endpoint.decoding_options import (
     MODELS_OWN_TOKENS,
     BeamOptions,
     ContrastiveOptions,
     DecodingOptions,
-    ModelInfo,
     SamplingFilters,
 )
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.units import N_POSITIONS, SAMPLE_RATE
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, TimedToken, locate_tokens
 from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype

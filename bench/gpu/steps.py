@@ -15,7 +15,7 @@ from bench.gpu.batch import Batch, encode_batch, feed_prompts_again, free_batch,
 from bench.gpu.running import Check, Log
 from bench.gpu.shapes import LARGE, SMALL, TINY, TURBO, Shape, random_mel, random_model, weight_bytes
 from bench.gpu.timing import capture_graph, measure
-from hf_asr_endpoint.types import MODELS_OWN_TOKENS, BeamOptions, DecodingOptions
+from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, BeamOptions, DecodingOptions
 from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecodingState
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel

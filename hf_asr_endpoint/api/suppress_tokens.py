@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.messages import quote
-from hf_asr_endpoint.types import MODELS_OWN_TOKENS
 
 _TOKEN = re.compile(r"-1|[0-9]{1,9}")
 

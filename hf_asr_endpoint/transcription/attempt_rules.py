@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.fallback import Step
-from hf_asr_endpoint.types import DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt
 

@@ -24,14 +24,7 @@ from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
-from hf_asr_endpoint.types import (
-    Health,
-    ModelInfo,
-    Segment,
-    Transcription,
-    TranscriptionOptions,
-    Waveform,
-)
+from hf_asr_endpoint.types import Health, ModelInfo, Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.threads import use_one_core
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hf_asr_endpoint.types import FallbackThresholds
+from hf_asr_endpoint.decoding_options import FallbackThresholds
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 MAX_ATTEMPTS_FOR_SKIPPED_SPEECH = 3  # VAD may have been wrong about the speech that seems skipped

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.attempt_rules import n_candidates
-from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
 

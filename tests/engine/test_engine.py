@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hf_asr_endpoint.decoding_options import BeamOptions, DecodingOptions
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.types import BeamOptions, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from tests.engine.callers import N_SLOTS, Caller, make_attempt, run, submit
 from tests.fakes import EOT, LANGUAGE, FakeSpeechModel

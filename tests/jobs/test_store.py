@@ -26,7 +26,7 @@ DELETE_ON_A_FULL_DISK = """
 import asyncio, sys
 from pathlib import Path
 from hf_asr_endpoint.errors import StorageFailed
-from hf_asr_endpoint.types import Health
+from hf_asr_endpoint.types import (Health)
 from tests.fakes import FakeTranscriber
 from tests.jobs.running import audio_files, make_audio, plain_job, run_job, running_jobs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hf_asr_endpoint.decoding_options import ContrastiveOptions, DecodingOptions
 from hf_asr_endpoint.transcription.attempt_rules import (
     DEFAULT_MAX_NEW_TOKENS,
     attempt_rules,
@@ -11,7 +12,6 @@ from hf_asr_endpoint.transcription.attempt_rules import (
     slots_per_sequence,
 )
 from hf_asr_endpoint.transcription.fallback import Step
-from hf_asr_endpoint.types import ContrastiveOptions, DecodingOptions
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.transcription.transcribing import GREEDY, WatchedModel, comparable, pause, plain, read, run_transcribe
 

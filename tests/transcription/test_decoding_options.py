@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.types import DecodingOptions, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.loading import load_speech_model
 from tests.fakes import DEADLINE_S

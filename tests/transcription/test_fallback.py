@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from hf_asr_endpoint.decoding_options import FallbackThresholds
 from hf_asr_endpoint.transcription.fallback import (
     MAX_ATTEMPTS_FOR_SKIPPED_SPEECH,
     Fallback,
@@ -12,7 +13,6 @@ from hf_asr_endpoint.transcription.fallback import (
     compression_ratio,
     ladder,
 )
-from hf_asr_endpoint.types import FallbackThresholds
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
 TEMPERATURES = (0.0, 0.4, 0.8)

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from hf_asr_endpoint.audio.chunking import Chunk
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio
 from hf_asr_endpoint.transcription.fallback import MAX_ATTEMPTS_FOR_SKIPPED_SPEECH
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import TranscriptionOptions
 from tests.transcription.scripted import BEGIN, Decoded, Scene, at, chunk, comparable, words
 
 WHOLE = ((0.0, 10.0),)  # speech in all of ten seconds

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.decoding_options import DecodingOptions
+from hf_asr_endpoint.types import TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from tests.transcription.scripted import Decoded, Scene, at, chunk, words
 

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.model_limits import (
     check_language_and_task,
     check_suppress_tokens,
     check_width,
 )
-from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
 

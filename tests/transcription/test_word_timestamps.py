@@ -13,12 +13,13 @@ import pytest
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
-from hf_asr_endpoint.types import DecodingOptions, Segment, Transcription, TranscriptionOptions, Waveform, Word
+from hf_asr_endpoint.types import Segment, Transcription, TranscriptionOptions, Waveform, Word
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.types import DecodingOptions, ModelInfo, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import ModelInfo, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecodingState

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from hf_asr_endpoint.api.deepinfra.fields import collect_fields
 from hf_asr_endpoint.api.deepinfra.schema import Parameters
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import TranscriptionOptions
 
 MAX_TEMPERATURE = 1.0  # the end of the ladder
 ROUNDING = 1e-6  # the maximum error of a sum of increments

@@ -21,8 +21,9 @@ from pydantic import (
 
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
 from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
+from hf_asr_endpoint.decoding_options import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE, Task
+from hf_asr_endpoint.types import Task
 from hf_asr_endpoint.units import WINDOW_S
 
 AUDIO = "audio"

@@ -11,7 +11,7 @@ from typing import Any
 from hf_asr_endpoint.api.huggingface.contradictions import check_combinations
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
-from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, FLAT_DECODING_OPTIONS, DecodingOptions
+from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, FLAT_DECODING_OPTIONS, DecodingOptions
 
 DEFAULT_SAMPLING_TEMPERATURE = 1.0  # for `do_sample: true` without `temperature`, as in transformers
 

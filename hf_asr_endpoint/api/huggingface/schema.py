@@ -12,7 +12,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
-from hf_asr_endpoint.types import MAX_TEMPERATURE, MIN_TEMPERATURE, Task
+from hf_asr_endpoint.decoding_options import MAX_TEMPERATURE, MIN_TEMPERATURE
+from hf_asr_endpoint.types import Task
 from hf_asr_endpoint.units import MAX_PROMPT_TOKENS, MAX_TARGET_POSITIONS
 
 MAX_NEW_TOKENS = MAX_TARGET_POSITIONS - MAX_PROMPT_TOKENS

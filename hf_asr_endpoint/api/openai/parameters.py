@@ -17,15 +17,10 @@ from hf_asr_endpoint.api.openai.schema import (
     ServerVad,
 )
 from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.languages import parse_language
-from hf_asr_endpoint.types import (
-    FALLBACK_TEMPERATURES,
-    DecodingOptions,
-    Task,
-    TranscriptionOptions,
-    VoiceActivityOptions,
-)
+from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
 
 SUBTITLE_FORMATS = ("srt", "vtt")
 """Formats that need the times of words."""

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hf_asr_endpoint.api.texts import KEYWORDS_ALLOWED, PROMPT_ALLOWED, Keywords, PlainNumber, Prompt
-from hf_asr_endpoint.types import MIN_TEMPERATURE
+from hf_asr_endpoint.decoding_options import MIN_TEMPERATURE
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
 Granularity = Literal["word", "segment"]

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hf_asr_endpoint.types import BeamOptions
+from hf_asr_endpoint.decoding_options import BeamOptions
 
 CANDIDATES_PER_BEAM = 2
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hf_asr_endpoint.types import ContrastiveOptions
+from hf_asr_endpoint.decoding_options import ContrastiveOptions
 from hf_asr_endpoint.whisper.decoding.beam_search import Hypothesis
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.types import MODELS_OWN_TOKENS
+from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.types import SamplingFilters
+from hf_asr_endpoint.decoding_options import SamplingFilters
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 NO_FILTERS = SamplingFilters()

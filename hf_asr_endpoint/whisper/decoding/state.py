@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from hf_asr_endpoint.types import BeamOptions, ContrastiveOptions, DecodingOptions
+from hf_asr_endpoint.decoding_options import BeamOptions, ContrastiveOptions, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamSearch, DiverseSearch, Hypothesis
 from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveSearch
 

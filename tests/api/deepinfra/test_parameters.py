@@ -8,13 +8,9 @@ import pytest
 
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.schema import FIELDS
+from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions, FallbackThresholds
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
-from hf_asr_endpoint.types import (
-    FALLBACK_TEMPERATURES,
-    DecodingOptions,
-    FallbackThresholds,
-    TranscriptionOptions,
-)
+from hf_asr_endpoint.types import TranscriptionOptions
 
 DEFAULTS = TranscriptionOptions(condition_on_previous_text=True)
 

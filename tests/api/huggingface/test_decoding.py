@@ -10,8 +10,7 @@ import pytest
 
 from hf_asr_endpoint.api.huggingface.decoding import decoding_options
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
-from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import (
+from hf_asr_endpoint.decoding_options import (
     DEFAULT_CONTRASTIVE_TOP_K,
     DEFAULT_DIVERSITY_PENALTY,
     DEFAULT_NUM_BEAMS,
@@ -19,6 +18,7 @@ from hf_asr_endpoint.types import (
     ContrastiveOptions,
     DecodingOptions,
 )
+from hf_asr_endpoint.errors import InvalidParameter
 
 
 def parse(**parameters: Any) -> DecodingOptions:

@@ -10,8 +10,9 @@ from pydantic.fields import FieldInfo
 
 from hf_asr_endpoint.api.huggingface.parameters import parse_parameters, parse_query
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
-from hf_asr_endpoint.types import DecodingOptions, TranscriptionOptions
+from hf_asr_endpoint.types import TranscriptionOptions
 
 SCHEMA_KEYS = {
     *("do_sample", "early_stopping", "epsilon_cutoff", "eta_cutoff", "max_length", "max_new_tokens"),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import requests
 
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidParameter
-from hf_asr_endpoint.types import DecodingOptions
 from tests.api.conftest import Serve, make_wav
 from tests.fakes import FakeTranscriber
 

@@ -4,13 +4,14 @@ import pytest
 
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES
 from hf_asr_endpoint.errors import (
     InvalidParameter,
     MissingParameter,
     UnknownParameter,
     UnsupportedValue,
 )
-from hf_asr_endpoint.types import FALLBACK_TEMPERATURES, Task, TranscriptionOptions, VoiceActivityOptions
+from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
 
 MODEL = ServedModel(names=("openai/whisper-base", "whisper-base"))
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.types import BeamOptions, DecodingOptions
+from hf_asr_endpoint.decoding_options import BeamOptions, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamSearch, Candidate
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
 from hf_asr_endpoint.whisper.decoding.state import (

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.types import ContrastiveOptions, DecodingOptions
+from hf_asr_endpoint.decoding_options import ContrastiveOptions, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveSearch, Proposal
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows

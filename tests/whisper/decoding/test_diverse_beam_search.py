@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.types import BeamOptions, DecodingOptions
+from hf_asr_endpoint.decoding_options import BeamOptions, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.beam_search import DiverseSearch
 from hf_asr_endpoint.whisper.decoding.search_step import SearchStep
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows

@@ -15,7 +15,7 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
-from hf_asr_endpoint.types import MODELS_OWN_TOKENS, DecodingOptions
+from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.logit_filters import (
     LogitFilter,
     MinNewTokens,

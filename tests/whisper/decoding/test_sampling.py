@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.types import DecodingOptions, SamplingFilters
+from hf_asr_endpoint.decoding_options import DecodingOptions, SamplingFilters
 from hf_asr_endpoint.whisper.decoding.sampling import NO_FILTERS, choose_tokens, filter_scores
 from hf_asr_endpoint.whisper.decoding.state import (
     AttemptRules,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, GPT2LMHeadModel
 
-from hf_asr_endpoint.types import MAX_TEMPERATURE, MIN_TEMPERATURE, DecodingOptions, SamplingFilters
+from hf_asr_endpoint.decoding_options import MAX_TEMPERATURE, MIN_TEMPERATURE, DecodingOptions, SamplingFilters
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens, filter_scores
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
