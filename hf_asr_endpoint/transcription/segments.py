@@ -89,6 +89,7 @@ class SegmentBuilder:
         *,
         words: Sequence[Word] = (),
         token_logprobs: Sequence[TokenLogprob] = (),
+        language: str | None = None,
     ) -> Segment | None:
         """Return the segment; None when it has no text or begins after the audio's end.
 
@@ -108,6 +109,7 @@ class SegmentBuilder:
             window=window,
             words=tuple(_clamp(word, start, end) for word in words),
             token_logprobs=tuple(token_logprobs),
+            language=language,
         )
 
 
