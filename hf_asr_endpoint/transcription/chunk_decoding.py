@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Many
+from typing import Protocol
 
 from torch import Tensor
 
@@ -24,8 +25,10 @@ from hf_asr_endpoint.transcription.passages import (
     split_parts,
 )
 from hf_asr_endpoint.transcription.preparation import PreparedChunk
+from hf_asr_endpoint.transcription.repetition import repeats
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
+from hf_asr_endpoint.transcription.speech_times import fit_to_speech
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.word_split import ends_with_words
 from hf_asr_endpoint.transcription.words import WindowWords
@@ -42,8 +45,11 @@ MIN_SKIPPED_S = 5.0  # seconds of speech in a segment from which on too little t
 MIN_SKIPPED_BETWEEN_S = 1.0  # seconds of speech between segments that count as skipped
 MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text per second of speech: half of the usual rate
 
-MakePrompt = Callable[[int | None], DecoderPrompt]
-"""Makes a window's prompt, given its language token; None for English-only models."""
+
+class MakePrompt(Protocol):
+    """Makes a window's prompt. language_token: None for English-only models."""
+
+    def __call__(self, language_token: int | None, *, with_previous: bool) -> DecoderPrompt: ...
 
 
 class ChunkDecoding:
@@ -74,15 +80,28 @@ class ChunkDecoding:
         self._last_text = ""  # of the last segment
         self._fallback: Fallback | None = None  # of the current window
         self._alignment: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
+        self.forgets_previous = False
+        """Whether the current window was decoded without the previous text, because it repeated that text."""
         self.is_done = False
 
-    def window(self, *, request: Request, make_prompt: MakePrompt, on_end: Callable[[Sequence], None]) -> Sequence:
-        """Return the next window's decoding, to be submitted to the engine."""
+    def window(
+        self,
+        *,
+        request: Request,
+        make_prompt: MakePrompt,
+        on_end: Callable[[Sequence], None],
+        previous_text: str = "",
+    ) -> Sequence:
+        """Return the next window's decoding, to be submitted to the engine.
+
+        previous_text: of the window before, if it is in the prompt.
+        """
         decoding = self._options.decoding
+        self.forgets_previous = False
 
         def attempt(step: Step, *, is_encoded: bool) -> Attempt:
             window = None if is_encoded else self._window(is_whole=step.is_whole)
-            prompt = make_prompt(self._passage.language_token)
+            prompt = make_prompt(self._passage.language_token, with_previous=not self.forgets_previous)
             return Attempt(window=window, prompt=prompt, rules=attempt_rules(decoding, step, prompt=prompt))
 
         def on_languages(scores: Many[LanguageScores]) -> Attempt:
@@ -93,6 +112,9 @@ class ChunkDecoding:
             fallback = self._fallback
             assert fallback is not None
             previous = fallback.step
+            if not self.forgets_previous and repeats(previous_text, self._vocabulary.decode(state.sampled)):
+                self.forgets_previous = True
+                return attempt(previous, is_encoded=True)
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
             if step is None:
                 return self._alignment_input()
@@ -150,9 +172,12 @@ class ChunkDecoding:
             compression_ratio=attempted.compression_ratio,
             no_speech_prob=attempted.state.no_speech_prob,
         )
+        speech = self._window_speech()
+        fitted = fit_to_speech(pieces, speech, end_s=self._passage.end_s - self._begin_s)
         built = [
             self._build(timed, window, attempted.state, of_piece)
-            for timed, of_piece in zip(pieces, words, strict=True)
+            for timed, of_piece in zip(fitted, words, strict=True)
+            if timed is not None
         ]
         segments = [segment for segment in built if segment is not None]
         is_repeated = self._may_begin_in_a_word() and ends_with_words(
@@ -223,17 +248,21 @@ class ChunkDecoding:
         return self._window_words().find(pieces, state, alignment)
 
     def _window_words(self) -> WindowWords:
-        begin_s = self._begin_s
         return WindowWords(
             self._vocabulary,
             task=self._options.task,
-            duration_s=self._passage.end_s - begin_s,
-            speech=[
-                SpeechSpan(start_s=span.start_s - begin_s, end_s=min(span.end_s, self._passage.end_s) - begin_s)
-                for span in self._speech
-                if span.start_s < self._passage.end_s
-            ],
+            duration_s=self._passage.end_s - self._begin_s,
+            speech=self._window_speech(),
         )
+
+    def _window_speech(self) -> list[SpeechSpan]:
+        """Return the spans of speech, in seconds from the window's beginning."""
+        begin_s, end_s = self._begin_s, self._passage.end_s
+        return [
+            SpeechSpan(start_s=span.start_s - begin_s, end_s=min(span.end_s, end_s) - begin_s)
+            for span in self._speech
+            if span.start_s < end_s
+        ]
 
     def _skips_speech(self, tokens: Many[int]) -> bool:
         """Return whether the model moved on in time without writing what was said: the opposite of a loop."""

@@ -93,6 +93,7 @@ class LongForm:
         )
         self._hotwords = vocabulary.encode(options.hotwords or "")
         self._previous = list(vocabulary.encode(options.prompt or ""))
+        self._previous_text = ""  # of the last window, where each one is conditioned on the text so far
         self._inbox: SimpleQueue[_Event] = SimpleQueue()
         self._waiting: deque[PreparedChunk] = deque()
         self._running: dict[int, ChunkDecoding] = {}  # by the chunk's index
@@ -214,18 +215,19 @@ class LongForm:
         """Submit a chunk's next window to the engine."""
         previous = tuple(self._previous)
 
-        def make_prompt(language_token: int | None) -> DecoderPrompt:
+        def make_prompt(language_token: int | None, *, with_previous: bool) -> DecoderPrompt:
             return self._vocabulary.prompt(
                 language_token=language_token,
                 task=self._options.task,
                 hotwords=self._hotwords,
-                previous=previous,
+                previous=previous if with_previous else (),
             )
 
         self._engine.submit(
             self._running[index].window(
                 request=self._request,
                 make_prompt=make_prompt,
+                previous_text=self._previous_text,
                 on_end=lambda ended: self._inbox.put(_WindowEnded(index=index, sequence=ended)),
             )
         )
@@ -235,7 +237,7 @@ class LongForm:
         _raise_if_unfinished(event.sequence)
         decoding = self._running[event.index]
         segments = decoding.take()
-        self._remember(segments)
+        self._remember(segments, forgets_previous=decoding.forgets_previous)
         if decoding.is_done:
             del self._running[event.index]
             source.release()
@@ -243,11 +245,15 @@ class LongForm:
             self._submit(event.index)
         yield from self._segments.push(event.index, segments, is_done=decoding.is_done)
 
-    def _remember(self, segments: list[Segment]) -> None:
+    def _remember(self, segments: list[Segment], *, forgets_previous: bool) -> None:
+        """Make a window's text the prompt of the next one, after what was said before."""
         if not self._options.condition_on_previous_text or not segments:
             return
-        if segments[0].window.temperature > MAX_PROMPT_TEMPERATURE:
+        self._previous_text = "".join(segment.text for segment in segments)
+        is_misleading = segments[0].window.temperature > MAX_PROMPT_TEMPERATURE
+        if forgets_previous or is_misleading:
             self._previous.clear()
+        if is_misleading:
             return
         self._previous += [token for segment in segments for token in segment.tokens]
         del self._previous[:-MAX_PREVIOUS_TOKENS]
