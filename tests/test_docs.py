@@ -16,7 +16,7 @@ from hf_asr_endpoint.api.json_body import JsonLimits
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
-from hf_asr_endpoint.audio import ffmpeg, files, resample
+from hf_asr_endpoint.audio import clock, ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
@@ -27,9 +27,10 @@ DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.m
 DECODING = DOCS["decoding-parameters"]
 
 OPENAI_ONLY = {
-    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy")
+    "audio_track",
+    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy"),
 }
-DEEPINFRA_ONLY = {"audio", "chunk_level", "chunk_length_s", "webhook"}
+DEEPINFRA_ONLY = {"audio_track", "audio", "chunk_level", "chunk_length_s", "webhook"}
 """Parameters that do not affect decoding. They are in the tables of their own APIs only."""
 
 DIALECTS: dict[str, Collection[str]] = {
@@ -44,6 +45,7 @@ LIMITS = {
     "sample rate": f"{resample.MIN_SAMPLE_RATE:,} to {resample.MAX_SAMPLE_RATE:,} Hz",
     "sample rate × channels": f"{resample.MAX_VALUES_PER_S:,} values a second",
     "damaged packets in a row, after which the audio counts as ended": f"{ffmpeg.MAX_DAMAGED_IN_A_ROW:,}",
+    "gap in a file's timestamps that is filled with silence": f"{clock.MAX_GAP_S / 60:g} minutes",
     "tags in a file, such as its title": f"{files.MAX_TAGS:,}; {files.MAX_WEBM_TAGS} in webm and mkv",
     "CPU time of one step of decoding": f"{files.MAX_CALL_CPU_S:g} s",
     "parts of a form": f"{FORM.max_parts}",

@@ -50,6 +50,7 @@ class PartHeaders:
     name: str
     has_filename: bool
     charset: str | None
+    media_type: str | None = None
 
     def decode_text(self, content: bytes) -> str:
         """Return the part's content as a text. Raises InvalidParameter."""
@@ -120,6 +121,7 @@ def parse_part_headers(lines: bytes) -> PartHeaders:
         name=name,
         has_filename="filename" in disposition or "filename*" in disposition,
         charset=CHARSETS.get(charset.strip().lower()),
+        media_type=headers.get("content-type"),
     )
 
 

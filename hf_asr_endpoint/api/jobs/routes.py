@@ -52,7 +52,7 @@ class JobRoutes:
         check_no_query(request)
         with self._in_flight.permit():
             async with receive_form(request, self._body_limits, file_field=FILE) as form:
-                job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
+                job = await self._jobs.submit(self._parse(form.texts), check_file(form).to_store())
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:

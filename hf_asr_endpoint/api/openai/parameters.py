@@ -80,6 +80,7 @@ def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
         word_timestamps="word" in parameters.timestamp_granularities
         or parameters.response_format in SUBTITLE_FORMATS,
         token_logprobs=bool(parameters.include),
+        audio_track=parameters.audio_track,
         voice_activity=_voice_activity(parameters.chunking_strategy),
         decoding=DecodingOptions(
             temperatures=(temperature,) if temperature > 0 else FALLBACK_TEMPERATURES, seed=parameters.seed

@@ -103,7 +103,9 @@ class OpenAIDialect:
             held.enter_context(self._in_flight.permit())
             form = await held.enter_async_context(receive_form(request, self._body_limits, file_field=FILE))
             parameters = parse_parameters(form.texts, task=task, model=self._model)
-            reader = open_waveform(check_file(form), max_audio_s=self._max_audio_s)
+            reader = open_waveform(
+                check_file(form), max_audio_s=self._max_audio_s, audio_track=parameters.options.audio_track
+            )
             if parameters.is_stream:
                 return await self._stream(request, reader, parameters, held)
             transcription = await cancel_on_disconnect(

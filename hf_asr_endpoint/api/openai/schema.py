@@ -1,7 +1,7 @@
 """The form's fields with their types and ranges. Each field's description says what is allowed.
 
-Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. `seed` and
-`hotwords`, and `language` for translations, are extensions.
+Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. `seed`,
+`hotwords` and `audio_track`, and `language` for translations, are extensions.
 """
 
 from __future__ import annotations
@@ -10,7 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hf_asr_endpoint.api.texts import KEYWORDS_ALLOWED, PROMPT_ALLOWED, Keywords, PlainNumber, Prompt
+from hf_asr_endpoint.api.texts import (
+    AUDIO_TRACK_ALLOWED,
+    KEYWORDS_ALLOWED,
+    MAX_AUDIO_TRACK,
+    PROMPT_ALLOWED,
+    Keywords,
+    PlainNumber,
+    Prompt,
+)
 from hf_asr_endpoint.decoding_options import MIN_TEMPERATURE
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
@@ -19,7 +27,16 @@ Granularity = Literal["word", "segment"]
 MAX_SEED = 2**63 - 1
 MAX_PREFIX_PADDING_MS, MAX_SILENCE_MS = 15_000, 60_000
 
-TRANSLATION_PARAMETERS = ("file", "model", "prompt", "response_format", "temperature", "seed", "language")
+TRANSLATION_PARAMETERS = (
+    "file",
+    "model",
+    "prompt",
+    "response_format",
+    "temperature",
+    "seed",
+    "language",
+    "audio_track",
+)
 """The parameters of a translation."""
 
 UNSUPPORTED_KEYS = {
@@ -74,4 +91,7 @@ class Parameters(_Model):
         f"{MAX_PREFIX_PADDING_MS}), silence_duration_ms (0 to {MAX_SILENCE_MS}) and threshold (0 to 1)",
     )
     hotwords: Prompt | None = Field(None, description=PROMPT_ALLOWED)
+    audio_track: Annotated[int, PlainNumber] | None = Field(
+        None, ge=0, le=MAX_AUDIO_TRACK, description=AUDIO_TRACK_ALLOWED
+    )
     keywords: Keywords = Field((), description=KEYWORDS_ALLOWED)
