@@ -16,6 +16,7 @@ from hf_asr_endpoint.api.json_body import JsonLimits
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
 from hf_asr_endpoint.audio import ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.decoding_options import DecodingOptions
@@ -27,7 +28,8 @@ DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.m
 DECODING = DOCS["decoding-parameters"]
 
 OPENAI_ONLY = {
-    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy")
+    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy"),
+    *SHAPE_FIELDS,
 }
 DEEPINFRA_ONLY = {"audio", "chunk_level", "chunk_length_s", "webhook"}
 """Parameters that do not affect decoding. They are in the tables of their own APIs only."""

@@ -23,17 +23,16 @@ from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.responses import TEXT, render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.sse import EventStream
+from hf_asr_endpoint.api.subtitles import MEDIA_TYPES
 from hf_asr_endpoint.audio.source import WaveformReader, open_waveform
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Task
 
 PREFIXES = ("/v1", "/v1/openai")
 PATHS = ("/v1/audio", "/v1/models", "/v1/openai")
 """All paths of this dialect are these or below them."""
-
-_MEDIA_TYPES = {"srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt; charset=utf-8"}
 
 
 class OpenAIDialect:
@@ -112,7 +111,7 @@ class OpenAIDialect:
         request.state.audio_s = transcription.duration_s
         return await render_response(
             lambda: render_body(transcription, parameters, self._cue_limits),
-            text_type=_MEDIA_TYPES.get(parameters.response_format, TEXT),
+            text_type=MEDIA_TYPES.get(parameters.response_format, TEXT),
         )
 
     async def _stream(
