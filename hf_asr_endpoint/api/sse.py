@@ -34,5 +34,12 @@ class EventStream(EventSourceResponse):
 
 
 def json_event(document: dict[str, Any]) -> ServerSentEvent:
-    """Return an event whose data is a JSON document."""
-    return ServerSentEvent(data=json.dumps(document, ensure_ascii=False, separators=(",", ":")), sep="\n")
+    """Return an event whose data is a JSON document, and whose name is the document's `type`, or else "error".
+
+    Clients that follow the standard's names, such as Subtitle Edit, pass over events without one.
+    """
+    return ServerSentEvent(
+        data=json.dumps(document, ensure_ascii=False, separators=(",", ":")),
+        event=document.get("type", "error"),
+        sep="\n",
+    )
