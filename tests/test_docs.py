@@ -14,6 +14,7 @@ from hf_asr_endpoint.api.asr_webservice import schema as asr_webservice
 from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.api.json_body import JsonLimits
+from hf_asr_endpoint.api.mistral import schema as mistral
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
@@ -85,7 +86,10 @@ def test_the_settings_are_those_of_the_code() -> None:
         *(("decoding-parameters", key) for key in GenerationParameters.model_fields),
         *(("openai", key) for key in TRANSCRIPTION_PARAMETERS),
         *(("deepinfra", key) for key in FIELDS),
-        *(("other-apis", key) for key in (*asr_webservice.FIELDS, *whispercpp.Parameters.model_fields)),
+        *(
+            ("other-apis", key)
+            for key in (*asr_webservice.FIELDS, *whispercpp.Parameters.model_fields, *mistral.FIELDS)
+        ),
     ],
 )
 def test_each_parameter_has_a_row_on_its_page(page: str, key: str) -> None:

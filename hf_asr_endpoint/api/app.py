@@ -28,6 +28,7 @@ from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestMiddleware
+from hf_asr_endpoint.api.mistral.routes import MistralDialect
 from hf_asr_endpoint.api.openai import errors as openai_errors
 from hf_asr_endpoint.api.openai import routes as openai_routes
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
@@ -93,6 +94,7 @@ def _routes(
     return [
         *Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits).routes(),
         *JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight).routes(),
+        *MistralDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
         *openai.routes(),
         *deepinfra.routes(),
         *asr_webservice_routes.AsrWebserviceDialect(forms, cue_limits=services.cue_limits).routes(),

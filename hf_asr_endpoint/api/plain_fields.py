@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, given_twice, suggest
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedValue
 from hf_asr_endpoint.languages import parse_language
-from hf_asr_endpoint.messages import quote
+from hf_asr_endpoint.messages import quote, show_value
 
 DETECTED = ("", "auto")
 """Languages that ask for detection."""
@@ -45,7 +45,7 @@ def collect_texts(texts: Iterable[tuple[str, str]], *, allowed: Collection[str])
     return values
 
 
-def check_only(values: dict[str, str], only: Mapping[str, tuple[tuple[str, ...], str]]) -> None:
+def check_only(values: dict[str, Any], only: Mapping[str, tuple[tuple[str, ...], str]]) -> None:
     """Take the fields out that only have values that change nothing. Raises UnsupportedValue for another value.
 
     only: for each field the values, in lower case, and why there are no others. The first one is shown.
@@ -60,14 +60,15 @@ def check_only(values: dict[str, str], only: Mapping[str, tuple[tuple[str, ...],
             )
 
 
-def validate(model: type[T], values: Mapping[str, str]) -> T:
+def validate(model: type[T], values: Mapping[str, Any]) -> T:
     """Return the values as a model. Raises InvalidParameter with the description of the first wrong field."""
     try:
         return model.model_validate(values)
     except ValidationError as exc:
         name = str(exc.errors(include_url=False)[0]["loc"][0])
         raise InvalidParameter(
-            f"{name} is {quote(values[name])}; allowed: {model.model_fields[name].description}", parameter=name
+            f"{name} is {show_value(values[name])}; allowed: {model.model_fields[name].description}",
+            parameter=name,
         ) from exc
 
 
