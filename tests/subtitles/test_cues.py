@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import pytest
 
+from hf_asr_endpoint.composition import cue_limits
+from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.subtitles.cues import Cue, make_cues
 from hf_asr_endpoint.subtitles.limits import CueLimits, SubtitleShape
 from hf_asr_endpoint.types import Segment, Word
@@ -287,3 +289,9 @@ def test_each_word_is_marked_while_it_is_spoken() -> None:
         (1.5, 2.0, "three"),
     ]
     assert {cue.text for cue in cues} == {"one two three"}
+
+
+def test_the_settings_limit_cues() -> None:
+    settings = Settings(subtitle_max_s=5, subtitle_max_characters=60, subtitle_max_fullwidth_characters=26)
+    limits = cue_limits(settings)
+    assert (limits.max_s, limits.line_width, limits.fullwidth_line_width) == (5.0, 30, 13)
