@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.api import body_parser, content_encoding, query, texts
+from hf_asr_endpoint.api.asr_webservice import schema as asr_webservice
 from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.api.json_body import JsonLimits
+from hf_asr_endpoint.api.mistral import schema as mistral
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
+from hf_asr_endpoint.api.whispercpp import schema as whispercpp
 from hf_asr_endpoint.audio import clock, ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.decoding_options import DecodingOptions
@@ -29,6 +33,7 @@ DECODING = DOCS["decoding-parameters"]
 OPENAI_ONLY = {
     "audio_track",
     *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy"),
+    *SHAPE_FIELDS,
 }
 DEEPINFRA_ONLY = {"audio_track", "audio", "chunk_level", "chunk_length_s", "webhook"}
 """Parameters that do not affect decoding. They are in the tables of their own APIs only."""
@@ -83,6 +88,10 @@ def test_the_settings_are_those_of_the_code() -> None:
         *(("decoding-parameters", key) for key in GenerationParameters.model_fields),
         *(("openai", key) for key in TRANSCRIPTION_PARAMETERS),
         *(("deepinfra", key) for key in FIELDS),
+        *(
+            ("other-apis", key)
+            for key in (*asr_webservice.FIELDS, *whispercpp.Parameters.model_fields, *mistral.FIELDS)
+        ),
     ],
 )
 def test_each_parameter_has_a_row_on_its_page(page: str, key: str) -> None:
@@ -121,6 +130,11 @@ def test_the_defaults_of_decoding_parameters_are_those_of_the_options() -> None:
     defaults = {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
     assert documented == {name: defaults[name] for name in documented}
     assert len(documented) >= 9
+
+
+@pytest.mark.parametrize("name", whispercpp.FIELDS)
+def test_each_field_of_whisper_cpp_is_on_its_page(name: str) -> None:
+    assert f"`{name}`" in DOCS["other-apis"]
 
 
 @pytest.mark.parametrize("limit", LIMITS)

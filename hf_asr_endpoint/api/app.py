@@ -17,19 +17,25 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
+from hf_asr_endpoint.api.asr_webservice import errors as asr_webservice_errors
+from hf_asr_endpoint.api.asr_webservice import routes as asr_webservice_routes
 from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
 from hf_asr_endpoint.api.deepinfra import routes as deepinfra_routes
 from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
+from hf_asr_endpoint.api.form_transcription import FormTranscription
 from hf_asr_endpoint.api.huggingface import errors as huggingface_errors
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestMiddleware
+from hf_asr_endpoint.api.mistral.routes import MistralDialect
 from hf_asr_endpoint.api.openai import errors as openai_errors
 from hf_asr_endpoint.api.openai import routes as openai_routes
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.services import Services
+from hf_asr_endpoint.api.whispercpp import errors as whispercpp_errors
+from hf_asr_endpoint.api.whispercpp import routes as whispercpp_routes
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 
@@ -45,6 +51,8 @@ def create_app(services: Services) -> Starlette:
         {
             **dict.fromkeys(openai_routes.PATHS, openai_format),
             deepinfra_routes.PATH: deepinfra_errors.ERROR_FORMAT,
+            **dict.fromkeys(asr_webservice_routes.PATHS, asr_webservice_errors.ERROR_FORMAT),
+            whispercpp_routes.PATH: whispercpp_errors.ERROR_FORMAT,
         },
         default=huggingface_errors.ERROR_FORMAT,
     )
@@ -82,11 +90,15 @@ def _routes(
         limits=limits,
         in_flight=in_flight,
     )
+    forms = FormTranscription(transcriber, limits=limits, in_flight=in_flight)
     return [
         *Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits).routes(),
         *JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight).routes(),
+        *MistralDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
         *openai.routes(),
         *deepinfra.routes(),
+        *asr_webservice_routes.AsrWebserviceDialect(forms, cue_limits=services.cue_limits).routes(),
+        *whispercpp_routes.WhisperCppDialect(forms, cue_limits=services.cue_limits).routes(),
         *HuggingFaceDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
     ]
 

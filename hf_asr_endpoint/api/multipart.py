@@ -47,10 +47,14 @@ class FormLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormBody:
-    """texts: names and texts in their order, all of them whole. audio: None where the form has no file."""
+    """texts: names and texts in their order, all of them whole. audio: None where the form has no file.
+
+    filename: of the file, as the client names it; "" without a name.
+    """
 
     texts: tuple[tuple[str, str], ...]
     audio: EncodedAudio | None
+    filename: str = ""
 
 
 class FormParser:
@@ -74,6 +78,7 @@ class FormParser:
         self._n_parts = 0
         self._n_false_boundaries = 0
         self._file: LimitedFile | None = None
+        self._filename = ""
         self._audio: EncodedAudio | None = None
         self._stream = ByteStream()
         self._steps = self._parse()
@@ -88,7 +93,7 @@ class FormParser:
         """Return the form after its last block."""
         self._stream.complete()
         self._advance()
-        return FormBody(texts=tuple(self._texts), audio=self._audio)
+        return FormBody(texts=tuple(self._texts), audio=self._audio, filename=self._filename)
 
     def close(self) -> None:
         if self._file is not None:
@@ -193,6 +198,7 @@ class FormParser:
         if self._file is not None:
             raise given_twice(headers.name)
         self._file = open_spool(name=headers.name, max_bytes=self._max_file_bytes)
+        self._filename = headers.filename or ""
         if self._decodes_base64 and not headers.has_filename and not is_pcm_type(headers.media_type):
             content = _TextOrFile(self._file, name=headers.name)
             yield from self._content(content.write)
