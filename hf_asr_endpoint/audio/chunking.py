@@ -21,6 +21,9 @@ BLOCK_SAMPLES = 4 * SAMPLE_RATE
 
 MIN_CHUNK_S = 1.0
 
+EDGES_PER_CHUNK = 10
+"""An edge's silence takes no more than a tenth of a chunk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkingOptions:
@@ -42,6 +45,8 @@ class ChunkingOptions:
     """A shorter silence does not end a span of speech; silero-vad's default."""
     max_gap_s: float = 3.0
     """A longer silence always ends a chunk, unless `silence_duration_s` says which one does."""
+    edge_pad_s: float = 1.0
+    """Silence kept at the recording's beginning and end."""
     chunk_length_s: float = WINDOW_S
 
     def __post_init__(self) -> None:
@@ -105,6 +110,8 @@ class _Splitter:
         voice_activity, neg_threshold = options.voice_activity, options.neg_threshold
         silence_s = voice_activity.silence_duration_s
         max_gap_s = options.max_gap_s if silence_s is None else silence_s
+        speech_pad_s = voice_activity.speech_pad_s
+        edge_pad_s = max(speech_pad_s, min(options.edge_pad_s, options.chunk_length_s / EDGES_PER_CHUNK))
         self._stream = stream
         self._finder = SpanFinder(
             threshold=voice_activity.threshold,
@@ -121,6 +128,7 @@ class _Splitter:
             max_chunk=self._max_chunk,
             max_gap=_n_samples(max_gap_s),
             speech_pad=_n_samples(voice_activity.speech_pad_s),
+            edge_pad=_n_samples(edge_pad_s),
         )
         self._samples = _RecentSamples()
         self._planned: list[PlannedChunk] = []
