@@ -1,6 +1,6 @@
 """Puts the dialects, the jobs, the operators' routes and the middleware together into one application.
 
-It knows which paths belong to which dialect; it knows neither settings nor how its services were made.
+It knows which error format each dialect has; it knows neither settings nor how its services were made.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Lifespan
 
 from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
-from hf_asr_endpoint.api.deepinfra import routes as deepinfra_routes
+from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
 from hf_asr_endpoint.api.huggingface import errors as huggingface_errors
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
@@ -26,10 +26,12 @@ from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestMiddleware
 from hf_asr_endpoint.api.openai import errors as openai_errors
-from hf_asr_endpoint.api.openai import routes as openai_routes
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
+from hf_asr_endpoint.api.openai.routes import OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
+from hf_asr_endpoint.api.paths import CleanPaths, Dialect, methods_of
 from hf_asr_endpoint.api.services import Services
+from hf_asr_endpoint.api.unroutable import allow_header, refuse_method, refuse_path
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 
@@ -43,30 +45,45 @@ def create_app(services: Services) -> Starlette:
     openai_format = openai_errors.make_error_format(max_audio_bytes=services.limits.openai_max_audio_bytes)
     render_error = ErrorRenderer(
         {
-            **dict.fromkeys(openai_routes.PATHS, openai_format),
-            deepinfra_routes.PATH: deepinfra_errors.ERROR_FORMAT,
-        },
-        default=huggingface_errors.ERROR_FORMAT,
+            **dict.fromkeys(Dialect, huggingface_errors.ERROR_FORMAT),
+            Dialect.OPENAI: openai_format,
+            Dialect.DEEPINFRA: deepinfra_errors.ERROR_FORMAT,
+        }
     )
 
     async def respond_to_error(request: Request, exc: Exception) -> Response:
         return render_error(exc, request.scope)
 
-    return Starlette(
+    async def respond_unserved(request: Request, _: Exception) -> Response:
+        method, path = request.method, request.scope["path"]
+        methods = methods_of(path)
+        if not methods:
+            return render_error(refuse_path(method, path), request.scope)
+        if method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": allow_header(methods)})
+        return render_error(refuse_method(method, path, allowed=methods), request.scope)
+
+    app = Starlette(
         routes=_routes(services, jobs, in_flight, openai_format),
-        middleware=[Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error)],
-        exception_handlers={AsrError: respond_to_error, HTTPException: respond_to_error},
+        middleware=[
+            Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error),
+            Middleware(CleanPaths),
+        ],
+        # Starlette's router raises HTTPException, for a path or a method that has no route.
+        exception_handlers={AsrError: respond_to_error, HTTPException: respond_unserved},
         lifespan=_lifespan(services, jobs, in_flight),
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _routes(
     services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, openai_format: ErrorFormat
 ) -> list[Route]:
-    """Return all routes. The first one that matches wins, so the Hugging Face task's wide ones come last."""
+    """Return all routes. The table of paths says what they are."""
     transcriber, model, limits = services.transcriber, services.model, services.limits
     openai_jobs = OpenAIJobKind(model=model, cue_limits=services.cue_limits)
-    openai = openai_routes.OpenAIDialect(
+    openai = OpenAIDialect(
         transcriber,
         model=model,
         limits=limits,
@@ -74,7 +91,7 @@ def _routes(
         in_flight=in_flight,
         error_format=openai_format,
     )
-    deepinfra = deepinfra_routes.DeepInfraDialect(
+    deepinfra = DeepInfraDialect(
         transcriber,
         jobs,
         model=model,
