@@ -106,6 +106,15 @@ _AUDIO = (_post("/transcriptions", "create_transcription"), _post("/translations
 _MODELS = (_get("", "list_models"), _get("/{model:path}", "retrieve_model"))
 _AUDIO_API = (*_below("/audio", _AUDIO), *_below("/models", _MODELS))
 
+_NOT_AUDIO = (
+    _post("/audio/speech", ""),
+    _post("/chat/completions", ""),
+    _post("/completions", ""),
+    _post("/embeddings", ""),
+    _post("/responses", ""),
+)
+"""OpenAI's other endpoints that chat programs try. Not served: their 404 has OpenAI's form under any base URL."""
+
 PREFIXES: tuple[Prefix, ...] = (
     _prefix("/health", Dialect.OPERATIONS, _get("", "health")),
     _prefix("/info", Dialect.OPERATIONS, _get("", "info")),
@@ -186,13 +195,24 @@ def methods_of(path: str) -> tuple[str, ...]:
 
 def dialect_of(method: str, path: str) -> Dialect:
     """Return the dialect that a request speaks, also one that no route serves. path: a clean path."""
-    served = (owner for endpoint, owner in ENDPOINTS if method in endpoint.methods and endpoint.has(path))
-    return next(served, prefix_of(path).dialect)
+    for endpoint, owner in ENDPOINTS:
+        if method in endpoint.methods and endpoint.has(path):
+            return owner
+    prefix = prefix_of(path)
+    return Dialect.OPENAI if not prefix.path and _ends_like_openai(method, path) else prefix.dialect
 
 
 def prefix_of(path: str) -> Prefix:
     """Return the longest prefix that a clean path is below."""
     return next(prefix for prefix in _BY_LENGTH if prefix.owns(path))
+
+
+def _ends_like_openai(method: str, path: str) -> bool:
+    """Return whether an OpenAI client whose base URL is wrong may have sent a request.
+
+    openai-python shows no message of an error in another form.
+    """
+    return any(method in part.methods and path.endswith(part.path) for part in (*_AUDIO_API, *_NOT_AUDIO))
 
 
 class CleanPaths:

@@ -9,7 +9,7 @@ from hf_asr_endpoint.api.paths import ENDPOINTS, MAIN_PATHS, Endpoint, prefix_of
 from hf_asr_endpoint.errors import MethodNotAllowed, UnknownPath
 from hf_asr_endpoint.messages import shorten, show_value
 
-MAX_COMPARED_CHARACTERS = 200
+MAX_COMPARED_CHARACTERS = 120
 """Longer paths get no suggestion: comparing takes more than linear time."""
 
 MAX_METHOD_CHARACTERS = 20
@@ -55,9 +55,17 @@ def _closest(method: str, path: str) -> Endpoint | None:
     for inner in _inner_paths(path):
         found = [endpoint for endpoint in _SPECIFIC if endpoint.has(inner)]
         if found:
-            return next((endpoint for endpoint in found if method in endpoint.methods), found[0])
+            endpoint = next((endpoint for endpoint in found if method in endpoint.methods), found[0])
+            return _below_same_prefix(path, endpoint)
     close = difflib.get_close_matches(path.lower(), by_name, n=1, cutoff=MIN_SIMILARITY)
     return by_name[close[0]] if close else None
+
+
+def _below_same_prefix(path: str, endpoint: Endpoint) -> Endpoint:
+    """Return the endpoint that does the same below the prefix that a path already has, if there is one."""
+    prefix = prefix_of(path)
+    same = (own for own in prefix.endpoints if prefix.path and own.operation == endpoint.operation)
+    return next(same, endpoint)
 
 
 def _inner_paths(path: str) -> Iterator[str]:

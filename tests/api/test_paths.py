@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import requests
+from starlette.routing import Route
 
+from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.paths import ENDPOINTS, PREFIXES, Dialect, clean_path, dialect_of, make_routes, methods_of
-from tests.api.conftest import MODEL_NAMES
+from tests.api.conftest import MODEL_NAMES, make_services
 from tests.fakes import FakeTranscriber
 
 TIMEOUT_S = 10.0
@@ -166,6 +168,18 @@ def test_each_endpoint_is_reached_in_its_dialect(index: int) -> None:
     path = endpoint.path.replace("{model:path}", "x/y").replace("{id}", "x")
     assert endpoint.method in methods_of(path)
     assert dialect_of(endpoint.method, path) is dialect
+
+
+def test_the_application_serves_the_table_and_nothing_else() -> None:
+    served = [
+        (route.path, method)
+        for route in create_app(make_services(FakeTranscriber())).routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+    ]
+    assert sorted(served) == sorted(
+        (endpoint.path, method) for endpoint, _ in ENDPOINTS for method in endpoint.methods
+    )
 
 
 def test_prefixes_differ() -> None:
