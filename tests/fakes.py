@@ -22,6 +22,7 @@ from hf_asr_endpoint.types import (
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 
 POLL_INTERVAL_S = 0.002
 DEADLINE_S = 30.0
@@ -185,12 +186,16 @@ class FakeSpeechModel:
         """Which slots have a window."""
         return set(self._windows)
 
-    def encode(self, windows: Mapping[int, tuple[int, ...]]) -> None:
+    def encode(
+        self, windows: Mapping[int, tuple[int, ...]], *, spans: Mapping[int, Sequence[PositionSpan]] = {}
+    ) -> dict[int, list[LanguageScores]]:
         self._enter("encode", windows)
+        assert spans.keys() <= windows.keys()
         for slot, window in windows.items():
             assert window is not None
             self._windows[slot] = window
             self._states.pop(slot, None)
+        return {slot: [scores_for(LANGUAGE)] * len(of_slot) for slot, of_slot in spans.items()}
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         self._enter("prefill", states)
@@ -200,8 +205,6 @@ class FakeSpeechModel:
             assert self._states.get(slot) is not state, "fed twice"
             self._states[slot] = state
             state.no_speech_prob = NO_SPEECH_PROB
-            if state.prompt.after_language is not None:
-                state.language_token = LANGUAGE
             self._append(slot)
 
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:

@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.api import body_parser, content_encoding, query, texts
+from hf_asr_endpoint.api.asr_webservice import schema as asr_webservice
 from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.api.json_body import JsonLimits
+from hf_asr_endpoint.api.mistral import schema as mistral
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
 from hf_asr_endpoint.api.paths import PREFIXES, Prefix
-from hf_asr_endpoint.audio import ffmpeg, files, resample
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
+from hf_asr_endpoint.api.whispercpp import schema as whispercpp
+from hf_asr_endpoint.audio import clock, ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
@@ -28,9 +32,11 @@ DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.m
 DECODING = DOCS["decoding-parameters"]
 
 OPENAI_ONLY = {
-    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy")
+    "audio_track",
+    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy"),
+    *SHAPE_FIELDS,
 }
-DEEPINFRA_ONLY = {"audio", "chunk_level", "chunk_length_s", "webhook"}
+DEEPINFRA_ONLY = {"audio_track", "audio", "chunk_level", "chunk_length_s", "webhook"}
 """Parameters that do not affect decoding. They are in the tables of their own APIs only."""
 
 DIALECTS: dict[str, Collection[str]] = {
@@ -45,6 +51,7 @@ LIMITS = {
     "sample rate": f"{resample.MIN_SAMPLE_RATE:,} to {resample.MAX_SAMPLE_RATE:,} Hz",
     "sample rate × channels": f"{resample.MAX_VALUES_PER_S:,} values a second",
     "damaged packets in a row, after which the audio counts as ended": f"{ffmpeg.MAX_DAMAGED_IN_A_ROW:,}",
+    "gap in a file's timestamps that is filled with silence": f"{clock.MAX_GAP_S / 60:g} minutes",
     "tags in a file, such as its title": f"{files.MAX_TAGS:,}; {files.MAX_WEBM_TAGS} in webm and mkv",
     "CPU time of one step of decoding": f"{files.MAX_CALL_CPU_S:g} s",
     "parts of a form": f"{FORM.max_parts}",
@@ -82,6 +89,10 @@ def test_the_settings_are_those_of_the_code() -> None:
         *(("decoding-parameters", key) for key in GenerationParameters.model_fields),
         *(("openai", key) for key in TRANSCRIPTION_PARAMETERS),
         *(("deepinfra", key) for key in FIELDS),
+        *(
+            ("other-apis", key)
+            for key in (*asr_webservice.FIELDS, *whispercpp.Parameters.model_fields, *mistral.FIELDS)
+        ),
     ],
 )
 def test_each_parameter_has_a_row_on_its_page(page: str, key: str) -> None:
@@ -120,6 +131,11 @@ def test_the_defaults_of_decoding_parameters_are_those_of_the_options() -> None:
     defaults = {field.name: getattr(group, field.name) for group in groups for field in fields(group)}
     assert documented == {name: defaults[name] for name in documented}
     assert len(documented) >= 9
+
+
+@pytest.mark.parametrize("name", whispercpp.FIELDS)
+def test_each_field_of_whisper_cpp_is_on_its_page(name: str) -> None:
+    assert f"`{name}`" in DOCS["other-apis"]
 
 
 @pytest.mark.parametrize("limit", LIMITS)

@@ -17,14 +17,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
+from hf_asr_endpoint.api.asr_webservice import errors as asr_webservice_errors
+from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
 from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
+from hf_asr_endpoint.api.form_transcription import FormTranscription
 from hf_asr_endpoint.api.huggingface import errors as huggingface_errors
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestMiddleware
+from hf_asr_endpoint.api.mistral.routes import MistralDialect
 from hf_asr_endpoint.api.openai import errors as openai_errors
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
 from hf_asr_endpoint.api.openai.routes import OpenAIDialect
@@ -32,6 +36,8 @@ from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.paths import CleanPaths, Dialect, methods_of
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.api.unroutable import allow_header, refuse_method, refuse_path
+from hf_asr_endpoint.api.whispercpp import errors as whispercpp_errors
+from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 
@@ -48,6 +54,8 @@ def create_app(services: Services) -> Starlette:
             **dict.fromkeys(Dialect, huggingface_errors.ERROR_FORMAT),
             Dialect.OPENAI: openai_format,
             Dialect.DEEPINFRA: deepinfra_errors.ERROR_FORMAT,
+            Dialect.ASR_WEBSERVICE: asr_webservice_errors.ERROR_FORMAT,
+            Dialect.WHISPER_CPP: whispercpp_errors.ERROR_FORMAT,
         }
     )
 
@@ -80,7 +88,7 @@ def create_app(services: Services) -> Starlette:
 def _routes(
     services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, openai_format: ErrorFormat
 ) -> list[Route]:
-    """Return all routes. The table of paths says what they are."""
+    """Return all routes of the table of paths. Mistral's comes before OpenAI's, whose path it shares."""
     transcriber, model, limits = services.transcriber, services.model, services.limits
     openai_jobs = OpenAIJobKind(model=model, cue_limits=services.cue_limits)
     openai = OpenAIDialect(
@@ -99,11 +107,15 @@ def _routes(
         limits=limits,
         in_flight=in_flight,
     )
+    forms = FormTranscription(transcriber, limits=limits, in_flight=in_flight)
     return [
         *Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits).routes(),
         *JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight).routes(),
+        *MistralDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
         *openai.routes(),
         *deepinfra.routes(),
+        *AsrWebserviceDialect(forms, cue_limits=services.cue_limits).routes(),
+        *WhisperCppDialect(forms, cue_limits=services.cue_limits).routes(),
         *HuggingFaceDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
     ]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hf_asr_endpoint.api.byte_stream import ByteStream, Steps, UnexpectedEnd
-from hf_asr_endpoint.api.encoded_audio import Base64Decoder
+from hf_asr_endpoint.api.encoded_audio import Base64Decoder, describe_file, is_pcm_type
 from hf_asr_endpoint.api.multipart_headers import PartHeaders, parse_part_headers
 from hf_asr_endpoint.api.spool import LimitedFile, open_spool
 from hf_asr_endpoint.api.texts import check_text, given_twice
@@ -47,10 +47,14 @@ class FormLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormBody:
-    """texts: names and texts in their order, all of them whole. audio: None where the form has no file."""
+    """texts: names and texts in their order, all of them whole. audio: None where the form has no file.
+
+    filename: of the file, as the client names it; "" without a name.
+    """
 
     texts: tuple[tuple[str, str], ...]
     audio: EncodedAudio | None
+    filename: str = ""
 
 
 class FormParser:
@@ -74,6 +78,7 @@ class FormParser:
         self._n_parts = 0
         self._n_false_boundaries = 0
         self._file: LimitedFile | None = None
+        self._filename = ""
         self._audio: EncodedAudio | None = None
         self._stream = ByteStream()
         self._steps = self._parse()
@@ -88,7 +93,7 @@ class FormParser:
         """Return the form after its last block."""
         self._stream.complete()
         self._advance()
-        return FormBody(texts=tuple(self._texts), audio=self._audio)
+        return FormBody(texts=tuple(self._texts), audio=self._audio, filename=self._filename)
 
     def close(self) -> None:
         if self._file is not None:
@@ -193,13 +198,14 @@ class FormParser:
         if self._file is not None:
             raise given_twice(headers.name)
         self._file = open_spool(name=headers.name, max_bytes=self._max_file_bytes)
-        if self._decodes_base64 and not headers.has_filename:
+        self._filename = headers.filename or ""
+        if self._decodes_base64 and not headers.has_filename and not is_pcm_type(headers.media_type):
             content = _TextOrFile(self._file, name=headers.name)
             yield from self._content(content.write)
             self._audio = content.finish()
         else:
             yield from self._content(self._file.write)
-            self._audio = EncodedAudio(file=self._file.rewind())
+            self._audio = describe_file(self._file.rewind(), headers.media_type)
         if not self._file.n_bytes:
             raise InvalidParameter(f"{headers.name} is empty; allowed: one audio file", parameter=headers.name)
 

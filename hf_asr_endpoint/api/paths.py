@@ -27,6 +27,8 @@ class Dialect(Enum):
     JOBS = "jobs"
     DEEPINFRA = "DeepInfra"
     OPENAI = "OpenAI"
+    ASR_WEBSERVICE = "whisper-asr-webservice"
+    WHISPER_CPP = "whisper.cpp"
     HUGGING_FACE = "Hugging Face"
 
 
@@ -141,6 +143,9 @@ PREFIXES: tuple[Prefix, ...] = (
     _prefix("/openai/deployments/{model:path}", Dialect.OPENAI, *_below("/audio", _AUDIO)),  # AzureOpenAI's.
     _prefix("/audio", Dialect.OPENAI, *_AUDIO),  # OpenAI's clients with a base URL without /v1.
     _prefix("/models", Dialect.OPENAI, *_MODELS),
+    _prefix("/asr", Dialect.ASR_WEBSERVICE, _post("", "transcribe")),
+    _prefix("/detect-language", Dialect.ASR_WEBSERVICE, _post("", "detect_language")),
+    _prefix("/inference", Dialect.WHISPER_CPP, _post("", "infer")),
     # The Inference API's, Inference Endpoints' and transformers' own. All other paths are below this prefix.
     _prefix(
         "",
@@ -160,6 +165,8 @@ MAIN_PATHS: Mapping[Dialect, str] = {
     Dialect.HUGGING_FACE: "POST /",
     Dialect.OPENAI: "POST /v1/audio/transcriptions",
     Dialect.DEEPINFRA: "POST /v1/inference/{model}",
+    Dialect.ASR_WEBSERVICE: "POST /asr",
+    Dialect.WHISPER_CPP: "POST /inference",
     Dialect.JOBS: "POST /v1/jobs",
     Dialect.OPERATIONS: "GET /health",
 }

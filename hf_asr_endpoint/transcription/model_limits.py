@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.attempt_rules import n_candidates
@@ -19,17 +21,22 @@ def check_language_and_task(
                 f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'",
                 parameter="task",
             )
-        if options.language not in (None, "en"):
-            raise InvalidParameter(
-                f"language is {options.language!r}, but the model is English-only; allowed: 'en'",
-                parameter="language",
-            )
-    elif options.language is not None and options.language not in tokenizer.language_tokens:
+        _check_languages(options, known={"en"}, reason="but the model is English-only")
+    else:
+        _check_languages(options, known=tokenizer.language_tokens, reason="which the model was not trained on")
+
+
+def _check_languages(options: TranscriptionOptions, *, known: Collection[str], reason: str) -> None:
+    allowed = ", ".join(sorted(known))
+    if options.language is not None and options.language not in known:
         raise InvalidParameter(
-            f"language is {options.language!r}, which the model was not trained on; "
-            f"allowed: {', '.join(sorted(tokenizer.language_tokens))}",
-            parameter="language",
+            f"language is {options.language!r}, {reason}; allowed: {allowed}", parameter="language"
         )
+    for language in options.languages:
+        if language not in known:
+            raise InvalidParameter(
+                f"languages has {language!r}, {reason}; allowed: {allowed}", parameter="languages"
+            )
 
 
 def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:

@@ -18,7 +18,7 @@ class Vocabulary:
 
     def __init__(self, tokenizer: WhisperTokenizer, *, is_multilingual: bool) -> None:
         self._tokenizer = tokenizer
-        self._is_multilingual = is_multilingual
+        self.is_multilingual = is_multilingual
 
     def prompt(
         self,
@@ -38,7 +38,7 @@ class Vocabulary:
             capacity = MAX_PREVIOUS_TOKENS - len(kept)
             before = (self._tokenizer.sot_prev, *kept, *previous[max(len(previous) - capacity, 0) :])
         tokens = (*before, self._tokenizer.sot)
-        if not self._is_multilingual:
+        if not self.is_multilingual:
             return DecoderPrompt(tokens=tokens, sot_index=len(before))
         task_token = self._tokenizer.task_tokens[task]
         if language_token is None:
@@ -75,13 +75,19 @@ class Vocabulary:
 
     def language_token(self, language: str | None) -> int | None:
         """Return a language's token; None when it is to be detected or the model has no language tokens."""
-        if language is None or not self._is_multilingual:
+        if language is None or not self.is_multilingual:
             return None
         return self._tokenizer.language_tokens[language]
 
+    def language_tokens(self, languages: Sequence[str]) -> tuple[int, ...]:
+        """Return the tokens of these languages; without any, of all that the model has."""
+        return tuple(
+            self._tokenizer.language_tokens[code] for code in languages or self._tokenizer.language_tokens
+        )
+
     def language_token_of(self, state: DecodingState) -> int | None:
         """Return a state's language token, given or detected; None for an English-only model."""
-        return state.fed_prompt[state.prompt.sot_index + 1] if self._is_multilingual else None
+        return state.fed_prompt[state.prompt.sot_index + 1] if self.is_multilingual else None
 
     def language_of(self, state: DecodingState) -> str | None:
         """Return a state's language, given or detected."""
@@ -89,6 +95,6 @@ class Vocabulary:
 
     def language(self, token: int | None) -> str | None:
         """Return a token's language; "en" for an English-only model, None when the token is None."""
-        if not self._is_multilingual:
+        if not self.is_multilingual:
             return "en"
         return next((code for code, known in self._tokenizer.language_tokens.items() if known == token), None)

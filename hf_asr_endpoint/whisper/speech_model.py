@@ -5,8 +5,9 @@ Knows tokens, slots and tensors. Knows no text, no audio, and not which sequence
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kv_cache.choose import make_kv_caches
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
+from hf_asr_endpoint.whisper.language_detection import LanguageDetector
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import linear_factory, row_padding
@@ -93,6 +96,13 @@ class WhisperSpeechModel:
         self._rules = TokenRules(checkpoint)
         self._degeneration_penalty = DegenerationPenalty()
         self._n_windows_since_trim = 0
+        self._language_detector = LanguageDetector(
+            self._decoder,
+            shape=shape,
+            sot=checkpoint.tokenizer.sot,
+            score=lambda features: self._rules.language_scores(self._logits(features)),
+            device=self._device,
+        )
         self._aligner = Aligner(
             self._decoder,
             self._cross_kv,
@@ -105,22 +115,29 @@ class WhisperSpeechModel:
         )
 
     @torch.inference_mode()
-    def encode(self, windows: Mapping[int, Tensor]) -> None:
+    def encode(
+        self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
+    ) -> dict[int, list[LanguageScores]]:
         """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES.
 
         Slots that are given the same tensor share its keys and values.
+        spans: parts of the windows whose language is asked for, by the first slot of a window.
         """
         use_all_cores()
         slots_by_window: dict[int, list[int]] = defaultdict(list)
         for slot, mel in windows.items():
             slots_by_window[id(mel)].append(slot)
+        scores: dict[int, list[LanguageScores]] = {}
         for first, *others in slots_by_window.values():
             features = self._encoder(windows[first].to(self._device, self._dtype))
             self._cross_kv.allocate(first, len(features))
             self._cross_kv.share(first, others)
-            for layer, keys_and_values in enumerate(self._cross_projection(features)):
-                self._cross_kv.write(first, layer, keys_and_values)
+            layers = self._cache_cross_kv(first, features)
+            if first in spans:
+                scores[first] = self._language_detector.detect(spans[first], layers, n_positions=len(features))
+            deque(layers, maxlen=0)  # Caches the layers, unless the detector has taken them.
         self._n_windows_since_trim += len(slots_by_window)
+        return scores
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
@@ -175,6 +192,12 @@ class WhisperSpeechModel:
         if self._n_windows_since_trim >= (WINDOWS_BETWEEN_TRIMS if is_idle else BUSY_WINDOWS_BETWEEN_TRIMS):
             self._n_windows_since_trim = 0
             trim_heap()
+
+    def _cache_cross_kv(self, slot: int, features: Tensor) -> Iterator[Tensor]:
+        """Cache and yield each layer's keys and values, shape = (n_positions, 2 × d_model)."""
+        for layer, keys_and_values in enumerate(self._cross_projection(features)):
+            self._cross_kv.write(slot, layer, keys_and_values)
+            yield keys_and_values
 
     def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
         """Return for each slot the first slot with the same window, prompt and search."""

@@ -91,6 +91,27 @@ def test_deepinfras_paths(url: str, wav: bytes, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "file_field"),
+    [
+        ("/asr/", "audio_file"),
+        ("//asr", "audio_file"),
+        ("/detect-language/", "audio_file"),
+        ("/inference/", "file"),
+        ("//inference//", "file"),
+    ],
+)
+def test_paths_of_small_dialects(url: str, wav: bytes, path: str, file_field: str) -> None:
+    assert request("POST", url, path, files={file_field: ("a.wav", wav)}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "//v1/audio//transcriptions/"])
+def test_mistrals_clients_are_known_in_every_spelling_of_the_path(url: str, wav: bytes, path: str) -> None:
+    headers = {"User-Agent": "mistral-client-python/1"}
+    files, form = {"file": ("a.wav", wav)}, {"model": "whisper-1"}
+    assert request("POST", url, path, files=files, data=form, headers=headers).json()["model"] == "whisper-1"
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/v1/audio/transcriptions/",
@@ -171,15 +192,13 @@ def test_each_endpoint_is_reached_in_its_dialect(index: int) -> None:
 
 
 def test_the_application_serves_the_table_and_nothing_else() -> None:
-    served = [
+    served = {
         (route.path, method)
         for route in create_app(make_services(FakeTranscriber())).routes
         if isinstance(route, Route)
         for method in route.methods or ()
-    ]
-    assert sorted(served) == sorted(
-        (endpoint.path, method) for endpoint, _ in ENDPOINTS for method in endpoint.methods
-    )
+    }
+    assert served == {(endpoint.path, method) for endpoint, _ in ENDPOINTS for method in endpoint.methods}
 
 
 def test_prefixes_differ() -> None:

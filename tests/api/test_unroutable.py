@@ -15,11 +15,11 @@ from tests.api.openai.test_routes import error_of as openai_error_of
 from tests.api.test_paths import request
 
 TIMEOUT_S = 10.0
-Form = Literal["OpenAI", "error"]
+Form = Literal["OpenAI", "error", "detail"]
 
 
 def message_of(answer: requests.Response, status: int, form: Form) -> str:
-    """Return the message of an error, after checks of its form: OpenAI's object, or a text under `error`."""
+    """Return the message of an error, after checks of its form: OpenAI's object, or a text under a name."""
     message: str
     if form == "OpenAI":
         error = openai_error_of(answer, status)
@@ -28,7 +28,7 @@ def message_of(answer: requests.Response, status: int, form: Form) -> str:
     else:
         assert answer.status_code == status
         assert answer.headers["x-error-message"]
-        message = answer.json()["error"]
+        message = answer.json()[form]
     return message
 
 
@@ -70,6 +70,9 @@ def message_of(answer: requests.Response, status: int, form: Form) -> str:
         pytest.param("POST", "/v1/inferences", "OpenAI", "mean POST /v1/inference/", id="beside DeepInfra's"),
         pytest.param("GET", "/v1/requests/a/b", "error", "mean GET /v1/requests/{id}?", id="job"),
         pytest.param("POST", "/v1/jobs/x", "error", "did you mean POST /v1/jobs?", id="jobs"),
+        pytest.param("POST", "/asr/x", "detail", "did you mean POST /asr?", id="subtitle tool"),
+        pytest.param("POST", "/v1/asr", "OpenAI", "did you mean POST /asr?", id="subtitle tool below v1"),
+        pytest.param("POST", "/inference/x", "error", "did you mean POST /inference?", id="whisper.cpp"),
         pytest.param("GET", "/healthz", "error", "did you mean GET /health?", id="health"),
         pytest.param("GET", "/v1/health", "OpenAI", "did you mean GET /health?", id="health below v1"),
         pytest.param("POST", "/api/v1/audio/transcriptions", "OpenAI", "mean POST /v1/audio/tr", id="gateway"),
@@ -117,6 +120,8 @@ def test_an_unknown_path_is_404_and_names_the_right_one(
         ("GET", "/v1/jobs", "error", "POST"),
         ("PATCH", "/v1/requests/x", "error", "GET, HEAD, DELETE"),
         ("POST", "/health", "error", "GET, HEAD"),
+        ("GET", "/asr", "detail", "POST"),
+        ("GET", "/inference", "error", "POST"),
     ],
 )
 def test_a_wrong_method_is_405_and_names_the_right_ones(

@@ -53,6 +53,7 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
         condition_on_previous_text=parameters.condition_on_previous_text,
         prompt=parameters.initial_prompt,
         word_timestamps=parameters.chunk_level == "word",
+        audio_track=parameters.audio_track,
         chunk_length_s=parameters.chunk_length_s,
         decoding=DecodingOptions.from_flat(
             temperatures=_ladder(parameters.temperature, parameters.temperature_increment_on_fallback),

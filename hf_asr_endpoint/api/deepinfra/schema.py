@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
-from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
+from hf_asr_endpoint.api.texts import AUDIO_TRACK_ALLOWED, MAX_AUDIO_TRACK, PROMPT_ALLOWED, Prompt, check_number
 from hf_asr_endpoint.decoding_options import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import Task
@@ -107,6 +107,7 @@ class Parameters(BaseModel):
     no_speech_threshold: float | None = Field(0.6, ge=0, le=1, description="null (off), or a number from 0 to 1")
     chunk_level: Literal["segment", "word"] = Field("segment", description="segment or word")
     chunk_length_s: int = Field(WINDOW_S, ge=1, le=WINDOW_S, description=f"a whole number from 1 to {WINDOW_S}")
+    audio_track: int | None = Field(None, ge=0, le=MAX_AUDIO_TRACK, description=AUDIO_TRACK_ALLOWED)
     webhook: Annotated[str, StringConstraints(strip_whitespace=True)] | None = Field(
         None, description="an http or https URL"
     )

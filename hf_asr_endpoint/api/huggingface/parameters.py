@@ -76,6 +76,7 @@ def _parse(parameters: Mapping[str, Any], *, from_text: bool) -> ParsedParameter
             condition_on_previous_text=generation.condition_on_prev_tokens or False,
             prompt=generation.prompt,
             word_timestamps=wants_words,
+            audio_track=valid.audio_track,
             decoding=decoding_options(generation),
         ),
         return_timestamps=valid.return_timestamps or False,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
+from hf_asr_endpoint.api.encoded_audio import describe_file
 from hf_asr_endpoint.api.huggingface.inputs import parse_inputs
 from hf_asr_endpoint.api.huggingface.parameters import ParsedParameters, parse_parameters, parse_query
 from hf_asr_endpoint.api.texts import join_names
-from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio
+from hf_asr_endpoint.audio.source import AudioSource
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
 from hf_asr_endpoint.messages import quote
 
@@ -59,9 +59,7 @@ def parse_raw(file: BinaryIO, *, media_type: str | None, query: Query) -> Parsed
 
     media_type: used only where it describes samples without a header. Raises InvalidParameter.
     """
-    return ParsedRequest(
-        audio=EncodedAudio(file=file, pcm=parse_pcm_type(media_type)), parameters=parse_query(query)
-    )
+    return ParsedRequest(audio=describe_file(file, media_type), parameters=parse_query(query))
 
 
 def _describe(document: object) -> str:

@@ -54,7 +54,11 @@ class HuggingFaceDialect:
         with self._in_flight.permit():
             async with receive_body(request, self._body_limits, ACCEPTED) as body:
                 parsed = await asyncio.to_thread(self._parse, request, body)
-                reader = open_waveform(parsed.audio, max_audio_s=self._limits.max_audio_s)
+                reader = open_waveform(
+                    parsed.audio,
+                    max_audio_s=self._limits.max_audio_s,
+                    audio_track=parsed.parameters.options.audio_track,
+                )
                 transcription = await cancel_on_disconnect(
                     request.receive, self._transcriber.transcribe(reader, parsed.parameters.options)
                 )

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
+from hf_asr_endpoint.api.texts import AUDIO_TRACK_ALLOWED, MAX_AUDIO_TRACK, PROMPT_ALLOWED, Prompt, check_number
 from hf_asr_endpoint.decoding_options import MAX_TEMPERATURE, MIN_TEMPERATURE
 from hf_asr_endpoint.types import Task
 from hf_asr_endpoint.units import MAX_PROMPT_TOKENS, MAX_TARGET_POSITIONS
@@ -137,5 +137,6 @@ class Parameters(_Model):
 
     return_timestamps: bool | Literal["word"] | None = Field(None, description='true, false or "word"')
     generation_parameters: GenerationParameters | None = Field(None, description="an object")
+    audio_track: int | None = Field(None, ge=0, le=MAX_AUDIO_TRACK, description=AUDIO_TRACK_ALLOWED)
     language: str | None = Field(None, description='a language code ("de") or English name ("german")')
     task: Task | None = Field(None, description='"transcribe" or "translate"')

@@ -48,7 +48,8 @@ class JobRoutes:
         query = read_fields(request)
         with self._in_flight.permit():
             async with receive_form(request, self._body_limits, file_field=FILE) as form:
-                job = await self._jobs.submit(self._parse(join_fields(query, form.texts)), check_file(form).file)
+                parsed = self._parse(join_fields(query, form.texts))
+                job = await self._jobs.submit(parsed, check_file(form).to_store())
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:

@@ -17,15 +17,18 @@ from hf_asr_endpoint.api.openai.schema import (
     ServerVad,
 )
 from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.subtitles import CUE_FORMATS, SHAPE_FIELDS, SUBTITLE_FORMATS
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.languages import parse_language
+from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
 
-SUBTITLE_FORMATS = ("srt", "vtt")
-"""Formats that need the times of words."""
-
-TRANSCRIPTION_PARAMETERS = ("file", "model", *Parameters.model_fields)
+TRANSCRIPTION_PARAMETERS = (
+    *("file", "model"),
+    *(name for name in Parameters.model_fields if name not in SHAPE_FIELDS),
+    *SHAPE_FIELDS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class ParsedParameters:
 
     options: TranscriptionOptions
     response_format: ResponseFormat
+    shape: SubtitleShape
+    """Of subtitles."""
     is_stream: bool
     shows_segments: bool
     shows_words: bool
@@ -63,6 +68,7 @@ def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: Ser
     return ParsedParameters(
         options=_options(parameters, task=task),
         response_format=parameters.response_format,
+        shape=parameters.shape(parameters.response_format, name="response_format"),
         is_stream=parameters.stream,
         shows_segments=not parameters.timestamp_granularities or "segment" in parameters.timestamp_granularities,
         shows_words="word" in parameters.timestamp_granularities,
@@ -77,9 +83,9 @@ def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
         language=None if parameters.language is None else parse_language(parameters.language),
         prompt=parameters.prompt,
         hotwords=parameters.hotwords or ", ".join(parameters.keywords) or None,
-        word_timestamps="word" in parameters.timestamp_granularities
-        or parameters.response_format in SUBTITLE_FORMATS,
+        word_timestamps="word" in parameters.timestamp_granularities or parameters.response_format in CUE_FORMATS,
         token_logprobs=bool(parameters.include),
+        audio_track=parameters.audio_track,
         voice_activity=_voice_activity(parameters.chunking_strategy),
         decoding=DecodingOptions(
             temperatures=(temperature,) if temperature > 0 else FALLBACK_TEMPERATURES, seed=parameters.seed

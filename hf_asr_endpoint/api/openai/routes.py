@@ -13,25 +13,26 @@ from hf_asr_endpoint.api.body import RequestLimits, receive_form
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.errors import ErrorFormat
+from hf_asr_endpoint.api.events import write_events
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.deployment import check_deployment, name_model
 from hf_asr_endpoint.api.openai.form import FILE, check_file
+from hf_asr_endpoint.api.openai.groq import mark_for_groq
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.openai.query import check_no_fields, join_fields, read_fields
-from hf_asr_endpoint.api.openai.stream import write_events
+from hf_asr_endpoint.api.openai.stream import EventWriter
 from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.responses import TEXT, render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.sse import EventStream
+from hf_asr_endpoint.api.subtitles import MEDIA_TYPES
 from hf_asr_endpoint.audio.source import WaveformReader, open_waveform
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedValue
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Task
-
-_MEDIA_TYPES = {"srt": "application/x-subrip; charset=utf-8", "vtt": "text/vtt; charset=utf-8"}
 
 
 class OpenAIDialect:
@@ -103,7 +104,9 @@ class OpenAIDialect:
             form = await held.enter_async_context(receive_form(request, self._body_limits, file_field=FILE))
             texts = name_model(join_fields(query, form.texts), deployment)
             parameters = parse_parameters(texts, task=task, model=self._model)
-            reader = open_waveform(check_file(form), max_audio_s=self._max_audio_s)
+            reader = open_waveform(
+                check_file(form), max_audio_s=self._max_audio_s, audio_track=parameters.options.audio_track
+            )
             if parameters.is_stream:
                 return await self._stream(request, reader, parameters, held)
             transcription = await cancel_on_disconnect(
@@ -111,8 +114,8 @@ class OpenAIDialect:
             )
         request.state.audio_s = transcription.duration_s
         return await render_response(
-            lambda: render_body(transcription, parameters, self._cue_limits),
-            text_type=_MEDIA_TYPES.get(parameters.response_format, TEXT),
+            lambda: mark_for_groq(render_body(transcription, parameters, self._cue_limits), request),
+            text_type=MEDIA_TYPES.get(parameters.response_format, TEXT),
         )
 
     async def _stream(
@@ -122,5 +125,7 @@ class OpenAIDialect:
         stream = await self._transcriber.stream(reader, parameters.options)
         held.callback(stream.close)
         await cancel_on_disconnect(request.receive, stream.wait_for_event())
-        events = write_events(stream, parameters, state=request.state, error_format=self._error_format)
+        events = write_events(
+            stream, EventWriter(parameters), state=request.state, error_format=self._error_format
+        )
         return EventStream(events, held=held.pop_all())

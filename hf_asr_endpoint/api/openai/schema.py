@@ -1,7 +1,8 @@
 """The form's fields with their types and ranges. Each field's description says what is allowed.
 
-Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. `seed` and
-`hotwords`, and `language` for translations, are extensions.
+Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. `seed`,
+`hotwords`, `audio_track`, `language` for translations, the formats ass, lrc and tsv, and the fields that shape
+subtitles are extensions.
 """
 
 from __future__ import annotations
@@ -10,16 +11,28 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from hf_asr_endpoint.api.texts import KEYWORDS_ALLOWED, PROMPT_ALLOWED, Keywords, PlainNumber, Prompt
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields, SubtitleFormat
+from hf_asr_endpoint.api.texts import (
+    AUDIO_TRACK_ALLOWED,
+    KEYWORDS_ALLOWED,
+    MAX_AUDIO_TRACK,
+    PROMPT_ALLOWED,
+    Keywords,
+    PlainNumber,
+    Prompt,
+)
 from hf_asr_endpoint.decoding_options import MIN_TEMPERATURE
 
-ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt"]
+ResponseFormat = Literal["json", "text", "verbose_json", SubtitleFormat]
 Granularity = Literal["word", "segment"]
 
 MAX_SEED = 2**63 - 1
 MAX_PREFIX_PADDING_MS, MAX_SILENCE_MS = 15_000, 60_000
 
-TRANSLATION_PARAMETERS = ("file", "model", "prompt", "response_format", "temperature", "seed", "language")
+TRANSLATION_PARAMETERS = (
+    *("file", "model", "prompt", "response_format", "temperature", "seed", "language", "audio_track"),
+    *SHAPE_FIELDS,
+)
 """The parameters of a translation."""
 
 UNSUPPORTED_KEYS = {
@@ -51,12 +64,14 @@ class ServerVad(_Model):
     threshold: Annotated[float, PlainNumber] = Field(0.5, ge=0, le=1)
 
 
-class Parameters(_Model):
+class Parameters(_Model, ShapeFields):
     """All fields but `file` and `model`."""
 
     language: str | None = Field(None, description='a language code ("de") or English name ("german")')
     prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
-    response_format: ResponseFormat = Field("json", description="json, text, srt, verbose_json or vtt")
+    response_format: ResponseFormat = Field(
+        "json", description="json, text, srt, verbose_json, vtt, ass, lrc or tsv"
+    )
     temperature: Annotated[float, PlainNumber, AfterValidator(_check_temperature)] = Field(
         0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
     )
@@ -74,4 +89,7 @@ class Parameters(_Model):
         f"{MAX_PREFIX_PADDING_MS}), silence_duration_ms (0 to {MAX_SILENCE_MS}) and threshold (0 to 1)",
     )
     hotwords: Prompt | None = Field(None, description=PROMPT_ALLOWED)
+    audio_track: Annotated[int, PlainNumber] | None = Field(
+        None, ge=0, le=MAX_AUDIO_TRACK, description=AUDIO_TRACK_ALLOWED
+    )
     keywords: Keywords = Field((), description=KEYWORDS_ALLOWED)

@@ -43,6 +43,7 @@ EXPLICIT_DEFAULTS = {
     "task": "transcribe",
     "language": None,
     "webhook": None,
+    "audio_track": None,
     "temperature": 0,
     "initial_prompt": None,
     "patience": 1,

@@ -10,7 +10,7 @@ import requests
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.openai.job_kind import KIND, OpenAIJobKind
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from tests.api.conftest import MODEL, Serve, make_services, serve_app, wait_for
 from tests.fakes import FakeTranscriber
 from tests.jobs.receiver import run_receiver
@@ -136,7 +136,7 @@ def test_a_failed_job_shows_its_error_to_client_and_webhook(url: str) -> None:
         pytest.param({"stream": "true"}, 422, "stream is true", id="stream"),
         pytest.param({"task": "sing"}, 422, "task is 'sing'; allowed: transcribe, translate", id="task"),
         pytest.param({"task": ["translate", "translate"]}, 422, "task is given 2 times", id="twice"),
-        pytest.param({"webhok": "x"}, 422, "keywords, webhook, task", id="unknown"),
+        pytest.param({"webhok": "x"}, 422, "highlight_words, webhook, task", id="unknown"),
         pytest.param({"temperature": "7"}, 422, "temperature", id="range"),
         pytest.param({"model": "other"}, 404, "'other' is not served here", id="model"),
         pytest.param({"task": "translate", "include": "logprobs"}, 422, "include", id="of the other task"),

@@ -6,7 +6,7 @@ from hf_asr_endpoint.api.openai.job_kind import KIND, OpenAIJobKind
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.errors import MissingParameter, UnknownModel, UnsupportedValue
 from hf_asr_endpoint.jobs.job import JobSpec
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.types import Task, Transcription
 from tests.fakes import make_segment
 

@@ -11,6 +11,7 @@ from hf_asr_endpoint.errors import (
     UnknownParameter,
     UnsupportedValue,
 )
+from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
 
 MODEL = ServedModel(names=("openai/whisper-base", "whisper-base"))
@@ -25,6 +26,7 @@ def test_defaults() -> None:
     assert parsed == ParsedParameters(
         options=TranscriptionOptions(),
         response_format="json",
+        shape=SubtitleShape(),
         is_stream=False,
         shows_segments=True,
         shows_words=False,
