@@ -18,6 +18,7 @@ from hf_asr_endpoint.api.mistral import schema as mistral
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
+from hf_asr_endpoint.api.paths import PREFIXES, Prefix
 from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
 from hf_asr_endpoint.api.whispercpp import schema as whispercpp
 from hf_asr_endpoint.audio import clock, ffmpeg, files, resample
@@ -149,6 +150,22 @@ def test_charsets_are_those_of_the_code() -> None:
     assert all(name in DOCS["requests"] for name in CHARSET_NAMES)
 
 
+@pytest.mark.parametrize("prefix", PREFIXES, ids=lambda prefix: prefix.path or "none")
+def test_each_prefix_is_in_the_table_of_paths(prefix: Prefix) -> None:
+    """A row lists prefixes, and the endpoints below them."""
+    section = DOCS["requests"].split("## Paths\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")]
+    documented = [
+        f"{method} {start}{rest or ''}"
+        for prefixes, endpoints in rows
+        for start in (*codes_in(prefixes), *([""] if "none" in prefixes else []))
+        for method, _, rest in (text.partition(" ") for text in codes_in(endpoints))
+    ]
+    for endpoint in prefix.endpoints:
+        if endpoint.path != "/v1/inference":  # It exists only to say that a model's name is missing.
+            assert f"{endpoint.method} {endpoint.shown_path}" in documented
+
+
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
 def test_links_lead_to_files_and_headings(path: Path) -> None:
     for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
@@ -165,6 +182,10 @@ def decoding_table() -> list[dict[str, str]]:
     lines = [line for line in DECODING.splitlines() if line.startswith("|")]
     header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def codes_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
 
 
 def names_in(cell: str) -> list[str]:

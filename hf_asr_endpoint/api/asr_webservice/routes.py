@@ -15,14 +15,11 @@ from hf_asr_endpoint.api.asr_webservice.schema import AUDIO_FILE
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
 from hf_asr_endpoint.api.form_transcription import FormTranscription, ParsedForm, take_audio
 from hf_asr_endpoint.api.multipart import FormBody
+from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.audio.source import EncodedAudio
 from hf_asr_endpoint.errors import UnsupportedParameter
 from hf_asr_endpoint.subtitles.limits import CueLimits
-
-ASR, DETECT_LANGUAGE = "/asr", "/detect-language"
-PATHS = (ASR, DETECT_LANGUAGE)
-"""All paths of this dialect are these or below them."""
 
 ENGINE = "openai_whisper"
 """Of the engines that the service names in a header, the one whose json is used here."""
@@ -38,10 +35,8 @@ class AsrWebserviceDialect:
         self._cue_limits = cue_limits
 
     def routes(self) -> list[Route]:
-        return [
-            Route(ASR, self.transcribe, methods=["POST"]),
-            Route(DETECT_LANGUAGE, self.detect_language, methods=["POST"]),
-        ]
+        handlers = {"transcribe": self.transcribe, "detect_language": self.detect_language}
+        return make_routes(Dialect.ASR_WEBSERVICE, handlers)
 
     async def transcribe(self, request: Request) -> Response:
         parameters = parse_parameters(read_query(request))

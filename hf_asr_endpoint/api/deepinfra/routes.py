@@ -17,6 +17,7 @@ from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import ACCEPTED, ReceivedFields, take_fields
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
@@ -25,14 +26,6 @@ from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-
-PATH = "/v1/inference"
-"""All paths of this dialect are this or below it."""
-
-# Deployments come first: as a model's name, one would begin with "deploy/". The path without a name gets a 404
-# that lists the names. Starlette's own response would be a redirect, to which clients send no audio, or all of it
-# again.
-ROUTES = (f"{PATH}/deploy/{{model:path}}", f"{PATH}/{{model:path}}", PATH)
 
 VERSION = "version"
 """The field of the query string that names a revision of the model."""
@@ -63,7 +56,7 @@ class DeepInfraDialect:
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return [Route(path, self.infer, methods=["POST"]) for path in ROUTES]
+        return make_routes(Dialect.DEEPINFRA, {"infer": self.infer})
 
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""

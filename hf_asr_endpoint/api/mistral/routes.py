@@ -21,6 +21,7 @@ from hf_asr_endpoint.api.mistral.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.mistral.parameters import parse_parameters
 from hf_asr_endpoint.api.mistral.render import EventWriter, render_body
 from hf_asr_endpoint.api.mistral.schema import FILE
+from hf_asr_endpoint.api.paths import Dialect
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
@@ -62,7 +63,7 @@ class MistralDialect:
             max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
         )
         self._in_flight = in_flight
-        self._render_error = ErrorRenderer({}, default=ERROR_FORMAT)
+        self._render_error = ErrorRenderer(dict.fromkeys(Dialect, ERROR_FORMAT))
 
     def routes(self) -> list[Route]:
         return [MistralRoute(PATH, self.transcribe, methods=["POST"])]

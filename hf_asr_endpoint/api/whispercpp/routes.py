@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.form_transcription import FormTranscription, ParsedForm, take_audio
 from hf_asr_endpoint.api.multipart import FormBody
+from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import TEXT
 from hf_asr_endpoint.api.subtitles import MEDIA_TYPES
@@ -15,9 +16,6 @@ from hf_asr_endpoint.api.whispercpp.parameters import parse_parameters
 from hf_asr_endpoint.api.whispercpp.render import render_body
 from hf_asr_endpoint.api.whispercpp.schema import FILE
 from hf_asr_endpoint.subtitles.limits import CueLimits
-
-PATH = "/inference"
-"""All paths of this dialect are this or below it."""
 
 
 class WhisperCppDialect:
@@ -28,7 +26,7 @@ class WhisperCppDialect:
         self._cue_limits = cue_limits
 
     def routes(self) -> list[Route]:
-        return [Route(PATH, self.infer, methods=["POST"])]
+        return make_routes(Dialect.WHISPER_CPP, {"infer": self.infer})
 
     async def infer(self, request: Request) -> Response:
         query = read_query(request)

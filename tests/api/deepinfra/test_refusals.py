@@ -158,8 +158,3 @@ def test_a_client_that_leaves_cancels_the_work(url: str, wav: bytes, transcriber
         connection.sendall(request)
         wait_for(lambda: transcriber.n_running == 1)
     wait_for(lambda: transcriber.n_cancelled == 1)
-
-
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", PATH, 405), ("POST", "/v1/inferences", 404)])
-def test_unknown_methods_and_paths_show_the_path(url: str, method: str, path: str, status: int) -> None:
-    assert path in error_of(requests.request(method, url + path, timeout=TIMEOUT_S), status)

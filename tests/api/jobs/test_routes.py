@@ -100,6 +100,16 @@ def test_a_translation_job(url: str, wav: bytes, transcriber: FakeTranscriber) -
     assert (options.task, options.prompt) == ("translate", "Guten Tag")
 
 
+def test_fields_in_the_query_string_count(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+    path, files = f"{url}/v1/jobs?task=translate", {"file": ("a.wav", wav)}
+    form = {"model": "whisper-1", "prompt": "Guten Tag"}
+    assert requests.post(path, files=files, data=form, timeout=TIMEOUT_S).status_code == 202
+    wait_for(lambda: len(transcriber.options) == 1)
+    assert (transcriber.options[0].task, transcriber.options[0].prompt) == ("translate", "Guten Tag")
+    answer = requests.post(path, files=files, data={**form, "task": "transcribe"}, timeout=TIMEOUT_S)
+    assert "'translate' in the query string, but 'transcribe' in the body" in error_of(answer, 422)
+
+
 def test_the_webhook_receives_the_jobs_document(url: str, wav: bytes) -> None:
     with run_receiver() as receiver:
         job_id = post(url, wav, webhook=receiver.url).json()["request_id"]
