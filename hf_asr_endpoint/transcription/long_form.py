@@ -153,6 +153,8 @@ class LongForm:
                 yield from self._take_window(event, source)
             case _LanguageDecided() | _Cancelled():
                 pass  # The first lets the other chunks begin, below; the second was raised above.
+        if self._is_done():
+            return
         if self._languages.is_decided:
             self._begin_waiting()
         elif self._waiting and not (self._running or self._n_unscored):

@@ -141,17 +141,14 @@ class WhisperSpeechModel:
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed the prompts of new states, by slot; detect languages; choose each state's first token.
+        """Feed the prompts of new states, by slot; choose each state's first token.
 
         States with the same window, prompt and search would compute the same. So only the first of them, their
         leader, is fed, and the others copy its cache.
         """
         leaders = self._leaders(states)
         fed = {slot: states[slot] for slot in leaders.values()}
-        undetected = {slot: state for slot, state in fed.items() if state.prompt.after_language is not None}
-        for slots in _groups_of_equal_prompts(undetected):
-            self._detect_languages(slots, states)
-        for slots in _groups_of_equal_prompts(fed):
+        for slots in _groups_of_equal_length(fed):
             logits = self._feed_prompts(slots, states)
             rows = {slot: row for row, slot in enumerate(slots)}
             chosen_for = [slot for slot in sorted(states) if leaders[slot] in rows]
@@ -170,7 +167,7 @@ class WhisperSpeechModel:
         features = self._decode(
             slots,
             tokens=[[row.sampled[-1]] for row in rows],
-            n_cached=[len(row.fed_prompt) + len(row.sampled) - 1 for row in rows],
+            n_cached=[len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows],
         )[:, 0]
         # 2. Contrastive searches fed candidates. Their features say which of them each search takes.
         self._degeneration_penalty.choose(rows, features, eot=self._rules.eot)
@@ -207,31 +204,11 @@ class WhisperSpeechModel:
             for slot, state in sorted(states.items())
         }
 
-    def _detect_languages(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
-        """Feed prompts up to sot, where the model predicts the language, or no speech."""
+    def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
+        """Feed prompts of equal length and return the logits after them, in the order of the slots."""
         rows = [states[slot] for slot in slots]
         features = self._decode(slots, tokens=[row.prompt.tokens for row in rows], n_cached=[0] * len(slots))
         self._degeneration_penalty.remember(rows, features)
-        logits = self._logits(features[:, -1])
-        for row, language, no_speech_prob in zip(
-            rows, self._rules.languages(logits), self._rules.no_speech_probs(logits), strict=True
-        ):
-            row.language_token, row.no_speech_prob = language, no_speech_prob
-
-    def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
-        """Feed the rest of the prompts and return the logits after it, in the order of the slots.
-
-        The prompts have equal length, and language detection has fed either all of them or none.
-        """
-        rows = [states[slot] for slot in slots]
-        prompt = rows[0].prompt
-        n_fed = 0 if prompt.after_language is None else len(prompt.tokens)
-        features = self._decode(
-            slots, tokens=[row.fed_prompt[n_fed:] for row in rows], n_cached=[n_fed] * len(slots)
-        )
-        self._degeneration_penalty.remember(rows, features)
-        if n_fed:
-            return self._logits(features[:, -1])
         at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
         after_sot, after_prompt = self._logits(torch.cat([at_sot, features[:, -1]])).chunk(2)
         for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(after_sot), strict=True):
@@ -240,9 +217,8 @@ class WhisperSpeechModel:
 
     def _copy_prompts(self, leaders: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
         """leaders: by slot, those whose prompt has been fed."""
-        self._self_kv.copy(leaders, n_tokens=max(states[slot].prompt.length for slot in leaders))
+        self._self_kv.copy(leaders, n_tokens=max(len(states[slot].prompt.tokens) for slot in leaders))
         for slot, leader in leaders.items():
-            states[slot].language_token = states[leader].language_token
             states[slot].no_speech_prob = states[leader].no_speech_prob
 
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
@@ -269,7 +245,7 @@ class WhisperSpeechModel:
         # Beams that continue another slot's beam take over its cache.
         if sources := searches.advance(logits, eot=self._rules.eot, filter_again=self._rules.filter):
             moved = {slots[row]: slots[source] for row, source in sources.items()}
-            n_tokens = max(len(states[slot].fed_prompt) + len(states[slot].sampled) for slot in moved)
+            n_tokens = max(len(states[slot].prompt.tokens) + len(states[slot].sampled) for slot in moved)
             self._self_kv.copy(moved, n_tokens=n_tokens - 1)
 
 
@@ -284,9 +260,9 @@ def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:
     )
 
 
-def _groups_of_equal_prompts(states: Mapping[int, DecodingState]) -> list[list[int]]:
-    """Group slots whose prompts one decoder pass can feed: of equal length, with or without language detection."""
-    groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
+def _groups_of_equal_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
+    """Group slots whose prompts one decoder pass can feed."""
+    groups: dict[int, list[int]] = defaultdict(list)
     for slot, state in states.items():
-        groups[len(state.fed_prompt), state.prompt.after_language is None].append(slot)
+        groups[len(state.prompt.tokens)].append(slot)
     return [sorted(group) for group in groups.values()]

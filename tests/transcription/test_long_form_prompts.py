@@ -18,24 +18,6 @@ def test_the_language_given_is_in_every_prompt(scene: Scene, tokenizer: WhisperT
     assert [state.prompt.tokens for state in scene.model.states] == [expected] * 2
 
 
-def test_the_language_is_detected_in_the_first_chunk_while_the_others_wait(
-    scene: Scene, tokenizer: WhisperTokenizer
-) -> None:
-    n_encoded_at_first_prompt: list[int] = []
-    scene.model.on_prefill = lambda: n_encoded_at_first_prompt.append(len(scene.model.frames))
-    scene.model.script = [Decoded((at(0), 7, at(10)))] * 4
-    long_form = scene.long_form(TranscriptionOptions())
-    assert long_form.language is None
-    assert len(list(scene.feed(long_form, [chunk(10, offset_s=10 * n) for n in range(4)]))) == 4
-    assert long_form.language == "de"
-    assert n_encoded_at_first_prompt[0] == 1
-    first, *others = scene.model.states
-    assert first.prompt.after_language == (tokenizer.task_tokens["transcribe"],)
-    german = tokenizer.language_tokens["de"]
-    assert {state.prompt.tokens[1] for state in others} == {german}
-    assert len(scene.model.frames) == 4, "the first one was not encoded again"
-
-
 def test_previous_text_is_the_prompt_of_the_next_window(scene: Scene, tokenizer: WhisperTokenizer) -> None:
     script = Decoded((at(0), 7, at(4))), Decoded((at(0), 8, at(4.5))), Decoded((at(0), 9, at(10)))
     scene.run([chunk(10, speech=((0.0, 8.5),)), chunk(10)], *script, options=ONE_AFTER_THE_OTHER)

@@ -36,7 +36,7 @@ class RepetitionPenalty:
         for row, state in enumerate(states):
             penalty = state.rules.options.repetition_penalty
             if penalty != 1:
-                seen = torch.tensor([*state.fed_prompt, *state.sampled], device=logits.device)
+                seen = torch.tensor([*state.prompt.tokens, *state.sampled], device=logits.device)
                 scores = logits[row, seen]
                 logits[row, seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
 
@@ -182,8 +182,3 @@ class TokenRules:
             LanguageScores(logprobs=dict(zip(tokens, row, strict=True)), no_speech_prob=no_speech_prob)
             for row, no_speech_prob in zip(logprobs, self.no_speech_probs(logits), strict=True)
         ]
-
-    def languages(self, logits: Tensor) -> list[int]:
-        """Return the token of the likeliest language for each row. logits: after sot, unfiltered."""
-        likeliest: list[int] = self._languages[logits[:, self._languages].argmax(dim=1)].tolist()
-        return likeliest
