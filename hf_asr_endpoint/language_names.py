@@ -1,8 +1,8 @@
 """Codes and names of languages, as data: those that Whisper was trained on, and others, to refuse them by name.
 
-Sources: openai/whisper, `whisper/tokenizer.py` (codes, English names, and their order, which is that of the tokens);
-ISO 639-1, 639-2/B, 639-2/T and 639-3; the IANA registry of language subtags (RFC 5646) for withdrawn codes and for
-languages within a macrolanguage.
+Sources: openai/whisper, `whisper/tokenizer.py` (codes, English names, and their order, which is that of the
+tokens); ISO 639-1, 639-2/B, 639-2/T and 639-3; the IANA registry of language subtags (RFC 5646), for withdrawn
+codes and for languages within a macrolanguage.
 """
 
 from __future__ import annotations

@@ -7,15 +7,16 @@ from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.languages import LANGUAGE_NAMES, LanguageChoice, choose_languages, parse_language
 
 ISO_639_2 = (
-    "eng en, zho zh, chi zh, deu de, ger de, spa es, rus ru, kor ko, fra fr, fre fr, jpn ja, por pt, tur tr, pol pl, "
-    "cat ca, nld nl, dut nl, ara ar, swe sv, ita it, ind id, hin hi, fin fi, vie vi, heb he, ukr uk, ell el, gre el, "
-    "msa ms, may ms, ces cs, cze cs, ron ro, rum ro, dan da, hun hu, tam ta, nor no, tha th, urd ur, hrv hr, bul bg, "
-    "lit lt, lat la, mri mi, mao mi, mal ml, cym cy, wel cy, slk sk, slo sk, tel te, fas fa, per fa, lav lv, ben bn, "
-    "srp sr, aze az, slv sl, kan kn, est et, mkd mk, mac mk, bre br, eus eu, baq eu, isl is, ice is, hye hy, arm hy, "
-    "nep ne, mon mn, bos bs, kaz kk, sqi sq, alb sq, swa sw, glg gl, mar mr, pan pa, sin si, khm km, sna sn, yor yo, "
-    "som so, afr af, oci oc, kat ka, geo ka, bel be, tgk tg, snd sd, guj gu, amh am, yid yi, lao lo, uzb uz, fao fo, "
-    "hat ht, pus ps, tuk tk, nno nn, mlt mt, san sa, ltz lb, mya my, bur my, bod bo, tib bo, tgl tl, mlg mg, asm as, "
-    "tat tt, haw haw, lin ln, hau ha, bak ba, jav jw, sun su, yue yue"
+    "eng en, zho zh, chi zh, deu de, ger de, spa es, rus ru, kor ko, fra fr, fre fr, jpn ja, por pt, tur "
+    "tr, pol pl, cat ca, nld nl, dut nl, ara ar, swe sv, ita it, ind id, hin hi, fin fi, vie vi, heb he, "
+    "ukr uk, ell el, gre el, msa ms, may ms, ces cs, cze cs, ron ro, rum ro, dan da, hun hu, tam ta, nor "
+    "no, tha th, urd ur, hrv hr, bul bg, lit lt, lat la, mri mi, mao mi, mal ml, cym cy, wel cy, slk sk, "
+    "slo sk, tel te, fas fa, per fa, lav lv, ben bn, srp sr, aze az, slv sl, kan kn, est et, mkd mk, mac "
+    "mk, bre br, eus eu, baq eu, isl is, ice is, hye hy, arm hy, nep ne, mon mn, bos bs, kaz kk, sqi sq, "
+    "alb sq, swa sw, glg gl, mar mr, pan pa, sin si, khm km, sna sn, yor yo, som so, afr af, oci oc, kat "
+    "ka, geo ka, bel be, tgk tg, snd sd, guj gu, amh am, yid yi, lao lo, uzb uz, fao fo, hat ht, pus ps, "
+    "tuk tk, nno nn, mlt mt, san sa, ltz lb, mya my, bur my, bod bo, tib bo, tgl tl, mlg mg, asm as, tat "
+    "tt, haw haw, lin ln, hau ha, bak ba, jav jw, sun su, yue yue"
 )
 """Codes of ISO 639-2/T and 639-2/B (639-3 for Cantonese) with Whisper's, for every language of Whisper."""
 
@@ -30,9 +31,27 @@ OTHER_SPELLINGS = (
     *(("cmn", "zh"), ("fil", "tl"), ("fil-PH", "tl"), ("arb", "ar"), ("pes", "fa"), ("swh", "sw"), ("zsm", "ms")),
     *(("jp", "ja"), ("cz", "cs"), ("ua", "uk"), ("gr", "el")),
     *(("English (United States)", "en"), ("Chinese (Simplified)", "zh"), ("Chinese (Cantonese)", "yue")),
-    *(("Norwegian (Bokmål)", "no"), ("norwegian bokmal", "no"), ("Norwegian Nynorsk", "nn"), ("Greek, Modern", "el")),
-    *(("haitian_creole", "ht"), ("Brazilian Portuguese", "pt"), ("Filipino", "tl"), ("Farsi", "fa"), ("Slovene", "sl")),
-    *(("Deutsch", "de"), ("Français", "fr"), ("francais", "fr"), ("español", "es"), ("中文", "zh"), ("日本語", "ja")),
+    *(
+        ("Norwegian (Bokmål)", "no"),
+        ("norwegian bokmal", "no"),
+        ("Norwegian Nynorsk", "nn"),
+        ("Greek, Modern", "el"),
+    ),
+    *(
+        ("haitian_creole", "ht"),
+        ("Brazilian Portuguese", "pt"),
+        ("Filipino", "tl"),
+        ("Farsi", "fa"),
+        ("Slovene", "sl"),
+    ),
+    *(
+        ("Deutsch", "de"),
+        ("Français", "fr"),
+        ("francais", "fr"),
+        ("español", "es"),
+        ("中文", "zh"),
+        ("日本語", "ja"),
+    ),
     *(("Русский", "ru"), ("한국어", "ko"), ("العربية", "ar"), ("हिन्दी", "hi"), ("粵語", "yue")),
 )
 
@@ -67,7 +86,8 @@ def test_other_spellings_are_accepted(text: str, code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", " ", "auto", "AUTO", "null", "None", "detect", "und", "undefined", "auto-detect", "<|auto|>"]
+    "text",
+    [None, "", " ", "auto", "AUTO", "null", "None", "detect", "und", "undefined", "auto-detect", "<|auto|>"],
 )
 def test_words_for_detection(text: str | None) -> None:
     assert parse_language(text) is None
@@ -107,7 +127,7 @@ def test_languages_that_no_model_has_are_refused_by_name(text: str, message: str
     ],
 )
 def test_an_unknown_language_is_refused_with_a_hint(text: str, hint: str) -> None:
-    with pytest.raises(InvalidParameter, match="^language is ") as refused:
+    with pytest.raises(InvalidParameter, match=r"^language is ") as refused:
         parse_language(text)
     assert hint in str(refused.value)
     assert len(str(refused.value)) < 400

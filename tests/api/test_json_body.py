@@ -26,7 +26,7 @@ BLOCK_BYTES = 2**17
 def parse(content: bytes, *, splits: Sequence[int] = (), accepts_samples: bool = True) -> Any:
     """Return the document of a body that arrives in blocks which end at `splits`, with base64 as bytes."""
     parser = JsonParser(
-        audio_field="inputs",
+        audio_paths=(("inputs",),),
         accepts_samples=accepts_samples,
         max_audio_bytes=MAX_AUDIO_BYTES,
         limits=JsonLimits(),

@@ -17,7 +17,9 @@ def render_body(
     """Return a JSON object, or text for the formats text, srt and vtt."""
     match parameters.response_format:
         case "json":
-            return render_json(transcription, shows_logprobs=parameters.shows_logprobs)
+            return render_json(
+                transcription, shows_logprobs=parameters.shows_logprobs, shows_words=parameters.shows_words
+            )
         case "text":
             return transcription.text + "\n"
         case "srt":
@@ -26,5 +28,8 @@ def render_body(
             return render_vtt(make_cues(transcription.segments, cue_limits))
         case "verbose_json":
             return render_verbose_json(
-                transcription, shows_segments=parameters.shows_segments, shows_words=parameters.shows_words
+                transcription,
+                shows_segments=parameters.shows_segments,
+                shows_words=parameters.shows_words,
+                shows_logprobs=parameters.shows_logprobs,
             )

@@ -10,15 +10,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.body import RequestLimits, receive_form
+from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.errors import ErrorFormat
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.openai.answer import render_body
-from hf_asr_endpoint.api.openai.form import FILE, check_file, check_no_query
+from hf_asr_endpoint.api.openai.form import check_file, check_no_query
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
+from hf_asr_endpoint.api.openai.request import receive_fields
 from hf_asr_endpoint.api.openai.stream import write_events
 from hf_asr_endpoint.api.responses import TEXT, render_response
 from hf_asr_endpoint.api.served_model import ServedModel
@@ -101,7 +102,7 @@ class OpenAIDialect:
         check_no_query(request)
         async with AsyncExitStack() as held:
             held.enter_context(self._in_flight.permit())
-            form = await held.enter_async_context(receive_form(request, self._body_limits, file_field=FILE))
+            form = await held.enter_async_context(receive_fields(request, self._body_limits))
             parameters = parse_parameters(form.texts, task=task, model=self._model)
             reader = open_waveform(check_file(form), max_audio_s=self._max_audio_s)
             if parameters.is_stream:

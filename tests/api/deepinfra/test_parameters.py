@@ -109,8 +109,72 @@ def test_each_field_sets_an_option(name: str, text: str, options: TranscriptionO
         assert parse((name, json.dumps(text))) == options
 
 
-def test_patience_is_allowed_with_beams() -> None:
-    assert parse(("patience", "2"), ("num_beams", "3")) == with_decoding(num_beams=3, patience=2.0)
+@pytest.mark.parametrize(
+    ("texts", "n_beams", "patience"),
+    [
+        ([("patience", "2"), ("num_beams", "3")], 3, 2.0),
+        ([("patience", "2")], 5, 2.0),
+        ([("patience", "0.5"), ("temperature", "0")], 5, 0.5),
+        ([("patience", "1")], 1, 1.0),
+    ],
+)
+def test_patience_alone_means_the_five_beams_of_whispers_default(
+    texts: list[tuple[str, str]], n_beams: int, patience: float
+) -> None:
+    assert parse(*texts) == with_decoding(num_beams=n_beams, patience=patience)
+
+
+@pytest.mark.parametrize("text", ["de", "DEU", "de-AT", "german", "Deutsch", '"ger"', "<|de|>"])
+def test_a_language_in_any_spelling(text: str) -> None:
+    assert parse(("language", text)) == replace(DEFAULTS, language="de")
+
+
+@pytest.mark.parametrize("text", ["auto", "", "null", "None", "und", '"auto"'])
+def test_a_word_for_detection_is_no_language(text: str) -> None:
+    assert parse(("language", text)) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("diarize", "false"),
+        ("vad_filter", "True"),
+        ("known_speaker_names[]", ""),
+        ("batch_size", "8"),
+        ("beam_size", "1"),
+        ("stream", "False"),
+        ("response_format", "json"),
+        ("word_timestamps", "0"),
+        ("seed", "0"),
+        ("user", "someone"),
+        ("metadata", '{"a": 1}'),
+        ("temperature", "None"),
+        ("temperature", '"0.0"'),
+        ("condition_on_previous_text", "yes"),
+        ("condition_on_previous_text", "1"),
+        ("chunk_length_s", "30.0"),
+    ],
+)
+def test_a_value_that_asks_for_what_is_done_anyway_changes_nothing(name: str, text: str) -> None:
+    assert parse((name, text)) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("diarize", "true", "diarize is 'true', but speakers are not distinguished; allowed: false"),
+        ("vad_filter", "false", "silence is always skipped; allowed: true"),
+        ("beam_size", "5", "called num_beams here"),
+        ("stream", "true", "only OpenAI's paths stream"),
+        ("prompt", "x", "prompt is not supported here: use initial_prompt"),
+        ("file_url", "http://x/y.wav", "URLs are not opened"),
+    ],
+)
+def test_other_values_of_such_parameters_are_refused_by_name(name: str, text: str, message: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        parse((name, text))
+    assert message in str(refused.value)
+    assert refused.value.parameter == name
 
 
 def test_words_are_shown_at_chunk_level_word() -> None:
@@ -188,7 +252,8 @@ def test_a_bad_value_is_refused_with_what_is_allowed(name: str, text: str) -> No
 @pytest.mark.parametrize(
     ("texts", "parameter", "message"),
     [
-        ([("patience", "2")], "patience", "patience applies only to beam search"),
+        ([("patience", "2"), ("num_beams", "1")], "patience", "patience applies only to beam search"),
+        ([("patience", "2"), ("temperature", "0.5")], "patience", "patience is 2 and temperature is 0.5"),
         ([("num_beams", "2"), ("temperature", "0.5")], "num_beams", "beam search needs temperature 0"),
         ([("task", "transcribe"), ("task", "transcribe")], "task", "given twice"),
         ([("task", ""), ("task", "transcribe")], "task", "given twice"),

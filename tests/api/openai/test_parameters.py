@@ -5,13 +5,8 @@ import pytest
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES
-from hf_asr_endpoint.errors import (
-    InvalidParameter,
-    MissingParameter,
-    UnknownParameter,
-    UnsupportedValue,
-)
-from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
+from hf_asr_endpoint.errors import InvalidParameter, UnknownModel, UnsupportedValue
+from hf_asr_endpoint.types import TASKS, Task, TranscriptionOptions, VoiceActivityOptions
 
 MODEL = ServedModel(names=("openai/whisper-base", "whisper-base"))
 
@@ -33,13 +28,17 @@ def test_defaults() -> None:
     assert parse(task="translate").options == TranscriptionOptions(task="translate")
 
 
-def test_a_missing_model_is_refused() -> None:
-    with pytest.raises(MissingParameter, match="model is missing") as refused:
-        parse_parameters([("model", "")], task="transcribe", model=MODEL)
-    assert refused.value.parameter == "model"
+@pytest.mark.parametrize("texts", [[], [("model", "")], [("model", "null")], [("model", '"whisper-1"')]])
+def test_without_a_model_the_served_one_is_meant(texts: list[tuple[str, str]]) -> None:
+    assert parse_parameters(texts, task="transcribe", model=MODEL) == parse()
 
 
-@pytest.mark.parametrize("language", ["de", "German", "german", "DE"])
+def test_another_model_is_refused() -> None:
+    with pytest.raises(UnknownModel):
+        parse_parameters([("model", "whisper-2")], task="transcribe", model=MODEL)
+
+
+@pytest.mark.parametrize("language", ["de", "German", "DE", "de-AT", "deu", "ger", "Deutsch", "<|de|>", '"de"'])
 def test_a_language_by_code_or_name(language: str) -> None:
     assert parse(("language", language)).options.language == "de"
     assert parse(("language", language), task="translate").options.language == "de"
@@ -133,11 +132,19 @@ def test_a_bad_value_is_refused_with_what_is_allowed(name: str, text: str) -> No
     ("texts", "message"),
     [
         ([("timestamp_granularities", "word")], "response_format is json, which cannot contain timestamp_gran"),
+        (
+            [("timestamp_granularities", "word"), ("response_format", "text")],
+            "which cannot contain timestamp_gran",
+        ),
+        ([("word_timestamps", "true"), ("response_format", "text")], "is text, which cannot contain word_timest"),
+        ([("word_timestamps", "true"), ("stream", "true")], "is json, which cannot contain word_timestamps"),
+        ([("logprobs", "true"), ("response_format", "srt")], "is srt, which cannot contain logprobs"),
         ([("include", "logprobs"), ("response_format", "text")], "is text, which cannot contain logprobs"),
-        ([("include", "logprobs"), ("response_format", "verbose_json")], "cannot contain logprobs"),
+        ([("include", "logprobs"), ("response_format", "vtt")], "cannot contain logprobs"),
         ([("stream", "true"), ("response_format", "srt")], "is srt, which cannot be streamed"),
         ([("stream", "true"), ("response_format", "vtt")], "is vtt, which cannot be streamed"),
         ([("response_format", "diarized_json")], "'diarized_json' is not supported here: speakers"),
+        ([("response_format", "Diarized-JSON")], "'Diarized-JSON' is not supported here: speakers"),
     ],
 )
 def test_formats_that_cannot_contain_the_rest_are_refused(texts: list[tuple[str, str]], message: str) -> None:
@@ -152,8 +159,160 @@ def test_hotwords_with_keywords_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["timestamp_granularities[]", "include", "stream", "chunking_strategy", "hotwords"]
+    ("texts", "message"),
+    [
+        ([("language", "de"), ("languages", "en,fr")], "language is 'de', which is not among languages"),
+        ([("languages[]", "en"), ("languages[]", "germn")], "languages is 'germn'"),
+        ([("languages", ",".join(["en"] * 101))], "languages is"),
+        ([("detect_language", "true"), ("language", "de")], "detect_language is true and language is 'de'"),
+        (
+            [("word_timestamps", "0"), ("timestamp_granularities", "word"), ("response_format", "vtt")],
+            "word_timest",
+        ),
+    ],
 )
-def test_translations_have_fewer_parameters(name: str) -> None:
-    with pytest.raises(UnknownParameter, match="allowed: file, model, prompt, response_format, temperature"):
-        parse((name, "x"), task="translate")
+def test_contradictions_are_refused(texts: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(InvalidParameter, match=message):
+        parse(*texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "language", "languages"),
+    [
+        ([("languages[]", "de")], "de", ()),
+        ([("languages", '["de", "en-US"]')], None, ("de", "en")),
+        ([("languages[]", "de"), ("languages[]", "eng")], None, ("de", "en")),
+        ([("languages", "de, fr")], None, ("de", "fr")),
+        ([("languages[0]", "de"), ("languages[1]", "DE")], "de", ()),
+        ([("languages[]", "de"), ("languages[]", "en"), ("language", "English")], "en", ()),
+        ([("languages[]", "de"), ("languages[]", "en"), ("language", "auto")], None, ("de", "en")),
+        ([("languages[]", "")], None, ()),
+        ([("language", "auto")], None, ()),
+        ([("language", "None"), ("detect_language", "true")], None, ()),
+    ],
+)
+def test_several_languages_limit_detection(
+    texts: list[tuple[str, str]], language: str | None, languages: tuple[str, ...]
+) -> None:
+    for task in TASKS:
+        options = parse(*texts, task=task).options
+        assert (options.language, options.languages) == (language, languages)
+
+
+@pytest.mark.parametrize(
+    ("text", "response_format"),
+    [
+        *(("JSON", "json"), (" Verbose_JSON ", "verbose_json"), ("verbose-json", "verbose_json"), ("SRT", "srt")),
+        *(('"vtt"', "vtt"), ("webvtt", "vtt"), ("txt", "text"), ("null", "json"), ("", "json")),
+    ],
+)
+def test_a_response_format_in_any_spelling(text: str, response_format: str) -> None:
+    assert parse(("response_format", text)).response_format == response_format
+
+
+@pytest.mark.parametrize("response_format", ["json", "text", "srt", "vtt"])
+def test_segments_may_be_asked_for_in_every_format(response_format: str) -> None:
+    """The AI SDK sends `segment` with json by default."""
+    form = ("response_format", response_format)
+    assert parse(form, ("timestamp_granularities[]", "segment")) == parse(form)
+
+
+@pytest.mark.parametrize("response_format", ["json", "verbose_json", "srt", "vtt"])
+def test_word_timestamps_mean_words(response_format: str) -> None:
+    parsed = parse(("word_timestamps", "True"), ("response_format", response_format))
+    assert parsed.options.word_timestamps
+    assert parsed.shows_words
+    assert parsed.shows_segments
+
+
+@pytest.mark.parametrize("field", [("include[]", "logprobs"), ("logprobs", "true"), ("include", "LOGPROBS")])
+@pytest.mark.parametrize("response_format", ["json", "verbose_json"])
+def test_logprobs_are_shown_in_json(field: tuple[str, str], response_format: str) -> None:
+    parsed = parse(field, ("response_format", response_format))
+    assert parsed.shows_logprobs
+    assert parsed.options.token_logprobs
+
+
+DONE_ANYWAY = [
+    *(("diarize", "false"), ("diarization", "False"), ("enable_diarization", "0"), ("speaker_labels", "no")),
+    *(("known_speaker_names", ""), ("known_speaker_names[]", ""), ("known_speaker_references", "[]")),
+    *(("num_speakers", "null"), ("max_speakers", "1"), ("vad_filter", "true"), ("vad_filter", "ON")),
+    *(("stream", "false"), ("stream", "False"), ("stream", "0"), ("stream", "off"), ("word_timestamps", "false")),
+    *(("logprobs", "false"), ("top_logprobs", "0"), ("include", "[]"), ("detect_language", "false")),
+    *(("temperature", '"0.0"'), ("temperature", "0.0"), ("temperature", "null"), ("seed", "0"), ("seed", "")),
+    *(("repetition_penalty", "1.0"), ("length_penalty", "1"), ("frequency_penalty", "0.0"), ("top_p", "1.0")),
+    *(("top_k", "-1"), ("min_p", "0"), ("n", "1"), ("use_beam_search", "false"), ("beam_size", "1")),
+    *(("include_stop_str_in_output", "False"), ("stream_include_usage", "false"), ("max_completion_tokens", "")),
+    *(("stream_continuous_usage_stats", "false"), ("condition_on_previous_text", "False"), ("batch_size", "16")),
+    *(("compression_ratio_threshold", "2.4"), ("logprob_threshold", "-1.0"), ("no_speech_threshold", "0.6")),
+    *(("temperature_inc", "0.2"), ("suppress_tokens", "-1"), ("suppress_tokens", "[-1]"), ("chunk_length", "30")),
+    *(("user", "someone"), ("metadata", '{"a": 1}'), ("metadata[a]", "1"), ("store", "false"), ("webhook", "")),
+    *(("chunking_strategy", "auto"), ("chunking_strategy", "null"), ("hotwords", ""), ("prompt", "null")),
+    *(("language", "auto"), ("languages", "auto"), ("to_language", ""), ("file_url", "null"), ("file_id", "")),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), DONE_ANYWAY)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_value_that_asks_for_what_is_done_anyway_changes_nothing(name: str, text: str, task: Task) -> None:
+    assert parse((name, text), task=task).options == TranscriptionOptions(task=task)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "text"),
+    [
+        *(("transcribe", "task", "transcribe"), ("transcribe", "translate", "false")),
+        *(("translate", "task", '"Translate"'), ("translate", "translate", "True")),
+        *(("translate", "to_language", "en"), ("translate", "to_language", "English")),
+    ],
+)
+def test_the_task_of_the_path_may_be_given(task: Task, name: str, text: str) -> None:
+    assert parse((name, text), task=task) == parse(task=task)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("diarize", "true", "diarize is 'true', but speakers are not distinguished; allowed: false"),
+        ("diarize", "maybe", "diarize is 'maybe', but speakers are not distinguished; allowed: false"),
+        ("known_speaker_names[]", "Ann", "known_speaker_names is not supported here: speakers are not"),
+        ("num_speakers", "2", "num_speakers is '2', but speakers"),
+        ("vad_filter", "false", "vad_filter is 'false', but silence is always skipped; allowed: true"),
+        ("beam_size", "5", "beam_size is '5', but decoding is greedy here"),
+        ("top_p", "0.9", "allowed: 1"),
+        ("n", "1_0", "allowed: 1"),
+        ("condition_on_previous_text", "true", "allowed: false"),
+        ("no_speech_threshold", "0.7", "allowed: 0.6"),
+        ("batch_size", "-1", "allowed: a whole number of 0 or more"),
+        ("to_language", "de", "/v1/audio/translations translates into English"),
+        ("task", "translate", "this path transcribes; /v1/audio/translations translates; allowed: transcribe"),
+        ("file_url", "https://example.com/a.wav", "URLs are not opened; send the file"),
+        ("webhook", "https://example.com", "POST /v1/jobs takes a webhook"),
+        ("vllm_xargs", '{"a": 1}', "vllm_xargs is not supported here"),
+        ("top_logprobs", "5", "other candidates"),
+        ("store", "true", "only jobs are stored"),
+        ("diarize", "x" * 60_000, "allowed: false"),
+    ],
+)
+def test_other_values_of_such_parameters_are_refused_by_name(name: str, text: str, message: str) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        parse((name, text))
+    assert message in str(refused.value)
+    assert len(str(refused.value)) < 500
+    assert refused.value.parameter == name.removesuffix("[]")
+
+
+def test_a_translation_into_another_language_is_refused() -> None:
+    with pytest.raises(UnsupportedValue, match="Whisper translates into English only; allowed: en"):
+        parse(("to_language", "de"), task="translate")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_stream"), [("true", True), ("1", True), ("Yes", True), ("ON", True), ("0", False), ("nO", False)]
+)
+def test_switches_in_any_spelling(text: str, is_stream: bool) -> None:
+    assert parse(("stream", text)).is_stream is is_stream
+
+
+def test_a_repetition_penalty_reaches_the_options() -> None:
+    assert parse(("repetition_penalty", "1.3")).options.decoding.repetition_penalty == 1.3
