@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hf_asr_endpoint.api.huggingface.parameters import parse_parameters, parse_query
+from hf_asr_endpoint.api.huggingface.request import parse_document
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import TranscriptionOptions
@@ -119,3 +120,11 @@ def test_another_value_is_refused_by_name(parameters: dict[str, Any], message: s
         with pytest.raises(InvalidParameter) as refused:
             parse_parameters(given)
         assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options", [None, {}, {"wait_for_model": True, "use_cache": False}, {"use_cache": "true"}]
+)
+def test_options_of_the_inference_api_are_accepted(options: object) -> None:
+    request = parse_document({"inputs": b"RIFF", "options": options}, max_audio_bytes=100)
+    assert request.parameters == parse_parameters(None)
