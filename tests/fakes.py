@@ -49,13 +49,27 @@ def scores_for(
 
 
 def make_segment(
-    text: str, *, start: float = 0.0, end: float, words: Sequence[Word] = (), tokens: Sequence[int] = ()
+    text: str,
+    *,
+    start: float = 0.0,
+    end: float,
+    words: Sequence[Word] = (),
+    tokens: Sequence[int] = (),
+    language: str | None = None,
 ) -> Segment:
     """Return a segment of a window about which nothing is remarkable."""
     window = DecodedWindow(
         start=start, temperature=0.0, avg_logprob=-0.25, compression_ratio=1.25, no_speech_prob=0.125
     )
-    return Segment(start=start, end=end, text=text, tokens=tuple(tokens), window=window, words=tuple(words))
+    return Segment(
+        start=start,
+        end=end,
+        text=text,
+        tokens=tuple(tokens),
+        window=window,
+        words=tuple(words),
+        language=language,
+    )
 
 
 class FakeTranscriber:

@@ -17,7 +17,7 @@ from hf_asr_endpoint.api.json_body import JsonLimits
 from hf_asr_endpoint.api.mistral import schema as mistral
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
-from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
+from hf_asr_endpoint.api.openai.schema import MAX_LANGUAGES, PARAMETERS
 from hf_asr_endpoint.api.paths import PREFIXES, Prefix
 from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
 from hf_asr_endpoint.api.whispercpp import schema as whispercpp
@@ -34,14 +34,18 @@ DECODING = DOCS["decoding-parameters"]
 OPENAI_ONLY = {
     "audio_track",
     *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy"),
+    *("word_timestamps", "logprobs"),
     *SHAPE_FIELDS,
 }
 DEEPINFRA_ONLY = {"audio_track", "audio", "chunk_level", "chunk_length_s", "webhook"}
 """Parameters that do not affect decoding. They are in the tables of their own APIs only."""
 
+GENERATION = set(GenerationParameters.model_fields) - {"return_timestamps"}
+"""It is documented next to them, where it belongs."""
+
 DIALECTS: dict[str, Collection[str]] = {
-    "Hugging Face": GenerationParameters.model_fields,
-    "OpenAI": set(TRANSCRIPTION_PARAMETERS) - OPENAI_ONLY,
+    "Hugging Face": GENERATION,
+    "OpenAI": set(PARAMETERS) - OPENAI_ONLY,
     "DeepInfra": set(FIELDS) - DEEPINFRA_ONLY,
 }
 """The columns of the table of decoding parameters, with the names that each dialect has for them."""
@@ -64,6 +68,7 @@ LIMITS = {
     "members of a gzip body": f"{content_encoding.MAX_MEMBERS:,}",
     "query string": f"{query.MAX_QUERY_BYTES >> 10} KiB, {query.MAX_QUERY_FIELDS} fields",
     "`prompt`, `initial_prompt`, `hotwords`": f"{texts.MAX_PROMPT_CHARACTERS:,} characters each",
+    "`languages`": f"{MAX_LANGUAGES}",
     "`keywords`": f"{texts.MAX_KEYWORDS:,} texts, {texts.MAX_PROMPT_CHARACTERS:,} characters together",
 }
 """The rows of the table of limits without a setting."""
@@ -86,8 +91,8 @@ def test_the_settings_are_those_of_the_code() -> None:
     ("page", "key"),
     [
         *(("huggingface", key) for key in Parameters.model_fields),
-        *(("decoding-parameters", key) for key in GenerationParameters.model_fields),
-        *(("openai", key) for key in TRANSCRIPTION_PARAMETERS),
+        *(("decoding-parameters", key) for key in sorted(GENERATION)),
+        *(("openai", key) for key in PARAMETERS),
         *(("deepinfra", key) for key in FIELDS),
         *(
             ("other-apis", key)

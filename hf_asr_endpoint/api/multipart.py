@@ -147,10 +147,6 @@ class FormParser:
         headers = parse_part_headers((yield from self._header_lines()))
         if headers.name == self._file_field:
             yield from self._read_file(headers)
-        elif headers.has_filename:
-            raise InvalidParameter(
-                f"{headers.name} is sent as a file; allowed as a file: {self._file_field}", parameter=headers.name
-            )
         else:
             yield from self._read_text(headers)
 
@@ -171,6 +167,7 @@ class FormParser:
             yield from stream.more()
 
     def _read_text(self, headers: PartHeaders) -> Steps[None]:
+        """Read a text. Some programs send every field as a file, so a filename does not matter."""
         content = bytearray()
         limits = self._limits
 
@@ -179,6 +176,8 @@ class FormParser:
             content += data
             self._n_texts_bytes += len(data)
             if len(content) > limits.max_text_bytes:
+                if headers.has_filename:
+                    raise self._not_the_file(headers)
                 raise InvalidParameter(
                     f"{headers.name} has more than {limits.max_text_bytes} bytes; allowed: that many in a text, "
                     f"and more only in the file, which is called {self._file_field}",
@@ -191,8 +190,19 @@ class FormParser:
                 )
 
         yield from self._content(collect)
-        text = check_text(headers.decode_text(bytes(content)), name=headers.name)
+        try:
+            text = check_text(headers.decode_text(bytes(content)), name=headers.name)
+        except InvalidParameter as exc:
+            if not headers.has_filename:
+                raise
+            raise self._not_the_file(headers) from exc
         self._texts.append((headers.name, text))
+
+    def _not_the_file(self, headers: PartHeaders) -> InvalidParameter:
+        return InvalidParameter(
+            f"{headers.name} is sent as a file that is not a short text; allowed as a file: {self._file_field}",
+            parameter=headers.name,
+        )
 
     def _read_file(self, headers: PartHeaders) -> Steps[None]:
         if self._file is not None:

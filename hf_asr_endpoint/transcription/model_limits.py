@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
-from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.languages import describe_language
 from hf_asr_endpoint.transcription.attempt_rules import n_candidates
 from hf_asr_endpoint.types import TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
@@ -15,28 +14,19 @@ def check_language_and_task(
     tokenizer: WhisperTokenizer, options: TranscriptionOptions, *, is_multilingual: bool
 ) -> None:
     """Raise InvalidParameter for a language or task that the model does not have."""
-    if not is_multilingual:
-        if options.task != "transcribe":
-            raise InvalidParameter(
-                f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'",
-                parameter="task",
-            )
-        _check_languages(options, known={"en"}, reason="but the model is English-only")
-    else:
-        _check_languages(options, known=tokenizer.language_tokens, reason="which the model was not trained on")
-
-
-def _check_languages(options: TranscriptionOptions, *, known: Collection[str], reason: str) -> None:
-    allowed = ", ".join(sorted(known))
-    if options.language is not None and options.language not in known:
+    if not is_multilingual and options.task != "transcribe":
         raise InvalidParameter(
-            f"language is {options.language!r}, {reason}; allowed: {allowed}", parameter="language"
+            f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'", parameter="task"
         )
-    for language in options.languages:
-        if language not in known:
-            raise InvalidParameter(
-                f"languages has {language!r}, {reason}; allowed: {allowed}", parameter="languages"
-            )
+    known = tokenizer.language_tokens if is_multilingual else ("en",)
+    for name, codes in (("language", (options.language,)), ("languages", options.languages)):
+        for code in codes:
+            if code is not None and code not in known:
+                why = "the model was not trained on" if is_multilingual else "an English-only model does not have"
+                raise UnsupportedValue(
+                    f"{name} is {describe_language(code)}, which {why}; allowed: {', '.join(sorted(known))}",
+                    parameter=name,
+                )
 
 
 def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:

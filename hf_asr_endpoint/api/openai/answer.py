@@ -17,12 +17,17 @@ def render_body(
     """Return a JSON object, or text for text and subtitles."""
     match parameters.response_format:
         case "json":
-            return render_json(transcription, shows_logprobs=parameters.shows_logprobs)
+            return render_json(
+                transcription, shows_logprobs=parameters.shows_logprobs, shows_words=parameters.shows_words
+            )
         case "text":
             return transcription.text + "\n"
         case "verbose_json":
             return render_verbose_json(
-                transcription, shows_segments=parameters.shows_segments, shows_words=parameters.shows_words
+                transcription,
+                shows_segments=parameters.shows_segments,
+                shows_words=parameters.shows_words,
+                shows_logprobs=parameters.shows_logprobs,
             )
         case _:
             return render_subtitles(transcription, parameters.response_format, cue_limits, parameters.shape)

@@ -12,5 +12,7 @@ FILE = "file"
 def check_file(form: FormBody) -> EncodedAudio:
     """Return the form's file, at its beginning. Raises MissingParameter."""
     if form.audio is None:
-        raise MissingParameter(f"{FILE} is missing; allowed: an audio file", parameter=FILE)
+        raise MissingParameter(
+            f"{FILE} is missing; allowed: an audio file, or in JSON input_audio with its base64", parameter=FILE
+        )
     return form.audio

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.body import RequestLimits, receive_form
+from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.errors import ErrorFormat
@@ -17,11 +17,12 @@ from hf_asr_endpoint.api.events import write_events
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.deployment import check_deployment, name_model
-from hf_asr_endpoint.api.openai.form import FILE, check_file
+from hf_asr_endpoint.api.openai.form import check_file
 from hf_asr_endpoint.api.openai.groq import mark_for_groq
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.openai.query import check_no_fields, join_fields, read_fields
+from hf_asr_endpoint.api.openai.request import receive_fields
 from hf_asr_endpoint.api.openai.stream import EventWriter
 from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.responses import TEXT, render_response
@@ -101,7 +102,7 @@ class OpenAIDialect:
         query = read_fields(request)
         async with AsyncExitStack() as held:
             held.enter_context(self._in_flight.permit())
-            form = await held.enter_async_context(receive_form(request, self._body_limits, file_field=FILE))
+            form = await held.enter_async_context(receive_fields(request, self._body_limits))
             texts = name_model(join_fields(query, form.texts), deployment)
             parameters = parse_parameters(texts, task=task, model=self._model)
             reader = open_waveform(

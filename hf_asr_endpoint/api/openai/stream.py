@@ -11,7 +11,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.events import Deltas
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
-from hf_asr_endpoint.api.openai.render import render_logprobs, render_words
+from hf_asr_endpoint.api.openai.render import language_name, render_logprobs, render_words
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
 from hf_asr_endpoint.types import Segment, Transcription
 
@@ -45,7 +45,12 @@ class EventWriter:
         return {"type": "transcript.text.delta", "delta": delta, **self._logprobs(segment)}
 
     def _segment(self, segment: Segment) -> dict[str, Any]:
-        """The schema requires a speaker, which is unknown here. `words` are an extension, present on request."""
+        """The schema requires a speaker, which is unknown here.
+
+        Extensions: the language, where it is known, since no other event has it, and `words` on request.
+        """
+        translates = self._parameters.options.task == "translate"
+        language = {} if translates or not segment.language else {"language": language_name(segment.language)}
         words = {"words": render_words(segment.words)} if self._parameters.shows_words else {}
         return {
             "type": "transcript.text.segment",
@@ -54,6 +59,7 @@ class EventWriter:
             "end": segment.end,
             "text": segment.text,
             "speaker": "",
+            **language,
             **words,
         }
 

@@ -39,7 +39,10 @@ def test_bad_parameters_are_422(
     [
         pytest.param({"task": (None, "transcribe")}, "missing", "audio is missing", id="none"),
         pytest.param({"audio": ("a.wav", b"")}, "value_error", "audio is empty", id="empty"),
-        pytest.param({"file": ("a.wav", b"RIFF")}, "value_error", "allowed as a file: audio", id="another name"),
+        pytest.param(
+            {"file": ("a.wav", b"RIFF\xff\xfe")}, "value_error", "allowed as a file: audio", id="another name"
+        ),
+        pytest.param({"file": ("a.wav", b"RIFF")}, "missing", "audio is missing", id="another text"),
     ],
 )
 def test_missing_audio_is_422(url: str, files: dict[str, Any], kind: str, message: str) -> None:

@@ -139,7 +139,7 @@ def test_a_failed_job_shows_its_error_to_client_and_webhook(url: str) -> None:
         pytest.param({"webhok": "x"}, 422, "highlight_words, webhook, task", id="unknown"),
         pytest.param({"temperature": "7"}, 422, "temperature", id="range"),
         pytest.param({"model": "other"}, 404, "'other' is not served here", id="model"),
-        pytest.param({"task": "translate", "include": "logprobs"}, 422, "include", id="of the other task"),
+        pytest.param({"task": "translate", "to_language": "de"}, 422, "to_language", id="of the other task"),
         pytest.param({"webhook": "http://169.254.169.254/"}, 422, "which is not a public address", id="metadata"),
         pytest.param({"webhook": "ftp://example.com/"}, 422, "allowed: http and https", id="scheme"),
     ],

@@ -64,6 +64,13 @@ def received(answer: requests.Response) -> list[dict[str, Any]]:
     return documents
 
 
+def test_segments_show_their_language_where_it_is_known() -> None:
+    segments = [make_segment(" Ja.", end=0.5, language="de"), make_segment(" Yes.", start=0.5, end=1.0)]
+    events = events_of(segments, ("response_format", "verbose_json"))
+    shown = [event.get("language") for event in events if event["type"] == "transcript.text.segment"]
+    assert shown == ["german", None]
+
+
 def test_two_segments_give_two_deltas_and_a_done_event() -> None:
     assert events_of(SEGMENTS) == [
         {"type": "transcript.text.delta", "delta": "One,"},
