@@ -79,7 +79,7 @@ class OpenAIDialect:
         try:
             return await self._create(request, "translate")
         except InvalidParameter as exc:
-            if exc.parameter != "task" or isinstance(exc, UnknownParameter):
+            if exc.parameter != "task" or isinstance(exc, UnknownParameter | UnsupportedValue):
                 raise
             raise UnsupportedValue(
                 "the served model is English-only and cannot translate; allowed: /v1/audio/transcriptions",
