@@ -119,7 +119,7 @@ def test_a_chunk_in_two_languages_becomes_two_windows(scene: Scene, tokenizer: W
     scene.model.languages = tokens_of(tokenizer, "de", "de", "en")
     result = scene.run([chunk(29, speech=THREE_PARTS)], text_for(18), text_for(9.5, first=1), options=DETECTING)
     assert languages_fed(scene, tokenizer) == ["de", "en"]
-    assert described(result) == [(0.0, 18.0, "de"), (18.5, 28.0, "en")]
+    assert described(result) == [(0.0, 18.0, "de"), (18.9, 28.0, "en")], "from where the speech is"
     assert len(scene.model.frames) == 3, "the whole chunk for the question, then each passage"
     assert scene.model.frames[1] < scene.model.frames[0] <= N_FRAMES
 

@@ -162,8 +162,8 @@ class Scene:
     def begin(self) -> Sequence:
         self.sequence = self.decoding.window(
             request=Request(),
-            make_prompt=lambda language_token: self._vocabulary.prompt(
-                language_token=language_token, task="transcribe", previous=(7, 8)
+            make_prompt=lambda language_token, *, with_previous: self._vocabulary.prompt(
+                language_token=language_token, task="transcribe", previous=(7, 8) if with_previous else ()
             ),
             on_end=lambda sequence: None,
         )
