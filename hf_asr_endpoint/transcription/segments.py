@@ -102,7 +102,8 @@ class SegmentBuilder:
         start = max(round(timed.start, 2), self._earliest)
         if not text.strip() or timed.start >= self._latest or start > self._latest:
             return None
-        shortest = MIN_WORD_S * max(len(words), 1)
+        # By its tokens, not its words: its times must not depend on whether words are wanted.
+        shortest = MIN_WORD_S * len(timed.tokens)
         end = min(max(round(timed.end, 2), start + shortest), self._latest)
         start, end = max(min(start, round(end - shortest, 2)), self._earliest), round(end, 2)
         self._earliest = end

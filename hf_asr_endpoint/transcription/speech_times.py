@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hf_asr_endpoint.audio.chunking import SpeechSpan
 from hf_asr_endpoint.transcription.segments import TimedTokens
+from hf_asr_endpoint.transcription.words import MIN_TOKEN_S
 
 EDGE_S = 0.1  # seconds before and after a span that may still be speech: breath, and quiet consonants
 
@@ -17,9 +18,13 @@ def fit_to_speech(
     """Return each piece from where speech begins in it to where it ends; None for text without speech.
 
     The decoder often lets a segment begin or end in silence. A segment that lies in silence altogether belongs to
-    the speech between its neighbours, and where there is none, nobody said it.
+    the speech between its neighbours, and where there is none, nobody said it. Pieces are returned unchanged if
+    they have too much text for the speech: some of it was not detected, as in singing.
     pieces, speech: seconds from the same beginning, in order. end_s: where the audio ends.
     """
+    n_tokens = sum(len(piece.tokens) for piece in pieces)
+    if speech and speech[-1].end_s - speech[0].start_s < n_tokens * MIN_TOKEN_S:
+        return list(pieces)
     fitted: list[TimedTokens | None] = []
     for index, piece in enumerate(pieces):
         previous_end_s = pieces[index - 1].end if index else 0.0
