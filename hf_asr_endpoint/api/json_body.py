@@ -58,7 +58,7 @@ class JsonBody:
 class JsonParser:
     """Parses one JSON body. `close` closes the audio's file.
 
-    audio_paths: the keys, from the top, under one of which the audio is. accepts_samples: whether {"array": […]}
+    audio_paths: the keys, from the top, that the audio may be under. accepts_samples: whether {"array": […]}
     may be its value.
     `feed` and `finish` raise InvalidRequest and its kinds.
     """

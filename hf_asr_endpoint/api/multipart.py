@@ -23,7 +23,7 @@ FORM_OVERHEAD_BYTES = 2**20
 """What a form may hold besides the file: headers, boundaries and texts."""
 
 N_HEAD_BYTES = 512
-"""The first bytes of a part tell text from audio: no audio format begins with so many printable characters."""
+"""The first bytes of a part tell text from audio: no audio format begins with 512 printable characters."""
 
 _MAX_PADDING_BYTES = 100  # blanks between a boundary and the end of its line
 _MAX_FALSE_BOUNDARIES = 100

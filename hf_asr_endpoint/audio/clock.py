@@ -12,8 +12,8 @@ from typing import Generic, TypeVar
 
 TOLERANCE_S = 0.05
 """A frame may be this far from its time. Times are rounded in most containers and tremble in recordings of live
-streams; filling and cutting at each of them would be heard. The error does not add up: times are compared with all
-audio so far."""
+streams; filling and cutting at each of them would be audible. The error does not add up: times are compared with
+all audio so far."""
 
 MAX_GAP_S = 1_800.0
 """A longer gap is a wrong timestamp: the audio goes on as if there were none. Muted microphones and recorders that

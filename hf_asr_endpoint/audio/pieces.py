@@ -33,7 +33,7 @@ _OGG_FIRST_PAGE = 0x02  # a flag in a page's header: RFC 3533, section 6
 
 
 def name_later_piece(head: bytes) -> str | None:
-    """Return the format of a recording of which a file that begins with `head` is a later piece, or None."""
+    """Return the recording's format if a file that begins with `head` is a later piece of one, or None."""
     if head[4:8] in _MP4_FRAGMENT_BOXES:
         return "mp4"
     if head[:5] == b"OggS\0" and len(head) > _OGG_HEADER_BYTES and not head[5] & _OGG_FIRST_PAGE and head[26] > 0:

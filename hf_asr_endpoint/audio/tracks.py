@@ -104,7 +104,7 @@ class _Probe:
             for block in self._gatherer.push(frame):
                 self._measure(block)
         except InvalidAudio:
-            self._gatherer = None  # If the track is chosen, the client is told.
+            self._gatherer = None  # A chosen track is used as it is, or refused.
 
     def finish(self) -> None:
         """Listen to what is left."""

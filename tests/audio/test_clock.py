@@ -70,18 +70,18 @@ def remux(container: str, codec: str, change: Change, *, with_picture: bool = Fa
 
 
 def assert_pitches(waveform: Waveform, starts_s: list[float | None]) -> None:
-    """Check that each pitch is heard from its time on, within 100 ms; None: not at all."""
+    """Check that each pitch begins at its time, within 100 ms; None: not at all."""
     n_hop = SAMPLE_RATE // 50
     framed = waveform[: len(waveform) // n_hop * n_hop].reshape(-1, n_hop) * np.hanning(n_hop)
     times_s = np.arange(n_hop) / SAMPLE_RATE
     for pitch, start_s in zip(PITCHES_HZ, starts_s, strict=True):
         level = np.abs(framed @ np.exp(-2j * np.pi * pitch * times_s))
-        is_heard = level > 0.1 * n_hop * 0.3
-        heard = np.flatnonzero(np.convolve(is_heard, np.ones(5))[4:] == 5)  # for 100 ms
+        is_audible = level > 0.1 * n_hop * 0.3
+        audible = np.flatnonzero(np.convolve(is_audible, np.ones(5))[4:] == 5)  # for 100 ms
         if start_s is None:
-            assert not len(heard)
+            assert not len(audible)
         else:
-            assert heard[0] / 50 == pytest.approx(start_s, abs=0.1)
+            assert audible[0] / 50 == pytest.approx(start_s, abs=0.1)
 
 
 every_container = pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The handlers of OpenAI's API; `api/paths.py` says on which paths of which clients."""
+"""The handlers of OpenAI's API; `api/paths.py` has the paths of each client."""
 
 from __future__ import annotations
 
