@@ -60,7 +60,7 @@ async def write_events(
                 return
             for document in writer.segment(event):
                 yield json_event(document)
-    except Exception as exc:
+    except Exception as exc:  # A stream that has begun can end only with an event, whatever failed.
         if not isinstance(exc, AsrError):  # A bug: its details go to the log, not to the client.
             logger.exception("a stream failed")
         yield json_event(error_format.body_of(exc), name="error")

@@ -6,14 +6,8 @@ from typing import Any
 
 from hf_asr_endpoint.api.asr_webservice.schema import AUDIO_FILE
 from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat, message_header
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, MissingParameter, UnknownParameter
-
-_TYPES: dict[type[AsrError], str] = {
-    UnknownParameter: "extra_forbidden",
-    MissingParameter: "missing",
-    InvalidParameter: "value_error",
-}
-"""pydantic's names, which FastAPI shows."""
+from hf_asr_endpoint.api.pydantic_types import pydantic_type
+from hf_asr_endpoint.errors import InvalidParameter
 
 
 def _render_body(details: ErrorDetails) -> dict[str, Any]:
@@ -21,7 +15,7 @@ def _render_body(details: ErrorDetails) -> dict[str, Any]:
         return {"detail": details.message}
     place = "body" if details.parameter == AUDIO_FILE else "query"
     location = [place] if details.parameter is None else [place, details.parameter]
-    kind = next(_TYPES[base] for base in type(details.error).__mro__ if base in _TYPES)
+    kind = pydantic_type(details.error)
     return {"detail": [{"type": kind, "loc": location, "msg": details.message}]}
 
 
