@@ -29,6 +29,9 @@ DEFAULT_DIVERSITY_PENALTY = 0.5
 DEFAULT_CONTRASTIVE_TOP_K = 4
 """Candidates of contrastive search, as in published examples. transformers' default of 50 would take 50 slots."""
 
+MAX_FALLBACK_TEMPERATURE = 1.0
+ROUNDING = 1e-6  # the maximum error of a sum of increments
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingFilters:
@@ -157,3 +160,11 @@ FLAT_DECODING_OPTIONS: frozenset[str] = frozenset(
     field.name for group in (DecodingOptions, *_GROUPS.values()) for field in fields(group)
 ).difference(_GROUPS)
 """Every name that `DecodingOptions.from_flat` takes."""
+
+
+def fallback_temperatures(temperature: float, increment: float | None) -> tuple[float, ...]:
+    """Return the temperatures to try, as openai/whisper's command line does; without an increment, only one."""
+    if not increment:
+        return (temperature,)
+    n_increments = int((MAX_FALLBACK_TEMPERATURE - temperature + ROUNDING) / increment)
+    return tuple(round(temperature + step * increment, 6) for step in range(n_increments + 1))

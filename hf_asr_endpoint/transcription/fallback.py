@@ -86,9 +86,9 @@ class Fallback:
         When no attempt passed, it is the likeliest of those that are not repetitive. When all are, at every
         temperature, the recording itself is repetitive.
         """
-        if self._is_silence(self._attempts[-1]):
-            return None
         spoken = [attempt for attempt in self._attempts if not self._is_silence(attempt)]
+        if self._is_silence(self._attempts[-1]) and not any(map(self._contradicts_silence, spoken)):
+            return None
         passed = [attempt for attempt in spoken if self._passes(attempt)]
         for wanted in (
             [attempt for attempt in passed if not attempt.skips_speech],
@@ -104,6 +104,14 @@ class Fallback:
 
     def _passes(self, attempt: Attempted) -> bool:
         return not (self._is_repetitive(attempt) or self._is_unlikely(attempt))
+
+    def _contradicts_silence(self, spoken: Attempted) -> bool:
+        """Say whether an attempt is reason enough to keep text although the last one found silence.
+
+        A word alone is unlikely text in a cut window and drowns in a whole one, where P(no_speech) rises. Loops
+        and text of a higher temperature come from silence too.
+        """
+        return spoken.temperature == self._steps[0].temperature and not self._is_repetitive(spoken)
 
     def _is_repetitive(self, attempt: Attempted) -> bool:
         threshold = self._thresholds.compression_ratio_threshold

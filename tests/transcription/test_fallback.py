@@ -134,6 +134,19 @@ def test_a_later_attempt_may_be_silence() -> None:
     assert kept(climb(REPETITIVE, SILENT)) is None
 
 
+def test_a_whole_window_of_silence_does_not_drop_the_word_that_a_cut_one_found() -> None:
+    """A word alone in noise: unlikely where it fills the window, P(no_speech) is high where it does not."""
+    word = result(4, 5, avg_logprob=-1.2, no_speech_prob=0.5)
+    fallback = Fallback(ladder((0.0, 0.2), is_cut=True), THRESHOLDS, decode=decode)
+    assert fallback.next(word) is not None
+    assert fallback.next(SILENT) is None
+    assert kept(fallback) is word
+
+
+def test_silence_at_a_higher_temperature_does_not_drop_unlikely_text() -> None:
+    assert kept(climb(UNLIKELY, SILENT)) is UNLIKELY
+
+
 def test_without_a_no_speech_threshold_text_is_kept() -> None:
     thresholds = replace(THRESHOLDS, no_speech_threshold=None)
     assert kept(climb(SILENT, GOOD, thresholds=thresholds)) is GOOD

@@ -10,13 +10,10 @@ from pydantic import ValidationError
 
 from hf_asr_endpoint.api.deepinfra.fields import collect_fields
 from hf_asr_endpoint.api.deepinfra.schema import Parameters
-from hf_asr_endpoint.decoding_options import DecodingOptions
+from hf_asr_endpoint.decoding_options import DecodingOptions, fallback_temperatures
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.types import TranscriptionOptions
-
-MAX_TEMPERATURE = 1.0  # the end of the ladder
-ROUNDING = 1e-6  # the maximum error of a sum of increments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +53,9 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
         audio_track=parameters.audio_track,
         chunk_length_s=parameters.chunk_length_s,
         decoding=DecodingOptions.from_flat(
-            temperatures=_ladder(parameters.temperature, parameters.temperature_increment_on_fallback),
+            temperatures=fallback_temperatures(
+                parameters.temperature, parameters.temperature_increment_on_fallback
+            ),
             num_beams=parameters.n_beams,
             patience=parameters.patience,
             suppress_tokens=parameters.suppress_tokens,
@@ -65,14 +64,6 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
             no_speech_threshold=parameters.no_speech_threshold,
         ),
     )
-
-
-def _ladder(temperature: float, increment: float | None) -> tuple[float, ...]:
-    """Return the temperatures to try, as openai/whisper's command line does; without an increment, only one."""
-    if not increment:
-        return (temperature,)
-    n_increments = int((MAX_TEMPERATURE - temperature + ROUNDING) / increment)
-    return tuple(round(temperature + step * increment, 6) for step in range(n_increments + 1))
 
 
 def _check_combinations(parameters: Parameters) -> None:

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from hf_asr_endpoint.api.plain_fields import check_only, collect_texts, language_code, validate
 from hf_asr_endpoint.api.subtitles import CUE_FORMATS, SUBTITLE_FORMATS
 from hf_asr_endpoint.api.whispercpp.schema import ALIASES, FIELDS, ONLY, Parameters, ResponseFormat
-from hf_asr_endpoint.decoding_options import DecodingOptions
+from hf_asr_endpoint.decoding_options import DecodingOptions, fallback_temperatures
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import TranscriptionOptions, VoiceActivityOptions
-
-MAX_TEMPERATURE = 1.0
-ROUNDING = 1e-6  # the maximum error of a sum of increments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +61,7 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
         word_timestamps=parameters.response_format in ("verbose_json", *CUE_FORMATS),
         voice_activity=voice_activity,
         decoding=DecodingOptions.from_flat(
-            temperatures=_ladder(parameters.temperature, parameters.temperature_inc),
+            temperatures=fallback_temperatures(parameters.temperature, parameters.temperature_inc),
             best_of=parameters.best_of or 1,
             suppress_tokens=() if parameters.suppress_nst is False else None,
             num_beams=max(parameters.beam_size, 1),
@@ -72,14 +69,6 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
             no_speech_threshold=parameters.no_speech_thold,
         ),
     )
-
-
-def _ladder(temperature: float, increment: float) -> tuple[float, ...]:
-    """Return the temperatures to try; without an increment, only one."""
-    if not increment:
-        return (temperature,)
-    n_increments = int((MAX_TEMPERATURE - temperature + ROUNDING) / increment)
-    return tuple(round(temperature + step * increment, 6) for step in range(n_increments + 1))
 
 
 def _check_combinations(parameters: Parameters) -> None:

@@ -1,0 +1,1 @@
+"""Inputs on which Whisper servers usually fail, made from a folder of recordings, and what a server answers."""
