@@ -42,6 +42,7 @@ const answers = {
     chunking_strategy: { type: "server_vad", silence_duration_ms: 300 },
   }),
   stream: await collect(await transcribe({ stream: true, include: ["logprobs"] })),
+  languages: await caught(transcribe({ languages: ["en", "de"] })),
   translation: await translate({}),
   verbose_translation: await translate({ response_format: "verbose_json" }),
   models: await collect(await client.models.list()),
@@ -50,8 +51,8 @@ const answers = {
     await client.models.retrieve("openai/whisper-base"),
   ],
   bad_temperature: await caught(transcribe({ temperature: 1.5 })),
-  unknown_model: await caught(transcribe({ model: "gpt-4o-transcribe" })),
-  unknown_model_by_name: await caught(client.models.retrieve("gpt-4o-transcribe")),
+  unknown_model: await caught(transcribe({ model: "whisper-9" })),
+  unknown_model_by_name: await caught(client.models.retrieve("whisper-9")),
   no_audio: await caught(transcribe({ file: await toFile(Buffer.from("no audio"), "speech.wav"), stream: true })),
   too_large: await caught(transcribe({ file: await toFile(Buffer.alloc(TOO_MANY_BYTES), "speech.wav") })),
 };
