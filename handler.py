@@ -37,7 +37,9 @@ class EndpointHandler:
         """
         limits = self._services.limits
         request = parse_document(data, max_audio_bytes=limits.max_audio_bytes)
-        reader = open_waveform(request.audio, max_audio_s=limits.max_audio_s)
+        reader = open_waveform(
+            request.audio, max_audio_s=limits.max_audio_s, audio_track=request.parameters.options.audio_track
+        )
         work = self._services.transcriber.transcribe(reader, request.parameters.options)
         # In a thread of its own, because the caller may be inside a running event loop.
         transcription = self._threads.submit(asyncio.run, work).result()

@@ -17,7 +17,7 @@ from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import StorageFailed
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
@@ -92,7 +92,11 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 def cue_limits(settings: Settings) -> CueLimits:
     """Return the limits of one cue of a subtitle."""
-    return CueLimits(max_s=settings.subtitle_max_s, max_characters=settings.subtitle_max_characters)
+    return CueLimits(
+        max_s=settings.subtitle_max_s,
+        max_characters=settings.subtitle_max_characters,
+        max_fullwidth_characters=settings.subtitle_max_fullwidth_characters,
+    )
 
 
 def open_jobs(settings: Settings, model: ServedModel, transcriber: Transcriber) -> Jobs | NoJobs:

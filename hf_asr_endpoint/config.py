@@ -106,7 +106,12 @@ class Settings(BaseSettings):
     subtitle_max_characters: int = Field(
         84,
         ge=20,
-        description="Maximum characters in one subtitle cue; above half of it, the cue has two lines.",
+        description="Maximum characters in one subtitle cue, which has two lines of at most half as many.",
+    )
+    subtitle_max_fullwidth_characters: int = Field(
+        32,
+        ge=10,
+        description="The same for characters twice as wide: Chinese, Japanese and Korean ones.",
     )
     max_concurrent_requests: int = Field(
         64, ge=1, description="Maximum requests in flight, waiting ones included; one more gets status 429."

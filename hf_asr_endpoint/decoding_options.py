@@ -11,6 +11,12 @@ FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.001, 100.0
 """Bounds for sampling. Outside them float16 logits overflow."""
 
+MAX_PENALTY = 10.0
+"""The maximum of the penalties and of `patience`. A length to a higher power overflows."""
+
+MIN_REPETITION_PENALTY = 0.1
+"""Logits divided by a penalty close to 0 overflow."""
+
 MODELS_OWN_TOKENS = -1
 """In `suppress_tokens`: stands for the list in the model's generation config."""
 

@@ -57,6 +57,8 @@ class TranscriptionOptions:
     voice_activity: VoiceActivityOptions = field(default_factory=VoiceActivityOptions)
     detects_language_only: bool = False
     """Whether only the language is wanted: no text is decoded."""
+    audio_track: int | None = None
+    """The index among the file's audio tracks, from 0; None chooses one: flagged as default, then with speech."""
     chunk_length_s: float = WINDOW_S
     """Longest piece of audio that is decoded at once, in seconds, 1 to 30; no segment is longer."""
     decoding: DecodingOptions = field(default_factory=DecodingOptions)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from hf_asr_endpoint.audio.source import WaveformReader
@@ -22,25 +23,53 @@ from hf_asr_endpoint.types import (
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 
 POLL_INTERVAL_S = 0.002
 DEADLINE_S = 30.0
 
 EOT = 50
 LANGUAGE = 51
+OTHER_LANGUAGE = 52
 NO_SPEECH_PROB = 0.25
+IMPOSSIBLE_LOGPROB = -30.0
 
 Method = Literal["encode", "prefill", "decode_step", "align"]
 
 
+def scores_for(
+    language: int,
+    *,
+    languages: Iterable[int] = (LANGUAGE, OTHER_LANGUAGE),
+    no_speech_prob: float = NO_SPEECH_PROB,
+) -> LanguageScores:
+    """Return scores that are certain of one language token."""
+    logprobs = dict.fromkeys(languages, IMPOSSIBLE_LOGPROB) | {language: 0.0}
+    return LanguageScores(logprobs=logprobs, no_speech_prob=no_speech_prob)
+
+
 def make_segment(
-    text: str, *, start: float = 0.0, end: float, words: Sequence[Word] = (), tokens: Sequence[int] = ()
+    text: str,
+    *,
+    start: float = 0.0,
+    end: float,
+    words: Sequence[Word] = (),
+    tokens: Sequence[int] = (),
+    language: str | None = None,
 ) -> Segment:
     """Return a segment of a window about which nothing is remarkable."""
     window = DecodedWindow(
         start=start, temperature=0.0, avg_logprob=-0.25, compression_ratio=1.25, no_speech_prob=0.125
     )
-    return Segment(start=start, end=end, text=text, tokens=tuple(tokens), window=window, words=tuple(words))
+    return Segment(
+        start=start,
+        end=end,
+        text=text,
+        tokens=tuple(tokens),
+        window=window,
+        words=tuple(words),
+        language=language,
+    )
 
 
 class FakeTranscriber:
@@ -152,11 +181,12 @@ class FakeTranscriber:
 class FakeSpeechModel:
     """A SpeechModel whose windows hold the tokens that it will decode, as a tuple of ints.
 
-    It appends them to a state one by one, and then EOT, each with the log-probability -1; a detected language
-    is LANGUAGE. A text aligned with a window gives the window and the text. Like a real one it goes by slots, and
+    It appends them to a state one by one, and then EOT, each with the log-probability -1; every span is in
+    LANGUAGE. A text aligned with a window gives the window and the text. Like a real one it goes by slots, and
     it refuses what the engine must never do: prefill without a window, feed a state twice, go on with one that has
     ended or whose slot has been aligned, align before the end, or mix up slots.
-    calls: every call, with its slots in order. Between `hold` and `release` the next call waits; `is_held` tells.
+    calls: every call, with its slots in order. asked: the spans of each window that had any.
+    Between `hold` and `release` the next call waits; `is_held` tells.
     """
 
     def __init__(self, *, n_slots: int) -> None:
@@ -168,6 +198,7 @@ class FakeSpeechModel:
         self._released.set()
         self.is_held = threading.Event()
         self.calls: list[tuple[str, tuple[int, ...]]] = []
+        self.asked: list[tuple[PositionSpan, ...]] = []
 
     def fail(self, method: Method, error: BaseException, *, after: int = 0) -> None:
         """Make a method raise once, after `after` calls."""
@@ -185,12 +216,21 @@ class FakeSpeechModel:
         """Which slots have a window."""
         return set(self._windows)
 
-    def encode(self, windows: Mapping[int, tuple[int, ...]]) -> None:
+    def encode(
+        self,
+        windows: Mapping[int, tuple[int, ...]],
+        *,
+        spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({}),
+    ) -> dict[int, list[LanguageScores]]:
         self._enter("encode", windows)
+        assert spans.keys() <= windows.keys()
+        assert all(spans.values()), "no span to ask about"
+        self.asked += [tuple(of_slot) for of_slot in spans.values()]
         for slot, window in windows.items():
             assert window is not None
             self._windows[slot] = window
             self._states.pop(slot, None)
+        return {slot: [scores_for(LANGUAGE)] * len(of_slot) for slot, of_slot in spans.items()}
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         self._enter("prefill", states)
@@ -200,8 +240,6 @@ class FakeSpeechModel:
             assert self._states.get(slot) is not state, "fed twice"
             self._states[slot] = state
             state.no_speech_prob = NO_SPEECH_PROB
-            if state.prompt.after_language is not None:
-                state.language_token = LANGUAGE
             self._append(slot)
 
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:

@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.api import body_parser, content_encoding, query, texts
+from hf_asr_endpoint.api.asr_webservice import schema as asr_webservice
 from hf_asr_endpoint.api.deepinfra.schema import FIELDS
 from hf_asr_endpoint.api.huggingface.schema import GenerationParameters, Parameters
 from hf_asr_endpoint.api.json_body import JsonLimits
+from hf_asr_endpoint.api.mistral import schema as mistral
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
-from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
-from hf_asr_endpoint.audio import ffmpeg, files, resample
+from hf_asr_endpoint.api.openai.schema import MAX_LANGUAGES, PARAMETERS
+from hf_asr_endpoint.api.paths import PREFIXES, Prefix
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
+from hf_asr_endpoint.api.whispercpp import schema as whispercpp
+from hf_asr_endpoint.audio import clock, ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
@@ -27,14 +32,20 @@ DOCS = {path.stem: path.read_text() for path in sorted((ROOT / "docs").glob("*.m
 DECODING = DOCS["decoding-parameters"]
 
 OPENAI_ONLY = {
-    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy")
+    "audio_track",
+    *("file", "model", "response_format", "timestamp_granularities", "include", "stream", "chunking_strategy"),
+    *("word_timestamps", "logprobs"),
+    *SHAPE_FIELDS,
 }
-DEEPINFRA_ONLY = {"audio", "chunk_level", "chunk_length_s", "webhook"}
+DEEPINFRA_ONLY = {"audio_track", "audio", "chunk_level", "chunk_length_s", "webhook"}
 """Parameters that do not affect decoding. They are in the tables of their own APIs only."""
 
+GENERATION = set(GenerationParameters.model_fields) - {"return_timestamps"}
+"""It is documented next to them, where it belongs."""
+
 DIALECTS: dict[str, Collection[str]] = {
-    "Hugging Face": GenerationParameters.model_fields,
-    "OpenAI": set(TRANSCRIPTION_PARAMETERS) - OPENAI_ONLY,
+    "Hugging Face": GENERATION,
+    "OpenAI": set(PARAMETERS) - OPENAI_ONLY,
     "DeepInfra": set(FIELDS) - DEEPINFRA_ONLY,
 }
 """The columns of the table of decoding parameters, with the names that each dialect has for them."""
@@ -44,6 +55,7 @@ LIMITS = {
     "sample rate": f"{resample.MIN_SAMPLE_RATE:,} to {resample.MAX_SAMPLE_RATE:,} Hz",
     "sample rate × channels": f"{resample.MAX_VALUES_PER_S:,} values a second",
     "damaged packets in a row, after which the audio counts as ended": f"{ffmpeg.MAX_DAMAGED_IN_A_ROW:,}",
+    "gap in a file's timestamps that is filled with silence": f"{clock.MAX_GAP_S / 60:g} minutes",
     "tags in a file, such as its title": f"{files.MAX_TAGS:,}; {files.MAX_WEBM_TAGS} in webm and mkv",
     "CPU time of one step of decoding": f"{files.MAX_CALL_CPU_S:g} s",
     "parts of a form": f"{FORM.max_parts}",
@@ -56,6 +68,7 @@ LIMITS = {
     "members of a gzip body": f"{content_encoding.MAX_MEMBERS:,}",
     "query string": f"{query.MAX_QUERY_BYTES >> 10} KiB, {query.MAX_QUERY_FIELDS} fields",
     "`prompt`, `initial_prompt`, `hotwords`": f"{texts.MAX_PROMPT_CHARACTERS:,} characters each",
+    "`languages`": f"{MAX_LANGUAGES}",
     "`keywords`": f"{texts.MAX_KEYWORDS:,} texts, {texts.MAX_PROMPT_CHARACTERS:,} characters together",
 }
 """The rows of the table of limits without a setting."""
@@ -78,9 +91,13 @@ def test_the_settings_are_those_of_the_code() -> None:
     ("page", "key"),
     [
         *(("huggingface", key) for key in Parameters.model_fields),
-        *(("decoding-parameters", key) for key in GenerationParameters.model_fields),
-        *(("openai", key) for key in TRANSCRIPTION_PARAMETERS),
+        *(("decoding-parameters", key) for key in sorted(GENERATION)),
+        *(("openai", key) for key in PARAMETERS),
         *(("deepinfra", key) for key in FIELDS),
+        *(
+            ("other-apis", key)
+            for key in (*asr_webservice.FIELDS, *whispercpp.Parameters.model_fields, *mistral.FIELDS)
+        ),
     ],
 )
 def test_each_parameter_has_a_row_on_its_page(page: str, key: str) -> None:
@@ -121,6 +138,11 @@ def test_the_defaults_of_decoding_parameters_are_those_of_the_options() -> None:
     assert len(documented) >= 9
 
 
+@pytest.mark.parametrize("name", whispercpp.FIELDS)
+def test_each_field_of_whisper_cpp_is_on_its_page(name: str) -> None:
+    assert f"`{name}`" in DOCS["other-apis"]
+
+
 @pytest.mark.parametrize("limit", LIMITS)
 def test_limits_are_those_of_the_code(limit: str) -> None:
     assert f"| {limit} | {LIMITS[limit]} |" in DOCS["requests"]
@@ -131,6 +153,22 @@ def test_charsets_are_those_of_the_code() -> None:
         codec for codec in CHARSETS.values() if not codec.startswith("utf-16-")
     }
     assert all(name in DOCS["requests"] for name in CHARSET_NAMES)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES, ids=lambda prefix: prefix.path or "none")
+def test_each_prefix_is_in_the_table_of_paths(prefix: Prefix) -> None:
+    """A row lists prefixes, and the endpoints below them."""
+    section = DOCS["requests"].split("## Paths\n")[1].split("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")]
+    documented = [
+        f"{method} {start}{rest or ''}"
+        for prefixes, endpoints in rows
+        for start in (*codes_in(prefixes), *([""] if "none" in prefixes else []))
+        for method, _, rest in (text.partition(" ") for text in codes_in(endpoints))
+    ]
+    for endpoint in prefix.endpoints:
+        if endpoint.path != "/v1/inference":  # It exists only to say that a model's name is missing.
+            assert f"{endpoint.method} {endpoint.shown_path}" in documented
 
 
 @pytest.mark.parametrize("path", [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")], ids=lambda path: path.name)
@@ -149,6 +187,10 @@ def decoding_table() -> list[dict[str, str]]:
     lines = [line for line in DECODING.splitlines() if line.startswith("|")]
     header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def codes_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
 
 
 def names_in(cell: str) -> list[str]:

@@ -62,7 +62,7 @@ def step_parts(
     """
     slots = sorted(states)
     tokens = [[states[slot].sampled[-1]] for slot in slots]
-    n_cached = [len(states[slot].fed_prompt) + len(states[slot].sampled) - 1 for slot in slots]
+    n_cached = [len(states[slot].prompt.tokens) + len(states[slot].sampled) - 1 for slot in slots]
 
     def build_batch() -> DecoderBatch:
         return model._batches.build(slots=slots, tokens=tokens, n_cached=n_cached)

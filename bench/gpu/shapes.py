@@ -50,18 +50,13 @@ class Shape:
             ),
         )
 
-    def prompt(self, *, n_previous: int = 0, detects: bool = False) -> DecoderPrompt:
-        """Return a prompt as requests have it.
-
-        n_previous: tokens of the previous text. detects: the model is to detect the language.
-        """
+    def prompt(self, *, n_previous: int = 0) -> DecoderPrompt:
+        """Return a prompt as requests have it. n_previous: tokens of the previous text."""
         tokenizer = self.tokenizer
         before = (tokenizer.sot_prev, *range(1_000, 1_000 + n_previous)) if n_previous else ()
         if not self.n_languages:
             return DecoderPrompt(tokens=(*before, tokenizer.sot), sot_index=len(before))
         language, task = tokenizer.language_tokens["0"], tokenizer.task_tokens["transcribe"]
-        if detects:
-            return DecoderPrompt(tokens=(*before, tokenizer.sot), sot_index=len(before), after_language=(task,))
         return DecoderPrompt(tokens=(*before, tokenizer.sot, language, task), sot_index=len(before))
 
 

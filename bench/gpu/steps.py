@@ -162,6 +162,6 @@ def measure_variations(check: Check, log: Log, model: WhisperSpeechModel, shape:
         with log.part(f"{shape.name}, prefill"):
             batch = prefilled_batch(model, shape, n_rows, n_previous=n_previous)
             times = measure(partial(feed_prompts_again, model, batch), device=check.device, n=10)
-            n_tokens = shape.prompt(n_previous=n_previous).length
+            n_tokens = len(shape.prompt(n_previous=n_previous).tokens)
             log.write(f"{shape.name}, prefill of {n_rows} rows × {n_tokens} tokens", **times.figures)
             free_batch(model, batch)

@@ -17,11 +17,11 @@ from torch.profiler import ProfilerActivity, profile
 from bench.gpu.batch import feed_prompts_again, free_batch, run_step
 from bench.gpu.running import Check, Log, shorten_path
 from bench.gpu.shapes import SMALL, TURBO, Shape, random_mel, random_model
-from bench.gpu.steps import BEAMS, GREEDY, MIN_TOKENS, N_SLOTS, SAMPLING, prefilled_batch
+from bench.gpu.steps import BEAMS, MIN_TOKENS, N_SLOTS, SAMPLING, prefilled_batch
 from bench.gpu.timing import measure
 from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
-from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import PositionSpan
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 SYNCHRONIZES = "called a synchronizing"  # part of torch's warning
@@ -82,14 +82,13 @@ def count_in_other_calls(
 ) -> None:
     batch = prefilled_batch(model, shape, n_rows)
     mel = random_mel(shape)
-    detecting = shape.prompt(detects=True)
-    undetected = {slot: DecodingState(prompt=detecting, rules=GREEDY) for slot in batch.states}
+    spans = {0: [PositionSpan(0, N_POSITIONS // 2), PositionSpan(N_POSITIONS // 2, N_POSITIONS)]}
     tokens = tuple(range(1_000, 1_030))
     text = AlignmentInput(prompt=shape.prompt().tokens, tokens=tokens, n_positions=N_POSITIONS)
     calls: dict[str, Callable[[], Any]] = {
         "encoding one window": lambda: model.encode({0: mel}),
+        "encoding one window, with the languages of two parts": lambda: model.encode({0: mel}, spans=spans),
         f"prefill of {n_rows} rows": lambda: feed_prompts_again(model, batch),
-        f"prefill of {n_rows} rows with the language": lambda: model.prefill(undetected),
         "word times of one text": lambda: model.align({0: text}),
         "freeing a slot": lambda: model.free(1),
     }

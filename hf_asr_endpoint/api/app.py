@@ -1,6 +1,6 @@
 """Puts the dialects, the jobs, the operators' routes and the middleware together into one application.
 
-It knows which paths belong to which dialect; it knows neither settings nor how its services were made.
+It knows which error format each dialect has; it knows neither settings nor how its services were made.
 """
 
 from __future__ import annotations
@@ -17,19 +17,27 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
+from hf_asr_endpoint.api.asr_webservice import errors as asr_webservice_errors
+from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
 from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
-from hf_asr_endpoint.api.deepinfra import routes as deepinfra_routes
+from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
+from hf_asr_endpoint.api.form_transcription import FormTranscription
 from hf_asr_endpoint.api.huggingface import errors as huggingface_errors
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestMiddleware
+from hf_asr_endpoint.api.mistral.routes import MistralDialect
 from hf_asr_endpoint.api.openai import errors as openai_errors
-from hf_asr_endpoint.api.openai import routes as openai_routes
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
+from hf_asr_endpoint.api.openai.routes import OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
+from hf_asr_endpoint.api.paths import CleanPaths, Dialect, methods_of
 from hf_asr_endpoint.api.services import Services
+from hf_asr_endpoint.api.unroutable import allow_header, refuse_method, refuse_path
+from hf_asr_endpoint.api.whispercpp import errors as whispercpp_errors
+from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 
@@ -43,30 +51,47 @@ def create_app(services: Services) -> Starlette:
     openai_format = openai_errors.make_error_format(max_audio_bytes=services.limits.openai_max_audio_bytes)
     render_error = ErrorRenderer(
         {
-            **dict.fromkeys(openai_routes.PATHS, openai_format),
-            deepinfra_routes.PATH: deepinfra_errors.ERROR_FORMAT,
-        },
-        default=huggingface_errors.ERROR_FORMAT,
+            **dict.fromkeys(Dialect, huggingface_errors.ERROR_FORMAT),
+            Dialect.OPENAI: openai_format,
+            Dialect.DEEPINFRA: deepinfra_errors.ERROR_FORMAT,
+            Dialect.ASR_WEBSERVICE: asr_webservice_errors.ERROR_FORMAT,
+            Dialect.WHISPER_CPP: whispercpp_errors.ERROR_FORMAT,
+        }
     )
 
     async def respond_to_error(request: Request, exc: Exception) -> Response:
         return render_error(exc, request.scope)
 
-    return Starlette(
+    async def respond_unserved(request: Request, _: Exception) -> Response:
+        method, path = request.method, request.scope["path"]
+        methods = methods_of(path)
+        if not methods:
+            return render_error(refuse_path(method, path), request.scope)
+        if method == "OPTIONS":
+            return Response(status_code=204, headers={"Allow": allow_header(methods)})
+        return render_error(refuse_method(method, path, allowed=methods), request.scope)
+
+    app = Starlette(
         routes=_routes(services, jobs, in_flight, openai_format),
-        middleware=[Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error)],
-        exception_handlers={AsrError: respond_to_error, HTTPException: respond_to_error},
+        middleware=[
+            Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error),
+            Middleware(CleanPaths),
+        ],
+        # Starlette's router raises HTTPException, for a path or a method that has no route.
+        exception_handlers={AsrError: respond_to_error, HTTPException: respond_unserved},
         lifespan=_lifespan(services, jobs, in_flight),
     )
+    app.router.redirect_slashes = False
+    return app
 
 
 def _routes(
     services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, openai_format: ErrorFormat
 ) -> list[Route]:
-    """Return all routes. The first one that matches wins, so the Hugging Face task's wide ones come last."""
+    """Return all routes of the table of paths. Mistral's comes before OpenAI's, whose path it shares."""
     transcriber, model, limits = services.transcriber, services.model, services.limits
     openai_jobs = OpenAIJobKind(model=model, cue_limits=services.cue_limits)
-    openai = openai_routes.OpenAIDialect(
+    openai = OpenAIDialect(
         transcriber,
         model=model,
         limits=limits,
@@ -74,7 +99,7 @@ def _routes(
         in_flight=in_flight,
         error_format=openai_format,
     )
-    deepinfra = deepinfra_routes.DeepInfraDialect(
+    deepinfra = DeepInfraDialect(
         transcriber,
         jobs,
         model=model,
@@ -82,11 +107,15 @@ def _routes(
         limits=limits,
         in_flight=in_flight,
     )
+    forms = FormTranscription(transcriber, limits=limits, in_flight=in_flight)
     return [
         *Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits).routes(),
         *JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight).routes(),
+        *MistralDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
         *openai.routes(),
         *deepinfra.routes(),
+        *AsrWebserviceDialect(forms, cue_limits=services.cue_limits).routes(),
+        *WhisperCppDialect(forms, cue_limits=services.cue_limits).routes(),
         *HuggingFaceDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
     ]
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from hf_asr_endpoint.api.content_encoding import open_decompressor
 from hf_asr_endpoint.api.encoded_audio import is_pcm_type
-from hf_asr_endpoint.api.json_body import BYTE_ORDER_MARK, JsonBody, JsonLimits, JsonParser
+from hf_asr_endpoint.api.json_body import BYTE_ORDER_MARK, JsonBody, JsonLimits, JsonParser, Paths
 from hf_asr_endpoint.api.multipart import FORM_OVERHEAD_BYTES, FormBody, FormLimits, FormParser
 from hf_asr_endpoint.api.multipart_headers import find_boundary
 from hf_asr_endpoint.api.spool import open_spool
@@ -62,6 +62,7 @@ class AcceptedBodies:
 
     audio_field: the key or the part that holds the audio. raw: the audio file itself. samples: whether a JSON
     object with an "array" of numbers may hold the audio. base64_part: whether a form's audio may be base64.
+    json_paths: where JSON may hold the audio; empty: under `audio_field` only.
     """
 
     audio_field: str
@@ -70,6 +71,7 @@ class AcceptedBodies:
     form: bool = False
     samples: bool = False
     base64_part: bool = False
+    json_paths: Paths = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +186,7 @@ class BodyParser:
         limits, accepted = self._limits, self._accepted
         if accepted.json and self._is_json():
             return JsonParser(
-                audio_field=accepted.audio_field,
+                audio_paths=accepted.json_paths or ((accepted.audio_field,),),
                 accepts_samples=accepted.samples,
                 max_audio_bytes=limits.max_audio_bytes,
                 limits=limits.json,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import binascii
 import io
 import re
+from typing import BinaryIO, Literal
 
 from hf_asr_endpoint.api.spool import LimitedFile
-from hf_asr_endpoint.audio.decode import PcmFormat
+from hf_asr_endpoint.audio.containers import N_SNIFF_BYTES, sniff_container
+from hf_asr_endpoint.audio.headerless import Encoding, PcmFormat
 from hf_asr_endpoint.audio.source import EncodedAudio
 from hf_asr_endpoint.errors import BodyTooLarge, InvalidParameter, InvalidRequest
 from hf_asr_endpoint.messages import quote
@@ -29,8 +31,24 @@ _WHITE_SPACE = b" \t\r\n\v\f"
 
 _DATA_URL = re.compile(rb"data:(?P<media_type>[^,]*?)(?P<base64>;base64)?,", re.IGNORECASE)
 _URL = re.compile(rb"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_PCM_TYPES = ("audio/l16", "audio/pcm")
+_DEFAULT_LAW_HZ = 8_000  # RFC 3551, sections 4.5.14 and 4.5.10
+_PCM_TYPES: dict[str, Encoding] = {
+    "audio/l16": "PCM_16",
+    "audio/x-l16": "PCM_16",
+    "audio/pcm": "PCM_16",
+    "audio/x-pcm": "PCM_16",
+    "audio/pcmu": "ULAW",
+    "audio/basic": "ULAW",  # RFC 2046, section 4.3; an .au file with this type has a header, which is found
+    "audio/mulaw": "ULAW",
+    "audio/x-mulaw": "ULAW",
+    "audio/pcma": "ALAW",
+    "audio/alaw": "ALAW",
+    "audio/x-alaw": "ALAW",
+}
+"""Media types of samples without a header, with the names that programs use besides the registered ones."""
+
 _PCM_NUMBER = re.compile(r"[1-9][0-9]{0,6}")
+_BYTE_ORDERS: dict[str, Literal["LITTLE", "BIG"]] = {"little-endian": "LITTLE", "big-endian": "BIG"}
 
 
 def is_pcm_type(media_type: str | None) -> bool:
@@ -41,29 +59,45 @@ def is_pcm_type(media_type: str | None) -> bool:
 def parse_pcm_type(media_type: str | None) -> PcmFormat | None:
     """Return how to read headerless samples; None if `media_type` does not describe such samples.
 
-    "audio/L16; rate=16000; channels=1" (RFC 2586) or "audio/pcm; rate=…". Samples are little-endian, as
-    speech clients send them in spite of the RFC, unless "endianness=big-endian" is given.
-    Raises InvalidParameter if such a type lacks its rate or has other values.
+    "audio/L16; rate=16000; channels=1" (RFC 2586), "audio/pcm; rate=…", "audio/PCMU", "audio/PCMA" (RFC 4856) or
+    "audio/basic" (RFC 2046). By its RFC, L16 is big-endian, but speech programs send it little-endian as well: the
+    samples tell, unless "endianness" is given. Raises InvalidParameter if such a type has other values, or has no
+    rate and no default for it.
     """
-    if media_type is None or not is_pcm_type(media_type):
+    encoding = _PCM_TYPES.get((media_type or "").partition(";")[0].strip().lower())
+    if media_type is None or encoding is None:
         return None
     parameters = (part.partition("=") for part in media_type.split(";")[1:])
     given = {key.strip().lower(): value.strip(' "') for key, _, value in parameters}
-    rate, channels = given.get("rate", ""), given.get("channels", "1")
+    rate, channels = (
+        given.get("rate", "" if encoding == "PCM_16" else str(_DEFAULT_LAW_HZ)),
+        given.get("channels", "1"),
+    )
     if not _PCM_NUMBER.fullmatch(rate) or not _PCM_NUMBER.fullmatch(channels) or int(channels) > MAX_CHANNELS:
         raise InvalidParameter(
             f"the media type is {quote(media_type)}; "
             f"allowed: rate in Hz and channels (1 to {MAX_CHANNELS}), "
             'such as "audio/L16; rate=16000; channels=1"'
         )
-    endianness = given.get("endianness", "little-endian")
-    if endianness not in ("little-endian", "big-endian"):
+    endianness = given.get("endianness", "").lower()
+    if endianness and endianness not in _BYTE_ORDERS:
         raise InvalidParameter(f"endianness is {quote(endianness)}; allowed: little-endian or big-endian")
     return PcmFormat(
-        sample_rate=int(rate),
-        n_channels=int(channels),
-        byte_order="BIG" if endianness == "big-endian" else "LITTLE",
+        sample_rate=int(rate), n_channels=int(channels), encoding=encoding, byte_order=_BYTE_ORDERS.get(endianness)
     )
+
+
+def describe_file(file: BinaryIO, media_type: str | None) -> EncodedAudio:
+    """Return a file as audio. Its media type counts only if it has no header. Blocks for one read.
+
+    file: at its beginning, and again there afterwards. Raises InvalidParameter, as `parse_pcm_type` does.
+    """
+    if not is_pcm_type(media_type):
+        return EncodedAudio(file=file)
+    head = file.read(N_SNIFF_BYTES)
+    file.seek(0)
+    has_header = sniff_container(head) is not None
+    return EncodedAudio(file=file, pcm=None if has_header else parse_pcm_type(media_type))
 
 
 class Base64Decoder:
@@ -79,7 +113,7 @@ class Base64Decoder:
         self._name = name
         self._head = b""
         self._has_begun = False
-        self._pcm: PcmFormat | None = None
+        self._media_type: str | None = None
         self._pending = b""
 
     def feed(self, text: bytes) -> None:
@@ -98,7 +132,7 @@ class Base64Decoder:
         self._write(self._pending)
         if not self._file.n_bytes:
             raise InvalidRequest(f"{self._name} is empty; allowed: {ALLOWED}")
-        return EncodedAudio(file=self._file.rewind(), pcm=self._pcm)
+        return describe_file(self._file.rewind(), self._media_type)
 
     def _begin(self) -> bytes:
         """Return what follows the prefix of a data: URL, or the whole head if there is no prefix."""
@@ -107,7 +141,7 @@ class Base64Decoder:
         if match := _DATA_URL.match(head):
             if not match["base64"]:
                 raise InvalidRequest(f"{self._name} is a data URL without ;base64; allowed: {ALLOWED}")
-            self._pcm = parse_pcm_type(match["media_type"].decode("utf-8", "replace"))
+            self._media_type = match["media_type"].decode("utf-8", "replace")
             return head[match.end() :]
         if head[:5].lower() == b"data:":
             raise InvalidRequest(

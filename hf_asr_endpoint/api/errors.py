@@ -1,7 +1,7 @@
 """Exceptions to HTTP responses, for every dialect: one table of statuses, one place that makes the response.
 
-A dialect contributes an `ErrorFormat`: its body, its headers, and the statuses in which it differs. `api/app.py`
-decides which dialect a path belongs to.
+A dialect contributes an `ErrorFormat`: its body, its headers, and the statuses in which it differs. The table in
+`api/paths.py` says which dialect a request speaks.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from hf_asr_endpoint.api.content_encoding import ENCODINGS
+from hf_asr_endpoint.api.paths import Dialect, clean_path, dialect_of
 from hf_asr_endpoint.errors import (
     AsrError,
     AudioTooLong,
@@ -38,7 +38,6 @@ from hf_asr_endpoint.errors import (
     UnsupportedEncoding,
     UploadTimeout,
 )
-from hf_asr_endpoint.messages import show_value
 
 MAX_MESSAGE_BYTES = 2_048
 """Values in messages are shortened one by one; this bounds what many of them add up to."""
@@ -106,38 +105,25 @@ class ErrorFormat:
 
 
 class ErrorRenderer:
-    """Makes the response for an exception, in the format of the dialect that the request's path belongs to."""
+    """Makes the response for an exception, in the format of the dialect that the request speaks."""
 
-    def __init__(self, formats: Mapping[str, ErrorFormat], *, default: ErrorFormat) -> None:
-        """formats: by path; each one holds for all paths below, too."""
+    def __init__(self, formats: Mapping[Dialect, ErrorFormat]) -> None:
+        """formats: one for each dialect."""
         self._formats = formats
-        self._default = default
 
     def __call__(self, exc: BaseException, scope: Scope) -> Response:
         """Return the response. The caller logs a bug: any exception that is not an AsrError."""
-        error = translate_exception(exc, scope)
-        error_format = self._format_of(scope["path"])
+        error = translate_exception(exc)
+        error_format = self._formats[dialect_of(scope["method"], clean_path(scope["path"]))]
         details = error_format.describe(error)
         headers = {**_headers_of(error), **error_format.headers(details)}
         return JSONResponse(error_format.body(details), status_code=details.status, headers=headers)
 
-    def _format_of(self, path: str) -> ErrorFormat:
-        below = (form for prefix, form in self._formats.items() if path == prefix or path.startswith(f"{prefix}/"))
-        return next(below, self._default)
 
-
-def translate_exception(exc: BaseException, scope: Scope) -> AsrError:
+def translate_exception(exc: BaseException) -> AsrError:
     """Return the error of our tree for any exception that ends a request."""
     if isinstance(exc, AsrError):
         return exc
-    if isinstance(exc, HTTPException):  # Starlette's router raises these two.
-        path = show_value(scope["path"])
-        if exc.status_code == 405:
-            allowed = (exc.headers or {}).get("Allow", "")
-            return MethodNotAllowed(
-                f"the method of {path} is {scope['method']}; allowed: {allowed}", allowed=allowed
-            )
-        return UnknownPath(f"the path {path} does not exist; allowed: the paths that the documentation lists")
     if isinstance(exc, asyncio.CancelledError):  # The time that a shutdown gives to requests is over.
         return EngineUnavailable("the server is shutting down")
     return InternalError(INTERNAL_ERROR)

@@ -1,6 +1,6 @@
 """JSON bodies, parsed while they arrive: the audio goes to a file, and only the small rest becomes a document.
 
-The audio is the value of one key at the top: base64, which is decoded piece by piece, or, where it is accepted, an
+The audio is the value at one of a few paths: base64, which is decoded piece by piece, or, where it is accepted, an
 object whose "array" holds samples. Everything else is copied as it stands, up to the limits on its size, and given
 to `json.loads` at the end, with `null` in place of the audio. So time and memory stay linear in the
 body's length, whatever it holds. This module does not know what the other keys mean.
@@ -25,6 +25,9 @@ from hf_asr_endpoint.messages import quote
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Some clients send it before the document."""
+
+Path = tuple[str, ...]
+Paths = tuple[Path, ...]
 
 SAMPLES_KEY = "array"
 """The key of the audio's object that holds samples."""
@@ -55,14 +58,15 @@ class JsonBody:
 class JsonParser:
     """Parses one JSON body. `close` closes the audio's file.
 
-    audio_field: the key at the top that holds the audio. accepts_samples: whether {"array": […]} may be its value.
+    audio_paths: the keys, from the top, that the audio may be under. accepts_samples: whether {"array": […]}
+    may be its value.
     `feed` and `finish` raise InvalidRequest and its kinds.
     """
 
     def __init__(
-        self, *, audio_field: str, accepts_samples: bool, max_audio_bytes: int, limits: JsonLimits
+        self, *, audio_paths: Paths, accepts_samples: bool, max_audio_bytes: int, limits: JsonLimits
     ) -> None:
-        self._audio_field = audio_field
+        self._audio_paths = audio_paths
         self._accepts_samples = accepts_samples
         self._max_audio_bytes = max_audio_bytes
         self._limits = limits
@@ -70,6 +74,7 @@ class JsonParser:
         self._n_values = 0
         self._file: LimitedFile | None = None
         self._audio: EncodedAudio | Samples | None = None
+        self._audio_path: Path = ()
         self._stream = ByteStream()
         self._steps = self._parse()
         next(self._steps)
@@ -90,10 +95,12 @@ class JsonParser:
         except ValueError as exc:  # Bytes that are not UTF-8, or a number of thousands of digits.
             raise invalid_json(str(exc)) from exc
         _check_texts(document, name="")
-        if isinstance(self._audio, EncodedAudio):
-            document[self._audio_field] = self._audio
-        elif self._audio is not None:
-            document[self._audio_field][SAMPLES_KEY] = self._audio
+        if self._audio is not None:
+            *parents, key = self._audio_path
+            holder = document
+            for parent in parents:
+                holder = holder[parent]
+            holder[key] = self._audio
         return JsonBody(document=document)
 
     def close(self) -> None:
@@ -118,10 +125,10 @@ class JsonParser:
         while char := (yield from self._peek()):
             if char == b'"' and is_key:
                 path[-1] = unescape((yield from self._string())).decode("utf-8", "replace")
-            elif char == b'"' and path == [self._audio_field]:
-                yield from self._base64()
-            elif char == b"[" and path == [self._audio_field, SAMPLES_KEY] and self._accepts_samples:
-                yield from self._samples()
+            elif char == b'"' and tuple(path) in self._audio_paths:
+                yield from self._base64(tuple(map(str, path)))
+            elif char == b"[" and self._accepts_samples and self._is_array(path):
+                yield from self._samples(tuple(map(str, path)))
             elif char == b'"':
                 self._count_value()
                 yield from self._string()
@@ -174,8 +181,11 @@ class JsonParser:
         self._copy(len(piece) + 1)
         return bytes(self._rest[begin:-1])
 
-    def _base64(self) -> Steps[None]:
-        decoder = Base64Decoder(self._open_file(self._audio_field), name=self._audio_field)
+    def _is_array(self, path: list[str | None]) -> bool:
+        return path[-1:] == [SAMPLES_KEY] and tuple(path[:-1]) in self._audio_paths
+
+    def _base64(self, path: Path) -> Steps[None]:
+        decoder = Base64Decoder(self._open_file(path), name=".".join(path))
         stream = self._stream
         stream.position += 1
         while not string_ends(stream, piece := string_piece(stream)):
@@ -187,9 +197,8 @@ class JsonParser:
         self._audio = decoder.finish()
         self._rest += b"null"
 
-    def _samples(self) -> Steps[None]:
-        name = f"{self._audio_field}.{SAMPLES_KEY}"
-        parser = SampleArrayParser(self._stream, self._open_file(name), name=name)
+    def _samples(self, path: Path) -> Steps[None]:
+        parser = SampleArrayParser(self._stream, self._open_file(path), name=".".join(path))
         self._audio = yield from parser.parse()
         self._rest += b"null"
 
@@ -206,10 +215,11 @@ class JsonParser:
                 self._copy(len(found[0]))
                 return
 
-    def _open_file(self, name: str) -> LimitedFile:
+    def _open_file(self, path: Path) -> LimitedFile:
+        name = ".".join(path)
         if self._file is not None:
-            raise given_twice(name)
-        self._file = open_spool(name=name, max_bytes=self._max_audio_bytes)
+            raise given_twice(name if path == self._audio_path else f"the audio ({name})")
+        self._file, self._audio_path = open_spool(name=name, max_bytes=self._max_audio_bytes), path
         return self._file
 
     def _copy(self, n_bytes: int) -> None:
@@ -223,7 +233,7 @@ class JsonParser:
         if len(self._rest) + n_more > limit:
             raise InvalidRequest(
                 f"the JSON body has more than {limit} bytes outside the audio; "
-                f"allowed: {limit} bytes, and audio in {self._audio_field} only"
+                f"allowed: {limit} bytes, and audio in {'.'.join(self._audio_paths[0])} only"
             )
 
     def _count_value(self) -> None:

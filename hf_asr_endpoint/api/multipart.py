@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hf_asr_endpoint.api.byte_stream import ByteStream, Steps, UnexpectedEnd
-from hf_asr_endpoint.api.encoded_audio import Base64Decoder
+from hf_asr_endpoint.api.encoded_audio import Base64Decoder, describe_file, is_pcm_type
 from hf_asr_endpoint.api.multipart_headers import PartHeaders, parse_part_headers
 from hf_asr_endpoint.api.spool import LimitedFile, open_spool
 from hf_asr_endpoint.api.texts import check_text, given_twice
@@ -23,7 +23,7 @@ FORM_OVERHEAD_BYTES = 2**20
 """What a form may hold besides the file: headers, boundaries and texts."""
 
 N_HEAD_BYTES = 512
-"""The first bytes of a part tell text from audio: no audio format begins with so many printable characters."""
+"""The first bytes of a part tell text from audio: no audio format begins with 512 printable characters."""
 
 _MAX_PADDING_BYTES = 100  # blanks between a boundary and the end of its line
 _MAX_FALSE_BOUNDARIES = 100
@@ -47,10 +47,14 @@ class FormLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormBody:
-    """texts: names and texts in their order, all of them whole. audio: None where the form has no file."""
+    """texts: names and texts in their order, all of them whole. audio: None where the form has no file.
+
+    filename: of the file, as the client names it; "" without a name.
+    """
 
     texts: tuple[tuple[str, str], ...]
     audio: EncodedAudio | None
+    filename: str = ""
 
 
 class FormParser:
@@ -74,6 +78,7 @@ class FormParser:
         self._n_parts = 0
         self._n_false_boundaries = 0
         self._file: LimitedFile | None = None
+        self._filename = ""
         self._audio: EncodedAudio | None = None
         self._stream = ByteStream()
         self._steps = self._parse()
@@ -88,7 +93,7 @@ class FormParser:
         """Return the form after its last block."""
         self._stream.complete()
         self._advance()
-        return FormBody(texts=tuple(self._texts), audio=self._audio)
+        return FormBody(texts=tuple(self._texts), audio=self._audio, filename=self._filename)
 
     def close(self) -> None:
         if self._file is not None:
@@ -142,10 +147,6 @@ class FormParser:
         headers = parse_part_headers((yield from self._header_lines()))
         if headers.name == self._file_field:
             yield from self._read_file(headers)
-        elif headers.has_filename:
-            raise InvalidParameter(
-                f"{headers.name} is sent as a file; allowed as a file: {self._file_field}", parameter=headers.name
-            )
         else:
             yield from self._read_text(headers)
 
@@ -166,6 +167,7 @@ class FormParser:
             yield from stream.more()
 
     def _read_text(self, headers: PartHeaders) -> Steps[None]:
+        """Read a text. Some programs send every field as a file, so a filename does not matter."""
         content = bytearray()
         limits = self._limits
 
@@ -174,6 +176,8 @@ class FormParser:
             content += data
             self._n_texts_bytes += len(data)
             if len(content) > limits.max_text_bytes:
+                if headers.has_filename:
+                    raise self._not_the_file(headers)
                 raise InvalidParameter(
                     f"{headers.name} has more than {limits.max_text_bytes} bytes; allowed: that many in a text, "
                     f"and more only in the file, which is called {self._file_field}",
@@ -186,20 +190,32 @@ class FormParser:
                 )
 
         yield from self._content(collect)
-        text = check_text(headers.decode_text(bytes(content)), name=headers.name)
+        try:
+            text = check_text(headers.decode_text(bytes(content)), name=headers.name)
+        except InvalidParameter as exc:
+            if not headers.has_filename:
+                raise
+            raise self._not_the_file(headers) from exc
         self._texts.append((headers.name, text))
+
+    def _not_the_file(self, headers: PartHeaders) -> InvalidParameter:
+        return InvalidParameter(
+            f"{headers.name} is sent as a file that is not a short text; allowed as a file: {self._file_field}",
+            parameter=headers.name,
+        )
 
     def _read_file(self, headers: PartHeaders) -> Steps[None]:
         if self._file is not None:
             raise given_twice(headers.name)
         self._file = open_spool(name=headers.name, max_bytes=self._max_file_bytes)
-        if self._decodes_base64 and not headers.has_filename:
+        self._filename = headers.filename or ""
+        if self._decodes_base64 and not headers.has_filename and not is_pcm_type(headers.media_type):
             content = _TextOrFile(self._file, name=headers.name)
             yield from self._content(content.write)
             self._audio = content.finish()
         else:
             yield from self._content(self._file.write)
-            self._audio = EncodedAudio(file=self._file.rewind())
+            self._audio = describe_file(self._file.rewind(), headers.media_type)
         if not self._file.n_bytes:
             raise InvalidParameter(f"{headers.name} is empty; allowed: one audio file", parameter=headers.name)
 

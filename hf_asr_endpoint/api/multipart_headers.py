@@ -45,11 +45,19 @@ _PARAMETER = re.compile(r';\s*([^=;"\s]++)\s*=\s*(?:"((?:[^"\\]++|\\.)*+)"|([^;]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartHeaders:
-    """charset: one of CHARSETS' values; None for one that is not among its keys, which only a text needs."""
+    """charset: one of CHARSETS' values; None for one that is not among its keys, which only a text needs.
+
+    filename: None for a part that has none, "" for one without a name that can be read.
+    """
 
     name: str
-    has_filename: bool
+    filename: str | None
     charset: str | None
+    media_type: str | None = None
+
+    @property
+    def has_filename(self) -> bool:
+        return self.filename is not None
 
     def decode_text(self, content: bytes) -> str:
         """Return the part's content as a text. Raises InvalidParameter."""
@@ -118,8 +126,9 @@ def parse_part_headers(lines: bytes) -> PartHeaders:
     charset = _parameters(headers.get("content-type", "")).get("charset", "utf-8")
     return PartHeaders(
         name=name,
-        has_filename="filename" in disposition or "filename*" in disposition,
+        filename=disposition.get("filename", "" if "filename*" in disposition else None),
         charset=CHARSETS.get(charset.strip().lower()),
+        media_type=headers.get("content-type"),
     )
 
 

@@ -8,6 +8,7 @@ from starlette.routing import Route
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.jobs.job import JobLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -32,10 +33,7 @@ class Operations:
         self._job_limits = job_limits
 
     def routes(self) -> list[Route]:
-        return [
-            Route("/health", self.health, methods=["GET"]),
-            Route("/info", self.info, methods=["GET"]),
-        ]
+        return make_routes(Dialect.OPERATIONS, {"health": self.health, "info": self.info})
 
     async def health(self, request: Request) -> JSONResponse:
         """Respond 200 when ready, else 503 with the step that loading is at, or with the failure."""

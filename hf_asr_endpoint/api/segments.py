@@ -26,6 +26,11 @@ def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:
     }
 
 
+def is_in_other_language(segment: Segment, transcription: Transcription) -> bool:
+    """Return whether a segment is known to be in another language than the recording."""
+    return segment.language not in (None, transcription.language)
+
+
 def n_input_tokens(transcription: Transcription) -> int:
     """Return the number of encoder positions that hold audio, 50 per second. A prompt does not count."""
     return math.ceil(transcription.duration_s / TIME_PRECISION_S)

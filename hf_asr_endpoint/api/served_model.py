@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hf_asr_endpoint.errors import MissingParameter, UnknownModel
+from hf_asr_endpoint.errors import UnknownModel
 from hf_asr_endpoint.messages import show_value
 
 OPENAI_ALIAS = "whisper-1"
@@ -27,14 +27,12 @@ class ServedModel:
         """All names that clients may use, in the order in which lists show them."""
         return tuple(dict.fromkeys((*self.names, OPENAI_ALIAS)))
 
-    def check(self, name: str | None, *, version: str | None = None) -> None:
-        """Raise MissingParameter without a name, UnknownModel for another model or another version of this one.
+    def check(self, name: str, *, version: str | None = None) -> None:
+        """Raise UnknownModel for another model or another version of this one.
 
         version: None and "" mean any.
         """
         allowed = ", ".join(self.accepted_names)
-        if name is None:
-            raise MissingParameter(f"model is missing; allowed: {allowed}", parameter="model")
         if name not in self.accepted_names:
             raise UnknownModel(f"the model {show_value(name)} is not served here; allowed: {allowed}")
         if version and version != self.revision:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.served_model import ServedModel
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 if TYPE_CHECKING:  # handler.py has no jobs and runs without the packages that they need.

@@ -33,6 +33,13 @@ class EventStream(EventSourceResponse):
             await super().__call__(scope, receive, send)
 
 
-def json_event(document: dict[str, Any]) -> ServerSentEvent:
-    """Return an event whose data is a JSON document."""
-    return ServerSentEvent(data=json.dumps(document, ensure_ascii=False, separators=(",", ":")), sep="\n")
+def json_event(document: dict[str, Any], *, name: str | None = None) -> ServerSentEvent:
+    """Return an event whose data is a JSON document. name: by default the document's `type`.
+
+    Clients that follow the standard's names, such as Subtitle Edit, pass over events without one.
+    """
+    return ServerSentEvent(
+        data=json.dumps(document, ensure_ascii=False, separators=(",", ":")),
+        event=name or document["type"],
+        sep="\n",
+    )

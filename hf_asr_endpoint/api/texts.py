@@ -15,6 +15,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.messages import quote
 
+MAX_AUDIO_TRACK = 1_000
+AUDIO_TRACK_ALLOWED = f"a whole number from 0 (the file's first audio track) to {MAX_AUDIO_TRACK}"
+
 MAX_PROMPT_CHARACTERS = 10_000
 """Of `prompt`, `initial_prompt`, `hotwords`, and of all `keywords` together.
 

@@ -47,16 +47,18 @@ class ChunkPlanner:
 
     A chunk takes the next span if it follows within `max_gap` and ends within `max_chunk` of the chunk's start.
     Otherwise the chunk is cut at the longest silence of its second half. It keeps `speech_pad` of the silence
-    around its speech, or half of a silence shorter than two pads.
+    around its speech, or half of a silence shorter than two pads. At the recording's beginning and end it keeps
+    `edge_pad`: a clip's first and last sounds are often too quiet to be detected as speech.
     """
 
     def __init__(
-        self, probabilities: RecentProbabilities, *, max_chunk: int, max_gap: int, speech_pad: int
+        self, probabilities: RecentProbabilities, *, max_chunk: int, max_gap: int, speech_pad: int, edge_pad: int
     ) -> None:
         self._probabilities = probabilities
         self._max_chunk = max_chunk
         self._max_gap = max_gap
         self._speech_pad = speech_pad
+        self._edge_pad = edge_pad
         self._planned_until = 0  # end of the last planned chunk
         self._start = 0  # of the open chunk, once it has speech
         self._speech: list[Span] = []
@@ -79,14 +81,16 @@ class ChunkPlanner:
     def finish(self, n_samples: int) -> Iterator[PlannedChunk]:
         """Yield the last chunk, if there is one. n_samples: length of the recording."""
         if self._speech:
-            yield self._close(n_free=n_samples - self._speech[-1].end)
+            n_free = n_samples - self._speech[-1].end
+            yield self._close(n_free=n_free, pad=self._edge_pad if n_free <= self._max_gap else self._speech_pad)
 
     def first_needed(self, *, next_start: int) -> int:
         """Return the first sample that a later chunk may contain."""
         return self._start if self._speech else self._start_before(next_start)
 
     def _start_before(self, speech_start: int) -> int:
-        return max(self._planned_until, speech_start - self._speech_pad)
+        pad = self._speech_pad if self._planned_until else self._edge_pad
+        return max(self._planned_until, speech_start - pad)
 
     def _close_before(self, span: Span) -> Generator[PlannedChunk, None, Span]:
         """Close the open chunk if `span` does not fit; cut pieces off a longer `span`, and return the rest."""
@@ -137,9 +141,12 @@ class ChunkPlanner:
         longest = max((silence for silence, _ in self._cuts(self._speech)), default=0)
         return n_silent > self._max_gap or (next_start - self._start >= self._max_chunk and n_silent >= longest)
 
-    def _close(self, *, n_free: int) -> PlannedChunk:
-        """Close the open chunk. n_free: samples of the silence after it that it may take."""
-        padded_end = self._speech[-1].end + min(self._speech_pad, n_free)
+    def _close(self, *, n_free: int, pad: int | None = None) -> PlannedChunk:
+        """Close the open chunk. n_free: samples of the silence after it that it may take.
+
+        pad: how much of them it takes; None: `speech_pad`.
+        """
+        padded_end = self._speech[-1].end + min(self._speech_pad if pad is None else pad, n_free)
         end = min(padded_end, self._start + self._max_chunk)
         chunk = PlannedChunk(extent=Span(start=self._start, end=end), speech=tuple(self._speech))
         self._speech = []

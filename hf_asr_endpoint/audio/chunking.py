@@ -21,6 +21,9 @@ BLOCK_SAMPLES = 4 * SAMPLE_RATE
 
 MIN_CHUNK_S = 1.0
 
+EDGES_PER_CHUNK = 10
+"""An edge's silence takes no more than a tenth of a chunk."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkingOptions:
@@ -34,12 +37,16 @@ class ChunkingOptions:
     neg_threshold: float | None = None
     """Speech ends below this probability; None means 0.15 below `threshold`, as in silero-vad."""
     short_threshold: float = 0.8
-    """Speech shorter than `min_speech_s` counts if its probability reaches this."""
+    """Speech shorter than `min_speech_s` counts if its probability reaches this, and it is not a mere click."""
     min_speech_s: float = 0.25
+    max_click_s: float = 0.1
+    """Nothing as short as this is a word."""
     min_silence_s: float = 0.1
     """A shorter silence does not end a span of speech; silero-vad's default."""
     max_gap_s: float = 3.0
     """A longer silence always ends a chunk, unless `silence_duration_s` says which one does."""
+    edge_pad_s: float = 1.0
+    """Silence kept at the recording's beginning and end."""
     chunk_length_s: float = WINDOW_S
 
     def __post_init__(self) -> None:
@@ -79,9 +86,8 @@ def split_chunks(
 ) -> Iterator[Chunk | None]:
     """Yield the chunks of a waveform that arrives in blocks, each as soon as nothing later can change it.
 
-    Recordings are cut at silence, and long silence between chunks is left out. But a recording of at most
-    `chunk_length_s` with speech is one chunk, untrimmed, unless `silence_duration_s` is set. No more than a minute
-    of the waveform is held.
+    Recordings are cut at silence, and long silence before, between and after chunks is left out: in silence the
+    model repeats itself, or writes what nobody said. No more than a minute of the waveform is held.
 
     Yields None after each block, and after every BLOCK_SAMPLES of a longer one: the consumer can stop there.
     """
@@ -103,14 +109,16 @@ class _Splitter:
     def __init__(self, stream: SpeechStream, options: ChunkingOptions) -> None:
         voice_activity, neg_threshold = options.voice_activity, options.neg_threshold
         silence_s = voice_activity.silence_duration_s
-        self._keeps_short_recordings_whole = silence_s is None
         max_gap_s = options.max_gap_s if silence_s is None else silence_s
+        speech_pad_s = voice_activity.speech_pad_s
+        edge_pad_s = max(speech_pad_s, min(options.edge_pad_s, options.chunk_length_s / EDGES_PER_CHUNK))
         self._stream = stream
         self._finder = SpanFinder(
             threshold=voice_activity.threshold,
             neg_threshold=max(voice_activity.threshold - 0.15, 0.01) if neg_threshold is None else neg_threshold,
             short_threshold=options.short_threshold,
             min_speech=_n_samples(options.min_speech_s),
+            max_click=_n_samples(options.max_click_s),
             min_silence=_n_samples(min(options.min_silence_s, max_gap_s)),
         )
         self._max_chunk = _n_samples(options.chunk_length_s)
@@ -120,6 +128,7 @@ class _Splitter:
             max_chunk=self._max_chunk,
             max_gap=_n_samples(max_gap_s),
             speech_pad=_n_samples(voice_activity.speech_pad_s),
+            edge_pad=_n_samples(edge_pad_s),
         )
         self._samples = _RecentSamples()
         self._planned: list[PlannedChunk] = []
@@ -132,11 +141,10 @@ class _Splitter:
             self._planned.extend(self._planner.add(span))
         next_start = self._finder.next_start
         self._planned.extend(self._planner.advance(self._finder.open_span, next_start=next_start))
-        if not self._may_stay_whole():
-            yield from self._cut()
-            first_needed = self._planner.first_needed(next_start=next_start)
-            self._samples.drop_before(first_needed)
-            self._probabilities.drop_before(first_needed)
+        yield from self._cut()
+        first_needed = self._planner.first_needed(next_start=next_start)
+        self._samples.drop_before(first_needed)
+        self._probabilities.drop_before(first_needed)
 
     def finish(self) -> Iterator[Chunk]:
         probabilities = self._stream.finish()
@@ -145,13 +153,7 @@ class _Splitter:
         for span in [*self._finder.push(probabilities), *self._finder.finish(n_samples)]:
             self._planned.extend(self._planner.add(span))
         self._planned.extend(self._planner.finish(n_samples))
-        if self._planned and self._may_stay_whole():
-            speech = tuple(span for planned in self._planned for span in planned.speech)
-            self._planned = [PlannedChunk(extent=Span(start=0, end=n_samples), speech=speech)]
         yield from self._cut()
-
-    def _may_stay_whole(self) -> bool:
-        return self._keeps_short_recordings_whole and self._samples.end <= self._max_chunk
 
     def _cut(self) -> Iterator[Chunk]:
         for planned in self._planned:

@@ -8,20 +8,21 @@ has to be in memory. Knows no time limit and no speech.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import Literal
 
 import soundfile
 
 from hf_asr_endpoint.audio.containers import N_SNIFF_BYTES, PCM_CONTAINERS, sniff_container
 from hf_asr_endpoint.audio.ffmpeg import decode_with_ffmpeg
-from hf_asr_endpoint.audio.files import SeekableFile
+from hf_asr_endpoint.audio.files import SeekableFile, skip_id3_tags
+from hf_asr_endpoint.audio.headerless import PcmFormat, with_byte_order
+from hf_asr_endpoint.audio.pieces import name_later_piece
 from hf_asr_endpoint.audio.resample import (
     MAX_SAMPLE_RATE,
     MAX_VALUES_PER_S,
     MIN_SAMPLE_RATE,
     WaveformConverter,
 )
+from hf_asr_endpoint.audio.tracks import check_track
 from hf_asr_endpoint.errors import InvalidAudio
 from hf_asr_endpoint.types import Waveform
 
@@ -31,32 +32,39 @@ BLOCK_VALUES = 2**18
 MAX_PCM_CHANNELS = 1024  # libsndfile's own limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PcmFormat:
-    """How to read 16-bit samples without a header (media types audio/L16 and audio/pcm)."""
-
-    sample_rate: int
-    n_channels: int = 1
-    byte_order: Literal["LITTLE", "BIG"] = "LITTLE"
-
-
-def decode_audio(file: SeekableFile, *, pcm: PcmFormat | None = None) -> Generator[Waveform]:
+def decode_audio(
+    file: SeekableFile, *, pcm: PcmFormat | None = None, audio_track: int | None = None
+) -> Generator[Waveform]:
     """Yield the waveform of a seekable file in blocks, shape = (n_samples,).
 
-    A block may be empty: the consumer can stop there. Damaged packets are left out, as FFmpeg does. `pcm` is used
-    only if the bytes are of no known container. Raises InvalidAudio if nothing can be decoded, or UnsupportedAudio
-    if the bytes are of no known audio format either.
+    A block may be empty: the consumer can stop there. Times are the container's: what is damaged or absent is
+    silence. `pcm` is used only if the bytes are of no known container. audio_track: the index among the audio
+    tracks; None chooses one. Raises InvalidAudio if nothing can be decoded, UnsupportedAudio if the bytes are of
+    no known audio format either, and InvalidParameter for a track that the file does not have.
     """
-    file.seek(0)
-    container = sniff_container(file.read(N_SNIFF_BYTES))
-    file.seek(0)
-    if container in PCM_CONTAINERS and (sound := _open_sound(file)):
+    rest = skip_id3_tags(file)
+    head = rest.read(N_SNIFF_BYTES)
+    container = sniff_container(head)
+    if container is None and rest is not file:
+        container, pcm = "mp3", None  # Only mp3 may have anything between a tag and its first frame.
+    rest.seek(0)
+    if container in PCM_CONTAINERS and (sound := _open_sound(rest)):
+        check_track(audio_track, n_tracks=1)
         yield from _read_sound(sound)
     elif container is None and pcm is not None:
-        yield from _read_sound(_open_pcm(file, pcm))
+        check_track(audio_track, n_tracks=1)
+        yield from _read_sound(_open_pcm(rest, pcm))
     else:
-        file.seek(0)
-        yield from decode_with_ffmpeg(file, container)
+        rest.seek(0)
+        try:
+            yield from decode_with_ffmpeg(rest, container, audio_track=audio_track)
+        except InvalidAudio as exc:
+            if piece := name_later_piece(head):
+                raise InvalidAudio(
+                    f"the file is a later piece of a recording ({piece}), without the header that is in its first "
+                    "piece; allowed: a whole recording, or its pieces joined from the first one on"
+                ) from exc
+            raise
 
 
 def _open_sound(file: SeekableFile) -> soundfile.SoundFile | None:
@@ -72,18 +80,20 @@ def _open_sound(file: SeekableFile) -> soundfile.SoundFile | None:
 
 def _open_pcm(file: SeekableFile, pcm: PcmFormat) -> soundfile.SoundFile:
     try:
+        if not 1 <= pcm.n_channels <= MAX_PCM_CHANNELS:
+            raise ValueError
         return soundfile.SoundFile(
             file,
             format="RAW",
-            subtype="PCM_16",
+            subtype=pcm.encoding,
             samplerate=pcm.sample_rate,
             channels=pcm.n_channels,
-            endian=pcm.byte_order,
+            endian=with_byte_order(pcm, file).byte_order or "FILE",
         )
-    except (soundfile.SoundFileError, OverflowError) as exc:
+    except (soundfile.SoundFileError, OverflowError, ValueError) as exc:
         raise InvalidAudio(
-            f"the audio is declared as 16-bit samples at {pcm.sample_rate} Hz in {pcm.n_channels} channels; "
-            f"allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz in 1 to {MAX_PCM_CHANNELS} channels, "
+            f"the audio is declared as samples without a header at {pcm.sample_rate} Hz in {pcm.n_channels} "
+            f"channels; allowed: {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE} Hz in 1 to {MAX_PCM_CHANNELS} channels, "
             f"at most {MAX_VALUES_PER_S} samples a second in all channels together"
         ) from exc
 

@@ -77,24 +77,42 @@ class ClosableFile:
         self._file.close()
 
 
+class RestOfFile:
+    """A seekable file from an offset on."""
+
+    def __init__(self, file: SeekableFile, start: int) -> None:
+        self._file = file
+        self._start = start
+        file.seek(start)
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset + self._start if whence == io.SEEK_SET else offset, whence) - self._start
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+
 class BoundedInput:
-    """A seekable file without the ID3 tags at its beginning, which ends early when FFmpeg reaches a limit.
+    """A seekable file which ends early when FFmpeg reaches a limit.
 
     It does not raise then: a demuxer may ignore an error, which PyAV raises in a later call of the same thread.
     """
 
     def __init__(self, file: SeekableFile) -> None:
-        """Raise InvalidAudio if a flac file has too many tags, or any file too many ID3 tags."""
+        """Raise InvalidAudio if a flac file has too many tags."""
         self._file = file
-        self._start = _skip_id3_tags(file)
+        file.seek(0)
         self._deadline = 0.0
         self._tag_marks, self._max_tags = _TAG_LIMITS.get(file.read(4), ((), 0))
         self._n_tags = 0
         self.reached_limit = ""
         """The limit that FFmpeg reached, or an empty text."""
-        file.seek(self._start)
+        file.seek(0)
         _check_flac_tags(file)
-        file.seek(self._start)
+        file.seek(0)
 
     def begin_call(self, *, is_opening: bool = False) -> None:
         """Start the time of a call, which must read in the same thread."""
@@ -114,29 +132,34 @@ class BoundedInput:
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._file.seek(offset + self._start if whence == io.SEEK_SET else offset, whence) - self._start
+        return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        return self._file.tell() - self._start
+        return self._file.tell()
 
 
-def _skip_id3_tags(file: SeekableFile) -> int:
-    """Move to the first byte after the ID3v2 tags at the file's beginning, and return its offset.
+def skip_id3_tags(file: SeekableFile) -> SeekableFile:
+    """Return the file without the ID3v2 tags at its beginning, or the file itself, at the first byte of either.
 
-    Any format may have them there, and FFmpeg ignores them for decoding. Source: https://id3.org/id3v2.4.0-structure
+    Any format may have them there, and no decoder needs them. Raises InvalidAudio for too many of them.
+    Source: https://id3.org/id3v2.4.0-structure
     """
     offset = 0
     for _ in range(MAX_ID3_TAGS + 1):
         file.seek(offset)
         header = file.read(10)
         if len(header) < 10 or header[:3] != b"ID3" or 0xFF in header[3:5] or max(header[6:]) > 0x7F:
-            file.seek(offset)
-            return offset
+            return RestOfFile(file, offset) if offset else _at_beginning(file)
         n_bytes = 0
         for byte in header[6:]:  # Each holds 7 bits.
             n_bytes = n_bytes << 7 | byte
         offset += n_bytes + (20 if header[5] & 0x10 else 10)  # with a footer or without
     raise InvalidAudio(f"the file begins with more than {MAX_ID3_TAGS} ID3 tags; allowed: at most {MAX_ID3_TAGS}")
+
+
+def _at_beginning(file: SeekableFile) -> SeekableFile:
+    file.seek(0)
+    return file
 
 
 def _check_flac_tags(file: SeekableFile) -> None:

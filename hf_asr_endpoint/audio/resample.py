@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
+from hf_asr_endpoint.audio.channels import ChannelMixer
 from hf_asr_endpoint.errors import InvalidAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -22,7 +23,7 @@ silence compresses to nothing: without a limit, a file of 200 KB claims 10 minut
 
 
 class WaveformConverter:
-    """Averages the channels of blocks of samples and converts them to SAMPLE_RATE.
+    """Mixes the channels of blocks of samples to one and converts it to SAMPLE_RATE.
 
     Rates are converted by librosa's default method, soxr's HQ. librosa itself converts whole signals only; soxr
     keeps the filter's state between blocks, so the result does not depend on the size of the blocks.
@@ -39,34 +40,25 @@ class WaveformConverter:
                 f"the audio has {n_channels} channels at {sample_rate} Hz, {sample_rate * n_channels} samples "
                 f"a second in all channels together; allowed: at most {MAX_VALUES_PER_S}"
             )
+        self._mixer = ChannelMixer(sample_rate, n_channels)
         is_converted = sample_rate != SAMPLE_RATE
         self._stream = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, quality="HQ") if is_converted else None
 
     def push(self, samples: npt.NDArray[np.float32]) -> Waveform:
         """Convert samples, shape = (n_samples, n_channels). The last ones are returned by a later call."""
-        return self._convert(average_channels(samples), is_last=False)
+        return self._convert(self._mixer.push(samples), is_last=False)
+
+    def push_silence(self, n_samples: int) -> Waveform:
+        """Append silence, in samples of the converter's input."""
+        silence = np.zeros(n_samples, np.float32)
+        return self._convert(np.concatenate([self._mixer.flush(), silence]), is_last=False)
 
     def flush(self) -> Waveform:
         """Return the samples that the filter still holds. Nothing can be pushed afterwards."""
-        return self._convert(np.zeros(0, np.float32), is_last=True)
+        return self._convert(self._mixer.flush(), is_last=True)
 
     def _convert(self, mono: Waveform, *, is_last: bool) -> Waveform:
         if self._stream is None:
             return mono
         converted: Waveform = self._stream.resample_chunk(mono, last=is_last)
         return converted
-
-
-def average_channels(samples: npt.NDArray[np.float32]) -> Waveform:
-    """Average samples, shape = (n_samples, n_channels): the result is no louder than the loudest channel.
-
-    The channels are added one by one, because a matrix product takes all cores of the machine in numpy's BLAS.
-    """
-    n_channels = samples.shape[1]
-    weight = np.float32(1 / n_channels)
-    # Infinite samples and those near float32's maximum are for the waveform's reader to refuse.
-    with np.errstate(invalid="ignore", over="ignore"):
-        mono: Waveform = samples[:, 0] * weight
-        for channel in range(1, n_channels):
-            mono += samples[:, channel] * weight
-    return mono

@@ -9,14 +9,16 @@ import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
+from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.audio.files import ClosableFile
+from hf_asr_endpoint.audio.headerless import PcmFormat, WithAuHeader
 from hf_asr_endpoint.audio.resample import WaveformConverter
+from hf_asr_endpoint.audio.tracks import check_track
 from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -35,6 +37,10 @@ class EncodedAudio:
     file: BinaryIO
     pcm: PcmFormat | None = None
 
+    def to_store(self) -> BinaryIO:
+        """Return a stream to copy into a file that describes itself. Only `read` is sure to work."""
+        return self.file if self.pcm is None else cast(BinaryIO, WithAuHeader(self.file, self.pcm))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampledAudio:
@@ -47,19 +53,26 @@ class SampledAudio:
 AudioSource = EncodedAudio | SampledAudio
 
 
-def open_waveform(source: AudioSource, *, max_audio_s: float) -> WaveformReader:
-    """Return the source's reader. It owns the source's file and reads nothing before it is iterated."""
+def open_waveform(source: AudioSource, *, max_audio_s: float, audio_track: int | None = None) -> WaveformReader:
+    """Return the source's reader. It owns the source's file and reads nothing before it is iterated.
+
+    audio_track: the index among the file's audio tracks, which is checked when the file is read; None chooses one.
+    """
     if isinstance(source, SampledAudio):
+        check_track(audio_track, n_tracks=1)
         return WaveformReader(_resample(source), None, max_audio_s=max_audio_s)
     file = ClosableFile(source.file)
-    return WaveformReader(decode_audio(file, pcm=source.pcm), file, max_audio_s=max_audio_s)
+    return WaveformReader(
+        decode_audio(file, pcm=source.pcm, audio_track=audio_track), file, max_audio_s=max_audio_s
+    )
 
 
 class WaveformReader:
     """An iterator over blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,); it can be read once.
 
     A block may be empty: it is a place where the consumer can stop. Iteration raises UnsupportedAudio or
-    InvalidAudio, AudioTooLong as soon as more than `max_audio_s` is decoded, and ValueError after `close`.
+    InvalidAudio, InvalidParameter for a track that the file lacks, AudioTooLong as soon as more than `max_audio_s`
+    is decoded, and ValueError after `close`.
     """
 
     def __init__(self, blocks: Generator[Waveform], file: ClosableFile | None, *, max_audio_s: float) -> None:

@@ -67,12 +67,14 @@ class SpanFinder:
         short_threshold: float,
         min_speech: int,
         min_silence: int,
+        max_click: int = 0,
     ) -> None:
         self._threshold = threshold
         self._neg_threshold = neg_threshold
         self._short_threshold = short_threshold
         self._min_speech = min_speech
         self._min_silence = min_silence
+        self._max_click = max_click
         self._n_samples = 0  # of all steps so far
         self._start: int | None = None  # of the open span
         self._silence_start: int | None = None  # of the silence that may end the open span
@@ -127,5 +129,6 @@ class SpanFinder:
         return span
 
     def _keep(self, span: Span) -> Span | None:
-        is_speech = span.end - span.start >= self._min_speech or self._peak >= self._short_threshold
-        return span if is_speech else None
+        length = span.end - span.start
+        is_word = length > self._max_click and self._peak >= self._short_threshold
+        return span if length >= self._min_speech or is_word else None

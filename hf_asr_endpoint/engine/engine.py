@@ -7,15 +7,17 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Many
+from functools import partial
 from typing import Any
 
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.scheduler import Scheduler
-from hf_asr_endpoint.engine.sequence import Attempt, Sequence, Stage, Status
+from hf_asr_endpoint.engine.sequence import Attempt, Detection, Sequence, Stage, Status
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +126,18 @@ class Engine:
         while len(chosen) < self._windows_per_step and (admitted := self._scheduler.admit()) is not None:
             chosen.append(admitted)
         windows = {slot: sequence.attempt.window for sequence in chosen for slot in sequence.slots}
-        if self._succeeds(chosen, lambda: self._model.encode(windows)):
-            for sequence in chosen:
+        spans = {
+            _slot(sequence): sequence.attempt.spans
+            for sequence in chosen
+            if isinstance(sequence.attempt, Detection)
+        }
+        scores: dict[int, Many[LanguageScores]] = {}
+        if not self._succeeds(chosen, lambda: scores.update(self._model.encode(windows, spans=spans))):
+            return
+        for sequence in chosen:
+            if isinstance(sequence.attempt, Detection):
+                self._follow(sequence, partial(sequence.on_languages, scores[_slot(sequence)]))
+            else:
                 sequence.stage = Stage.PREFILL
 
     def _prefill(self) -> None:
@@ -133,7 +145,6 @@ class Engine:
         if self._succeeds(new, lambda: self._model.prefill(_rows(new))):
             for sequence in new:
                 sequence.stage = Stage.DECODE
-                sequence.on_prefill(sequence.state)
             self._conclude(new)
 
     def _decode(self) -> None:
@@ -155,21 +166,24 @@ class Engine:
     def _conclude(self, sequences: Many[Sequence]) -> None:
         """Start what follows a finished attempt, or end the sequence."""
         for sequence in sequences:
-            if not all(row.is_finished for row in sequence.rows):
-                continue
-            try:
-                following = sequence.on_attempt(sequence.state)
-            except Exception as exc:  # A bug of one caller must not end the others.
-                logger.exception("a result could not be evaluated")
-                self._end(sequence, Status.FAILED, EngineError(f"the result could not be evaluated: {exc!r}"))
-                continue
-            match following:
-                case None:
-                    self._end(sequence, Status.FINISHED)
-                case Attempt():
-                    sequence.begin(following)
-                case AlignmentInput():
-                    sequence.align(following)
+            if all(row.is_finished for row in sequence.rows):
+                self._follow(sequence, partial(sequence.on_attempt, sequence.state))
+
+    def _follow(self, sequence: Sequence, decide: Callable[[], Attempt | AlignmentInput | None]) -> None:
+        """Start what the caller decides to do next, or end the sequence."""
+        try:
+            following = decide()
+        except Exception as exc:  # A bug of one caller must not end the others.
+            logger.exception("a result could not be evaluated")
+            self._end(sequence, Status.FAILED, EngineError(f"the result could not be evaluated: {exc!r}"))
+            return
+        match following:
+            case None:
+                self._end(sequence, Status.FINISHED)
+            case Attempt():
+                sequence.begin(following)
+            case AlignmentInput():
+                sequence.align(following)
 
     def _succeeds(self, sequences: Many[Sequence], work: Callable[[], None]) -> bool:
         """Run `work` for these sequences. When it raises, fail them, and only them, and return False."""

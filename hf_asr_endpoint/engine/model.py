@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 
 
 class SpeechModel(Protocol):
     """Encodes windows into slots and chooses tokens for them. Called by one thread; may raise anything."""
 
-    def encode(self, windows: Mapping[int, Any]) -> None:
-        """Encode windows, by slot, and replace what the slots held. Slots with the same window object share it."""
+    def encode(
+        self, windows: Mapping[int, Any], *, spans: Mapping[int, Sequence[PositionSpan]]
+    ) -> Mapping[int, Sequence[LanguageScores]]:
+        """Encode windows, by slot, and replace what the slots held. Slots with the same window object share it.
+
+        spans: parts of windows whose language is asked for, by first slot. Returns the scores of each, by slot.
+        """
         ...
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed the prompts of new states, by slot. Sets language, no_speech_prob and the first token of each.
+        """Feed the prompts of new states, by slot. Sets no_speech_prob and the first token of each.
 
         All states of a beam or contrastive search are in the same call, here and in `decode_step`.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from hf_asr_endpoint.whisper.decoding.state import (
     begin_rows,
     best_row,
 )
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 
 
 class Status(enum.Enum):
@@ -47,6 +49,14 @@ class Attempt:
     rules: AttemptRules
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Encode a window and ask which language its parts are in. spans: at least one."""
+
+    window: object
+    spans: tuple[PositionSpan, ...]
+
+
 class Request:
     """Groups the sequences of one request, for fairness and cancellation.
 
@@ -74,15 +84,16 @@ class Sequence:
     on_attempt: takes an attempt's result; returns the next attempt, or the text to align with the window that was
     encoded last, or None when the sequence is finished.
     on_end: called once, when the status is FINISHED, CANCELLED or FAILED.
-    on_prefill: called when an attempt's prompt has been fed: language and no_speech_prob are known then.
+    on_languages: takes the scores of a Detection's spans; returns an attempt, usually at the window that was
+    encoded for it, or None when the sequence is finished.
     on_alignment: takes the result of the model's `align`; the sequence is finished after it.
     """
 
     request: Request
-    attempt: Attempt
+    attempt: Attempt | Detection
     on_attempt: Callable[[DecodingState], Attempt | AlignmentInput | None]
     on_end: Callable[[Sequence], None]
-    on_prefill: Callable[[DecodingState], None] = lambda state: None
+    on_languages: Callable[[Many[LanguageScores]], Attempt | None] = lambda scores: None
     on_alignment: Callable[[Any], None] = lambda alignment: None
     n_slots: int = 1
     status: Status = Status.WAITING
@@ -114,9 +125,12 @@ class Sequence:
         """The unfinished rows, by slot."""
         return {slot: row for slot, row in zip(self.slots, self.rows, strict=False) if not row.is_finished}
 
-    def begin(self, attempt: Attempt) -> None:
+    def begin(self, attempt: Attempt | Detection) -> None:
         """Start an attempt, in the same slots."""
         self.attempt = attempt
+        if isinstance(attempt, Detection):
+            self.rows, self.stage = [], Stage.ENCODE
+            return
         self.rows = begin_rows(attempt.prompt, attempt.rules)
         assert len(self.rows) <= self.n_slots
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE

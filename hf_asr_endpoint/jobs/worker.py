@@ -142,7 +142,9 @@ class Worker:
 
     async def _transcribe(self, job_id: str, options: TranscriptionOptions) -> Transcription:
         file = await self._store.open_audio(job_id)
-        reader = open_waveform(EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s)
+        reader = open_waveform(
+            EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s, audio_track=options.audio_track
+        )
         return await self._transcriber.transcribe(reader, options)
 
     async def _retry(self, job: Job, error: EngineError, began: float) -> None:

@@ -1,1 +1,4 @@
-"""Transcriptions to subtitles: readable cues, as SubRip (srt) and WebVTT (vtt) files. Pure functions."""
+"""Transcriptions to subtitles: readable cues, and the files that hold them (srt, vtt, ass, lrc, tsv).
+
+Pure functions.
+"""

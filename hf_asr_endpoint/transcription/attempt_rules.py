@@ -16,8 +16,8 @@ def attempt_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPrompt
     They leave out the previous text, so that a limit means the same number of new tokens in every window.
     """
     lengths = options.lengths
-    capacity = MAX_TARGET_POSITIONS - prompt.length
-    n_counted = prompt.length - prompt.sot_index
+    capacity = MAX_TARGET_POSITIONS - len(prompt.tokens)
+    n_counted = len(prompt.tokens) - prompt.sot_index
     max_new = lengths.max_new_tokens
     if max_new is None:
         max_new = DEFAULT_MAX_NEW_TOKENS if lengths.max_length is None else lengths.max_length - n_counted

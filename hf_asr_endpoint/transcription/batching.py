@@ -171,6 +171,7 @@ class BatchingTranscriber:
         yield Transcription(
             task=options.task,
             language=options.language or long_form.language or DEFAULT_LANGUAGE,
+            language_probability=long_form.language_probability,
             duration_s=long_form.duration_s,
             segments=tuple(segments),
         )

@@ -1,19 +1,34 @@
 """One chunk through the engine: a window, and further windows while speech is left after its last timestamp.
 
-That is the seek of openai/whisper's `transcribe`, inside a chunk.
+That is the seek of openai/whisper's `transcribe`, inside a chunk. A chunk in several languages is decoded passage
+by passage.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Many
+from typing import Protocol
+
+from torch import Tensor
 
 from hf_asr_endpoint.audio.chunking import SpeechSpan
-from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
+from hf_asr_endpoint.engine.sequence import Attempt, Detection, Request, Sequence
 from hf_asr_endpoint.transcription.attempt_rules import attempt_rules, slots_per_sequence
 from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder
+from hf_asr_endpoint.transcription.passages import (
+    Passage,
+    RecordingLanguages,
+    Vote,
+    positions,
+    split_parts,
+)
 from hf_asr_endpoint.transcription.preparation import PreparedChunk
+from hf_asr_endpoint.transcription.repetition import repeats
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
+from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
+from hf_asr_endpoint.transcription.speech_times import fit_to_speech
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.word_split import ends_with_words
 from hf_asr_endpoint.transcription.words import WindowWords
@@ -21,6 +36,7 @@ from hf_asr_endpoint.types import DecodedWindow, Segment, TranscriptionOptions, 
 from hf_asr_endpoint.units import N_FRAMES
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores
 
 MIN_REMAINING_S = 0.5  # seconds of speech after the last timestamp that are worth another window
 CUT_OFF_WORD_S = 1.0  # less speech than this may also be a word that an early timestamp has cut off
@@ -29,20 +45,34 @@ MIN_SKIPPED_S = 5.0  # seconds of speech in a segment from which on too little t
 MIN_SKIPPED_BETWEEN_S = 1.0  # seconds of speech between segments that count as skipped
 MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text per second of speech: half of the usual rate
 
-MakePrompt = Callable[[int | None], DecoderPrompt]
-"""Makes a window's prompt, given the language token of the previous attempt, if there was one."""
+
+class MakePrompt(Protocol):
+    """Makes a window's prompt. language_token: None for English-only models."""
+
+    def __call__(self, language_token: int | None, *, with_previous: bool) -> DecoderPrompt: ...
 
 
 class ChunkDecoding:
     """The state of one chunk. `window` and `take` are called in turn until it `is_done`."""
 
-    def __init__(self, chunk: PreparedChunk, options: TranscriptionOptions, *, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self,
+        chunk: PreparedChunk,
+        options: TranscriptionOptions,
+        *,
+        vocabulary: Vocabulary,
+        languages: RecordingLanguages,
+    ) -> None:
         self._speech = chunk.speech
         self._offset_s = chunk.offset_s
-        self._duration_s = chunk.duration_s
         self._spectrogram = chunk.spectrogram
         self._options = options
         self._vocabulary = vocabulary
+        self._languages = languages
+        self._duration_s = chunk.duration_s
+        self._passage = Passage(language_token=languages.main, start_s=0.0, end_s=chunk.duration_s)
+        self._passages: deque[Passage] = deque()  # after the current one
+        self._is_language_known = not languages.is_detected
         self._segments = SegmentBuilder(
             begin_s=chunk.offset_s, end_s=chunk.offset_s + chunk.duration_s, decode=vocabulary.decode
         )
@@ -50,6 +80,8 @@ class ChunkDecoding:
         self._last_text = ""  # of the last segment
         self._fallback: Fallback | None = None  # of the current window
         self._alignment: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
+        self.forgets_previous = False
+        """Whether the current window was decoded without the previous text, because it repeated that text."""
         self.is_done = False
 
     def window(
@@ -57,47 +89,81 @@ class ChunkDecoding:
         *,
         request: Request,
         make_prompt: MakePrompt,
-        on_prefill: Callable[[DecodingState], None],
         on_end: Callable[[Sequence], None],
+        previous_text: str = "",
     ) -> Sequence:
-        """Return the next window's decoding, to be submitted to the engine."""
-        decoding = self._options.decoding
-        fallback = self._fallback = Fallback(
-            ladder(decoding.temperatures, is_cut=self._spectrogram.n_frames(self._begin_s) < N_FRAMES),
-            decoding.thresholds,
-            decode=self._vocabulary.decode,
-        )
+        """Return the next window's decoding, to be submitted to the engine.
 
-        def attempt(step: Step, previous: Step | None, language_token: int | None) -> Attempt:
-            is_encoded = previous is not None and previous.is_whole == step.is_whole
-            window = None if is_encoded else self._spectrogram.window(self._begin_s, is_whole=step.is_whole)
-            prompt = make_prompt(language_token)
+        previous_text: of the window before, if it is in the prompt.
+        """
+        decoding = self._options.decoding
+        self.forgets_previous = False
+
+        def attempt(step: Step, *, is_encoded: bool) -> Attempt:
+            window = None if is_encoded else self._window(is_whole=step.is_whole)
+            prompt = make_prompt(self._passage.language_token, with_previous=not self.forgets_previous)
             return Attempt(window=window, prompt=prompt, rules=attempt_rules(decoding, step, prompt=prompt))
 
-        def on_attempt(state: DecodingState) -> Attempt | AlignmentInput | None:
-            previous = fallback.step
-            step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
-            language_token = self._vocabulary.language_token_of(state)
-            return self._alignment_input() if step is None else attempt(step, previous, language_token)
+        def on_languages(scores: Many[LanguageScores]) -> Attempt:
+            is_encoded = self._take_languages(scores)
+            return attempt(self._begin_fallback().step, is_encoded=is_encoded)
 
+        def on_attempt(state: DecodingState) -> Attempt | AlignmentInput | None:
+            fallback = self._fallback
+            assert fallback is not None
+            previous = fallback.step
+            if not self.forgets_previous and repeats(previous_text, self._vocabulary.decode(state.sampled)):
+                self.forgets_previous = True
+                return attempt(previous, is_encoded=True)
+            step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
+            if step is None:
+                return self._alignment_input()
+            return attempt(step, is_encoded=previous.is_whole == step.is_whole)
+
+        if self._is_language_known:
+            first: Attempt | Detection = attempt(self._begin_fallback().step, is_encoded=False)
+        else:
+            first = detection(self._spectrogram, self._speech)
         return Sequence(
             request=request,
-            attempt=attempt(fallback.step, None, None),
+            attempt=first,
             on_attempt=on_attempt,
-            on_prefill=on_prefill,
+            on_languages=on_languages,
             on_alignment=self._keep_alignment,
             on_end=on_end,
             n_slots=slots_per_sequence(decoding),
         )
+
+    def _window(self, *, is_whole: bool) -> Tensor:
+        return self._spectrogram.window(self._begin_s, end_s=self._passage.end_s, is_whole=is_whole)
+
+    def _begin_fallback(self) -> Fallback:
+        n_frames = self._spectrogram.n_frames(self._begin_s, end_s=self._passage.end_s)
+        decoding = self._options.decoding
+        self._fallback = Fallback(
+            ladder(decoding.temperatures, is_cut=n_frames < N_FRAMES),
+            decoding.thresholds,
+            decode=self._vocabulary.decode,
+        )
+        return self._fallback
+
+    def _take_languages(self, scores: Many[LanguageScores]) -> bool:
+        """Begin the chunk's first passage; return whether its window is the one that has been encoded."""
+        votes = votes_of(self._speech, scores)
+        self._languages.decide(votes)
+        self._passage, *others = self._languages.passages(votes, duration_s=self._duration_s)
+        self._passages.extend(others)
+        self._is_language_known = True
+        return not others
 
     def take(self) -> list[Segment]:
         """Return the decoded window's segments, and move on to the next window if speech is left after them."""
         assert self._fallback is not None
         attempted = self._fallback.result()
         if attempted is None:
-            self.is_done = True
+            self._end_passage()
             return []
-        pieces, seek_s = self._advance(attempted)
+        pieces, seek_s, has_more = self._advance(attempted)
         words = self._take_words(pieces, attempted.state)
         window = DecodedWindow(
             start=self._offset_s + self._begin_s,
@@ -106,9 +172,12 @@ class ChunkDecoding:
             compression_ratio=attempted.compression_ratio,
             no_speech_prob=attempted.state.no_speech_prob,
         )
+        speech = self._window_speech()
+        fitted = fit_to_speech(pieces, speech, end_s=self._passage.end_s - self._begin_s)
         built = [
             self._build(timed, window, attempted.state, of_piece)
-            for timed, of_piece in zip(pieces, words, strict=True)
+            for timed, of_piece in zip(fitted, words, strict=True)
+            if timed is not None
         ]
         segments = [segment for segment in built if segment is not None]
         is_repeated = self._may_begin_in_a_word() and ends_with_words(
@@ -116,7 +185,10 @@ class ChunkDecoding:
             "".join(segment.text for segment in segments),
             language=self._vocabulary.language_of(attempted.state),
         )
-        self._begin_s = seek_s
+        if has_more:
+            self._begin_s = seek_s
+        else:
+            self._end_passage()
         if is_repeated:
             return []
         self._last_text = segments[-1].text if segments else self._last_text
@@ -125,21 +197,27 @@ class ChunkDecoding:
     def _may_begin_in_a_word(self) -> bool:
         """Return whether the window may begin inside a word already decoded, because its timestamp came early."""
         begins_in_speech = any(span.start_s < self._begin_s < span.end_s for span in self._speech)
-        return begins_in_speech and self._speech_s(self._begin_s, self._duration_s) < CUT_OFF_WORD_S
+        return begins_in_speech and self._speech_s(self._begin_s, self._passage.end_s) < CUT_OFF_WORD_S
 
-    def _advance(self, attempted: Attempted) -> tuple[list[TimedTokens], float]:
-        """Return the window's timed tokens, and where in the chunk the next window begins if there is one."""
-        remaining_s = self._duration_s - self._begin_s
+    def _end_passage(self) -> None:
+        if self._passages:
+            self._passage = self._passages.popleft()
+            self._begin_s = self._passage.start_s
+        else:
+            self.is_done = True
+
+    def _advance(self, attempted: Attempted) -> tuple[list[TimedTokens], float, bool]:
+        """Return the window's timed tokens, where in the chunk it ends, and whether speech is left after it."""
+        remaining_s = self._passage.end_s - self._begin_s
         split = self._vocabulary.split(attempted.state.sampled, window_s=remaining_s)
         pieces = list(split.segments)
         seek_s = self._begin_s + split.end_s
-        has_more = split.end_s >= MIN_PROGRESS_S and self._speech_s(seek_s, self._duration_s) >= MIN_REMAINING_S
+        has_more = split.end_s >= MIN_PROGRESS_S and self._speech_s(seek_s, self._passage.end_s) >= MIN_REMAINING_S
         if split.unfinished is not None and not (has_more and attempted.state.is_cut_off):
             # The chunk ends in silence, so its last words are complete although no timestamp closes them.
             pieces.append(split.unfinished)
             has_more = False
-        self.is_done = not has_more
-        return pieces, seek_s
+        return pieces, seek_s, has_more
 
     def _build(
         self, timed: TimedTokens, window: DecodedWindow, state: DecodingState, words: Many[Word]
@@ -150,6 +228,7 @@ class ChunkDecoding:
             timed.shifted(window.start),
             window,
             words=[word.shifted(window.start) for word in words],
+            language=self._vocabulary.language(self._passage.language_token),
             token_logprobs=self._vocabulary.token_logprobs(timed.tokens, logprobs) if wants_logprobs else (),
         )
 
@@ -169,19 +248,25 @@ class ChunkDecoding:
         return self._window_words().find(pieces, state, alignment)
 
     def _window_words(self) -> WindowWords:
-        begin_s = self._begin_s
         return WindowWords(
             self._vocabulary,
             task=self._options.task,
-            duration_s=self._duration_s - begin_s,
-            speech=[
-                SpeechSpan(start_s=span.start_s - begin_s, end_s=span.end_s - begin_s) for span in self._speech
-            ],
+            duration_s=self._passage.end_s - self._begin_s,
+            speech=self._window_speech(),
         )
+
+    def _window_speech(self) -> list[SpeechSpan]:
+        """Return the spans of speech, in seconds from the window's beginning."""
+        begin_s, end_s = self._begin_s, self._passage.end_s
+        return [
+            SpeechSpan(start_s=span.start_s - begin_s, end_s=min(span.end_s, end_s) - begin_s)
+            for span in self._speech
+            if span.start_s < end_s
+        ]
 
     def _skips_speech(self, tokens: Many[int]) -> bool:
         """Return whether the model moved on in time without writing what was said: the opposite of a loop."""
-        split = self._vocabulary.split(tokens, window_s=self._duration_s - self._begin_s)
+        split = self._vocabulary.split(tokens, window_s=self._passage.end_s - self._begin_s)
         previous_end_s = self._begin_s
         for timed in split.segments:
             if self._speech_s(previous_end_s, self._begin_s + timed.start) > MIN_SKIPPED_BETWEEN_S:
@@ -196,3 +281,14 @@ class ChunkDecoding:
     def _speech_s(self, start_s: float, end_s: float) -> float:
         """Return the seconds of speech between two times in the chunk."""
         return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self._speech)
+
+
+def detection(spectrogram: ChunkSpectrogram, speech: Many[SpeechSpan]) -> Detection:
+    """Return the question which language a chunk's parts are in."""
+    window = spectrogram.window(0.0, is_whole=False)
+    return Detection(window=window, spans=tuple(positions(split_parts(speech))))
+
+
+def votes_of(speech: Many[SpeechSpan], scores: Many[LanguageScores]) -> list[Vote]:
+    """Return the answers to `detection`."""
+    return [Vote(part=part, scores=of_part) for part, of_part in zip(split_parts(speech), scores, strict=True)]

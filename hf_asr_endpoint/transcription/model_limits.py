@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
-from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.languages import describe_language
 from hf_asr_endpoint.transcription.attempt_rules import n_candidates
 from hf_asr_endpoint.types import TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
@@ -13,23 +14,19 @@ def check_language_and_task(
     tokenizer: WhisperTokenizer, options: TranscriptionOptions, *, is_multilingual: bool
 ) -> None:
     """Raise InvalidParameter for a language or task that the model does not have."""
-    if not is_multilingual:
-        if options.task != "transcribe":
-            raise InvalidParameter(
-                f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'",
-                parameter="task",
-            )
-        if options.language not in (None, "en"):
-            raise InvalidParameter(
-                f"language is {options.language!r}, but the model is English-only; allowed: 'en'",
-                parameter="language",
-            )
-    elif options.language is not None and options.language not in tokenizer.language_tokens:
+    if not is_multilingual and options.task != "transcribe":
         raise InvalidParameter(
-            f"language is {options.language!r}, which the model was not trained on; "
-            f"allowed: {', '.join(sorted(tokenizer.language_tokens))}",
-            parameter="language",
+            f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'", parameter="task"
         )
+    known = tokenizer.language_tokens if is_multilingual else ("en",)
+    for name, codes in (("language", (options.language,)), ("languages", options.languages)):
+        for code in codes:
+            if code is not None and code not in known:
+                why = "the model was not trained on" if is_multilingual else "an English-only model does not have"
+                raise UnsupportedValue(
+                    f"{name} is {describe_language(code)}, which {why}; allowed: {', '.join(sorted(known))}",
+                    parameter=name,
+                )
 
 
 def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:

@@ -96,6 +96,13 @@ class Preparation:
             self._n_withheld = 0
         self._wake()
 
+    def prepare_ahead(self) -> None:
+        """Lift `first_alone`. From any thread."""
+        with self._lock:
+            self._n_free += self._n_withheld
+            self._n_withheld = 0
+        self._wake()
+
     def take_turn(self) -> None:
         """Prepare for up to TURN_S, then queue again, wait for room, or end."""
         began = time.perf_counter()

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from hf_asr_endpoint.types import DecodedWindow, Segment, TokenLogprob, Word
 from hf_asr_endpoint.units import TIME_PRECISION_S
 
+MIN_WORD_S = 0.02
+"""Seconds that a word lasts at least: a player skips a word of no length, and an editor cannot select it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedTokens:
@@ -89,6 +92,7 @@ class SegmentBuilder:
         *,
         words: Sequence[Word] = (),
         token_logprobs: Sequence[TokenLogprob] = (),
+        language: str | None = None,
     ) -> Segment | None:
         """Return the segment; None when it has no text or begins after the audio's end.
 
@@ -98,7 +102,10 @@ class SegmentBuilder:
         start = max(round(timed.start, 2), self._earliest)
         if not text.strip() or timed.start >= self._latest or start > self._latest:
             return None
-        end = min(max(round(timed.end, 2), start), self._latest)
+        # By its tokens, not its words: its times must not depend on whether words are wanted.
+        shortest = MIN_WORD_S * len(timed.tokens)
+        end = min(max(round(timed.end, 2), start + shortest), self._latest)
+        start, end = max(min(start, round(end - shortest, 2)), self._earliest), round(end, 2)
         self._earliest = end
         return Segment(
             start=start,
@@ -106,14 +113,35 @@ class SegmentBuilder:
             text=text,
             tokens=timed.tokens,
             window=window,
-            words=tuple(_clamp(word, start, end) for word in words),
+            words=fit_words(words, start, end),
             token_logprobs=tuple(token_logprobs),
+            language=language,
         )
 
 
-def _clamp(word: Word, start: float, end: float) -> Word:
-    begins, ends = (min(max(round(time, 2), start), end) for time in (word.start, word.end))
-    return replace(word, start=begins, end=ends)
+def fit_words(words: Sequence[Word], start: float, end: float) -> tuple[Word, ...]:
+    """Return the words between two times, in order and without overlap.
+
+    Each lasts MIN_WORD_S or longer; less where there is no room for all of them. Times are rounded to 0.01 s.
+    """
+    if not words:
+        return ()
+    shortest = min(MIN_WORD_S, (end - start) / len(words))
+    starts, ends = [], []
+    earliest = start
+    for word in words:
+        starts.append(max(word.start, earliest))
+        ends.append(max(word.end, starts[-1] + shortest))
+        earliest = ends[-1]
+    latest = end
+    for index in reversed(range(len(words))):
+        ends[index] = min(ends[index], latest)
+        starts[index] = min(starts[index], ends[index] - shortest)
+        latest = starts[index]
+    return tuple(
+        replace(word, start=round(word_start, 2), end=round(word_end, 2))
+        for word, word_start, word_end in zip(words, starts, ends, strict=True)
+    )
 
 
 def _hundredths(seconds: float) -> float:

@@ -26,20 +26,30 @@ class ChunkSpectrogram:
         spectrogram.push(np.zeros(max(n_silent, 0), np.float32))
         self._mel = spectrogram.finish()  # (n_mels, n_frames)
 
-    def window(self, begin_s: float, *, is_whole: bool) -> torch.Tensor:
+    def window(self, begin_s: float, *, end_s: float | None = None, is_whole: bool) -> torch.Tensor:
         """Return the window that begins at `begin_s` of the chunk, shape = (n_mels, n_frames), n_frames even.
 
+        end_s: silence follows from there on; None: from the chunk's end.
         is_whole: all 30 s, as the model was trained; otherwise the audio and at least the padding.
         """
-        begin = 2 * round(begin_s * SAMPLE_RATE / HOP_LENGTH / 2)
-        n_wanted = N_FRAMES if is_whole else self.n_frames(begin_s)
+        begin = _frame(begin_s)
+        n_wanted = N_FRAMES if is_whole else self.n_frames(begin_s, end_s=end_s)
+        if end_s is not None and _frame(end_s) < self._n_audio:
+            mel = self._mel[:, begin : min(_frame(end_s), begin + n_wanted)]
+            silence = self._mel.min()  # The logarithm is limited to a range below the loudest value.
+            return torch.cat([mel, silence.expand(len(mel), n_wanted - mel.shape[1])], dim=1)
         mel = self._mel[:, begin : begin + n_wanted]
         missing = n_wanted - mel.shape[1]
         # The last frame is silence, unless the audio fills the window.
         return torch.cat([mel, self._mel[:, -1:].expand(-1, missing)], dim=1) if missing else mel
 
-    def n_frames(self, begin_s: float) -> int:
+    def n_frames(self, begin_s: float, *, end_s: float | None = None) -> int:
         """Return the frames of a window that is not whole, a multiple of LENGTH_STEP."""
-        begin = 2 * round(begin_s * SAMPLE_RATE / HOP_LENGTH / 2)
-        n_needed = max(self._n_audio - begin, 0) + self._padding
+        end = self._n_audio if end_s is None else min(_frame(end_s), self._n_audio)
+        n_needed = max(end - _frame(begin_s), 0) + self._padding
         return min(LENGTH_STEP * -(-n_needed // LENGTH_STEP), N_FRAMES)
+
+
+def _frame(seconds: float) -> int:
+    """Return an even frame: the encoder halves their number."""
+    return 2 * round(seconds * SAMPLE_RATE / HOP_LENGTH / 2)

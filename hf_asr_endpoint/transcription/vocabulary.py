@@ -18,7 +18,7 @@ class Vocabulary:
 
     def __init__(self, tokenizer: WhisperTokenizer, *, is_multilingual: bool) -> None:
         self._tokenizer = tokenizer
-        self._is_multilingual = is_multilingual
+        self.is_multilingual = is_multilingual
 
     def prompt(
         self,
@@ -28,8 +28,9 @@ class Vocabulary:
         hotwords: Sequence[int] = (),
         previous: Sequence[int] = (),
     ) -> DecoderPrompt:
-        """Return a decoder prompt; without a language the model detects it. previous: tokens of the previous text.
+        """Return a decoder prompt. previous: tokens of the previous text.
 
+        language_token: unused by English-only models; the others need one.
         What does not fit is cut: hotwords at their end, the previous text at its beginning.
         """
         before: tuple[int, ...] = ()
@@ -38,16 +39,15 @@ class Vocabulary:
             capacity = MAX_PREVIOUS_TOKENS - len(kept)
             before = (self._tokenizer.sot_prev, *kept, *previous[max(len(previous) - capacity, 0) :])
         tokens = (*before, self._tokenizer.sot)
-        if not self._is_multilingual:
+        if not self.is_multilingual:
             return DecoderPrompt(tokens=tokens, sot_index=len(before))
-        task_token = self._tokenizer.task_tokens[task]
-        if language_token is None:
-            return DecoderPrompt(tokens=tokens, sot_index=len(before), after_language=(task_token,))
-        return DecoderPrompt(tokens=(*tokens, language_token, task_token), sot_index=len(before))
+        assert language_token is not None, "a multilingual model takes this for another task"
+        tokens = (*tokens, language_token, self._tokenizer.task_tokens[task])
+        return DecoderPrompt(tokens=tokens, sot_index=len(before))
 
     def prompt_without_timestamps(self, state: DecodingState) -> tuple[int, ...]:
         """Return a state's prompt without the previous text, followed by no_timestamps."""
-        return (*state.fed_prompt[state.prompt.sot_index :], self._tokenizer.no_timestamps)
+        return (*state.prompt.tokens[state.prompt.sot_index :], self._tokenizer.no_timestamps)
 
     def text_tokens(self, tokens: Sequence[int]) -> tuple[int, ...]:
         """Return the text tokens among `tokens`."""
@@ -75,20 +75,22 @@ class Vocabulary:
 
     def language_token(self, language: str | None) -> int | None:
         """Return a language's token; None when it is to be detected or the model has no language tokens."""
-        if language is None or not self._is_multilingual:
+        if language is None or not self.is_multilingual:
             return None
         return self._tokenizer.language_tokens[language]
 
-    def language_token_of(self, state: DecodingState) -> int | None:
-        """Return a state's language token, given or detected; None for an English-only model."""
-        return state.fed_prompt[state.prompt.sot_index + 1] if self._is_multilingual else None
+    def language_tokens(self, languages: Sequence[str]) -> tuple[int, ...]:
+        """Return the tokens of these languages; without any, of all that the model has."""
+        return tuple(
+            self._tokenizer.language_tokens[code] for code in languages or self._tokenizer.language_tokens
+        )
 
     def language_of(self, state: DecodingState) -> str | None:
-        """Return a state's language, given or detected."""
-        return self.language(self.language_token_of(state))
+        """Return the language in a state's prompt; "en" for an English-only model."""
+        return self.language(state.prompt.tokens[state.prompt.sot_index + 1]) if self.is_multilingual else "en"
 
     def language(self, token: int | None) -> str | None:
         """Return a token's language; "en" for an English-only model, None when the token is None."""
-        if not self._is_multilingual:
+        if not self.is_multilingual:
             return "en"
         return next((code for code, known in self._tokenizer.language_tokens.items() if known == token), None)

@@ -28,7 +28,7 @@ def warm_up(engine: Engine, vocabulary: Vocabulary, *, slots: int, n_mels: int) 
         silence = ChunkSpectrogram(
             np.zeros(SAMPLE_RATE, np.float32), n_mels=n_mels, encoder_padding_s=encoder_padding_s
         )
-        prompt = vocabulary.prompt(language_token=None, task="transcribe")
+        prompt = vocabulary.prompt(language_token=vocabulary.language_token("en"), task="transcribe")
         n_tokens = 2 * slots - index  # Each begins a step after the previous one and must end earlier.
         attempt = Attempt(
             window=silence.window(0.0, is_whole=False),

@@ -1,7 +1,8 @@
 """Text tokens to words, punctuation attached. Knows no times.
 
 The rules are those of openai/whisper: `split_to_word_tokens` in its `tokenizer.py`, `merge_punctuations` in its
-`timing.py`.
+`timing.py`. Two differ, because people read the words: a number, an amount and a hyphenated name stay whole
+("£13.60", "600,000", "MS-13"), and so do the Latin words in languages without spaces.
 """
 
 from __future__ import annotations
@@ -15,6 +16,16 @@ WITHOUT_SPACES = ("zh", "ja", "th", "lo", "my", "yue")  # languages that write n
 
 PREPENDED = "\"'“¿([{-"
 APPENDED = "\"'.。,，!！?？:：”)]}、"
+
+HYPHENS = "-\u2010\u2011"
+CONNECTORS = HYPHENS + ".,:/'\u2019"
+CURRENCIES = "$£€¥￥₩₹₽₺₴₫฿¢"
+UNITS = "%‰°"
+
+_UNSPACED = (
+    *((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x2E80, 0x312F), (0x3190, 0xA4CF)),
+    *((0xF900, 0xFAFF), (0xFF66, 0xFF9F), (0x1B000, 0x1B16F), (0x20000, 0x3FFFF)),
+)
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -39,9 +50,8 @@ def split_words(
     language: a code; None when it is unknown. first: index of the first token.
     """
     pieces = _split_characters(tokens, decode, first)
-    if language not in WITHOUT_SPACES:
-        pieces = _join_to_spaces(pieces)
-    return _append(_prepend(pieces))
+    pieces = _join(pieces, _continues_latin_word if language in WITHOUT_SPACES else _continues_word)
+    return _append(_prepend(_join(pieces, _continues_compound)))
 
 
 def ends_with_words(before: str, text: str, *, language: str | None) -> bool:
@@ -81,15 +91,62 @@ def _split_characters(tokens: Sequence[int], decode: Decode, first: int) -> list
     return pieces
 
 
-def _join_to_spaces(pieces: Sequence[WordTokens]) -> list[WordTokens]:
-    """Begin a word at each space and each punctuation mark."""
+def _join(
+    pieces: Sequence[WordTokens], continues: Callable[[str, WordTokens, WordTokens | None], bool]
+) -> list[WordTokens]:
+    """Join each piece to the word before it where `continues` says so of the word, the piece and the next one."""
     words: list[WordTokens] = []
-    for piece in pieces:
-        if words and not piece.text.startswith(" ") and piece.text.strip() not in string.punctuation:
-            words[-1] = _join(words[-1], piece, spoken=range(words[-1].spoken.start, piece.spoken.stop))
+    for piece, after in zip(pieces, [*pieces[1:], None], strict=False):
+        if words and continues(words[-1].text, piece, after):
+            words[-1] = _attach(words[-1], piece, spoken=range(words[-1].spoken.start, piece.spoken.stop))
         else:
             words.append(piece)
     return words
+
+
+def _continues_word(word: str, piece: WordTokens, after: WordTokens | None) -> bool:
+    """A word begins at each space and each punctuation mark."""
+    return not piece.text.startswith(" ") and piece.text.strip() not in string.punctuation
+
+
+def _continues_latin_word(word: str, piece: WordTokens, after: WordTokens | None) -> bool:
+    """A word of a script with spaces goes on until a space, a mark, or a character of a script without."""
+    return bool(piece.text) and _is_latin(word[-1:]) and all(map(_is_latin, piece.text))
+
+
+def _continues_compound(word: str, piece: WordTokens, after: WordTokens | None) -> bool:
+    """Join amounts, and what is on both sides of a mark within a number or of a hyphen within a name."""
+    text = piece.text
+    if not word or not text:
+        return False
+    following = text[1:2] or ("" if after is None else after.text[:1])
+    if text[0] in CURRENCIES + UNITS:
+        return word[-1].isdigit() or (text[0] in CURRENCIES and _is_latin(word[-1]) and following.isdigit())
+    if text[0] in CONNECTORS:
+        return _connects(word[-1], text[0], following)
+    if word[-1] in CURRENCIES:
+        return text[0].isdigit()
+    return word[-1] in CONNECTORS and _connects(word[-2:-1], word[-1], text[0])
+
+
+def _connects(left: str, mark: str, right: str) -> bool:
+    """Return whether a mark is within a word: any one between digits, a hyphen also between letters."""
+    if not left or not right:
+        return False
+    if left.isdigit() and right.isdigit():
+        return True
+    return mark in HYPHENS and _is_latin(left) and _is_latin(right)
+
+
+def _is_latin(character: str) -> bool:
+    """Return whether a character is spoken and of a script that writes spaces between words, or is a digit."""
+    return bool(character) and _is_spoken(character) and not _is_unspaced(character)
+
+
+def _is_unspaced(character: str) -> bool:
+    """Return whether a character is of a script without spaces: Thai, Lao, Myanmar, Khmer, Han, kana."""
+    code = ord(character)
+    return any(first <= code <= last for first, last in _UNSPACED)
 
 
 def _prepend(pieces: Sequence[WordTokens]) -> list[WordTokens]:
@@ -97,7 +154,7 @@ def _prepend(pieces: Sequence[WordTokens]) -> list[WordTokens]:
     words: list[WordTokens] = []  # the last one first
     for piece in reversed(pieces):
         if words and piece.text.startswith(" ") and piece.text.strip() in PREPENDED:
-            words[-1] = _join(piece, words[-1], spoken=words[-1].spoken)
+            words[-1] = _attach(piece, words[-1], spoken=words[-1].spoken)
         else:
             words.append(piece)
     return words[::-1]
@@ -108,13 +165,13 @@ def _append(pieces: Sequence[WordTokens]) -> list[WordTokens]:
     words: list[WordTokens] = []
     for piece in pieces:
         if words and not words[-1].text.endswith(" ") and piece.text in APPENDED:
-            words[-1] = _join(words[-1], piece, spoken=words[-1].spoken)
+            words[-1] = _attach(words[-1], piece, spoken=words[-1].spoken)
         else:
             words.append(piece)
     return words
 
 
-def _join(left: WordTokens, right: WordTokens, *, spoken: range) -> WordTokens:
+def _attach(left: WordTokens, right: WordTokens, *, spoken: range) -> WordTokens:
     return WordTokens(
         text=left.text + right.text, tokens=range(left.tokens.start, right.tokens.stop), spoken=spoken
     )

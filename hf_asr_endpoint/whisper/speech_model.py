@@ -5,8 +5,9 @@ Knows tokens, slots and tensors. Knows no text, no audio, and not which sequence
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kv_cache.choose import make_kv_caches
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
+from hf_asr_endpoint.whisper.language_detection import LanguageDetector
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import linear_factory, row_padding
@@ -93,6 +96,13 @@ class WhisperSpeechModel:
         self._rules = TokenRules(checkpoint)
         self._degeneration_penalty = DegenerationPenalty()
         self._n_windows_since_trim = 0
+        self._language_detector = LanguageDetector(
+            self._decoder,
+            shape=shape,
+            sot=checkpoint.tokenizer.sot,
+            score=lambda features: self._rules.language_scores(self._logits(features)),
+            device=self._device,
+        )
         self._aligner = Aligner(
             self._decoder,
             self._cross_kv,
@@ -105,36 +115,40 @@ class WhisperSpeechModel:
         )
 
     @torch.inference_mode()
-    def encode(self, windows: Mapping[int, Tensor]) -> None:
+    def encode(
+        self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
+    ) -> dict[int, list[LanguageScores]]:
         """Encode windows, by slot: mel frames, float32, shape = (n_mels, n_frames), at most N_FRAMES.
 
         Slots that are given the same tensor share its keys and values.
+        spans: parts of the windows whose language is asked for, by the first slot of a window.
         """
         use_all_cores()
         slots_by_window: dict[int, list[int]] = defaultdict(list)
         for slot, mel in windows.items():
             slots_by_window[id(mel)].append(slot)
+        scores: dict[int, list[LanguageScores]] = {}
         for first, *others in slots_by_window.values():
             features = self._encoder(windows[first].to(self._device, self._dtype))
             self._cross_kv.allocate(first, len(features))
             self._cross_kv.share(first, others)
-            for layer, keys_and_values in enumerate(self._cross_projection(features)):
-                self._cross_kv.write(first, layer, keys_and_values)
+            layers = self._cache_cross_kv(first, features)
+            if first in spans:
+                scores[first] = self._language_detector.detect(spans[first], layers, n_positions=len(features))
+            deque(layers, maxlen=0)  # Caches the layers, unless the detector has taken them.
         self._n_windows_since_trim += len(slots_by_window)
+        return scores
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed the prompts of new states, by slot; detect languages; choose each state's first token.
+        """Feed the prompts of new states, by slot; choose each state's first token.
 
         States with the same window, prompt and search would compute the same. So only the first of them, their
         leader, is fed, and the others copy its cache.
         """
         leaders = self._leaders(states)
         fed = {slot: states[slot] for slot in leaders.values()}
-        undetected = {slot: state for slot, state in fed.items() if state.prompt.after_language is not None}
-        for slots in _groups_of_equal_prompts(undetected):
-            self._detect_languages(slots, states)
-        for slots in _groups_of_equal_prompts(fed):
+        for slots in _groups_of_equal_length(fed):
             logits = self._feed_prompts(slots, states)
             rows = {slot: row for row, slot in enumerate(slots)}
             chosen_for = [slot for slot in sorted(states) if leaders[slot] in rows]
@@ -153,7 +167,7 @@ class WhisperSpeechModel:
         features = self._decode(
             slots,
             tokens=[[row.sampled[-1]] for row in rows],
-            n_cached=[len(row.fed_prompt) + len(row.sampled) - 1 for row in rows],
+            n_cached=[len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows],
         )[:, 0]
         # 2. Contrastive searches fed candidates. Their features say which of them each search takes.
         self._degeneration_penalty.choose(rows, features, eot=self._rules.eot)
@@ -176,6 +190,12 @@ class WhisperSpeechModel:
             self._n_windows_since_trim = 0
             trim_heap()
 
+    def _cache_cross_kv(self, slot: int, features: Tensor) -> Iterator[Tensor]:
+        """Cache and yield each layer's keys and values, shape = (n_positions, 2 × d_model)."""
+        for layer, keys_and_values in enumerate(self._cross_projection(features)):
+            self._cross_kv.write(slot, layer, keys_and_values)
+            yield keys_and_values
+
     def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
         """Return for each slot the first slot with the same window, prompt and search."""
         first: dict[Hashable, int] = {}
@@ -184,31 +204,11 @@ class WhisperSpeechModel:
             for slot, state in sorted(states.items())
         }
 
-    def _detect_languages(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> None:
-        """Feed prompts up to sot, where the model predicts the language, or no speech."""
+    def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
+        """Feed prompts of equal length and return the logits after them, in the order of the slots."""
         rows = [states[slot] for slot in slots]
         features = self._decode(slots, tokens=[row.prompt.tokens for row in rows], n_cached=[0] * len(slots))
         self._degeneration_penalty.remember(rows, features)
-        logits = self._logits(features[:, -1])
-        for row, language, no_speech_prob in zip(
-            rows, self._rules.languages(logits), self._rules.no_speech_probs(logits), strict=True
-        ):
-            row.language_token, row.no_speech_prob = language, no_speech_prob
-
-    def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
-        """Feed the rest of the prompts and return the logits after it, in the order of the slots.
-
-        The prompts have equal length, and language detection has fed either all of them or none.
-        """
-        rows = [states[slot] for slot in slots]
-        prompt = rows[0].prompt
-        n_fed = 0 if prompt.after_language is None else len(prompt.tokens)
-        features = self._decode(
-            slots, tokens=[row.fed_prompt[n_fed:] for row in rows], n_cached=[n_fed] * len(slots)
-        )
-        self._degeneration_penalty.remember(rows, features)
-        if n_fed:
-            return self._logits(features[:, -1])
         at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
         after_sot, after_prompt = self._logits(torch.cat([at_sot, features[:, -1]])).chunk(2)
         for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(after_sot), strict=True):
@@ -217,9 +217,8 @@ class WhisperSpeechModel:
 
     def _copy_prompts(self, leaders: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
         """leaders: by slot, those whose prompt has been fed."""
-        self._self_kv.copy(leaders, n_tokens=max(states[slot].prompt.length for slot in leaders))
+        self._self_kv.copy(leaders, n_tokens=max(len(states[slot].prompt.tokens) for slot in leaders))
         for slot, leader in leaders.items():
-            states[slot].language_token = states[leader].language_token
             states[slot].no_speech_prob = states[leader].no_speech_prob
 
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
@@ -246,7 +245,7 @@ class WhisperSpeechModel:
         # Beams that continue another slot's beam take over its cache.
         if sources := searches.advance(logits, eot=self._rules.eot, filter_again=self._rules.filter):
             moved = {slots[row]: slots[source] for row, source in sources.items()}
-            n_tokens = max(len(states[slot].fed_prompt) + len(states[slot].sampled) for slot in moved)
+            n_tokens = max(len(states[slot].prompt.tokens) + len(states[slot].sampled) for slot in moved)
             self._self_kv.copy(moved, n_tokens=n_tokens - 1)
 
 
@@ -261,9 +260,9 @@ def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:
     )
 
 
-def _groups_of_equal_prompts(states: Mapping[int, DecodingState]) -> list[list[int]]:
-    """Group slots whose prompts one decoder pass can feed: of equal length, with or without language detection."""
-    groups: dict[tuple[int, bool], list[int]] = defaultdict(list)
+def _groups_of_equal_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
+    """Group slots whose prompts one decoder pass can feed."""
+    groups: dict[int, list[int]] = defaultdict(list)
     for slot, state in states.items():
-        groups[len(state.fed_prompt), state.prompt.after_language is None].append(slot)
+        groups[len(state.prompt.tokens)].append(slot)
     return [sorted(group) for group in groups.values()]

@@ -79,10 +79,3 @@ def test_a_bug_is_500_with_an_id_and_its_traceback_is_logged(
     assert answer.headers["x-should-retry"] == "false"
     assert "a bug" not in answer.text
     assert any(record.exc_info and record.exc_info[0] is ZeroDivisionError for record in caplog.records)
-
-
-def test_a_wrong_method_is_405_with_the_allowed_ones(url: str) -> None:
-    answer = requests.get(f"{url}/predict", timeout=TIMEOUT_S)
-    assert answer.status_code == 405
-    assert answer.json() == {"error": "the method of '/predict' is GET; allowed: POST"}
-    assert answer.headers["allow"] == "POST"

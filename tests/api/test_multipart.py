@@ -111,6 +111,14 @@ def test_a_file_with_a_filename_is_never_base64() -> None:
     assert file_of(content, decodes_base64=True) == b"QUJD"
 
 
+@pytest.mark.parametrize(
+    "headers", [(), ("Content-Type: text/plain",), ("Content-Type: application/json",), ("Content-Type: x/y",)]
+)
+def test_a_short_text_sent_as_a_file_is_a_text(headers: tuple[str, ...]) -> None:
+    content = body(part('name="language"; filename="blob"', b"de", *headers), part('name="file"', b"RIFF"))
+    assert parse(content) == ((("language", "de"),), b"RIFF")
+
+
 def test_header_names_are_in_any_case_and_order() -> None:
     content = b'--X\r\ncontent-type: text/plain\r\nCONTENT-DISPOSITION: form-data; name="a"\r\n\r\n1\r\n--X--'
     assert texts_of(content, content_type='Multipart/Form-Data; Boundary="X"') == (("a", "1"),)
@@ -220,7 +228,12 @@ def test_a_form_that_breaks_off_anywhere_is_refused() -> None:
         ),
         pytest.param(body(part('name="file"', b"")), "file is empty", id="an empty file"),
         pytest.param(body(*[part('name="file"', b"RIFF")] * 2), "file is given twice", id="two files"),
-        pytest.param(body(part('name="a"; filename="b"', b"")), "a is sent as a file", id="another file"),
+        pytest.param(
+            body(part('name="a"; filename="b"', b"\xff\xd8")), "allowed as a file: file", id="another file"
+        ),
+        pytest.param(
+            body(part('name="a"; filename="b"', b"x" * 1_001)), "not a short text", id="another long file"
+        ),
     ],
 )
 def test_broken_forms_are_refused(content: bytes, message: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hf_asr_endpoint.api.served_model import ServedModel
-from hf_asr_endpoint.errors import MissingParameter, UnknownModel
+from hf_asr_endpoint.errors import UnknownModel
 
 MODEL = ServedModel(names=("openai/whisper-base", "whisper-base"))
 
@@ -17,12 +17,6 @@ def test_each_accepted_name_passes(name: str) -> None:
 def test_another_name_is_refused_with_the_accepted_ones(name: str) -> None:
     with pytest.raises(UnknownModel, match="allowed: openai/whisper-base, whisper-base, whisper-1"):
         MODEL.check(name)
-
-
-def test_a_missing_name_is_refused_as_such() -> None:
-    with pytest.raises(MissingParameter, match="model is missing") as refused:
-        MODEL.check(None)
-    assert refused.value.parameter == "model"
 
 
 def test_a_long_name_is_shortened_in_the_message() -> None:

@@ -14,7 +14,7 @@ def make_planner(probabilities: list[float] | None = None) -> ChunkPlanner:
     """Return a planner of chunks of at most 30 steps, with pads of 2 and gaps of at most 5."""
     recent = RecentProbabilities()
     recent.push(np.array(probabilities or [], np.float32))
-    return ChunkPlanner(recent, max_chunk=30 * STEP, max_gap=5 * STEP, speech_pad=2 * STEP)
+    return ChunkPlanner(recent, max_chunk=30 * STEP, max_gap=5 * STEP, speech_pad=2 * STEP, edge_pad=2 * STEP)
 
 
 def span(start: int, end: int) -> Span:

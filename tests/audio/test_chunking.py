@@ -46,31 +46,34 @@ def test_without_blocks_there_are_no_chunks() -> None:
 
 
 @pytest.mark.parametrize(
-    "waveform",
+    ("waveform", "expected"),
     [
-        pytest.param(make_waveform((0.02, 0.9)), id="less than a step"),
-        pytest.param(make_waveform((0.3, 0.9)), id="a word"),
-        pytest.param(make_waveform((10, 0), (1, 0.9), (18, 0)), id="silence before and after"),
-        pytest.param(make_waveform((1, 0.9), (8, 0), (1, 0.9), (20, 0)), id="a long pause"),
-        pytest.param(make_waveform((30, 0.9)), id="30 s of speech"),
-        pytest.param(make_waveform((29, 0), (1, 0.9)), id="speech at the end"),
+        pytest.param(make_waveform((0.3, 0.9)), [(0, 0.3)], id="a word"),
+        pytest.param(make_waveform((10, 0), (1, 0.9), (18, 0)), [(9, 11.2)], id="silence before and after"),
+        pytest.param(
+            make_waveform((1, 0.9), (8, 0), (1, 0.9), (20, 0)), [(0, 1.2), (8.8, 10.2)], id="a long pause"
+        ),
+        pytest.param(make_waveform((1, 0.9), (2, 0), (1, 0.9)), [(0, 4)], id="a short pause"),
+        pytest.param(make_waveform((30, 0.9)), [(0, 30)], id="30 s of speech"),
+        pytest.param(make_waveform((29, 0), (1, 0.9)), [(28, 30)], id="speech at the end"),
     ],
 )
-def test_a_short_recording_stays_whole(waveform: Waveform) -> None:
-    chunks = split(waveform)
-    assert extents_s(chunks) == [(0.0, len(waveform) / SAMPLE_RATE)]
+def test_a_short_recording_is_planned_as_a_long_one(
+    waveform: Waveform, expected: list[tuple[float, float]]
+) -> None:
+    assert extents_s(split(waveform)) == about(*expected)
 
 
-def test_a_short_recording_keeps_its_spans_of_speech() -> None:
-    chunks = split(make_waveform((2, 0), (1, 0.9), (8, 0), (3, 0.9), (5, 0)))
-    assert speech_s(chunks) == about((2, 3), (11, 14))
+@pytest.mark.parametrize("seconds", [0.02, 0.09, 0.1])
+def test_a_recording_of_a_tenth_of_a_second_has_no_speech(seconds: float) -> None:
+    assert split(make_waveform((seconds, 0.9))) == []
 
 
 def test_a_longer_recording_is_trimmed_to_its_speech() -> None:
     chunks = split(make_waveform((20, 0), (4, 0.9), (20, 0)))
     assert speech_s(chunks) == about((20, 24))
-    assert extents_s(chunks) == about((19.8, 24.2))
-    assert len(chunks[0].waveform) / SAMPLE_RATE == pytest.approx(4.4, abs=1.5 * STEP_S)
+    assert extents_s(chunks) == about((19, 24.2))
+    assert len(chunks[0].waveform) / SAMPLE_RATE == pytest.approx(5.2, abs=1.5 * STEP_S)
 
 
 def test_pads_end_with_the_recording() -> None:
@@ -88,7 +91,7 @@ def test_neighbours_share_a_short_silence() -> None:
 
 def test_spans_are_joined_in_order() -> None:
     chunks = split(make_waveform(*[(8, 0.9), (1, 0)] * 6))
-    assert extents_s(chunks) == about((0, 26.2), (26.8, 53.2))
+    assert extents_s(chunks) == about((0, 26.2), (26.8, 54))
     assert [len(chunk.speech) for chunk in chunks] == [3, 3]
 
 
@@ -193,6 +196,7 @@ def find_spans(waveform: Waveform) -> list[Span]:
         short_threshold=0.8,
         min_speech=SAMPLE_RATE // 4,
         min_silence=SAMPLE_RATE // 10,
+        max_click=SAMPLE_RATE // 10,
     )
     stream = LoudnessStream()
     spans = [*finder.push(stream.push(waveform)), *finder.push(stream.finish())]

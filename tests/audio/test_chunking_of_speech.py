@@ -18,11 +18,11 @@ LONG = Path(__file__).parents[3] / "shared" / "speech" / "long" / "test_other.fl
 """Seven minutes of read speech; the tests that use it are skipped without it."""
 
 
-def test_a_real_clip_stays_whole() -> None:
+def test_a_real_clip_is_one_chunk() -> None:
     waveform = decode((DATA / "../jfk.mp3").read_bytes())
     chunks = only_chunks(split_chunks([waveform], VoiceActivityDetector()))
     check(chunks, waveform)
-    assert extents_s(chunks) == [(0.0, len(waveform) / SAMPLE_RATE)]
+    assert extents_s(chunks) == [pytest.approx((0.0, len(waveform) / SAMPLE_RATE), abs=0.7)]
     assert len(chunks[0].speech) > 2  # He pauses for effect.
 
 

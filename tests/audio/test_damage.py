@@ -78,10 +78,11 @@ def damage_the_middle(data: bytes) -> bytes:
 )
 def test_audio_around_damage_is_decoded(data: bytes) -> None:
     whole, damaged = decode(data), decode(damage_the_middle(data))
-    assert 0.7 * len(whole) < len(damaged) <= len(whole)
+    assert len(damaged) == pytest.approx(len(whole), abs=0.1 * SAMPLE_RATE)
     assert not np.array_equal(damaged, whole[: len(damaged)])
     np.testing.assert_allclose(damaged[: len(whole) // 3], whole[: len(whole) // 3], atol=1e-5)
-    assert np.std(damaged[-len(whole) // 3 :]) == pytest.approx(np.std(whole[-len(whole) // 3 :]), rel=0.1)
+    # FFmpeg loses the intact flac frame behind a damaged one, too.
+    assert np.std(damaged[-len(whole) // 5 :]) == pytest.approx(np.std(whole[-len(whole) // 5 :]), rel=0.1)
 
 
 @pytest.mark.parametrize("data", [pytest.param(M4A, id="m4a"), pytest.param(MP3, id="mp3")])
@@ -107,7 +108,8 @@ def test_each_damaged_packet_is_a_place_to_stop() -> None:
     with io.BytesIO(write_amr(1_000)) as file:
         lengths = [len(block) for block in decode_audio(file)]
     assert lengths.count(0) >= 1_000
-    assert sum(lengths) == pytest.approx(2 * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
+    n_damaged_s = 1_000 / (12_200 / 8)  # Its bytes last as long as others do.
+    assert sum(lengths) == pytest.approx((2 + n_damaged_s) * SAMPLE_RATE, abs=0.1 * SAMPLE_RATE)
 
 
 def test_decoding_ends_after_many_damaged_packets_in_a_row() -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
+from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.audio.headerless import PcmFormat
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.audio.tones import DATA, CountingFile, Samples, decode, write_ffmpeg, write_sound

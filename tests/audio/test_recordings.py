@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.audio.decode import PcmFormat
+from hf_asr_endpoint.audio.headerless import PcmFormat
 from hf_asr_endpoint.errors import InvalidAudio
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.audio.tones import DATA, decode

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
 
-from hf_asr_endpoint.audio.decode import PcmFormat
+from hf_asr_endpoint.audio.headerless import PcmFormat
 from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio, SampledAudio, open_waveform
 from hf_asr_endpoint.errors import AudioTooLong, InvalidAudio, UnsupportedAudio
 from hf_asr_endpoint.types import Waveform
@@ -54,6 +55,28 @@ def test_encoded_audio_is_read_as_the_caller_describes_it() -> None:
     data = (TONE * 32_767).astype(">i2").tobytes()
     waveform = read(encoded(data, pcm=PcmFormat(sample_rate=SAMPLE_RATE, byte_order="BIG")))
     np.testing.assert_allclose(waveform, TONE, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "pcm"),
+    [
+        pytest.param("<i2", PcmFormat(sample_rate=8_000), id="little-endian"),
+        pytest.param(">i2", PcmFormat(sample_rate=48_000), id="big-endian"),
+        pytest.param("<i2", PcmFormat(sample_rate=8_000, byte_order="LITTLE", n_channels=2), id="stereo"),
+        pytest.param("u1", PcmFormat(sample_rate=8_000, encoding="ULAW"), id="mu-law"),
+        pytest.param("u1", PcmFormat(sample_rate=16_000, encoding="ALAW"), id="a-law"),
+    ],
+)
+def test_stored_samples_describe_themselves(dtype: str, pcm: PcmFormat) -> None:
+    data = (TONE * 127 if dtype == "u1" else TONE * 32_767).astype(dtype).tobytes()
+    stored = io.BytesIO()
+    shutil.copyfileobj(encoded(data, pcm=pcm).to_store(), stored, 1_000)
+    np.testing.assert_array_equal(decode(stored.getvalue()), read(encoded(data, pcm=pcm)))
+
+
+def test_a_stored_file_is_the_file() -> None:
+    source = encoded(b"bytes")
+    assert source.to_store() is source.file
 
 
 def test_samples_at_16_khz_are_the_waveform() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from hf_asr_endpoint.audio.decode import PcmFormat, decode_audio
+from hf_asr_endpoint.audio.decode import decode_audio
+from hf_asr_endpoint.audio.headerless import PcmFormat
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 

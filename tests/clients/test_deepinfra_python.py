@@ -150,8 +150,7 @@ def two_chunks(speech: Waveform) -> bytes:
 
 
 def test_long_form_with_and_without_the_text_before(endpoint: str, two_chunks: bytes) -> None:
-    """With the sentence as previous text, the model is more confident of it the second time."""
-    gained = {}
+    """A sentence said twice is kept; the second time it is decoded without the first one as its prompt."""
     for is_conditioned in (True, False):
         answer = post(endpoint, two_chunks, condition_on_previous_text=is_conditioned, temperature=0)
         assert plain(answer["text"]).count(SPOKEN) == 2
@@ -160,9 +159,7 @@ def test_long_form_with_and_without_the_text_before(endpoint: str, two_chunks: b
         starts = [segment["start"] for segment in segments]
         assert starts == sorted(starts)
         assert starts[-1] > 28
-        gained[is_conditioned] = segments[-1]["confidence"] - segments[0]["confidence"]
-    assert gained[True] > 0.05
-    assert abs(gained[False]) < 0.03
+        assert abs(segments[-1]["confidence"] - segments[0]["confidence"]) < 0.03
 
 
 def test_the_initial_prompt_is_before_every_chunk_that_is_decoded_beside_others(

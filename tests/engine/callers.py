@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from collections.abc import Sequence as Many
 from contextlib import contextmanager
 
 from hf_asr_endpoint.engine.engine import Engine
-from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
+from hf_asr_endpoint.engine.sequence import Attempt, Detection, Request, Sequence, Status
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores
 from tests.fakes import DEADLINE_S, NO_SPEECH_PROB, Method
 
 N_SLOTS = 4
@@ -27,20 +29,21 @@ class Caller:
     """Submits a sequence and records what its callbacks get.
 
     further: attempts to make after the first. attempt: the first, instead of what `tokens` and `rules` make.
+    scores: of the parts of each window whose languages were asked for.
     """
 
     def __init__(
         self,
         *tokens: int,
         request: Request | None = None,
-        attempt: Attempt | None = None,
+        attempt: Attempt | Detection | None = None,
         further: tuple[Attempt, ...] = (),
         n_slots: int = 1,
         **rules: int,
     ) -> None:
         self._further = list(further)
         self.results: list[tuple[int, ...]] = []
-        self.n_prefilled = 0
+        self.scores: list[Many[LanguageScores]] = []
         self.ends: list[Status] = []
         self.has_ended = threading.Event()
         self.sequence = Sequence(
@@ -48,20 +51,23 @@ class Caller:
             attempt=attempt or make_attempt(*tokens, **rules),
             n_slots=n_slots,
             on_attempt=self._take,
-            on_prefill=self._note,
+            on_languages=self._take_languages,
             on_end=self._end,
         )
 
-    def _note(self, state: DecodingState) -> None:
-        assert state is self.sequence.state
-        assert len(self.results) == self.n_prefilled, "on_prefill came after on_attempt"
-        assert state.no_speech_prob == NO_SPEECH_PROB
-        self.n_prefilled += 1
+    def _take_languages(self, scores: Many[LanguageScores]) -> Attempt | None:
+        assert not self.results, "the languages come before any attempt"
+        self.scores.append(scores)
+        return self._next()
 
     def _take(self, state: DecodingState) -> Attempt | None:
+        assert state is self.sequence.state
         assert state.is_finished
-        assert len(self.results) == self.n_prefilled - 1, "on_attempt came before on_prefill"
+        assert state.no_speech_prob == NO_SPEECH_PROB
         self.results.append(tuple(state.sampled))
+        return self._next()
+
+    def _next(self) -> Attempt | None:
         return self._further.pop(0) if self._further else None
 
     def _end(self, sequence: Sequence) -> None:

@@ -60,9 +60,10 @@ def test_cancelling_during_a_step_takes_effect_in_the_next_one(
     caller = Caller(1, 2, 3)
     inner = getattr(model, method)
 
-    def cancelling(slots: dict[int, object]) -> None:
-        inner(slots)
+    def cancelling(*arguments: object, **options: object) -> object:
+        result = inner(*arguments, **options)
         caller.sequence.request.token.cancel()
+        return result
 
     setattr(model, method, cancelling)
     submit(engine, caller)
@@ -89,7 +90,6 @@ def test_a_sequence_paused_before_its_prompt_can_be_cancelled(engine: Engine, mo
     file.token.cancel()
     engine.step()
     assert [caller.ends for caller in (*callers, again)] == [[Status.CANCELLED]] * 3
-    assert again.n_prefilled == 1
 
 
 @pytest.mark.parametrize(("method", "affected"), [("encode", {2}), ("prefill", {2}), ("decode_step", {0, 1, 2})])

@@ -6,10 +6,10 @@ import pytest
 
 from hf_asr_endpoint.decoding_options import BeamOptions, DecodingOptions
 from hf_asr_endpoint.engine.engine import Engine
-from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
-from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
+from hf_asr_endpoint.engine.sequence import Attempt, Request, Status
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt
 from tests.engine.callers import N_SLOTS, Caller, make_attempt, run, submit
-from tests.fakes import EOT, LANGUAGE, FakeSpeechModel
+from tests.fakes import EOT, FakeSpeechModel
 
 
 def test_each_step_adds_one_token_and_the_end_is_reported_once(engine: Engine, model: FakeSpeechModel) -> None:
@@ -117,7 +117,6 @@ def test_a_next_attempt_keeps_slot_and_window(engine: Engine, model: FakeSpeechM
     submit(engine, beside, caller)
     run(engine, caller, beside)
     assert caller.results == [(5, 6), (5,)]
-    assert caller.n_prefilled == 2
     assert caller.ends == [Status.FINISHED]
     assert [call for call in model.calls if call[0] == "encode"] == [("encode", (0,)), ("encode", (1,))]
     assert [call for call in model.calls if call == ("prefill", (1,))] == [("prefill", (1,))] * 2
@@ -187,28 +186,3 @@ def test_a_running_sequence_is_encoded_before_a_new_one_is_admitted(
     assert model.calls[0] == ("encode", (0,))
     engine.step()
     assert ("encode", (1,)) in model.calls
-
-
-def test_on_prefill_is_called_before_on_attempt(engine: Engine) -> None:
-    order: list[str] = []
-    languages: list[int | None] = []
-
-    def prefilled(state: DecodingState) -> None:
-        order.append("prompt")
-        languages.append(state.language_token)
-
-    sequence = Sequence(
-        request=Request(),
-        attempt=Attempt(
-            window=(),
-            prompt=DecoderPrompt(tokens=(1,), after_language=(2,)),
-            rules=AttemptRules(max_new_tokens=9),
-        ),
-        on_attempt=lambda state: order.append("result"),
-        on_prefill=prefilled,
-        on_end=lambda sequence: order.append("end"),
-    )
-    engine.submit(sequence)
-    engine.step()
-    assert order == ["prompt", "result", "end"]
-    assert languages == [LANGUAGE]

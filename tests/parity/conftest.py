@@ -30,8 +30,8 @@ class Pair:
     vocabulary: Vocabulary
     is_multilingual: bool
 
-    def prompt(self, language: str | None, *, previous: tuple[int, ...] = ()) -> DecoderPrompt:
-        """Return a prompt for transcription. language: None detects it."""
+    def prompt(self, language: str, *, previous: tuple[int, ...] = ()) -> DecoderPrompt:
+        """Return a prompt for transcription. language: unused by an English-only model."""
         token = self.vocabulary.language_token(language)
         return self.vocabulary.prompt(language_token=token, task="transcribe", previous=previous)
 

@@ -8,16 +8,23 @@ from typing import Any
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.attempt_rules import attempt_rules
 from hf_asr_endpoint.transcription.fallback import Step
-from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS, N_POSITIONS
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_SLOTS = 16
+WHOLE = PositionSpan(0, N_POSITIONS)
+
+
+def likeliest(scores: LanguageScores) -> int:
+    """Return the language token that a part is most likely in."""
+    return max(scores.logprobs, key=lambda token: scores.logprobs[token])
 
 
 def greedy(prompt: DecoderPrompt, *, max_new_tokens: int | None = None) -> DecodingState:
     """Return a new state. max_new_tokens: None is the capacity of the decoder."""
-    limit = MAX_TARGET_POSITIONS - prompt.length if max_new_tokens is None else max_new_tokens
+    limit = MAX_TARGET_POSITIONS - len(prompt.tokens) if max_new_tokens is None else max_new_tokens
     return DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=limit))
 
 

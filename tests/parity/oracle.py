@@ -129,6 +129,14 @@ class Oracle:
         return codes[int(detected)]
 
     @torch.inference_mode()
+    def language_logprobs(self, features: Tensor) -> dict[int, float]:
+        """Return each language token's log-probability among the language tokens, by the logits after sot."""
+        tokens = sorted(self._checkpoint.tokenizer.language_tokens.values())
+        sot = torch.tensor([[self._checkpoint.tokenizer.sot]])
+        logits = self._model(encoder_outputs=BaseModelOutput(features[None]), decoder_input_ids=sot).logits[0, 0]
+        return dict(zip(tokens, logits[tokens].float().log_softmax(dim=0).tolist(), strict=True))
+
+    @torch.inference_mode()
     def no_speech_prob(self, features: Tensor, prompt: DecoderPrompt) -> float:
         """Return P(no_speech) at sot, as transformers' WhisperNoSpeechDetection does."""
         logits = self._model(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,13 +41,11 @@ def test_each_row_has_its_own_penalty_over_its_prompt_and_tokens(tiny_en: Pair) 
     assert torch.equal(filtered[1], logits[1])
 
 
-def test_a_detected_language_is_part_of_the_prompt(base: Pair) -> None:
-    state = state_with(base, 2.0)
-    language = base.prompt("de").tokens[1]
-    detecting = replace(state, prompt=base.prompt(None), language_token=language)
+def test_the_language_is_part_of_the_prompt(base: Pair) -> None:
     filtered = torch.ones(1, N_VOCAB)
-    RepetitionPenalty().apply(filtered, [detecting])
-    assert filtered[0, language] == 0.5
+    RepetitionPenalty().apply(filtered, [state_with(base, 2.0)])
+    assert filtered[0, base.tokenizer.language_tokens["en"]] == 0.5
+    assert filtered[0, base.tokenizer.language_tokens["de"]] == 1
 
 
 @pytest.mark.parametrize("penalty", [1.2, 2.0, 0.8])

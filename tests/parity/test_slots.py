@@ -62,7 +62,7 @@ def decode_in(pair: Pair, slots: list[int], work: list[Work]) -> list[DecodingSt
 
 def test_the_windows_give_different_texts(alone: list[DecodingState]) -> None:
     assert len({tuple(state.sampled) for state in alone}) >= 12
-    assert len({state.prompt.length for state in alone}) == 5
+    assert len({len(state.prompt.tokens) for state in alone}) == 5
 
 
 def test_sixteen_slots_together_give_the_results_of_each_alone(

@@ -6,12 +6,14 @@ import html
 import io
 from datetime import timedelta
 
+import av
 import pytest
 import srt
 import webvtt
 
 from hf_asr_endpoint.subtitles.cues import Cue
-from hf_asr_endpoint.subtitles.formats import render_srt, render_vtt
+from hf_asr_endpoint.subtitles.formats import render_ass, render_lrc, render_srt, render_tsv, render_vtt
+from tests.fakes import make_segment
 
 CUES = [
     Cue(start=0.0, end=5.8, text="How are you?"),
@@ -75,3 +77,57 @@ def test_vtt_round_trips() -> None:
 def _seconds(clock: str) -> float:
     hours, minutes, seconds = clock.split(":")
     return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+MARKED = Cue(start=1.0, end=1.5, text="now\n<here> & {there}", marked=(4, 10))
+
+
+def test_marked_words_are_underlined() -> None:
+    assert render_srt([MARKED]).splitlines()[2:4] == ["now", "<u><here></u> & {there}"]
+    assert render_vtt([MARKED]).splitlines()[3:5] == ["now", "<u>&lt;here&gt;</u> &amp; {there}"]
+    assert r"now\N{\u1}<here>{\u0} & \{there\}" in render_ass([MARKED])
+
+
+def test_ffmpeg_reads_ass() -> None:
+    events = read_ass(CUES)
+    assert [text for _, _, text in events][:2] == ["How are you?", r"Two lines,\NGrüße & <i>音</i>"]
+    for cue, (start, end, _) in zip(CUES, events, strict=True):
+        assert abs(start - cue.start) <= 0.006
+        assert abs(end - cue.end) <= 0.016
+
+
+def read_ass(cues: list[Cue]) -> list[tuple[float, float, str]]:
+    """Return the start, the end and the text of each cue, as FFmpeg reads them."""
+    with av.open(io.BytesIO(render_ass(cues).encode()), format="ass") as container:
+        (stream,) = container.streams.subtitles
+        return [
+            (
+                float(packet.pts * packet.time_base),
+                float((packet.pts + packet.duration) * packet.time_base),
+                bytes(packet).decode().split(",", 8)[8],
+            )
+            for packet in container.demux(stream)
+            if packet.size
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("One two.", "[01:05.26]One two."),
+        ("Two\nlines", "[01:05.26]Two lines"),
+        ("两行\n文字", "[01:05.26]两行文字"),
+        ("[Music]", "[01:05.26] [Music]"),
+    ],
+)
+def test_lrc_has_a_line_for_each_cue(text: str, line: str) -> None:
+    assert render_lrc([Cue(start=65.256, end=70.0, text=text)]) == f"{line}\n"
+
+
+def test_lrc_counts_minutes_beyond_an_hour() -> None:
+    assert render_lrc([Cue(start=3_661.25, end=3_700.0, text="late")]) == "[61:01.25]late\n"
+
+
+def test_tsv_is_openai_whispers_table_of_segments() -> None:
+    segments = [make_segment(" One\ttwo.", start=0.0, end=1.2345), make_segment(" Three.", start=2.5, end=3.0)]
+    assert render_tsv(segments) == "start\tend\ttext\n0\t1234\tOne two.\n2500\t3000\tThree.\n"

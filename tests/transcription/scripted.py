@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence as Many
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +21,8 @@ from hf_asr_endpoint.types import Segment, TranscriptionOptions
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
-from tests.fakes import FakeSpeechModel
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
+from tests.fakes import FakeSpeechModel, scores_for
 
 N_SLOTS = 8
 PADDING_S = 6.0
@@ -47,17 +49,26 @@ class ScriptedModel:
     """A SpeechModel that returns the script's results, prompt by prompt.
 
     frames: of each window that was encoded. states: of each prompt that was fed.
+    known: all language tokens. language: of every span. languages: of the first spans that are asked for, instead.
+    asked: the spans of each window that had any.
     """
 
     script: list[Decoded]
-    language_token: int
+    known: tuple[int, ...]
+    language: int
+    languages: list[int] = field(default_factory=list)
+    asked: list[tuple[PositionSpan, ...]] = field(default_factory=list)
     inner: FakeSpeechModel = field(default_factory=lambda: FakeSpeechModel(n_slots=N_SLOTS))
     frames: list[int] = field(default_factory=list)
     states: list[DecodingState] = field(default_factory=list)
     on_prefill: Callable[[], None] = lambda: None
 
-    def encode(self, windows: Mapping[int, torch.Tensor]) -> None:
+    def encode(
+        self, windows: Mapping[int, torch.Tensor], *, spans: Mapping[int, Many[PositionSpan]]
+    ) -> dict[int, list[LanguageScores]]:
         self.frames += [window.shape[1] for window in windows.values()]
+        self.asked += [tuple(spans[slot]) for slot in sorted(spans)]
+        return {slot: [self._next_scores() for _ in spans[slot]] for slot in sorted(spans)}
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         self.on_prefill()
@@ -69,8 +80,6 @@ class ScriptedModel:
             state.no_speech_prob = results.no_speech_prob
             # The fake gives each of the tokens and eot -1.
             state.logprobs[0] += (results.avg_logprob + 1) * (len(results.tokens) + 1)
-            if state.prompt.after_language is not None:
-                state.language_token = self.language_token
 
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
         self.inner.decode_step(states)
@@ -78,18 +87,38 @@ class ScriptedModel:
     def free(self, slot: int) -> None:
         self.inner.free(slot)
 
+    def _next_scores(self) -> LanguageScores:
+        language = self.languages.pop(0) if self.languages else self.language
+        return scores_for(language, languages=self.known)
+
 
 class Feed:
-    """Delivers chunks as a preparation does: up to max_ahead, and one more for each release."""
+    """Delivers chunks as a preparation does: up to max_ahead, and one more for each release.
 
-    def __init__(self, chunks: Iterable[Chunk], *, max_ahead: int, deliver: Deliver) -> None:
+    first_alone: the others come after the first release, or after `prepare_ahead`.
+    """
+
+    def __init__(
+        self, chunks: Iterable[Chunk], *, max_ahead: int, deliver: Deliver, first_alone: bool = False
+    ) -> None:
         self._chunks = iter(chunks)
         self._deliver = deliver
         self._has_ended = False
-        for _ in range(max_ahead):
-            self.release()
+        self._n_withheld = max_ahead - 1
+        self._deliver_next()
+        if not first_alone:
+            self.prepare_ahead()
+
+    def prepare_ahead(self) -> None:
+        while self._n_withheld:
+            self._n_withheld -= 1
+            self._deliver_next()
 
     def release(self) -> None:
+        self._deliver_next()
+        self.prepare_ahead()
+
+    def _deliver_next(self) -> None:
         if self._has_ended:
             return
         try:
@@ -104,7 +133,9 @@ class Scene:
 
     def __init__(self, tokenizer: WhisperTokenizer) -> None:
         self._tokenizer = tokenizer
-        self.model = ScriptedModel([], tokenizer.language_tokens["de"])
+        self.model = ScriptedModel(
+            [], known=tuple(tokenizer.language_tokens.values()), language=tokenizer.language_tokens["de"]
+        )
         self.engine = Engine(self.model, slots=N_SLOTS)
         self.request = Request()
 
@@ -117,8 +148,12 @@ class Scene:
             request=self.request,
         )
 
-    def feed(self, long_form: LongForm, chunks: Iterable[Chunk], *, max_ahead: int = 16) -> Iterator[Segment]:
-        return long_form.run(lambda deliver: Feed(chunks, max_ahead=max_ahead, deliver=deliver))
+    def feed(
+        self, long_form: LongForm, chunks: Iterable[Chunk], *, max_ahead: int = 16, first_alone: bool = False
+    ) -> Iterator[Segment]:
+        return long_form.run(
+            lambda deliver: Feed(chunks, max_ahead=max_ahead, deliver=deliver, first_alone=first_alone)
+        )
 
     def segments(
         self, chunks: Iterable[Chunk], options: TranscriptionOptions = ENGLISH, *, max_ahead: int = 16

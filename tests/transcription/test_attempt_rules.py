@@ -121,7 +121,7 @@ def test_limits_of_new_tokens(
     rules = attempt_rules(options, Step(temperature=0.4, is_whole=True), prompt=prompt)
     assert (rules.max_new_tokens, max(rules.min_new_tokens, 0)) == (max_new_tokens, min_new_tokens)
     assert rules.temperature == 0.4
-    assert prompt.length + rules.max_new_tokens <= MAX_TARGET_POSITIONS or max_new_tokens == 1
+    assert len(prompt.tokens) + rules.max_new_tokens <= MAX_TARGET_POSITIONS or max_new_tokens == 1
 
 
 def test_previous_text_does_not_count_towards_a_limit() -> None:
@@ -130,5 +130,3 @@ def test_previous_text_does_not_count_towards_a_limit() -> None:
     after_text = DecoderPrompt(tokens=tuple(range(103)), sot_index=100)
     rules = attempt_rules(options, Step(temperature=0.0, is_whole=True), prompt=after_text)
     assert (rules.max_new_tokens, rules.min_new_tokens) == (37, 7)
-    detecting = DecoderPrompt(tokens=tuple(range(101)), sot_index=100, after_language=(5,))
-    assert attempt_rules(options, Step(temperature=0.0, is_whole=True), prompt=detecting) == rules

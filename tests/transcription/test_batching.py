@@ -33,7 +33,7 @@ def test_text_times_and_language(transcriber: BatchingTranscriber, speech: Wavef
     assert SPOKEN in plain(result.text)
     assert (result.language, result.task) == ("en", "transcribe")
     assert result.duration_s == len(speech) / SAMPLE_RATE
-    assert result.segments[0].start == 0.0
+    assert 0.0 < result.segments[0].start < 0.5
     assert 10.0 < result.segments[-1].end <= result.duration_s
     assert model.n_windows == 1
     assert model.busy == set()

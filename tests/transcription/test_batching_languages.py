@@ -21,13 +21,14 @@ def test_silence_has_no_text_and_no_window(multilingual: BatchingTranscriber, ba
     assert base_model.n_windows == 0
 
 
-def test_the_language_is_detected_once_in_the_first_chunk(
+def test_short_chunks_are_asked_together_for_their_language_before_they_are_decoded(
     multilingual: BatchingTranscriber, base_model: WatchedModel
 ) -> None:
     german = np.concatenate(read("fleurs-de-005.ogg"))[: 8 * SAMPLE_RATE]
     result = run_transcribe(multilingual, [german, pause(20), german[: 5 * SAMPLE_RATE]])
     assert result.language == "de"
-    assert base_model.n_windows == 2, "what was encoded to detect the language is decoded, too"
+    assert {segment.language for segment in result.segments} == {"de"}
+    assert base_model.n_windows == 4, "two are asked, then both are asked and decoded"
     given = TranscriptionOptions(language="de", decoding=GREEDY.decoding)
     assert comparable(
         run_transcribe(multilingual, [german, pause(20), german[: 5 * SAMPLE_RATE]], given)
@@ -44,6 +45,7 @@ def test_the_language_is_kept_when_a_window_is_decoded_again(
     result = run_transcribe(multilingual, [german], TranscriptionOptions(decoding=never_likely))
     assert result.language == "de"
     assert (base_model.n_attempts, base_model.n_detections) == (3, 1)
+    assert base_model.n_windows == 2, "what was encoded to be asked is decoded; then the whole window"
 
 
 def test_a_given_language_applies_to_its_request_only(multilingual: BatchingTranscriber, speech: Waveform) -> None:

@@ -35,7 +35,8 @@ def test_a_chunk_is_freed_when_it_is_done(scene: Scene) -> None:
 
 
 def test_times_begin_at_the_chunks_offset(scene: Scene) -> None:
-    chunks = [chunk(10, offset_s=100), chunk(10, offset_s=200)]
+    speech = ((0.0, 4.5), (9.4, 9.9))
+    chunks = [chunk(10, offset_s=100, speech=speech), chunk(10, offset_s=200, speech=speech)]
     script = Decoded((at(0), 7, 8, at(9.5))), Decoded((at(1), 9, at(4), at(4), 10, at(10)))
     assert comparable(scene.run(chunks, *script)) == [
         (100, 109.5, (7, 8)),
@@ -120,7 +121,8 @@ def test_one_window_is_enough(
 
 
 def test_words_without_an_end_timestamp_end_with_the_chunk(scene: Scene) -> None:
-    result = scene.run([chunk(10, offset_s=5)], Decoded((at(0), 7, at(4), at(4.5), 8)))
+    chunks = [chunk(10, offset_s=5, speech=((0.0, 4.0), (4.5, 5.0), (9.5, 10.0)))]
+    result = scene.run(chunks, Decoded((at(0), 7, at(4), at(4.5), 8)))
     assert comparable(result) == [(5, 9, (7,)), (9.5, 15, (8,))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.types import TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from tests.transcription.scripted import Decoded, Scene, at, chunk, words
+from tests.transcription.scripted import Decoded, Scene, at, chunk
 
 ONE_AFTER_THE_OTHER = TranscriptionOptions(language="en", condition_on_previous_text=True)
 
@@ -16,24 +16,6 @@ def test_the_language_given_is_in_every_prompt(scene: Scene, tokenizer: WhisperT
     scene.run([chunk(10), chunk(10)], results, results, options=options)
     expected = (tokenizer.sot, tokenizer.language_tokens["fr"], tokenizer.task_tokens["translate"])
     assert [state.prompt.tokens for state in scene.model.states] == [expected] * 2
-
-
-def test_the_language_is_detected_in_the_first_chunk_while_the_others_wait(
-    scene: Scene, tokenizer: WhisperTokenizer
-) -> None:
-    n_encoded_at_first_prompt: list[int] = []
-    scene.model.on_prefill = lambda: n_encoded_at_first_prompt.append(len(scene.model.frames))
-    scene.model.script = [Decoded((at(0), 7, at(10)))] * 4
-    long_form = scene.long_form(TranscriptionOptions())
-    assert long_form.language is None
-    assert len(list(scene.feed(long_form, [chunk(10, offset_s=10 * n) for n in range(4)]))) == 4
-    assert long_form.language == "de"
-    assert n_encoded_at_first_prompt[0] == 1
-    first, *others = scene.model.states
-    assert first.prompt.after_language == (tokenizer.task_tokens["transcribe"],)
-    german = tokenizer.language_tokens["de"]
-    assert {state.prompt.tokens[1] for state in others} == {german}
-    assert len(scene.model.frames) == 4, "the first one was not encoded again"
 
 
 def test_previous_text_is_the_prompt_of_the_next_window(scene: Scene, tokenizer: WhisperTokenizer) -> None:
@@ -64,7 +46,17 @@ def test_text_sampled_at_a_high_temperature_is_not_used_as_prompt(scene: Scene) 
 
 
 def test_a_long_text_is_cut_to_half_of_what_the_decoder_holds(scene: Scene) -> None:
-    script = [Decoded((at(0), *words(100), at(30)))] * 4
+    script = [Decoded((at(0), *range(1_000 * n, 1_000 * n + 100), at(30))) for n in range(1, 5)]
     scene.run([chunk(30)] * 4, *script, options=ONE_AFTER_THE_OTHER)
     assert [state.prompt.sot_index for state in scene.model.states] == [0, 103, 205, 224]
     assert scene.model.states[-1].rules.max_new_tokens == 448 - 227
+
+
+def test_a_window_that_repeats_the_one_before_is_decoded_again_without_it(scene: Scene) -> None:
+    """DeepInfra's default repeated a sentence four times, because each window copied its prompt."""
+    loop = Decoded((at(0), *range(1_000, 1_020), at(10)))
+    other = Decoded((at(0), *range(2_000, 2_020), at(10)))
+    result = scene.run([chunk(10)] * 3, loop, loop, other, other, other, options=ONE_AFTER_THE_OTHER)
+    assert [segment.tokens[1] for segment in result] == [1_000, 2_000, 2_000]
+    with_previous = [state.prompt.sot_index > 0 for state in scene.model.states]
+    assert with_previous == [False, True, False, True, False], "the recording itself repeats at its end"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Sequence as Many
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 
 N_SLOTS = 6
 
@@ -26,9 +28,13 @@ class CountingModel:
         self.busy: set[int] = set()
         self.failure: Exception | None = None
 
-    def encode(self, windows: Mapping[int, torch.Tensor]) -> None:
+    def encode(
+        self, windows: Mapping[int, torch.Tensor], *, spans: Mapping[int, Many[PositionSpan]]
+    ) -> dict[int, list[LanguageScores]]:
+        assert not spans, "no language is asked for"
         self.frames += [window.shape[1] for window in windows.values()]
         self.busy |= windows.keys()
+        return {}
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         for state in states.values():

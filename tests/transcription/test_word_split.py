@@ -46,7 +46,7 @@ def test_a_text_may_begin_without_a_space() -> None:
         pytest.param((b" a", b" (", b' "', b"b", b")"), [(" a", 1), (' ( "b)', 2)], id="two opening"),
         pytest.param((b" don", b"'t", b" go"), [(" don't", 2), (" go", 1)], id="apostrophe"),
         pytest.param((b" ", b"...", b" well"), [(" ...", 2), (" well", 1)], id="dots alone"),
-        pytest.param((b" well", b"-", b"known"), [(" well", 1), ("-known", 2)], id="hyphen"),
+        pytest.param((b" so", b"-", b" well"), [(" so", 1), ("-", 1), (" well", 1)], id="a dash"),
         pytest.param((b" -",), [(" -", 1)], id="nothing but a sign"),
         pytest.param((b" cheap", b" \xc2\xa3", b"5"), [(" cheap", 1), (" \u00a35", 2)], id="currency"),
     ],
@@ -110,3 +110,51 @@ def test_whispers_own_vocabulary(base_directory: Path, text: str, language: str,
     tokenizer = WhisperTokenizer.from_directory(base_directory)
     words = split_words(tokenizer.encode(text), language=language, decode=tokenizer.decode)
     assert [word.text for word in words] == expected
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("£13.60 now", ["£13.60", " now"]),
+        (" costs £13.60.", [" costs", " £13.60."]),
+        (" 600,000, or 1,000,000.5!", [" 600,000,", " or", " 1,000,000.5!"]),
+        (" the MS-13 gang", [" the", " MS-13", " gang"]),
+        (" well-known Jean-Luc", [" well-known", " Jean-Luc"]),
+        (" 5% of US$20, 13€ and 20°", [" 5%", " of", " US$20,", " 13€", " and", " 20°"]),
+        (" at 3:30 on 1/2/2020.", [" at", " 3:30", " on", " 1/2/2020."]),
+        (" In 2020. 5 people", [" In", " 2020.", " 5", " people"]),
+        (" no - yes, he said: 5", [" no", " - yes,", " he", " said:", " 5"]),
+        (" F-16s and COVID-19", [" F-16s", " and", " COVID-19"]),
+    ],
+)
+def test_numbers_amounts_and_hyphenated_names_are_whole(
+    base_directory: Path, text: str, words: list[str], language: str
+) -> None:
+    assert split_text(base_directory, text, language) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "whole"),
+    [
+        ("我在 Facebook 工作", "zh", [" Facebook"]),
+        ("价格是£13.60,还有600,000个", "zh", ["£13.60,", "600,000"]),
+        ("MS-13在洛杉矶", "zh", ["MS-13"]),
+        ("私はMicrosoftで働く。", "ja", ["Microsoft"]),
+        ("เขาทำงานที่Microsoftในปี2024ครับ", "th", ["Microsoft", "2024"]),
+    ],
+)
+def test_latin_words_and_numbers_among_other_characters_are_whole(
+    base_directory: Path, text: str, language: str, whole: list[str]
+) -> None:
+    found = split_text(base_directory, text, language)
+    assert [word for word in found if word.strip()[:1] < "\u0e00" and word.strip()] == whole
+    assert "".join(found) == text
+    assert max(len(word) for word in found if word not in whole) <= 4  # The others stay as they were.
+
+
+def split_text(directory: Path, text: str, language: str) -> list[str]:
+    """Return the words of a text in Whisper's own vocabulary."""
+    tokenizer = WhisperTokenizer.from_directory(directory)
+    words = split_words(tokenizer.encode(text), language=language, decode=tokenizer.decode)
+    return [word.text for word in words]

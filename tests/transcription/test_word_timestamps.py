@@ -18,6 +18,7 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
+from hf_asr_endpoint.transcription.passages import RecordingLanguages
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Segment, Transcription, TranscriptionOptions, Waveform, Word
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -145,28 +146,34 @@ class Scene:
         spans = tuple(SpeechSpan(start_s=start, end_s=end) for start, end in speech)
         waveform = np.zeros(10 * SAMPLE_RATE, np.float32)
         self._vocabulary = vocabulary
-        self._token = vocabulary.language_token(options.language)
         self.decoding = ChunkDecoding(
             prepare(Chunk(waveform=waveform, offset_s=100.0, speech=spans)),
             options,
             vocabulary=vocabulary,
+            languages=RecordingLanguages(
+                given=vocabulary.language_token(options.language),
+                allowed=vocabulary.language_tokens(()),
+                is_detected=False,
+                on_decided=lambda: None,
+            ),
         )
         self.sequence = self.begin()
 
     def begin(self) -> Sequence:
         self.sequence = self.decoding.window(
             request=Request(),
-            make_prompt=lambda _: self._vocabulary.prompt(
-                language_token=self._token, task="transcribe", previous=(7, 8)
+            make_prompt=lambda language_token, *, with_previous: self._vocabulary.prompt(
+                language_token=language_token, task="transcribe", previous=(7, 8) if with_previous else ()
             ),
-            on_prefill=lambda state: None,
             on_end=lambda sequence: None,
         )
         return self.sequence
 
     def decode(self, *tokens: int, avg_logprob: float = -0.2) -> Attempt | AlignmentInput | None:
         """Return an attempt's text."""
-        state = DecodingState(prompt=self.sequence.attempt.prompt, rules=self.sequence.attempt.rules)
+        attempt = self.sequence.attempt
+        assert isinstance(attempt, Attempt)
+        state = DecodingState(prompt=attempt.prompt, rules=attempt.rules)
         for token in (*tokens, -1):
             state.append(token, avg_logprob, eot=-1)
         return self.sequence.on_attempt(state)

@@ -98,8 +98,8 @@ def test_no_words() -> None:
         pytest.param(2.5, 3.0, (2.5, 3.0), id="inside"),
         pytest.param(1.5, 3.0, (2.0, 3.0), id="begins before"),
         pytest.param(3.0, 4.5, (3.0, 4.0), id="ends behind"),
-        pytest.param(0.5, 1.0, (2.0, 2.0), id="before"),
-        pytest.param(6.0, 7.0, (4.0, 4.0), id="behind"),
+        pytest.param(0.5, 1.0, (2.0, 2.02), id="before"),
+        pytest.param(6.0, 7.0, (3.98, 4.0), id="behind"),
         pytest.param(2.514999, 3.0000001, (2.51, 3.0), id="rounded"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from hf_asr_endpoint.types import ModelInfo, Transcription, TranscriptionOptions
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from tests.conftest import DATA
 from tests.fakes import DEADLINE_S
 
@@ -35,21 +36,23 @@ class WatchedModel:
         self.failure: BaseException | None = None
         self.n_windows = 0
         self.n_attempts = 0
-        self.n_detections = 0  # of languages
+        self.n_detections = 0  # windows whose languages were asked for
         self.n_steps = 0
         self.busy: set[int] = set()
         self.is_stepping = threading.Event()
         self.may_step = threading.Event()
         self.may_step.set()
 
-    def encode(self, windows: dict[int, object]) -> None:
+    def encode(
+        self, windows: Mapping[int, object], *, spans: Mapping[int, Sequence[PositionSpan]]
+    ) -> Mapping[int, Sequence[LanguageScores]]:
         self.n_windows += len(windows)
+        self.n_detections += len(spans)
         self.busy |= windows.keys()
-        self._model.encode(windows)
+        return self._model.encode(windows, spans=spans)
 
     def prefill(self, states: dict[int, DecodingState]) -> None:
         self.n_attempts += len(states)
-        self.n_detections += sum(state.prompt.after_language is not None for state in states.values())
         self._model.prefill(states)
 
     def decode_step(self, states: dict[int, object]) -> None:

@@ -5,14 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat, message_header
-from hf_asr_endpoint.errors import AsrError, InvalidParameter, MissingParameter, UnknownParameter
-
-_TYPES: dict[type[AsrError], str] = {
-    UnknownParameter: "extra_forbidden",
-    MissingParameter: "missing",
-    InvalidParameter: "value_error",
-}
-"""pydantic's names, which FastAPI shows."""
+from hf_asr_endpoint.api.pydantic_types import pydantic_type
+from hf_asr_endpoint.errors import InvalidParameter
 
 
 def _render_body(details: ErrorDetails) -> dict[str, Any]:
@@ -20,7 +14,7 @@ def _render_body(details: ErrorDetails) -> dict[str, Any]:
     if not isinstance(details.error, InvalidParameter):
         return {"error": details.message}
     location = ["body"] if details.parameter is None else ["body", details.parameter]
-    kind = next(_TYPES[base] for base in type(details.error).__mro__ if base in _TYPES)
+    kind = pydantic_type(details.error)
     return {"detail": [{"loc": location, "msg": details.message, "type": kind}]}
 
 

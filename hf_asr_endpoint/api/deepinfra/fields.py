@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from hf_asr_endpoint.api.deepinfra.schema import AUDIO, FIELDS, NULLABLE, TEXTS
+from hf_asr_endpoint.api.deepinfra.schema import AUDIO, FIELDS, FIXED, NULLABLE, PROSE, TEXTS
 from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, check_text, given_twice, suggest
+from hf_asr_endpoint.api.values import is_null, plain
 from hf_asr_endpoint.errors import UnknownParameter
 from hf_asr_endpoint.messages import quote
 
@@ -15,12 +16,16 @@ from hf_asr_endpoint.messages import quote
 def collect_fields(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the value of each field but `audio`.
 
-    An empty text means an absent field; so does null where it switches nothing off, and "" for a field that is not
-    a list of tokens. Raises UnknownParameter, and InvalidParameter for a name given twice.
+    An empty text means an absent field; so does null, as programs spell it, where it switches nothing off, and ""
+    for a field that is not a list of tokens. Fixed parameters are checked and not returned.
+    Raises UnknownParameter, and InvalidParameter for a name given twice.
     """
     values: dict[str, Any] = {}
     seen: set[str] = set()
     for name, text in texts:
+        if (parameter := FIXED.get(base := name.partition("[")[0])) is not None:
+            parameter.check(base, text)
+            continue
         _check_name(name)
         if name in seen:
             raise given_twice(name)
@@ -47,11 +52,13 @@ def _check_name(name: str) -> None:
 
 
 def _parse_value(name: str, text: str) -> Any:
-    """Return the value of a text that is JSON, or else the text itself; None for null."""
+    """Return the value of a text that is JSON, or else the text itself; None for null in any spelling."""
+    if is_null(text) and name != "suppress_tokens":
+        return None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return text
+        return text if name in PROSE else plain(text)
     if isinstance(value, str):
         check_text(value, name=name)  # JSON can spell what no text may hold.
     if name in TEXTS:

@@ -49,14 +49,15 @@ def parse_parameters(texts: Iterable[tuple[str, str]]) -> ParsedParameters:
 def _options(parameters: Parameters) -> TranscriptionOptions:
     return TranscriptionOptions(
         task=parameters.task,
-        language=None if parameters.language is None else parse_language(parameters.language),
+        language=parse_language(parameters.language),
         condition_on_previous_text=parameters.condition_on_previous_text,
         prompt=parameters.initial_prompt,
         word_timestamps=parameters.chunk_level == "word",
+        audio_track=parameters.audio_track,
         chunk_length_s=parameters.chunk_length_s,
         decoding=DecodingOptions.from_flat(
             temperatures=_ladder(parameters.temperature, parameters.temperature_increment_on_fallback),
-            num_beams=parameters.num_beams,
+            num_beams=parameters.n_beams,
             patience=parameters.patience,
             suppress_tokens=parameters.suppress_tokens,
             compression_ratio_threshold=parameters.compression_ratio_threshold,
@@ -76,16 +77,17 @@ def _ladder(temperature: float, increment: float | None) -> tuple[float, ...]:
 
 def _check_combinations(parameters: Parameters) -> None:
     """Refuse parameters of beam search without beams."""
-    if parameters.num_beams > 1 and parameters.temperature > 0:
+    if parameters.n_beams > 1 and parameters.temperature > 0:
+        name = "patience" if parameters.num_beams is None else "num_beams"
         raise InvalidParameter(
-            f"num_beams is {parameters.num_beams} and temperature is {parameters.temperature:g}, but beam search "
-            "needs temperature 0; allowed: num_beams with a temperature of 0",
-            parameter="num_beams",
+            f"{name} is {getattr(parameters, name):g} and temperature is {parameters.temperature:g}, but beam "
+            f"search needs temperature 0; allowed: {name} with a temperature of 0",
+            parameter=name,
         )
     if parameters.patience != 1 and parameters.num_beams == 1:
         raise InvalidParameter(
             f"patience is {parameters.patience:g} and num_beams is 1, but patience applies only to beam search; "
-            "allowed: 1, or patience with num_beams of 2 or more",
+            "allowed: 1, or patience without num_beams (5 beams), or with num_beams of 2 or more",
             parameter="patience",
         )
 

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens, segment_fields
+from hf_asr_endpoint.api.segments import (
+    is_in_other_language,
+    n_input_tokens,
+    n_output_tokens,
+    segment_fields,
+)
 from hf_asr_endpoint.types import Segment, Transcription, Word
 
 COST_DIGITS = 10  # after the decimal point
@@ -36,16 +41,25 @@ def render_transcription(transcription: Transcription, work: Work, *, shows_word
 
 
 def render_results(transcription: Transcription, *, shows_words: bool) -> dict[str, Any]:
-    """Return text, segments, language and durations. Words appear twice: at the top and in their segments."""
+    """Return text, segments, language and durations. Words appear twice: at the top and in their segments.
+
+    Extensions: a detected language has a `language_probability`, and a segment in another language its own
+    `language`.
+    """
     body: dict[str, Any] = {
         "text": transcription.text,
         "segments": [
-            _segment(segment, index=index, shows_words=shows_words)
+            {
+                **_segment(segment, index=index, shows_words=shows_words),
+                **({"language": segment.language} if is_in_other_language(segment, transcription) else {}),
+            }
             for index, segment in enumerate(transcription.segments)
         ],
         "language": transcription.language,
         "input_length_ms": round(transcription.duration_s * 1000),
     }
+    if transcription.language_probability is not None:
+        body["language_probability"] = transcription.language_probability
     if shows_words:
         body["words"] = [
             {"text": word.word.strip(), "start": word.start, "end": word.end}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body
-from hf_asr_endpoint.api.deepinfra.schema import AUDIO, LISTS
+from hf_asr_endpoint.api.deepinfra.schema import AUDIO, FIXED, LISTS
 from hf_asr_endpoint.api.encoded_audio import ALLOWED
 from hf_asr_endpoint.api.json_body import JsonBody
 from hf_asr_endpoint.api.multipart import FormBody
@@ -67,7 +67,8 @@ def _take_document(document: Any) -> tuple[tuple[tuple[str, str], ...], EncodedA
 
 def _dump(name: str, value: Any) -> str:
     """Return a value as a form would have it."""
-    if isinstance(value, dict) or (isinstance(value, list) and name not in LISTS):
+    is_large = isinstance(value, dict) or (isinstance(value, list) and name not in LISTS)
+    if is_large and name not in FIXED:
         name = name[:MAX_NAME_CHARACTERS]
         raise InvalidParameter(
             f"{name} is {_JSON_TYPES[type(value)]}; allowed: a text, a number, true, false or null, "

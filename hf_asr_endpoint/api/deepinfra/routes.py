@@ -15,25 +15,17 @@ from hf_asr_endpoint.api.deepinfra.job_kind import make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import ACCEPTED, ReceivedFields, take_fields
-from hf_asr_endpoint.api.deepinfra.schema import AUDIO
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.audio.source import open_waveform
-from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-
-PATH = "/v1/inference"
-"""All paths of this dialect are this or below it."""
-
-# Deployments come first: as a model's name, one would begin with "deploy/". The path without a name gets a 404
-# that lists the names. Starlette's own response would be a redirect, to which clients send no audio, or all of it
-# again.
-ROUTES = (f"{PATH}/deploy/{{model:path}}", f"{PATH}/{{model:path}}", PATH)
 
 VERSION = "version"
 """The field of the query string that names a revision of the model."""
@@ -64,7 +56,7 @@ class DeepInfraDialect:
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return [Route(path, self.infer, methods=["POST"]) for path in ROUTES]
+        return make_routes(Dialect.DEEPINFRA, {"infer": self.infer})
 
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""
@@ -76,7 +68,9 @@ class DeepInfraDialect:
             if parameters.webhook is not None:
                 return await self._submit(request, received, parameters)
             started = time.perf_counter()
-            reader = open_waveform(received.audio, max_audio_s=self._max_audio_s)
+            reader = open_waveform(
+                received.audio, max_audio_s=self._max_audio_s, audio_track=parameters.options.audio_track
+            )
             transcription = await cancel_on_disconnect(
                 request.receive, self._transcriber.transcribe(reader, parameters.options)
             )
@@ -92,19 +86,13 @@ class DeepInfraDialect:
 
     async def _submit(self, request: Request, received: ReceivedFields, parameters: ParsedParameters) -> Response:
         """Respond as soon as the job is stored; its result goes to the webhook. Raises AsrError."""
-        if received.audio.pcm is not None:
-            raise UnsupportedValue(
-                "audio has no header, and a job does not store the format of such samples; "
-                "allowed with webhook: an audio file, such as wav",
-                parameter=AUDIO,
-            )
         spec = make_spec(
             received.texts,
             parameters,
             model=request.path_params["model"],
             version=_version(request),
         )
-        return JSONResponse(render_job(await self._jobs.submit(spec, received.audio.file)))
+        return JSONResponse(render_job(await self._jobs.submit(spec, received.audio.to_store())))
 
     async def _receive(self, request: Request, held: AsyncExitStack) -> ReceivedFields:
         """Receive the body. held: closes its file at the end."""

@@ -19,12 +19,31 @@ from pydantic import (
     field_validator,
 )
 
+from hf_asr_endpoint.api.fixed_parameters import SHARED, Fixed, nothing, only
 from hf_asr_endpoint.api.suppress_tokens import parse_suppress_tokens
-from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
+from hf_asr_endpoint.api.texts import AUDIO_TRACK_ALLOWED, MAX_AUDIO_TRACK, PROMPT_ALLOWED, Prompt, check_number
 from hf_asr_endpoint.decoding_options import DEFAULT_NUM_BEAMS, MIN_TEMPERATURE
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import Task
 from hf_asr_endpoint.units import WINDOW_S
+
+DEFAULT_BEAMS_WITH_PATIENCE = 5
+"""openai/whisper's command line has 5 beams by default, on which `patience` acts."""
+
+FIXED: Fixed = {
+    **SHARED,
+    "vad_parameters": nothing("the detector of speech has no parameters here"),
+    **dict.fromkeys(("beam_size", "n"), only(1, reason="the number of beams is called num_beams here")),
+    "prompt": nothing("use initial_prompt"),
+    **dict.fromkeys(("hotwords", "keywords"), nothing("use initial_prompt; OpenAI's paths have them")),
+    "log_prob_threshold": only(-1, reason="it is called logprob_threshold here"),
+    "word_timestamps": only(False, reason="chunk_level=word asks for words here"),
+    "repetition_penalty": only(1, reason="here it is 1; OpenAI's paths and the Hugging Face API have it"),
+    "seed": only(0, reason="here it is 0; OpenAI's paths and the Hugging Face API have it"),
+    "stream": only(False, reason="only OpenAI's paths stream"),
+    "response_format": only("json", "verbose_json", reason="OpenAI's paths have other formats"),
+}
+"""Parameters of other servers that leave no choice here."""
 
 AUDIO = "audio"
 """The field with the file."""
@@ -35,6 +54,9 @@ MIN_INCREMENT = 0.05
 
 TEXTS = ("task", "language", "initial_prompt", "suppress_tokens", "chunk_level", "webhook")
 """Text fields. Plain text can be valid JSON of another type, for example a prompt of digits."""
+
+PROSE = ("initial_prompt",)
+"""Texts that are taken as they are."""
 
 LISTS = ("suppress_tokens",)
 """Fields that can be a list in a JSON document."""
@@ -84,15 +106,13 @@ class Parameters(BaseModel):
         return value if info.field_name in (*TEXTS, "condition_on_previous_text") else check_number(value)
 
     task: Task = Field("transcribe", description="transcribe or translate")
-    language: str | None = Field(None, description='a language code ("de") or English name ("german")')
+    language: str | None = Field(None, description='a language code ("de") or name ("german")')
     temperature: Annotated[float, AfterValidator(_check_temperature)] = Field(
         0.0, ge=0, le=1, description=f"0, or a number from {MIN_TEMPERATURE:g} to 1"
     )
     initial_prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
     patience: float = Field(1.0, gt=0, le=MAX_PATIENCE, description=f"a number above 0, up to {MAX_PATIENCE:g}")
-    num_beams: int = Field(
-        DEFAULT_NUM_BEAMS, ge=1, description="a whole number from 1 to the server's --max-beams"
-    )
+    num_beams: int | None = Field(None, ge=1, description="a whole number from 1 to the server's --max-beams")
     suppress_tokens: Annotated[tuple[int, ...] | None, BeforeValidator(_parse_tokens)] = Field(
         None, description="token ids, separated by commas; -1 stands for the model's own list"
     )
@@ -107,9 +127,17 @@ class Parameters(BaseModel):
     no_speech_threshold: float | None = Field(0.6, ge=0, le=1, description="null (off), or a number from 0 to 1")
     chunk_level: Literal["segment", "word"] = Field("segment", description="segment or word")
     chunk_length_s: int = Field(WINDOW_S, ge=1, le=WINDOW_S, description=f"a whole number from 1 to {WINDOW_S}")
+    audio_track: int | None = Field(None, ge=0, le=MAX_AUDIO_TRACK, description=AUDIO_TRACK_ALLOWED)
     webhook: Annotated[str, StringConstraints(strip_whitespace=True)] | None = Field(
         None, description="an http or https URL"
     )
+
+    @property
+    def n_beams(self) -> int:
+        """The number of beams: as given; without it, 5 where `patience` is given, which acts on beams."""
+        if self.num_beams is not None:
+            return self.num_beams
+        return DEFAULT_NUM_BEAMS if self.patience == 1 else DEFAULT_BEAMS_WITH_PATIENCE
 
 
 FIELDS = (AUDIO, *Parameters.model_fields)

@@ -6,17 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
+from hf_asr_endpoint.api.encoded_audio import describe_file
+from hf_asr_endpoint.api.fixed_parameters import Fixed, only
 from hf_asr_endpoint.api.huggingface.inputs import parse_inputs
 from hf_asr_endpoint.api.huggingface.parameters import ParsedParameters, parse_parameters, parse_query
 from hf_asr_endpoint.api.texts import join_names
-from hf_asr_endpoint.audio.source import AudioSource, EncodedAudio
+from hf_asr_endpoint.audio.source import AudioSource
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
-from hf_asr_endpoint.messages import quote
+from hf_asr_endpoint.messages import quote, show_value
 
 AUDIO_KEY = "inputs"
 
-KEYS = (AUDIO_KEY, "parameters")
+KEYS = (AUDIO_KEY, "parameters", "options")
+
+OPTIONS: Fixed = {
+    "wait_for_model": only(True, False, reason="requests wait while the model loads"),
+    "use_cache": only(True, False, reason="answers are not kept, so each is new"),
+}
+"""Keys of `options` in requests to Hugging Face's Inference API, which huggingface_hub sent until 0.27."""
 
 Query = Sequence[tuple[str, str]]
 
@@ -42,6 +49,7 @@ def parse_document(document: object, *, query: Query = (), max_audio_bytes: int)
         )
     if unknown := sorted(str(key) for key in document if key not in KEYS):
         raise InvalidParameter(f"the request has the unknown key {quote(unknown[0])}; allowed: {', '.join(KEYS)}")
+    _check_options(document.get("options"))
     parameters = document.get("parameters")
     if query and parameters is not None:
         raise InvalidParameter(
@@ -54,14 +62,23 @@ def parse_document(document: object, *, query: Query = (), max_audio_bytes: int)
     )
 
 
+def _check_options(options: object) -> None:
+    """Raise InvalidParameter for `options` that ask for anything but what is done anyway."""
+    if options is None:
+        return
+    if not isinstance(options, dict) or (unknown := sorted(str(key) for key in options if key not in OPTIONS)):
+        shown = f"has the key {quote(unknown[0])}" if isinstance(options, dict) else f"is {show_value(options)}"
+        raise InvalidParameter(f"options {shown}; allowed: an object with {', '.join(OPTIONS)}")
+    for key, value in options.items():
+        OPTIONS[key].check(f"options.{key}", value)
+
+
 def parse_raw(file: BinaryIO, *, media_type: str | None, query: Query) -> ParsedRequest:
     """Parse a body that is the audio file itself; its parameters are in the query string.
 
     media_type: used only where it describes samples without a header. Raises InvalidParameter.
     """
-    return ParsedRequest(
-        audio=EncodedAudio(file=file, pcm=parse_pcm_type(media_type)), parameters=parse_query(query)
-    )
+    return ParsedRequest(audio=describe_file(file, media_type), parameters=parse_query(query))
 
 
 def _describe(document: object) -> str:

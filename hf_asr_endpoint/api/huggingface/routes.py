@@ -15,22 +15,12 @@ from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import AUDIO_KEY, ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.json_body import JsonBody
+from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-
-PATHS = (
-    "/",
-    "/v1",
-    "/predict",
-    "/pipeline/automatic-speech-recognition/{model:path}",
-    "/models/{model:path}/pipeline/automatic-speech-recognition",
-    "/models/{model:path}",
-    "/hf-inference/models/{model:path}",
-)
-
 
 ACCEPTED = AcceptedBodies(audio_field=AUDIO_KEY, raw=True, json=True, samples=True)
 
@@ -55,7 +45,7 @@ class HuggingFaceDialect:
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return [Route(path, self.transcribe, methods=["POST"]) for path in PATHS]
+        return make_routes(Dialect.HUGGING_FACE, {"transcribe": self.transcribe})
 
     async def transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
@@ -64,7 +54,11 @@ class HuggingFaceDialect:
         with self._in_flight.permit():
             async with receive_body(request, self._body_limits, ACCEPTED) as body:
                 parsed = await asyncio.to_thread(self._parse, request, body)
-                reader = open_waveform(parsed.audio, max_audio_s=self._limits.max_audio_s)
+                reader = open_waveform(
+                    parsed.audio,
+                    max_audio_s=self._limits.max_audio_s,
+                    audio_track=parsed.parameters.options.audio_track,
+                )
                 transcription = await cancel_on_disconnect(
                     request.receive, self._transcriber.transcribe(reader, parsed.parameters.options)
                 )

@@ -7,14 +7,34 @@ needs only a field here that has the name of the one in `types.DecodingOptions` 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
-from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt, check_number
-from hf_asr_endpoint.decoding_options import MAX_TEMPERATURE, MIN_TEMPERATURE
+from hf_asr_endpoint.api.texts import AUDIO_TRACK_ALLOWED, MAX_AUDIO_TRACK, PROMPT_ALLOWED, Prompt, check_number
+from hf_asr_endpoint.api.values import is_null, number_of, plain
+from hf_asr_endpoint.decoding_options import (
+    FALLBACK_TEMPERATURES,
+    MAX_PENALTY,
+    MAX_TEMPERATURE,
+    MIN_REPETITION_PENALTY,
+    MIN_TEMPERATURE,
+)
 from hf_asr_endpoint.types import Task
-from hf_asr_endpoint.units import MAX_PROMPT_TOKENS, MAX_TARGET_POSITIONS
+from hf_asr_endpoint.units import MAX_PROMPT_TOKENS, MAX_TARGET_POSITIONS, WINDOW_S
+
+PROSE = ("prompt",)
+"""Texts that are taken as they are."""
+
+LISTS = ("suppress_tokens",)
+"""Parameters whose empty value is not null."""
 
 MAX_NEW_TOKENS = MAX_TARGET_POSITIONS - MAX_PROMPT_TOKENS
 
@@ -28,42 +48,45 @@ def _check_temperature(value: float) -> float:
 _Probability = Annotated[
     float | None, Field(default=None, gt=0, le=1, description="a number above 0, up to 1 (off)")
 ]
-MAX_PENALTY = 10.0
-"""The maximum of the penalties and of `patience`. A length to a higher power overflows."""
-
-MIN_REPETITION_PENALTY = 0.1
-"""Logits divided by a penalty close to 0 overflow."""
-
 MAX_SEED = 2**63 - 1
-
-UNSUPPORTED_KEYS = {
-    "assistant_model": "the server runs one model",
-    "beam_size": "use num_beams",
-    "begin_suppress_tokens": "the model's own list always applies",
-    "decoder_input_ids": "use prompt, with the previous text",
-    "forced_decoder_ids": "use language and task",
-    "initial_prompt": "use prompt",
-    "log_prob_threshold": "use logprob_threshold",
-    "no_repeat_ngram_size": "text that repeats itself is decoded again, see compression_ratio_threshold",
-    "num_return_sequences": "one text is returned",
-    "prompt_ids": "use prompt, with text",
-    "return_token_timestamps": 'use return_timestamps: "word", in parameters',
-}
-"""Keys of transformers' `generate` or of other Whisper programs, with a replacement or a reason."""
 
 _Cutoff = Annotated[float | None, Field(default=None, ge=0, lt=1, description="a number from 0 (off) to below 1")]
 
 
+def _read_ladder(value: list[Any] | tuple[Any, ...]) -> object:
+    """Return None for the temperatures of the fallback, and the item of a list of one."""
+    if tuple(map(number_of, value)) == FALLBACK_TEMPERATURES:
+        return None
+    return value[0] if len(value) == 1 else value
+
+
+def _check_chunk_length(value: float | None) -> float | None:
+    if value is not None and 0 < value < 1:
+        raise ValueError
+    return value or None
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _check_number(cls, value: object, info: ValidationInfo) -> object:
-        """Refuse "1_0" as a number in a query string. pydantic reads it as 10."""
-        types = get_args(cls.model_fields[info.field_name or ""].annotation)
-        is_number = {int, float} & {getattr(kind, "__origin__", kind) for kind in types}
-        return check_number(value) if is_number else value
+    def _check_spelling(cls, value: object, info: ValidationInfo) -> object:
+        """Read null, switches and numbers in any spelling; a query string has only texts, and so do some programs.
+
+        Refuses "1_0" and true as a number, which pydantic reads as 10 and 1.
+        """
+        name = info.field_name or ""
+        types = {getattr(kind, "__origin__", kind) for kind in get_args(cls.model_fields[name].annotation)}
+        if name == "temperature" and isinstance(value, list | tuple):
+            value = _read_ladder(value)
+        if name in PROSE or (isinstance(value, list | dict) and value):
+            return value
+        if is_null(value) and not (name in LISTS and value in ("", [], "[]")):
+            return None
+        if isinstance(value, str):
+            value = plain(value)
+        return check_number(value) if {int, float} & types else value
 
 
 class GenerationParameters(_Model):
@@ -92,7 +115,9 @@ class GenerationParameters(_Model):
     num_beams: int | None = Field(None, ge=1, description="a whole number of 1 or more")
     penalty_alpha: float | None = Field(None, ge=0, le=1, description="a number from 0 (off) to 1")
     temperature: Annotated[float, AfterValidator(_check_temperature)] | None = Field(
-        None, description=f"0, or a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}"
+        None,
+        description=f"0, or a number from {MIN_TEMPERATURE:g} to {MAX_TEMPERATURE:g}, or the list of the "
+        f"fallback's temperatures, {', '.join(f'{step:g}' for step in FALLBACK_TEMPERATURES)}",
     )
     top_k: int | None = Field(None, ge=0, description="a whole number of 0 (off) or more")
     top_p: _Probability
@@ -128,8 +153,11 @@ class GenerationParameters(_Model):
     )
 
     # Extensions that are also allowed next to `generation_parameters`.
-    language: str | None = Field(None, description='a language code ("de") or English name ("german")')
+    language: str | None = Field(None, description='a language code ("de") or name ("german")')
     task: Task | None = Field(None, description='"transcribe" or "translate"')
+
+    # It belongs next to `generation_parameters`. Whisper's `generate` has it, and so do examples of it.
+    return_timestamps: bool | Literal["word"] | None = Field(None, description='true, false or "word"')
 
 
 class Parameters(_Model):
@@ -137,5 +165,9 @@ class Parameters(_Model):
 
     return_timestamps: bool | Literal["word"] | None = Field(None, description='true, false or "word"')
     generation_parameters: GenerationParameters | None = Field(None, description="an object")
-    language: str | None = Field(None, description='a language code ("de") or English name ("german")')
+    audio_track: int | None = Field(None, ge=0, le=MAX_AUDIO_TRACK, description=AUDIO_TRACK_ALLOWED)
+    language: str | None = Field(None, description='a language code ("de") or name ("german")')
     task: Task | None = Field(None, description='"transcribe" or "translate"')
+    chunk_length_s: Annotated[float | None, AfterValidator(_check_chunk_length)] = Field(
+        None, ge=0, le=WINDOW_S, description=f"0 (the default), or a number of seconds from 1 to {WINDOW_S}"
+    )

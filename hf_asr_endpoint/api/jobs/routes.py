@@ -12,8 +12,10 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.body import RequestLimits, receive_form
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.openai.form import FILE, check_file, check_no_query
+from hf_asr_endpoint.api.openai.form import FILE, check_file
 from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
+from hf_asr_endpoint.api.openai.query import join_fields, read_fields
+from hf_asr_endpoint.api.paths import REQUESTS, Dialect, make_routes
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobSpec, render_job
@@ -21,7 +23,6 @@ from hf_asr_endpoint.jobs.jobs import JobService
 from hf_asr_endpoint.messages import show_value
 from hf_asr_endpoint.types import TASKS, Task
 
-JOBS, REQUESTS = "/v1/jobs", "/v1/requests"
 OWN_FIELDS = ("webhook", "task")
 
 
@@ -40,19 +41,15 @@ class JobRoutes:
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        one = f"{REQUESTS}/{{id}}"
-        return [
-            Route(JOBS, self.create, methods=["POST"]),
-            Route(one, self.retrieve, methods=["GET"]),
-            Route(one, self.end, methods=["DELETE"]),
-        ]
+        return make_routes(Dialect.JOBS, {"create": self.create, "retrieve": self.retrieve, "end": self.end})
 
     async def create(self, request: Request) -> Response:
         """Respond 202 with the job's id, once the job is stored. Raises AsrError."""
-        check_no_query(request)
+        query = read_fields(request)
         with self._in_flight.permit():
             async with receive_form(request, self._body_limits, file_field=FILE) as form:
-                job = await self._jobs.submit(self._parse(form.texts), check_file(form).file)
+                parsed = self._parse(join_fields(query, form.texts))
+                job = await self._jobs.submit(parsed, check_file(form).to_store())
         return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
 
     async def retrieve(self, request: Request) -> Response:

@@ -6,25 +6,28 @@ from typing import Any
 
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
 from hf_asr_endpoint.api.openai.render import render_json, render_verbose_json
-from hf_asr_endpoint.subtitles.cues import CueLimits, make_cues
-from hf_asr_endpoint.subtitles.formats import render_srt, render_vtt
+from hf_asr_endpoint.api.subtitles import render_subtitles
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.types import Transcription
 
 
 def render_body(
     transcription: Transcription, parameters: ParsedParameters, cue_limits: CueLimits
 ) -> dict[str, Any] | str:
-    """Return a JSON object, or text for the formats text, srt and vtt."""
+    """Return a JSON object, or text for text and subtitles."""
     match parameters.response_format:
         case "json":
-            return render_json(transcription, shows_logprobs=parameters.shows_logprobs)
+            return render_json(
+                transcription, shows_logprobs=parameters.shows_logprobs, shows_words=parameters.shows_words
+            )
         case "text":
             return transcription.text + "\n"
-        case "srt":
-            return render_srt(make_cues(transcription.segments, cue_limits))
-        case "vtt":
-            return render_vtt(make_cues(transcription.segments, cue_limits))
         case "verbose_json":
             return render_verbose_json(
-                transcription, shows_segments=parameters.shows_segments, shows_words=parameters.shows_words
+                transcription,
+                shows_segments=parameters.shows_segments,
+                shows_words=parameters.shows_words,
+                shows_logprobs=parameters.shows_logprobs,
             )
+        case _:
+            return render_subtitles(transcription, parameters.response_format, cue_limits, parameters.shape)

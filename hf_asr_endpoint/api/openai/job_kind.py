@@ -9,7 +9,7 @@ from hf_asr_endpoint.api.openai.parameters import parse_parameters
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.errors import UnsupportedValue
 from hf_asr_endpoint.jobs.job import JobSpec, ParsedJob
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.types import Transcription
 
 KIND = "openai"

@@ -9,23 +9,25 @@ from typing import Any
 from pydantic import ValidationError
 
 from hf_asr_endpoint.api.openai.fields import collect_fields
+from hf_asr_endpoint.api.openai.fixed import fixed_parameters
 from hf_asr_endpoint.api.openai.schema import (
-    TRANSLATION_PARAMETERS,
+    PARAMETERS,
     UNSUPPORTED_FORMATS,
     Parameters,
     ResponseFormat,
     ServerVad,
+    read_format,
 )
 from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.subtitles import CUE_FORMATS, SUBTITLE_FORMATS
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
-from hf_asr_endpoint.languages import parse_language
+from hf_asr_endpoint.languages import LanguageChoice, choose_languages
+from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
 
-SUBTITLE_FORMATS = ("srt", "vtt")
-"""Formats that need the times of words."""
-
-TRANSCRIPTION_PARAMETERS = ("file", "model", *Parameters.model_fields)
+TEXT_FORMATS = ("text", *SUBTITLE_FORMATS)
+"""Formats that are not JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class ParsedParameters:
 
     options: TranscriptionOptions
     response_format: ResponseFormat
+    shape: SubtitleShape
+    """Of subtitles."""
     is_stream: bool
     shows_segments: bool
     shows_words: bool
@@ -43,12 +47,13 @@ class ParsedParameters:
 def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: ServedModel) -> ParsedParameters:
     """Parse the names and texts of all fields of a form but `file`.
 
-    model: the only model that the form may name. Raises UnknownModel, MissingParameter, InvalidParameter.
+    model: the only one that the form may name; a form that names none gets it, too.
+    Raises UnknownModel, InvalidParameter.
     """
-    allowed = TRANSLATION_PARAMETERS if task == "translate" else TRANSCRIPTION_PARAMETERS
-    fields = collect_fields(texts, allowed=allowed)
-    model.check(fields.pop("model", None))
-    reason = UNSUPPORTED_FORMATS.get(fields.get("response_format", ""))
+    fields = collect_fields(texts, allowed=PARAMETERS, fixed=fixed_parameters(task))
+    if "model" in fields:
+        model.check(fields.pop("model"))
+    reason = UNSUPPORTED_FORMATS.get(str(read_format(fields.get("response_format"))))
     if reason is not None:
         raise UnsupportedValue(
             f"response_format {fields['response_format']!r} is not supported here: {reason}; "
@@ -59,32 +64,51 @@ def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: Ser
         parameters = Parameters.model_validate(fields)
     except ValidationError as exc:
         raise _explain(exc, fields) from exc
-    _check_combinations(parameters)
-    return ParsedParameters(
+    granularities = parameters.timestamp_granularities
+    parsed = ParsedParameters(
         options=_options(parameters, task=task),
         response_format=parameters.response_format,
+        shape=parameters.shape(parameters.response_format, name="response_format"),
         is_stream=parameters.stream,
-        shows_segments=not parameters.timestamp_granularities or "segment" in parameters.timestamp_granularities,
-        shows_words="word" in parameters.timestamp_granularities,
-        shows_logprobs=bool(parameters.include),
+        shows_segments=not granularities or "segment" in granularities,
+        shows_words="word" in granularities or bool(parameters.word_timestamps),
+        shows_logprobs=bool(parameters.include) or parameters.logprobs,
     )
+    _check_combinations(parameters, parsed)
+    return parsed
 
 
 def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
     temperature = parameters.temperature
+    choice = _language_choice(parameters)
     return TranscriptionOptions(
         task=task,
-        language=None if parameters.language is None else parse_language(parameters.language),
+        language=choice.language,
+        languages=choice.languages,
         prompt=parameters.prompt,
         hotwords=parameters.hotwords or ", ".join(parameters.keywords) or None,
         word_timestamps="word" in parameters.timestamp_granularities
-        or parameters.response_format in SUBTITLE_FORMATS,
-        token_logprobs=bool(parameters.include),
+        or bool(parameters.word_timestamps)
+        or parameters.response_format in CUE_FORMATS,
+        token_logprobs=bool(parameters.include) or parameters.logprobs,
+        audio_track=parameters.audio_track,
         voice_activity=_voice_activity(parameters.chunking_strategy),
         decoding=DecodingOptions(
-            temperatures=(temperature,) if temperature > 0 else FALLBACK_TEMPERATURES, seed=parameters.seed
+            temperatures=(temperature,) if temperature > 0 else FALLBACK_TEMPERATURES,
+            seed=parameters.seed,
+            repetition_penalty=parameters.repetition_penalty,
         ),
     )
+
+
+def _language_choice(parameters: Parameters) -> LanguageChoice:
+    choice = choose_languages(parameters.language, parameters.languages)
+    if parameters.detect_language and choice.language is not None:
+        raise InvalidParameter(
+            f"detect_language is true and language is {choice.language!r}; allowed: one of the two",
+            parameter="detect_language",
+        )
+    return choice
 
 
 def _voice_activity(strategy: object) -> VoiceActivityOptions:
@@ -104,28 +128,42 @@ def _voice_activity(strategy: object) -> VoiceActivityOptions:
     )
 
 
-def _check_combinations(parameters: Parameters) -> None:
-    """Refuse parameters that the response format cannot show. As in OpenAI's errors, the format is to blame."""
-    response_format = parameters.response_format
-    if parameters.timestamp_granularities and response_format != "verbose_json":
-        raise UnsupportedValue(
-            f"response_format is {response_format}, which cannot contain timestamp_granularities; "
-            "allowed with timestamp_granularities: verbose_json",
-            parameter="response_format",
+def _check_combinations(parameters: Parameters, parsed: ParsedParameters) -> None:
+    """Refuse what the response format cannot show. As in OpenAI's errors, the format is to blame."""
+    response_format = parsed.response_format
+    if "word" in parameters.timestamp_granularities and response_format in ("json", "text"):
+        raise _cannot_contain(
+            response_format,
+            "timestamp_granularities of words",
+            "verbose_json, srt and vtt, or word_timestamps with json",
         )
-    if parameters.include and response_format != "json":
-        raise UnsupportedValue(
-            f"response_format is {response_format}, which cannot contain logprobs; allowed with logprobs: json",
-            parameter="response_format",
-        )
-    if parameters.stream and response_format in SUBTITLE_FORMATS:
+    if parameters.word_timestamps and (
+        response_format == "text" or (parsed.is_stream and response_format != "verbose_json")
+    ):
+        allowed = "verbose_json" if parsed.is_stream else "json, verbose_json, srt and vtt"
+        raise _cannot_contain(response_format, "word_timestamps", allowed)
+    if parsed.shows_logprobs and response_format in TEXT_FORMATS:
+        raise _cannot_contain(response_format, "logprobs", "json, verbose_json")
+    if parsed.is_stream and response_format in SUBTITLE_FORMATS:
         raise UnsupportedValue(
             f"response_format is {response_format}, which cannot be streamed; "
             "allowed with stream: json, text, verbose_json",
             parameter="response_format",
         )
+    if parameters.word_timestamps is False and "word" in parameters.timestamp_granularities:
+        raise InvalidParameter(
+            "word_timestamps is false and timestamp_granularities has word; allowed: one of the two",
+            parameter="word_timestamps",
+        )
     if parameters.hotwords and parameters.keywords:
         raise InvalidParameter("hotwords and keywords mean the same; allowed: only one", parameter="keywords")
+
+
+def _cannot_contain(response_format: str, what: str, allowed: str) -> UnsupportedValue:
+    return UnsupportedValue(
+        f"response_format is {response_format}, which cannot contain {what}; allowed with them: {allowed}",
+        parameter="response_format",
+    )
 
 
 def _explain(error: ValidationError, fields: Mapping[str, Any]) -> InvalidParameter:

@@ -6,44 +6,59 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from hf_asr_endpoint.api.segments import segment_fields
+from hf_asr_endpoint.api.segments import is_in_other_language, segment_fields
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from hf_asr_endpoint.types import Segment, TokenLogprob, Transcription, Word
 
 
-def render_json(transcription: Transcription, *, shows_logprobs: bool) -> dict[str, Any]:
-    """Return `{"text", "logprobs"?, "usage"}`, for a translation only `{"text"}`, as OpenAI does."""
+def render_json(
+    transcription: Transcription, *, shows_logprobs: bool, shows_words: bool = False
+) -> dict[str, Any]:
+    """Return `{"text", "words"?, "logprobs"?, "usage"}`. A translation has no usage, as OpenAI's has none."""
     body: dict[str, Any] = {"text": transcription.text}
+    if shows_words:
+        body["words"] = _all_words(transcription)
+    if shows_logprobs:
+        body["logprobs"] = render_logprobs(transcription.segments)
     if transcription.task == "transcribe":
-        if shows_logprobs:
-            body["logprobs"] = render_logprobs(transcription.segments)
         body["usage"] = _usage(transcription)
     return body
 
 
 def render_verbose_json(
-    transcription: Transcription, *, shows_segments: bool, shows_words: bool
+    transcription: Transcription, *, shows_segments: bool, shows_words: bool, shows_logprobs: bool = False
 ) -> dict[str, Any]:
-    """Return text, language, duration in seconds, and on request segments and words.
+    """Return text, language, duration in seconds, and on request segments, words and log-probabilities.
 
-    The language is the English name of the spoken one; for a translation it is "english".
+    The language is the English name of the spoken one; for a translation it is "english". A detected one has a
+    `language_probability`, and a segment in another language its own `language`; both are extensions.
     """
     is_translation = transcription.task == "translate"
     body: dict[str, Any] = {
         "task": transcription.task,
-        "language": "english" if is_translation else LANGUAGE_NAMES[transcription.language],
+        "language": "english" if is_translation else language_name(transcription.language),
         "duration": transcription.duration_s,
         "text": transcription.text,
     }
+    if transcription.language_probability is not None and not is_translation:
+        body["language_probability"] = transcription.language_probability
     if shows_segments:
         body["segments"] = [
-            segment_fields(segment, index=index) for index, segment in enumerate(transcription.segments)
+            {**segment_fields(segment, index=index), **_other_language(segment, transcription)}
+            for index, segment in enumerate(transcription.segments)
         ]
     if shows_words:
-        body["words"] = [word for segment in transcription.segments for word in render_words(segment.words)]
+        body["words"] = _all_words(transcription)
+    if shows_logprobs:
+        body["logprobs"] = render_logprobs(transcription.segments)
     if not is_translation:
         body["usage"] = _usage(transcription)
     return body
+
+
+def language_name(code: str) -> str:
+    """Return the English name of a language, in lower case, as OpenAI's answers have it."""
+    return LANGUAGE_NAMES[code]
 
 
 def render_words(words: Iterable[Word]) -> list[dict[str, Any]]:
@@ -54,6 +69,18 @@ def render_words(words: Iterable[Word]) -> list[dict[str, Any]]:
 def render_logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:
     """Return `{"token", "bytes", "logprob"}` for each text token."""
     return [_logprob(token) for segment in segments for token in segment.token_logprobs]
+
+
+def _all_words(transcription: Transcription) -> list[dict[str, Any]]:
+    return [word for segment in transcription.segments for word in render_words(segment.words)]
+
+
+def _other_language(segment: Segment, transcription: Transcription) -> dict[str, str]:
+    """Return the language of a segment that is not in the recording's. A translation is English throughout."""
+    if transcription.task == "translate" or not is_in_other_language(segment, transcription):
+        return {}
+    assert segment.language is not None
+    return {"language": language_name(segment.language)}
 
 
 def _logprob(token: TokenLogprob) -> dict[str, Any]:

@@ -6,24 +6,14 @@ segments. The last event is `transcript.text.done`, or `{"error": …}` after a 
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from sse_starlette import ServerSentEvent
-from starlette.datastructures import State
-
-from hf_asr_endpoint.api.errors import ErrorFormat
+from hf_asr_endpoint.api.events import Deltas
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
-from hf_asr_endpoint.api.openai.render import render_logprobs, render_words
+from hf_asr_endpoint.api.openai.render import language_name, render_logprobs, render_words
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
-from hf_asr_endpoint.api.sse import json_event
-from hf_asr_endpoint.errors import AsrError
-from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import Segment, Transcription
-
-logger = logging.getLogger(__name__)
 
 
 class EventWriter:
@@ -32,8 +22,7 @@ class EventWriter:
     def __init__(self, parameters: ParsedParameters) -> None:
         self._parameters = parameters
         self._n_segments = 0
-        self._has_begun = False
-        self._held_back = ""  # trailing white space, which is part of the text only if more text follows
+        self._deltas = Deltas()
 
     def segment(self, segment: Segment) -> Iterator[dict[str, Any]]:
         """Yield a segment's events."""
@@ -52,16 +41,16 @@ class EventWriter:
         }
 
     def _delta(self, segment: Segment) -> dict[str, Any]:
-        text = self._held_back + segment.text
-        if not self._has_begun:
-            text = text.lstrip()
-        delta = text.rstrip()
-        self._held_back = text[len(delta) :]
-        self._has_begun = self._has_begun or bool(delta)
+        delta = self._deltas.next(segment)
         return {"type": "transcript.text.delta", "delta": delta, **self._logprobs(segment)}
 
     def _segment(self, segment: Segment) -> dict[str, Any]:
-        """The schema requires a speaker, which is unknown here. `words` are an extension, present on request."""
+        """The schema requires a speaker, which is unknown here.
+
+        Extensions: the language, where it is known, since no other event has it, and `words` on request.
+        """
+        translates = self._parameters.options.task == "translate"
+        language = {} if translates or not segment.language else {"language": language_name(segment.language)}
         words = {"words": render_words(segment.words)} if self._parameters.shows_words else {}
         return {
             "type": "transcript.text.segment",
@@ -70,6 +59,7 @@ class EventWriter:
             "end": segment.end,
             "text": segment.text,
             "speaker": "",
+            **language,
             **words,
         }
 
@@ -87,30 +77,3 @@ def token_usage(transcription: Transcription) -> dict[str, Any]:
         "output_tokens": n_output,
         "total_tokens": n_input + n_output,
     }
-
-
-async def write_events(
-    stream: TranscriptionStream, parameters: ParsedParameters, *, state: State, error_format: ErrorFormat
-) -> AsyncIterator[ServerSentEvent]:
-    """Yield the events of a transcription in flight. An error is the last event: a status has been sent before.
-
-    state: of the request; gets `audio_s` for the log.
-    """
-    writer = EventWriter(parameters)
-    try:
-        async for event in stream:
-            if isinstance(event, Transcription):
-                state.audio_s = event.duration_s
-                # The whole text of hours of audio takes long to render.
-                yield await asyncio.to_thread(_last_event, writer, event)
-                return
-            for document in writer.segment(event):
-                yield json_event(document)
-    except Exception as exc:
-        if not isinstance(exc, AsrError):  # A bug: its details go to the log, not to the client.
-            logger.exception("a stream failed")
-        yield json_event(error_format.body_of(exc))
-
-
-def _last_event(writer: EventWriter, transcription: Transcription) -> ServerSentEvent:
-    return json_event(writer.done(transcription))

@@ -14,6 +14,7 @@ from torch import Tensor
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores
 
 
 class LogitFilter(Protocol):
@@ -35,7 +36,7 @@ class RepetitionPenalty:
         for row, state in enumerate(states):
             penalty = state.rules.options.repetition_penalty
             if penalty != 1:
-                seen = torch.tensor([*state.fed_prompt, *state.sampled], device=logits.device)
+                seen = torch.tensor([*state.prompt.tokens, *state.sampled], device=logits.device)
                 scores = logits[row, seen]
                 logits[row, seen] = torch.where(scores < 0, scores * penalty, scores / penalty)
 
@@ -173,7 +174,11 @@ class TokenRules:
         probabilities: list[float] = (logits[:, self._no_speech] - logits.logsumexp(dim=1)).exp().tolist()
         return probabilities
 
-    def languages(self, logits: Tensor) -> list[int]:
-        """Return the token of the likeliest language for each row. logits: after sot, unfiltered."""
-        likeliest: list[int] = self._languages[logits[:, self._languages].argmax(dim=1)].tolist()
-        return likeliest
+    def language_scores(self, logits: Tensor) -> list[LanguageScores]:
+        """Return each row's scores. logits: after sot, unfiltered."""
+        tokens: list[int] = self._languages.tolist()
+        logprobs: list[list[float]] = logits[:, self._languages].log_softmax(dim=1).tolist()
+        return [
+            LanguageScores(logprobs=dict(zip(tokens, row, strict=True)), no_speech_prob=no_speech_prob)
+            for row, no_speech_prob in zip(logprobs, self.no_speech_probs(logits), strict=True)
+        ]

@@ -22,19 +22,11 @@ Search = BeamSearch | DiverseSearch | ContrastiveSearch
 class DecoderPrompt:
     """All ids fed before sampling: [sot_prev, previous text…] sot [language, task].
 
-    sot_index: the index of sot. The logits after sot give P(no_speech) and the language.
-    after_language: None if `tokens` is complete. Otherwise `tokens` ends with sot, the model detects the language,
-    and these tokens (the task's) follow the language token.
+    sot_index: the index of sot. The logits after sot give P(no_speech).
     """
 
     tokens: tuple[int, ...]
     sot_index: int = 0
-    after_language: tuple[int, ...] | None = None
-
-    @property
-    def length(self) -> int:
-        """The number of tokens in the whole prompt, including a language that is not yet detected."""
-        return len(self.tokens) + (0 if self.after_language is None else 1 + len(self.after_language))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +66,6 @@ class DecodingState:
 
     prompt: DecoderPrompt
     rules: AttemptRules
-    language_token: int | None = None
-    """Set by the model if the prompt leaves the language to it."""
     no_speech_prob: float = 0.0
     """P(no_speech) at sot."""
     sampled: list[int] = field(default_factory=list)
@@ -100,13 +90,6 @@ class DecodingState:
     def avg_logprob(self) -> float:
         """The average over the sampled tokens and eot, as in openai/whisper."""
         return self.sum_logprob / (len(self.sampled) + 1)
-
-    @property
-    def fed_prompt(self) -> tuple[int, ...]:
-        """The prompt, with the detected language once it is known."""
-        if self.prompt.after_language is None or self.language_token is None:
-            return self.prompt.tokens
-        return (*self.prompt.tokens, self.language_token, *self.prompt.after_language)
 
     def append(self, token: int, logprob: float, *, eot: int) -> None:
         """Add the next token. Finish at eot or at `max_new_tokens`."""

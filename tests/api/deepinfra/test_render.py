@@ -39,6 +39,18 @@ TRANSCRIPTION = Transcription(
 WORK = Work(request_id="R1", runtime_s=1.2345, price_per_s=0.0001)
 
 
+def test_a_detected_language_has_its_probability_and_other_segments_their_language() -> None:
+    first, second = TRANSCRIPTION.segments
+    transcription = replace(
+        TRANSCRIPTION,
+        language_probability=0.75,
+        segments=(replace(first, language="yue"), replace(second, language="de")),
+    )
+    body = render_transcription(transcription, WORK, shows_words=False)
+    assert (body["language"], body["language_probability"]) == ("yue", 0.75)
+    assert [segment.get("language") for segment in body["segments"]] == [None, "de"]
+
+
 def test_the_body_of_a_response() -> None:
     body = render_transcription(TRANSCRIPTION, WORK, shows_words=False)
     assert body == {

@@ -138,10 +138,9 @@ def test_another_model_is_404(url: str, wav: bytes, path: str) -> None:
     assert "allowed: openai/whisper-base, whisper-base, whisper-1" in error_of(post(url, wav, path), 404)
 
 
-@pytest.mark.parametrize("path", ["", "/", "/deploy", "/deploy/"])
+@pytest.mark.parametrize("path", ["", "/deploy"])
 def test_a_path_without_a_model_is_404(url: str, wav: bytes, path: str) -> None:
     answer = post(url, wav, f"/v1/inference{path}")
-    assert answer.history == []  # No redirect.
     assert "allowed: openai/whisper-base, whisper-base, whisper-1" in error_of(answer, 404)
 
 

@@ -186,11 +186,11 @@ REQUESTED: dict[str, dict[str, Any]] = {
 
 TRANSLATED = {
     *("do_sample", "temperature", "use_cache", "suppress_tokens"),
-    *("prompt", "condition_on_prev_tokens", "language", "task"),
+    *("prompt", "condition_on_prev_tokens", "language", "task", "return_timestamps"),
 }
 """Parameters that are not decoding options by the same name."""
 
-CHOOSE_NO_TOKENS = {"language", "task"}
+CHOOSE_NO_TOKENS = {"language", "task", "return_timestamps"}
 
 
 def a_number_for(name: str) -> int | float:

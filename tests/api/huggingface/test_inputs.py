@@ -8,7 +8,7 @@ import pytest
 
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
 from hf_asr_endpoint.api.huggingface.inputs import parse_inputs
-from hf_asr_endpoint.audio.decode import PcmFormat
+from hf_asr_endpoint.audio.headerless import PcmFormat
 from hf_asr_endpoint.audio.source import EncodedAudio, SampledAudio
 from hf_asr_endpoint.errors import BodyTooLarge, InvalidParameter, InvalidRequest
 

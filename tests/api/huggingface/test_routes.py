@@ -137,7 +137,14 @@ def test_the_query_string_has_the_parameters_of_raw_audio(
         ),
         pytest.param(b'{"inputs": "AAAA", "inputs": "BBBB"}', 422, "inputs is given twice", id="a key twice"),
         pytest.param(b'{"input": "AAAA"}', 400, "['input']", id="misspelt"),
-        pytest.param(b'{"inputs": "AAAA", "options": {}}', 422, "'options'", id="unknown key"),
+        pytest.param(b'{"inputs": "AAAA", "option": {}}', 422, "'option'", id="unknown key"),
+        pytest.param(b'{"inputs": "AAAA", "options": {"a": 1}}', 422, "options has the key 'a'", id="an option"),
+        pytest.param(
+            b'{"inputs": "AAAA", "options": true}', 422, "options is True; allowed: an ob", id="no options"
+        ),
+        pytest.param(
+            b'{"inputs": "AAAA", "options": {"use_cache": 5}}', 422, "options.use_cache is 5, but", id="no switch"
+        ),
         pytest.param(b'{"inputs": "AAAA", "parameters": []}', 422, "parameters is []", id="parameters a list"),
         pytest.param(b'{"inputs": "https://x.org/a.mp3"}', 400, "URLs are not opened", id="URL"),
         pytest.param(b'{"inputs": "AAAA"}', 415, "not audio of a known format", id="base64 of no audio"),

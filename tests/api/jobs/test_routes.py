@@ -10,7 +10,7 @@ import requests
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.openai.job_kind import KIND, OpenAIJobKind
-from hf_asr_endpoint.subtitles.cues import CueLimits
+from hf_asr_endpoint.subtitles.limits import CueLimits
 from tests.api.conftest import MODEL, Serve, make_services, serve_app, wait_for
 from tests.fakes import FakeTranscriber
 from tests.jobs.receiver import run_receiver
@@ -100,6 +100,16 @@ def test_a_translation_job(url: str, wav: bytes, transcriber: FakeTranscriber) -
     assert (options.task, options.prompt) == ("translate", "Guten Tag")
 
 
+def test_fields_in_the_query_string_count(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+    path, files = f"{url}/v1/jobs?task=translate", {"file": ("a.wav", wav)}
+    form = {"model": "whisper-1", "prompt": "Guten Tag"}
+    assert requests.post(path, files=files, data=form, timeout=TIMEOUT_S).status_code == 202
+    wait_for(lambda: len(transcriber.options) == 1)
+    assert (transcriber.options[0].task, transcriber.options[0].prompt) == ("translate", "Guten Tag")
+    answer = requests.post(path, files=files, data={**form, "task": "transcribe"}, timeout=TIMEOUT_S)
+    assert "'translate' in the query string, but 'transcribe' in the body" in error_of(answer, 422)
+
+
 def test_the_webhook_receives_the_jobs_document(url: str, wav: bytes) -> None:
     with run_receiver() as receiver:
         job_id = post(url, wav, webhook=receiver.url).json()["request_id"]
@@ -126,10 +136,10 @@ def test_a_failed_job_shows_its_error_to_client_and_webhook(url: str) -> None:
         pytest.param({"stream": "true"}, 422, "stream is true", id="stream"),
         pytest.param({"task": "sing"}, 422, "task is 'sing'; allowed: transcribe, translate", id="task"),
         pytest.param({"task": ["translate", "translate"]}, 422, "task is given 2 times", id="twice"),
-        pytest.param({"webhok": "x"}, 422, "keywords, webhook, task", id="unknown"),
+        pytest.param({"webhok": "x"}, 422, "highlight_words, webhook, task", id="unknown"),
         pytest.param({"temperature": "7"}, 422, "temperature", id="range"),
         pytest.param({"model": "other"}, 404, "'other' is not served here", id="model"),
-        pytest.param({"task": "translate", "include": "logprobs"}, 422, "include", id="of the other task"),
+        pytest.param({"task": "translate", "to_language": "de"}, 422, "to_language", id="of the other task"),
         pytest.param({"webhook": "http://169.254.169.254/"}, 422, "which is not a public address", id="metadata"),
         pytest.param({"webhook": "ftp://example.com/"}, 422, "allowed: http and https", id="scheme"),
     ],

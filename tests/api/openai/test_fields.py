@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 from hf_asr_endpoint.api.openai.fields import collect_fields
-from hf_asr_endpoint.api.openai.parameters import TRANSCRIPTION_PARAMETERS
+from hf_asr_endpoint.api.openai.fixed import fixed_parameters
+from hf_asr_endpoint.api.openai.schema import PARAMETERS
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedParameter
 
 
 def collect(*texts: tuple[str, str]) -> dict[str, Any]:
-    return collect_fields(texts, allowed=TRANSCRIPTION_PARAMETERS)
+    return collect_fields(texts, allowed=PARAMETERS, fixed=fixed_parameters("transcribe"))
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,10 @@ def collect(*texts: tuple[str, str]) -> dict[str, Any]:
         pytest.param([("", "word,segment")], id="commas"),
         pytest.param([("[]", " word, segment ,")], id="commas and spaces"),
         pytest.param([("", '["word", "segment"]')], id="JSON"),
+        pytest.param([("", "['word', 'segment']")], id="Python"),
+        pytest.param([("[]", '"word"'), ("[]", '"segment"')], id="quotes"),
+        pytest.param([("", '["word", null, "segment", ""]')], id="nulls"),
+        pytest.param([("", "null"), ("", "word"), ("", "segment")], id="a null among them"),
         pytest.param([("[]", '["word"]'), ("", "segment")], id="a mixture"),
     ],
 )
@@ -89,7 +94,7 @@ def test_unknown_names_are_refused_naming_the_allowed(name: str, message: str) -
     assert refused.value.parameter == name
 
 
-@pytest.mark.parametrize("name", ["known_speaker_names[]", "known_speaker_references", "languages[]"])
+@pytest.mark.parametrize("name", ["known_speaker_names[]", "known_speaker_references", "file_url", "webhook"])
 def test_unsupported_parameters_of_openai_are_refused_by_name(name: str) -> None:
     with pytest.raises(UnsupportedParameter, match="is not supported here") as refused:
         collect((name, "x"))

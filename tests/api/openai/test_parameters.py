@@ -5,13 +5,9 @@ import pytest
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES
-from hf_asr_endpoint.errors import (
-    InvalidParameter,
-    MissingParameter,
-    UnknownParameter,
-    UnsupportedValue,
-)
-from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
+from hf_asr_endpoint.errors import InvalidParameter, UnknownModel, UnsupportedValue
+from hf_asr_endpoint.subtitles.limits import SubtitleShape
+from hf_asr_endpoint.types import TASKS, Task, TranscriptionOptions, VoiceActivityOptions
 
 MODEL = ServedModel(names=("openai/whisper-base", "whisper-base"))
 
@@ -25,6 +21,7 @@ def test_defaults() -> None:
     assert parsed == ParsedParameters(
         options=TranscriptionOptions(),
         response_format="json",
+        shape=SubtitleShape(),
         is_stream=False,
         shows_segments=True,
         shows_words=False,
@@ -33,13 +30,17 @@ def test_defaults() -> None:
     assert parse(task="translate").options == TranscriptionOptions(task="translate")
 
 
-def test_a_missing_model_is_refused() -> None:
-    with pytest.raises(MissingParameter, match="model is missing") as refused:
-        parse_parameters([("model", "")], task="transcribe", model=MODEL)
-    assert refused.value.parameter == "model"
+@pytest.mark.parametrize("texts", [[], [("model", "")], [("model", "null")], [("model", '"whisper-1"')]])
+def test_without_a_model_the_served_one_is_meant(texts: list[tuple[str, str]]) -> None:
+    assert parse_parameters(texts, task="transcribe", model=MODEL) == parse()
 
 
-@pytest.mark.parametrize("language", ["de", "German", "german", "DE"])
+def test_another_model_is_refused() -> None:
+    with pytest.raises(UnknownModel):
+        parse_parameters([("model", "whisper-2")], task="transcribe", model=MODEL)
+
+
+@pytest.mark.parametrize("language", ["de", "German", "DE", "de-AT", "deu", "ger", "Deutsch", "<|de|>", '"de"'])
 def test_a_language_by_code_or_name(language: str) -> None:
     assert parse(("language", language)).options.language == "de"
     assert parse(("language", language), task="translate").options.language == "de"
@@ -133,11 +134,19 @@ def test_a_bad_value_is_refused_with_what_is_allowed(name: str, text: str) -> No
     ("texts", "message"),
     [
         ([("timestamp_granularities", "word")], "response_format is json, which cannot contain timestamp_gran"),
+        (
+            [("timestamp_granularities", "word"), ("response_format", "text")],
+            "which cannot contain timestamp_gran",
+        ),
+        ([("word_timestamps", "true"), ("response_format", "text")], "is text, which cannot contain word_timest"),
+        ([("word_timestamps", "true"), ("stream", "true")], "is json, which cannot contain word_timestamps"),
+        ([("logprobs", "true"), ("response_format", "srt")], "is srt, which cannot contain logprobs"),
         ([("include", "logprobs"), ("response_format", "text")], "is text, which cannot contain logprobs"),
-        ([("include", "logprobs"), ("response_format", "verbose_json")], "cannot contain logprobs"),
+        ([("include", "logprobs"), ("response_format", "vtt")], "cannot contain logprobs"),
         ([("stream", "true"), ("response_format", "srt")], "is srt, which cannot be streamed"),
         ([("stream", "true"), ("response_format", "vtt")], "is vtt, which cannot be streamed"),
         ([("response_format", "diarized_json")], "'diarized_json' is not supported here: speakers"),
+        ([("response_format", "Diarized-JSON")], "'Diarized-JSON' is not supported here: speakers"),
     ],
 )
 def test_formats_that_cannot_contain_the_rest_are_refused(texts: list[tuple[str, str]], message: str) -> None:
@@ -152,8 +161,75 @@ def test_hotwords_with_keywords_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["timestamp_granularities[]", "include", "stream", "chunking_strategy", "hotwords"]
+    ("texts", "message"),
+    [
+        ([("language", "de"), ("languages", "en,fr")], "language is 'de', which is not among languages"),
+        ([("languages[]", "en"), ("languages[]", "germn")], "languages is 'germn'"),
+        ([("languages", ",".join(["en"] * 101))], "languages is"),
+        ([("detect_language", "true"), ("language", "de")], "detect_language is true and language is 'de'"),
+        (
+            [("word_timestamps", "0"), ("timestamp_granularities", "word"), ("response_format", "vtt")],
+            "word_timest",
+        ),
+    ],
 )
-def test_translations_have_fewer_parameters(name: str) -> None:
-    with pytest.raises(UnknownParameter, match="allowed: file, model, prompt, response_format, temperature"):
-        parse((name, "x"), task="translate")
+def test_contradictions_are_refused(texts: list[tuple[str, str]], message: str) -> None:
+    with pytest.raises(InvalidParameter, match=message):
+        parse(*texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "language", "languages"),
+    [
+        ([("languages[]", "de")], "de", ()),
+        ([("languages", '["de", "en-US"]')], None, ("de", "en")),
+        ([("languages[]", "de"), ("languages[]", "eng")], None, ("de", "en")),
+        ([("languages", "de, fr")], None, ("de", "fr")),
+        ([("languages[0]", "de"), ("languages[1]", "DE")], "de", ()),
+        ([("languages[]", "de"), ("languages[]", "en"), ("language", "English")], "en", ()),
+        ([("languages[]", "de"), ("languages[]", "en"), ("language", "auto")], None, ("de", "en")),
+        ([("languages[]", "")], None, ()),
+        ([("language", "auto")], None, ()),
+        ([("language", "None"), ("detect_language", "true")], None, ()),
+    ],
+)
+def test_several_languages_limit_detection(
+    texts: list[tuple[str, str]], language: str | None, languages: tuple[str, ...]
+) -> None:
+    for task in TASKS:
+        options = parse(*texts, task=task).options
+        assert (options.language, options.languages) == (language, languages)
+
+
+@pytest.mark.parametrize(
+    ("text", "response_format"),
+    [
+        *(("JSON", "json"), (" Verbose_JSON ", "verbose_json"), ("verbose-json", "verbose_json"), ("SRT", "srt")),
+        *(('"vtt"', "vtt"), ("webvtt", "vtt"), ("txt", "text"), ("null", "json"), ("", "json")),
+    ],
+)
+def test_a_response_format_in_any_spelling(text: str, response_format: str) -> None:
+    assert parse(("response_format", text)).response_format == response_format
+
+
+@pytest.mark.parametrize("response_format", ["json", "text", "srt", "vtt"])
+def test_segments_may_be_asked_for_in_every_format(response_format: str) -> None:
+    """The AI SDK sends `segment` with json by default."""
+    form = ("response_format", response_format)
+    assert parse(form, ("timestamp_granularities[]", "segment")) == parse(form)
+
+
+@pytest.mark.parametrize("response_format", ["json", "verbose_json", "srt", "vtt"])
+def test_word_timestamps_mean_words(response_format: str) -> None:
+    parsed = parse(("word_timestamps", "True"), ("response_format", response_format))
+    assert parsed.options.word_timestamps
+    assert parsed.shows_words
+    assert parsed.shows_segments
+
+
+@pytest.mark.parametrize("field", [("include[]", "logprobs"), ("logprobs", "true"), ("include", "LOGPROBS")])
+@pytest.mark.parametrize("response_format", ["json", "verbose_json"])
+def test_logprobs_are_shown_in_json(field: tuple[str, str], response_format: str) -> None:
+    parsed = parse(field, ("response_format", response_format))
+    assert parsed.shows_logprobs
+    assert parsed.options.token_logprobs

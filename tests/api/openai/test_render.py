@@ -84,6 +84,44 @@ def test_translations_have_only_openais_fields() -> None:
     check_schema(verbose, "CreateTranslationResponseVerboseJson")
 
 
+DETECTED = replace(
+    TRANSCRIPTION,
+    language="de",
+    language_probability=0.75,
+    segments=(
+        make_segment(" Guten Tag.", end=1.0, words=WORDS, language="de"),
+        make_segment(" How are", start=1.0, end=2.0, language="en"),
+        replace(SECOND, language=None),
+    ),
+)
+
+
+def test_a_detected_language_has_its_probability_and_other_segments_their_language() -> None:
+    body = render_verbose_json(DETECTED, shows_segments=True, shows_words=False)
+    assert (body["language"], body["language_probability"]) == ("german", 0.75)
+    assert [segment.get("language") for segment in body["segments"]] == [None, "english", None]
+    check_schema(body, "CreateTranscriptionResponseVerboseJson")
+
+
+def test_a_translation_is_english_throughout() -> None:
+    body = render_verbose_json(replace(DETECTED, task="translate"), shows_segments=True, shows_words=False)
+    assert body["language"] == "english"
+    assert "language_probability" not in body
+    assert not any("language" in segment for segment in body["segments"])
+
+
+def test_verbose_json_with_logprobs() -> None:
+    body = render_verbose_json(TRANSCRIPTION, shows_segments=True, shows_words=False, shows_logprobs=True)
+    assert body["logprobs"] == render_json(TRANSCRIPTION, shows_logprobs=True)["logprobs"]
+    check_schema(body, "CreateTranscriptionResponseVerboseJson")
+
+
+def test_json_with_words() -> None:
+    body = render_json(TRANSCRIPTION, shows_logprobs=False, shows_words=True)
+    assert [word["word"] for word in body["words"]] == ["How", "are"]
+    check_schema(body, "CreateTranscriptionResponseJson")
+
+
 def test_silence_gives_empty_lists() -> None:
     silence = replace(TRANSCRIPTION, segments=())
     assert render_json(silence, shows_logprobs=True) == {"text": "", "logprobs": [], "usage": USAGE}

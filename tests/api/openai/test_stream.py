@@ -55,7 +55,20 @@ def post(url: str, wav: bytes, **fields: str) -> requests.Response:
 
 
 def received(answer: requests.Response) -> list[dict[str, Any]]:
-    return [json.loads(line.removeprefix("data: ")) for line in answer.content.decode().split("\n\n") if line]
+    """Return the events' documents, each of whose types is also the event's name."""
+    documents = []
+    for event in answer.content.decode().strip().split("\n\n"):
+        name, data = event.split("\n")
+        documents.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {documents[-1].get('type', 'error')}"
+    return documents
+
+
+def test_segments_show_their_language_where_it_is_known() -> None:
+    segments = [make_segment(" Ja.", end=0.5, language="de"), make_segment(" Yes.", start=0.5, end=1.0)]
+    events = events_of(segments, ("response_format", "verbose_json"))
+    shown = [event.get("language") for event in events if event["type"] == "transcript.text.segment"]
+    assert shown == ["german", None]
 
 
 def test_two_segments_give_two_deltas_and_a_done_event() -> None:
@@ -133,6 +146,7 @@ def test_an_event_comes_before_the_next_is_known(serve: Serve, wav: bytes) -> No
     fake = FakeTranscriber(segments=SEGMENTS)
     fake.hold(after=1)
     lines = post(serve(fake), wav).iter_lines()
+    assert next(lines) == b"event: transcript.text.delta"
     assert json.loads(next(lines).removeprefix(b"data: "))["delta"] == "One,"
     assert fake.n_running == 1
     fake.release()

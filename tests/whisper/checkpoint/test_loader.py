@@ -208,7 +208,7 @@ def test_fine_tuned_model_without_generation_config_transcribes(
     checkpoint = load_checkpoint(directory, device="cpu", dtype="float32")
     model = WhisperSpeechModel(checkpoint, slots=1, arithmetic="float")
     vocabulary = Vocabulary(checkpoint.tokenizer, is_multilingual=True)
-    state = greedy(vocabulary.prompt(language_token=None, task="transcribe"))
+    state = greedy(vocabulary.prompt(language_token=vocabulary.language_token("en"), task="transcribe"))
     model.encode({0: whole_window(speech)})
     decode(model, {0: state})
     text = checkpoint.tokenizer.decode(state.sampled)

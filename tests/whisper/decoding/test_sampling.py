@@ -136,15 +136,6 @@ def test_max_new_tokens_ends_a_text() -> None:
     assert state.sampled == [4, 5]
 
 
-def test_the_length_of_a_prompt_includes_an_undetected_language() -> None:
-    prompt = DecoderPrompt(tokens=(7, 8, 1), sot_index=2, after_language=(5,))
-    state = DecodingState(prompt=prompt, rules=AttemptRules(max_new_tokens=3))
-    assert prompt.length == 5
-    assert state.fed_prompt == (7, 8, 1)
-    state.language_token = 6
-    assert state.fed_prompt == (7, 8, 1, 6, 5)
-
-
 FILTERS: list[dict[str, Any]] = [
     {"top_k": 5},
     {"top_k": 0, "top_p": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0},

@@ -1,0 +1,37 @@
+"""Azure's paths, which name a deployment instead of a model.
+
+Whoever makes a deployment chooses its name. `--served-model-names` gives the served model the names that the
+clients' deployments have; a deployment of another name is refused like another model.
+Source: Azure OpenAI's REST reference, "Transcriptions - Create"; `AzureOpenAI` in openai-python's `lib/azure.py`.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.errors import UnknownModel
+from hf_asr_endpoint.messages import show_value
+
+MODEL = "model"
+
+
+def check_deployment(request: Request, model: ServedModel) -> str | None:
+    """Return the deployment's name; None on a path that has none. Raises UnknownModel."""
+    name: str | None = request.path_params.get(MODEL)
+    if name is not None and name not in model.accepted_names:
+        raise UnknownModel(
+            f"the deployment {show_value(name)} is not served here; allowed: {', '.join(model.accepted_names)}, "
+            "and names that the server's setting --served-model-names adds"
+        )
+    return name
+
+
+def name_model(texts: tuple[tuple[str, str], ...], deployment: str | None) -> tuple[tuple[str, str], ...]:
+    """Return a request's fields with the deployment as the model, unless they name a model themselves.
+
+    Both may be there: AzureOpenAI's clients require a model even if they have a deployment of their own.
+    """
+    if deployment is None or any(name == MODEL and text.strip() for name, text in texts):
+        return texts
+    return (*texts, (MODEL, deployment))
