@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 FOLDER = Path(__file__).parent / "requests"
 TIMEOUT_S = 120.0
+PIECE_BYTES = 4096
 
 _BASE64 = re.compile(rb"\{\{base64 (\S+)\}\}")
 
@@ -54,14 +55,21 @@ def _content_of(line: str, recordings: Mapping[str, bytes]) -> bytes:
     return recordings[line.removeprefix("< ")] if line.startswith("< ") else line.encode()
 
 
+def _pieces(body: bytes) -> Iterator[bytes]:
+    for begin in range(0, len(body), PIECE_BYTES):
+        yield body[begin : begin + PIECE_BYTES]
+
+
 def send(url: str, request: RecordedRequest) -> Answer:
-    """Send a request as it is, with no header but its own, Host and Content-Length."""
+    """Send a request as it is, with no header but its own, Host, and Content-Length unless it comes in pieces."""
+    is_chunked = dict(request.headers).get("Transfer-Encoding") == "chunked"
+    length = () if is_chunked else (("Content-Length", str(len(request.body))),)
     connection = HTTPConnection(urlsplit(url).netloc, timeout=TIMEOUT_S)
     try:
         connection.putrequest(request.method, request.path, skip_accept_encoding=True)
-        for field, value in (*request.headers, ("Content-Length", str(len(request.body)))):
+        for field, value in (*request.headers, *length):
             connection.putheader(field, value)
-        connection.endheaders(request.body)
+        connection.endheaders(_pieces(request.body) if is_chunked else request.body, encode_chunked=is_chunked)
         response = connection.getresponse()
         media_type = response.headers.get_content_type()
         return Answer(status=response.status, media_type=media_type, text=response.read().decode())

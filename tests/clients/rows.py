@@ -1,4 +1,4 @@
-"""Rows of the suite's tables: a client, one of its calls, and what the server lacks for it, if anything."""
+"""Rows of the suite's tables: a client, one of its calls, and what is expected."""
 
 from __future__ import annotations
 
@@ -28,18 +28,8 @@ HUGGINGFACE_NODE = find_client("@huggingface/inference", 4, "npm")
 OPENAI_PYTHON = (OPENAI_3, OPENAI_2, OPENAI_1)
 AI = (AI_7, AI_6)
 
-LANGUAGES = "item 1: `languages` is refused"
-PATHS = "item 2: the path is unknown, or its error is not in OpenAI's form"
-NO_MODEL = "item 3: a request without `model` is refused"
-DIARIZE = "item 3: `diarize=false` is refused"
-X_GROQ = "items 2 and 4: the path /openai/v1 is unknown, and its answers need `x_groq`"
-WORD_LENGTH = "item 12: a word has no length"
-INCLUDE = "item 3: `include=logprobs` with verbose_json is refused"
 
-
-def row(client: Client, call: str, *expected: Any, waits_for: str = "") -> Any:
+def row(client: Client, call: str, *expected: Any) -> Any:
     """Return a row. Clients that are installed for the suite run in `make test-clients` only."""
     marks = [] if client.source == "test extra" else [pytest.mark.clients]
-    if waits_for:
-        marks.append(pytest.mark.xfail(reason=waits_for, strict=True))
     return pytest.param(client, call, *expected, marks=marks, id=f"{client}-{call}")

@@ -10,7 +10,6 @@ from tests.clients.conftest import OutcomesOf
 from tests.clients.rows import (
     AI,
     DEEPINFRA,
-    DIARIZE,
     GROQ,
     HAYSTACK,
     HUGGINGFACE,
@@ -19,17 +18,15 @@ from tests.clients.rows import (
     LITELLM,
     LLAMA_INDEX,
     MISTRAL,
-    NO_MODEL,
     OPENAI_AGENTS,
     OPENAI_PYTHON,
-    PATHS,
     TOGETHER,
-    X_GROQ,
     row,
 )
 from tests.clients.table import Client
 
 UNKNOWN_MODEL = r"the model '(whisper|voxtral)-9' is not served here; allowed: openai/whisper-base"
+UNKNOWN_DEPLOYMENT = UNKNOWN_MODEL.replace("model", "deployment", 1)
 UNKNOWN_DEEPINFRA_MODEL = r"openai/whisper-9.*allowed: openai/whisper-base"
 NO_AUDIO = "not audio"
 WRONG_PATH = "/v2/audio/transcriptions.*/v1/audio/transcriptions"
@@ -37,25 +34,22 @@ WRONG_PATH = "/v2/audio/transcriptions.*/v1/audio/transcriptions"
 ERRORS = [
     *[row(client, "unknown_model", "NotFoundError", UNKNOWN_MODEL) for client in OPENAI_PYTHON],
     *[row(client, "no_audio", "BadRequestError", NO_AUDIO) for client in OPENAI_PYTHON],
-    *[row(client, "wrong_path", "NotFoundError", WRONG_PATH, waits_for=PATHS) for client in OPENAI_PYTHON],
-    *[
-        row(client, "azure_unknown_deployment", "NotFoundError", UNKNOWN_MODEL, waits_for=PATHS)
-        for client in OPENAI_PYTHON
-    ],
-    row(GROQ, "unknown_model", "NotFoundError", UNKNOWN_MODEL, waits_for=PATHS),
-    row(GROQ, "no_audio", "BadRequestError", NO_AUDIO, waits_for=PATHS),
-    row(MISTRAL, "unknown_model", "SDKError", UNKNOWN_MODEL, waits_for=DIARIZE),
-    row(MISTRAL, "no_audio", "SDKError", NO_AUDIO, waits_for=DIARIZE),
+    *[row(client, "wrong_path", "NotFoundError", WRONG_PATH) for client in OPENAI_PYTHON],
+    *[row(client, "azure_unknown_deployment", "NotFoundError", UNKNOWN_DEPLOYMENT) for client in OPENAI_PYTHON],
+    row(GROQ, "unknown_model", "NotFoundError", UNKNOWN_MODEL),
+    row(GROQ, "no_audio", "BadRequestError", NO_AUDIO),
+    row(MISTRAL, "unknown_model", "SDKError", UNKNOWN_MODEL),
+    row(MISTRAL, "no_audio", "SDKError", NO_AUDIO),
     row(TOGETHER, "unknown_model", "NotFoundError", UNKNOWN_MODEL),
-    row(TOGETHER, "no_audio", "BadRequestError", NO_AUDIO, waits_for=NO_MODEL),
+    row(TOGETHER, "no_audio", "BadRequestError", NO_AUDIO),
     row(LITELLM, "openai_unknown_model", "NotFoundError", UNKNOWN_MODEL),
     row(LITELLM, "openai_no_audio", "BadRequestError", NO_AUDIO),
     row(LITELLM, "deepinfra_no_audio", "BadRequestError", NO_AUDIO),
     *[
-        row(LITELLM, f"{provider}_no_audio", "BadRequestError", NO_AUDIO, waits_for=PATHS)
+        row(LITELLM, f"{provider}_no_audio", "BadRequestError", NO_AUDIO)
         for provider in ("azure", "groq", "hosted_vllm")
     ],
-    row(LANGCHAIN, "azure_no_audio", "BadRequestError", NO_AUDIO, waits_for=PATHS),
+    row(LANGCHAIN, "azure_no_audio", "BadRequestError", NO_AUDIO),
     row(LLAMA_INDEX, "unknown_model", "NotFoundError", UNKNOWN_MODEL),
     row(LLAMA_INDEX, "no_audio", "BadRequestError", NO_AUDIO),
     row(HAYSTACK, "unknown_model", "NotFoundError", UNKNOWN_MODEL),
@@ -67,7 +61,7 @@ ERRORS = [
     row(DEEPINFRA, "no_audio", "APIStatusError", NO_AUDIO),
     *[row(client, "openai_unknown_model", "AI_APICallError", UNKNOWN_MODEL) for client in AI],
     *[row(client, "openai_no_audio", "AI_APICallError", NO_AUDIO) for client in AI],
-    *[row(client, "groq_unknown_model", "AI_APICallError", UNKNOWN_MODEL, waits_for=X_GROQ) for client in AI],
+    *[row(client, "groq_unknown_model", "AI_APICallError", UNKNOWN_MODEL) for client in AI],
 ]
 
 

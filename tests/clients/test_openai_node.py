@@ -9,7 +9,6 @@ import pytest
 import srt
 import webvtt
 
-from tests.clients.rows import LANGUAGES
 from tests.clients.running import run_client
 from tests.clients.table import find_client
 from tests.conftest import DATA, MODEL_NAMES
@@ -35,7 +34,7 @@ def plain(text: str) -> str:
     return text.lower().replace(",", "").replace(".", "")
 
 
-@pytest.mark.parametrize("name", ["json", "bytes_without_a_name"])
+@pytest.mark.parametrize("name", ["json", "bytes_without_a_name", "azure"])
 def test_json(answers: dict[str, Any], name: str) -> None:
     check_schema(answers[name], "CreateTranscriptionResponseJson")
     assert SPOKEN in plain(answers[name]["text"])
@@ -75,7 +74,6 @@ def test_a_stream(answers: dict[str, Any]) -> None:
     assert "".join(token["token"] for token in done["logprobs"]).strip() == done["text"]
 
 
-@pytest.mark.xfail(reason=LANGUAGES, strict=True)
 def test_languages(answers: dict[str, Any]) -> None:
     assert SPOKEN in plain(answers["languages"]["result"]["text"])
 
@@ -102,6 +100,7 @@ def test_models(answers: dict[str, Any]) -> None:
         ("bad_temperature", ("BadRequestError", 400, "temperature", "invalid_value")),
         ("unknown_model", ("NotFoundError", 404, "model", "model_not_found")),
         ("unknown_model_by_name", ("NotFoundError", 404, "model", "model_not_found")),
+        ("wrong_path", ("NotFoundError", 404, None, "unknown_url")),
         ("no_audio", ("BadRequestError", 400, "file", None)),
         ("too_large", ("APIError", 413, None, None)),
     ],

@@ -13,26 +13,19 @@ from tests.clients.rows import (
     AI_6,
     AI_7,
     DEEPINFRA,
-    DIARIZE,
     GROQ,
     HAYSTACK,
     HUGGINGFACE,
     HUGGINGFACE_NODE,
-    INCLUDE,
     LANGCHAIN,
-    LANGUAGES,
     LITELLM,
     LLAMA_INDEX,
     MISTRAL,
-    NO_MODEL,
     OPENAI_2,
     OPENAI_3,
     OPENAI_AGENTS,
     OPENAI_PYTHON,
-    PATHS,
     TOGETHER,
-    WORD_LENGTH,
-    X_GROQ,
     row,
 )
 from tests.clients.table import Client
@@ -46,64 +39,64 @@ TRANSCRIPTS = [
         for client in OPENAI_PYTHON
         for call in ("default", "bytes", "opened", "text", "verbose_json")
     ],
-    *[row(client, "azure_v1", waits_for=PATHS) for client in OPENAI_PYTHON],
-    *[row(client, "doubled_slash", waits_for=PATHS) for client in OPENAI_PYTHON],
-    *[row(client, "without_v1", waits_for=PATHS) for client in OPENAI_PYTHON],
-    *[row(client, "azure", waits_for=PATHS) for client in OPENAI_PYTHON],
-    *[row(client, "languages", waits_for=LANGUAGES) for client in (OPENAI_3, OPENAI_2)],
-    *[row(client, "one_of_languages", waits_for=LANGUAGES) for client in (OPENAI_3, OPENAI_2)],
-    *[row(GROQ, call, waits_for=PATHS) for call in ("default", "documented", "verbose_json")],
-    *[row(MISTRAL, call, waits_for=DIARIZE) for call in ("default", "language", "segments")],
-    row(TOGETHER, "default", waits_for=NO_MODEL),
+    *[row(client, "azure_v1") for client in OPENAI_PYTHON],
+    *[row(client, "doubled_slash") for client in OPENAI_PYTHON],
+    *[row(client, "without_v1") for client in OPENAI_PYTHON],
+    *[row(client, "azure") for client in OPENAI_PYTHON],
+    *[row(client, "languages") for client in (OPENAI_3, OPENAI_2)],
+    *[row(client, "one_of_languages") for client in (OPENAI_3, OPENAI_2)],
+    *[row(GROQ, call) for call in ("default", "documented", "verbose_json")],
+    *[row(MISTRAL, call) for call in ("default", "language", "segments")],
+    row(TOGETHER, "default"),
     row(TOGETHER, "named"),
-    row(TOGETHER, "verbose_json", waits_for=DIARIZE),
+    row(TOGETHER, "verbose_json"),
     *[row(LITELLM, call) for call in ("openai", "openai_verbose_json", "openai_words", "openai_text")],
     *[row(LITELLM, call) for call in ("deepinfra", "deepinfra_verbose_json")],
     *[
-        row(LITELLM, call, waits_for=PATHS)
+        row(LITELLM, call)
         for provider in ("azure", "groq", "hosted_vllm")
         for call in (provider, f"{provider}_verbose_json")
     ],
     *[row(LANGCHAIN, call) for call in ("default", "language")],
-    row(LANGCHAIN, "azure", waits_for=PATHS),
+    row(LANGCHAIN, "azure"),
     *[row(LLAMA_INDEX, call) for call in ("default", "bytes", "asynchronous")],
     *[row(HAYSTACK, call) for call in ("default", "byte_stream", "language")],
     *[row(OPENAI_AGENTS, call) for call in ("default", "language")],
-    row(OPENAI_AGENTS, "languages", waits_for=LANGUAGES),
+    row(OPENAI_AGENTS, "languages"),
     *[row(HUGGINGFACE, call) for call in ("default", "bytes", "chunks")],
     *[row(HUGGINGFACE_NODE, call) for call in ("default", "typed", "model")],
     *[row(DEEPINFRA, call) for call in ("default",)],
     *[row(client, call) for client in AI for call in ("openai", "openai_gpt", "openai_words")],
-    *[row(client, "openai_options", waits_for=INCLUDE) for client in AI],
-    *[row(client, call, waits_for=X_GROQ) for client in AI for call in ("groq", "groq_verbose_json")],
+    *[row(client, "openai_options") for client in AI],
+    *[row(client, call) for client in AI for call in ("groq", "groq_verbose_json")],
 ]
 
 SEGMENTS = [
     *[row(client, "verbose_json") for client in OPENAI_PYTHON],
-    row(GROQ, "verbose_json", waits_for=PATHS),
-    row(MISTRAL, "segments", waits_for=DIARIZE),
-    row(TOGETHER, "verbose_json", waits_for=DIARIZE),
+    row(GROQ, "verbose_json"),
+    row(MISTRAL, "segments"),
+    row(TOGETHER, "verbose_json"),
     row(LITELLM, "openai_verbose_json"),
-    *[row(LITELLM, f"{provider}_verbose_json", waits_for=PATHS) for provider in ("azure", "groq", "hosted_vllm")],
+    *[row(LITELLM, f"{provider}_verbose_json") for provider in ("azure", "groq", "hosted_vllm")],
     row(DEEPINFRA, "default"),
     # Without options of its own, version 6 asks for json, which has no segments.
     *[row(client, "openai_words") for client in AI],
     row(AI_7, "openai"),
-    *[row(client, "groq_verbose_json", waits_for=X_GROQ) for client in AI],
+    *[row(client, "groq_verbose_json") for client in AI],
 ]
 
 WORDS = [
-    *[row(client, "verbose_json", waits_for=WORD_LENGTH) for client in OPENAI_PYTHON],
-    row(GROQ, "verbose_json", waits_for=PATHS),
-    row(TOGETHER, "verbose_json", waits_for=DIARIZE),
-    row(LITELLM, "openai_words", waits_for=WORD_LENGTH),
+    *[row(client, "verbose_json") for client in OPENAI_PYTHON],
+    row(GROQ, "verbose_json"),
+    row(TOGETHER, "verbose_json"),
+    row(LITELLM, "openai_words"),
 ]
 
 LANGUAGE = [
     *[row(client, "verbose_json", "english") for client in OPENAI_PYTHON],
-    row(GROQ, "verbose_json", "english", waits_for=PATHS),
+    row(GROQ, "verbose_json", "english"),
     row(LITELLM, "openai_verbose_json", "english"),
-    row(MISTRAL, "default", "en", waits_for=DIARIZE),
+    row(MISTRAL, "default", "en"),
     row(AI_7, "openai", "en"),
     row(AI_6, "openai_words", "en"),
     row(DEEPINFRA, "default", "en"),
@@ -111,9 +104,9 @@ LANGUAGE = [
 
 TRANSLATIONS = [
     *[row(client, "translation") for client in OPENAI_PYTHON],
-    *[row(client, "azure_translation", waits_for=PATHS) for client in OPENAI_PYTHON],
-    row(GROQ, "translation", waits_for=PATHS),
-    row(TOGETHER, "translation", waits_for=NO_MODEL),
+    *[row(client, "azure_translation") for client in OPENAI_PYTHON],
+    row(GROQ, "translation"),
+    row(TOGETHER, "translation"),
     row(DEEPINFRA, "translation"),
 ]
 
@@ -179,7 +172,7 @@ def test_a_stream_ends_with_the_whole_text(outcomes_of: OutcomesOf, client: Clie
     assert SPOKEN in text_of(done)
 
 
-@pytest.mark.parametrize(("client", "call"), [row(MISTRAL, "stream", waits_for=DIARIZE)])
+@pytest.mark.parametrize(("client", "call"), [row(MISTRAL, "stream")])
 def test_mistrals_stream_ends_with_the_whole_text(outcomes_of: OutcomesOf, client: Client, call: str) -> None:
     events = [event["data"] for event in result_of(outcomes_of(client)[call])]
     deltas = [event["text"] for event in events if event["type"] == "transcription.text.delta"]
@@ -188,7 +181,7 @@ def test_mistrals_stream_ends_with_the_whole_text(outcomes_of: OutcomesOf, clien
     assert SPOKEN in text_of(events[-1])
 
 
-@pytest.mark.parametrize(("client", "call"), [row(MISTRAL, "default", waits_for=DIARIZE)])
+@pytest.mark.parametrize(("client", "call"), [row(MISTRAL, "default")])
 def test_mistrals_answer_has_model_and_usage(outcomes_of: OutcomesOf, client: Client, call: str) -> None:
     result = result_of(outcomes_of(client)[call])
     assert result["model"]
@@ -209,7 +202,7 @@ def test_a_language_that_the_client_fixes(outcomes_of: OutcomesOf, client: Clien
 
 @pytest.mark.parametrize(
     ("client", "call"),
-    [*[row(client, "models") for client in OPENAI_PYTHON], row(GROQ, "models", waits_for=PATHS)],
+    [*[row(client, "models") for client in OPENAI_PYTHON], row(GROQ, "models")],
 )
 def test_models_are_listed(outcomes_of: OutcomesOf, client: Client, call: str) -> None:
     names = {model["id"] for model in result_of(outcomes_of(client)[call])}
