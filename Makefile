@@ -3,7 +3,8 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-load bench-wer bench-words bench-languages bench-robustness bench-attacks gpu-check clean
+.PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-attacks \
+	gpu-check clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +17,9 @@ test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
+	$(BIN)/python -m pytest -m clients tests/clients
 
 bench: .venv/.bench ## Compare speed, accuracy and memory with other engines (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
 	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)

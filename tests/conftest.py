@@ -20,6 +20,11 @@ from tests.server import Server, run_server
 
 DATA = Path(__file__).parent / "data"
 PRICE_PER_S = 0.001
+MODEL_NAMES = (
+    *("whisper-large-v3", "whisper-large-v3-turbo", "openai/whisper-large-v3"),
+    *("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-transcribe", "voxtral-mini-latest"),
+)
+"""Names of models that clients have built in. The server of the tests serves them beside its own."""
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +51,7 @@ def server(cache_dir: Path) -> Iterator[Server]:
     with run_server(
         *("--cache-dir", str(cache_dir), "--max-audio-bytes", "2MiB", "--max-audio-s", "60"),
         *("--price-per-s", str(PRICE_PER_S), "--webhook-allowed-hosts", "127.0.0.1"),
+        *("--served-model-names", ",".join(MODEL_NAMES)),
     ) as running:
         yield running
 

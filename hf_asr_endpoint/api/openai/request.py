@@ -1,7 +1,7 @@
 """OpenAI's requests, as a form or as JSON with the audio in base64, which OpenRouter's clients send.
 
 JSON becomes what a form would hold, so that both are parsed alike. Sources: OpenRouter's page on speech to text
-(`input_audio: {data, format}`), and Open WebUI, which sends the same.
+(`input_audio: {data, format}`), and Open WebUI's _transcribe_openai, which sends the same if it is set to JSON.
 """
 
 from __future__ import annotations

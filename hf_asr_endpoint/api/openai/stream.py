@@ -1,7 +1,8 @@
 """A transcription to OpenAI's stream events, segment by segment.
 
 Each segment gives a `transcript.text.delta`, followed by a `transcript.text.segment` if the response format shows
-segments. The last event is `transcript.text.done`, or `{"error": …}` after a failure.
+segments. The last event is `transcript.text.done`, or `{"error": …}` after a failure. It has `segments`, an
+extension for Subtitle Edit, where all text is one subtitle without them (ProcessSseEvent in OpenAiSttService.cs).
 """
 
 from __future__ import annotations
@@ -37,7 +38,19 @@ class EventWriter:
             "type": "transcript.text.done",
             "text": transcription.text,
             **self._logprobs(*transcription.segments),
+            **self._segments(transcription),
             "usage": token_usage(transcription),
+        }
+
+    def _segments(self, transcription: Transcription) -> dict[str, Any]:
+        """Return the times of all segments, unless the client asks for text. id: a number, as in verbose_json."""
+        if self._parameters.response_format == "text":
+            return {}
+        return {
+            "segments": [
+                {"id": index, "start": segment.start, "end": segment.end, "text": segment.text}
+                for index, segment in enumerate(transcription.segments)
+            ]
         }
 
     def _delta(self, segment: Segment) -> dict[str, Any]:

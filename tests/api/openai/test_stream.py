@@ -78,6 +78,10 @@ def test_two_segments_give_two_deltas_and_a_done_event() -> None:
         {
             "type": "transcript.text.done",
             "text": "One, two.",
+            "segments": [
+                {"id": 0, "start": 0.0, "end": 0.5, "text": " One,"},
+                {"id": 1, "start": 0.5, "end": 1.0, "text": " two."},
+            ],
             "usage": {
                 "type": "tokens",
                 "input_tokens": 51,
@@ -111,6 +115,15 @@ def test_segments_are_shown_in_verbose_json_only() -> None:
     }
     for response_format in ("json", "text"):
         assert len(events_of(SEGMENTS, ("response_format", response_format))) == 3
+
+
+@pytest.mark.parametrize(("response_format", "n_segments"), [("json", 2), ("verbose_json", 2), ("text", None)])
+def test_the_last_event_has_the_segments_unless_text_alone_is_asked_for(
+    response_format: str, n_segments: int | None
+) -> None:
+    """Subtitle Edit asks for json, and reads segments in the last event only."""
+    last = events_of(SEGMENTS, ("response_format", response_format))[-1]
+    assert (len(last["segments"]) if "segments" in last else None) == n_segments
 
 
 def test_words_are_in_the_segments() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.clients.running import run_client
+from tests.clients.table import find_client
 from tests.conftest import DATA
 from tests.jobs.receiver import run_receiver
-from tests.node_client import install, run_script
 from tests.server import Server
 
 JFK = DATA / "jfk.mp3"
@@ -21,15 +22,15 @@ SEGMENT_FIELDS = {
 }
 
 
+pytestmark = pytest.mark.clients
+
+
 @pytest.fixture(scope="module")
-def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What each call of tests/node/deepinfra_calls.mjs came to, by its name."""
-    folder = install()
-    # The server starts only when there is a client for it.
-    server: Server = request.getfixturevalue("server")
+def answers(server: Server) -> dict[str, Any]:
+    """What each call of node/deepinfra_calls.mjs came to, by its name."""
+    client = find_client("deepinfra", 2, "npm")
     with run_receiver() as receiver:
-        script = folder / "deepinfra_calls.mjs"
-        answers: dict[str, Any] = run_script(script, server.url, str(JFK), str(GERMAN), receiver.url)
+        answers = run_client(client, server.url, str(JFK), str(GERMAN), receiver.url)
         answers["delivered"] = receiver.wait_for_document()
     return answers
 

@@ -2,7 +2,7 @@
 // Usage: node openai_calls.mjs BASE_URL ENGLISH_AUDIO GERMAN_AUDIO
 
 import { createReadStream, readFileSync } from "node:fs";
-import OpenAI, { toFile } from "openai";
+import OpenAI, { AzureOpenAI, toFile } from "openai";
 
 const TIMEOUT_MS = 60_000;
 const TOO_MANY_BYTES = 3_000_000;
@@ -12,6 +12,15 @@ const client = new OpenAI({ baseURL, apiKey: "any", timeout: TIMEOUT_MS, maxRetr
 
 const transcribe = (parameters) =>
   client.audio.transcriptions.create({ model: "whisper-1", file: createReadStream(english), ...parameters });
+// Azure's client wants the server's address alone, and names a deployment in the path.
+const azure = new AzureOpenAI({
+  endpoint: new URL(baseURL).origin,
+  apiKey: "any",
+  apiVersion: "2024-10-21",
+  timeout: TIMEOUT_MS,
+  maxRetries: 0,
+});
+const wrong = new OpenAI({ baseURL: `${new URL(baseURL).origin}/v2`, apiKey: "any", maxRetries: 0 });
 const translate = (parameters) =>
   client.audio.translations.create({ model: "whisper-1", file: createReadStream(german), ...parameters });
 
@@ -42,6 +51,8 @@ const answers = {
     chunking_strategy: { type: "server_vad", silence_duration_ms: 300 },
   }),
   stream: await collect(await transcribe({ stream: true, include: ["logprobs"] })),
+  languages: await caught(transcribe({ languages: ["en", "de"] })),
+  azure: await azure.audio.transcriptions.create({ model: "whisper-1", file: createReadStream(english) }),
   translation: await translate({}),
   verbose_translation: await translate({ response_format: "verbose_json" }),
   models: await collect(await client.models.list()),
@@ -50,8 +61,11 @@ const answers = {
     await client.models.retrieve("openai/whisper-base"),
   ],
   bad_temperature: await caught(transcribe({ temperature: 1.5 })),
-  unknown_model: await caught(transcribe({ model: "gpt-4o-transcribe" })),
-  unknown_model_by_name: await caught(client.models.retrieve("gpt-4o-transcribe")),
+  unknown_model: await caught(transcribe({ model: "whisper-9" })),
+  unknown_model_by_name: await caught(client.models.retrieve("whisper-9")),
+  wrong_path: await caught(
+    wrong.audio.transcriptions.create({ model: "whisper-1", file: createReadStream(english) }),
+  ),
   no_audio: await caught(transcribe({ file: await toFile(Buffer.from("no audio"), "speech.wav"), stream: true })),
   too_large: await caught(transcribe({ file: await toFile(Buffer.alloc(TOO_MANY_BYTES), "speech.wav") })),
 };

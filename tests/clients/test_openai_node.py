@@ -9,8 +9,9 @@ import pytest
 import srt
 import webvtt
 
-from tests.conftest import DATA
-from tests.node_client import install, run_script
+from tests.clients.running import run_client
+from tests.clients.table import find_client
+from tests.conftest import DATA, MODEL_NAMES
 from tests.openai_schema import check_schema
 from tests.server import Server
 
@@ -20,21 +21,20 @@ GERMAN = DATA / "fleurs-de-005.ogg"
 SPOKEN = "ask not what your country can do for you"
 
 
-@pytest.fixture(scope="module")
-def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """What each call of tests/node/openai_calls.mjs came to, by its name."""
-    folder = install()
-    # The server starts only when there is a client for it.
-    server: Server = request.getfixturevalue("server")
-    answers: dict[str, Any] = run_script(folder / "openai_calls.mjs", f"{server.url}/v1", str(JFK), str(GERMAN))
-    return answers
+pytestmark = pytest.mark.clients
+
+
+@pytest.fixture(scope="module", params=[7, 6], ids=lambda major: f"openai-{major}")
+def answers(request: pytest.FixtureRequest, server: Server) -> dict[str, Any]:
+    """What each call of node/openai_calls.mjs came to, by its name."""
+    return run_client(find_client("openai", request.param, "npm"), f"{server.url}/v1", str(JFK), str(GERMAN))
 
 
 def plain(text: str) -> str:
     return text.lower().replace(",", "").replace(".", "")
 
 
-@pytest.mark.parametrize("name", ["json", "bytes_without_a_name"])
+@pytest.mark.parametrize("name", ["json", "bytes_without_a_name", "azure"])
 def test_json(answers: dict[str, Any], name: str) -> None:
     check_schema(answers[name], "CreateTranscriptionResponseJson")
     assert SPOKEN in plain(answers[name]["text"])
@@ -74,6 +74,10 @@ def test_a_stream(answers: dict[str, Any]) -> None:
     assert "".join(token["token"] for token in done["logprobs"]).strip() == done["text"]
 
 
+def test_languages(answers: dict[str, Any]) -> None:
+    assert SPOKEN in plain(answers["languages"]["result"]["text"])
+
+
 def test_translations(answers: dict[str, Any]) -> None:
     check_schema(answers["translation"], "CreateTranslationResponseJson")
     check_schema(answers["verbose_translation"], "CreateTranslationResponseVerboseJson")
@@ -84,7 +88,8 @@ def test_translations(answers: dict[str, Any]) -> None:
 
 def test_models(answers: dict[str, Any]) -> None:
     names = [model["id"] for model in answers["models"]]
-    assert names[0::3] == ["openai/whisper-base", "whisper-1"]
+    assert names[0] == "openai/whisper-base"
+    assert {"whisper-1", *MODEL_NAMES} <= set(names)
     by_name = {model["id"]: model for model in answers["models"]}
     assert answers["models_by_name"] == [by_name["whisper-1"], by_name["openai/whisper-base"]]
 
@@ -95,6 +100,7 @@ def test_models(answers: dict[str, Any]) -> None:
         ("bad_temperature", ("BadRequestError", 400, "temperature", "invalid_value")),
         ("unknown_model", ("NotFoundError", 404, "model", "model_not_found")),
         ("unknown_model_by_name", ("NotFoundError", 404, "model", "model_not_found")),
+        ("wrong_path", ("NotFoundError", 404, None, "unknown_url")),
         ("no_audio", ("BadRequestError", 400, "file", None)),
         ("too_large", ("APIError", 413, None, None)),
     ],
