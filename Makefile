@@ -7,7 +7,7 @@ BIN := .venv/bin
 	gpu-check clean
 
 help: ## Show these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: .venv/.embedded ## Serve a model over HTTP (optional: PORT=8000 HOST=127.0.0.1 MODEL=embedded:whisper-base)
 	$(BIN)/hf-asr serve $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) $(if $(MODEL),--model $(MODEL))

@@ -98,7 +98,7 @@ def passages(url: str, clips: Sequence[SpokenClip]) -> Report:
         for part, answer in zip(parts, alone, strict=True):
             end_s = start_s + part.seconds
             inside = [each for each in joined.segments if start_s <= (each["start"] + each["end"]) / 2 < end_s]
-            heard = {each.get("language") for each in inside}
+            heard = {each.get("language", joined.language) for each in inside}
             rights += heard == {part.language} or heard == {LANGUAGE_NAMES[part.language]}
             text = " ".join(each["text"].strip() for each in inside)
             wers.append(

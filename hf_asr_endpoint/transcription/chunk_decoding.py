@@ -81,7 +81,7 @@ class ChunkDecoding:
         self._fallback: Fallback | None = None  # of the current window
         self._alignment: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
         self.forgets_previous = False
-        """Whether the current window was decoded without the previous text, because it repeated that text."""
+        """Whether the current window was decoded without the previous text, because of a loop with it."""
         self.is_done = False
 
     def window(
@@ -112,7 +112,7 @@ class ChunkDecoding:
             fallback = self._fallback
             assert fallback is not None
             previous = fallback.step
-            if not self.forgets_previous and repeats(previous_text, self._vocabulary.decode(state.sampled)):
+            if previous_text and not self.forgets_previous and self._is_loop(state, previous_text):
                 self.forgets_previous = True
                 return attempt(previous, is_encoded=True)
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
@@ -133,6 +133,12 @@ class ChunkDecoding:
             on_end=on_end,
             n_slots=slots_per_sequence(decoding),
         )
+
+    def _is_loop(self, state: DecodingState, previous_text: str) -> bool:
+        """Say whether a window repeats itself or the text before it, either of which that text may have caused."""
+        assert self._fallback is not None
+        text = self._vocabulary.decode(state.sampled)
+        return repeats(previous_text, text) or self._fallback.is_repetitive(text)
 
     def _window(self, *, is_whole: bool) -> Tensor:
         return self._spectrogram.window(self._begin_s, end_s=self._passage.end_s, is_whole=is_whole)

@@ -113,9 +113,16 @@ class Fallback:
         """
         return spoken.temperature == self._steps[0].temperature and not self._is_repetitive(spoken)
 
+    def is_repetitive(self, text: str) -> bool:
+        """Return whether a text's compression ratio fails its threshold."""
+        return self._fails_compression(compression_ratio(text))
+
     def _is_repetitive(self, attempt: Attempted) -> bool:
+        return self._fails_compression(attempt.compression_ratio)
+
+    def _fails_compression(self, ratio: float) -> bool:
         threshold = self._thresholds.compression_ratio_threshold
-        return threshold is not None and attempt.compression_ratio > threshold
+        return threshold is not None and ratio > threshold
 
     def _is_unlikely(self, attempt: Attempted) -> bool:
         threshold = self._thresholds.logprob_threshold

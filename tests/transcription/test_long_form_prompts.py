@@ -60,3 +60,14 @@ def test_a_window_that_repeats_the_one_before_is_decoded_again_without_it(scene:
     assert [segment.tokens[1] for segment in result] == [1_000, 2_000, 2_000]
     with_previous = [state.prompt.sot_index > 0 for state in scene.model.states]
     assert with_previous == [False, True, False, True, False], "the recording itself repeats at its end"
+
+
+def test_a_loop_within_a_window_is_decoded_again_without_the_text_before(scene: Scene) -> None:
+    """A higher temperature came first, and half of its random texts left out sentences."""
+    first = Decoded((at(0), *range(1_000, 1_020), at(30)))
+    loop = Decoded((at(0), *[2_000] * 100, at(30)))
+    good = Decoded((at(0), *range(3_000, 3_020), at(30)))
+    result = scene.run([chunk(30)] * 2, first, loop, good, options=ONE_AFTER_THE_OTHER)
+    assert [segment.tokens[1] for segment in result] == [1_000, 3_000]
+    assert [state.rules.temperature for state in scene.model.states] == [0.0, 0.0, 0.0]
+    assert [state.prompt.sot_index for state in scene.model.states] == [0, 23, 0]
