@@ -67,7 +67,7 @@ def _groups() -> list[list[Phase]]:
                 (
                     (40, texts_phase),
                     (45, attention_phase),
-                    (80, step_phase),
+                    (90, step_phase),
                     (50, encoder_phase),
                     (70, overlap_phase),
                 ),

@@ -1,7 +1,7 @@
 """Fake tensors on a GPU that is not there, for a build of torch without CUDA.
 
-Python's indexing, `~`, `copy_` and `torch.where` with numbers ask for the tensor's device, which such a build lacks.
-The operators that they consist of do not.
+Python's indexing, `~`, `copy_` and `torch.where` with numbers ask for the tensor's device, which such a build
+lacks. The operators that they consist of do not.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from bench.gpu.proposals import HAS_TRITON
 from bench.gpu.proposals.choice import RowStates, begin_states, token_flags
 from bench.gpu.proposals.operations import StepOperations, TorchOperations, attend, step_operations
+from bench.gpu.proposals.scenes import random_scene, shape_weights
+from bench.gpu.shapes import SMALL
 
 os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton reads it when it is imported.
 
@@ -134,6 +136,34 @@ def test_choices_are_those_of_torchs_operators(kernels: StepOperations) -> None:
             operations.choose(logits, flags, state, **ids)
         assert_equal_states(*states)
     assert states[0].is_finished.all()
+
+
+@pytest.mark.parametrize("shape", [(70, 128, 40), (5, 64, 130)], ids=str)
+def test_product_with_the_exact_gelu(shape: tuple[int, int, int]) -> None:
+    from bench.gpu.proposals import gelu_kernel
+
+    n_rows, n_in, n_out = shape
+    x, linear = random(n_rows, n_in), (random(n_out, n_in, seed=1) / 8, random(n_out, seed=2))
+    found = gelu_kernel.linear_gelu(x, linear, block=(32, 32, 64))
+    torch.testing.assert_close(found, F.gelu(F.linear(x, *linear)), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("max_fused_rows", [0, 16])
+@torch.inference_mode()
+def test_a_whole_step_is_that_of_torchs_operators(kernels: StepOperations, max_fused_rows: int) -> None:
+    """Three steps of two rows with windows of unequal length: two of the prompt, then one that chooses a token."""
+    kernels.max_fused_rows = max_fused_rows
+    shape = replace(SMALL, config=replace(SMALL.config, decoder_layers=1))
+    weights = shape_weights(shape, device="cpu")
+    scene = random_scene(shape, weights, n_rows=2, device="cpu", lengths=(40, 7))
+    other = replace(scene, state=scene.state.clone(), caches=replace(scene.caches, own=scene.caches.own.clone()))
+    step, expected_step = scene.step("triton"), other.step("torch")
+    step._operations = kernels
+    for _ in range(3):
+        step()
+        expected_step()
+        assert_equal_states(scene.state, other.state)
+    torch.testing.assert_close(scene.caches.own, other.caches.own, atol=1e-4, rtol=1e-4)
 
 
 def assert_equal_states(found: RowStates, expected: RowStates) -> None:

@@ -143,11 +143,10 @@ def measure_windows(
     kind = f"windows of {lengths[0]}" if len(set(lengths)) == 1 else "windows of mixed lengths"
     flops = sum(encoder_flops(shape, length) for length in lengths)
     is_mixed = len(set(lengths)) > 1
-    forms = (
-        [("by window", "exact")] if check.device == "cpu" else [("cudnn" if is_mixed else "by window", "exact")]
-    )
+    forms = [("by window", "exact")]
     if check.device == "cuda":
-        forms += [(forms[0][0], "triton"), (forms[0][0], "tanh"), ("flash", "triton")]
+        best = "flash" if is_mixed else "by window"
+        forms += [(best, "triton"), (best, "tanh"), ("flash", "exact"), ("cudnn", "exact")]
     for attention, hidden in forms:
         name = f"{len(lengths)} {kind}, {attention}, {hidden}"
         if hidden not in fused:
