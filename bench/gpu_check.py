@@ -17,7 +17,14 @@ from bench.gpu.packed import read_model
 from bench.gpu.running import Check, Phase, run_groups
 
 PHASES = ("machine", "correct", "tests", "encoder", "steps", "waits", "engine", "processor")
-PROPOSALS = ("proposed-texts", "proposed-attention", "proposed-step", "proposed-encoder", "proposed-overlap")
+PROPOSALS = (
+    "proposed-texts",
+    "proposed-attention",
+    "proposed-step",
+    "proposed-encoder",
+    "proposed-overlap",
+    "proposed-audio",
+)
 LIMIT_S = 600.0
 SPINS_BEFORE_SLEEP = 3_000  # the server's setting; see `composition`
 
@@ -47,7 +54,14 @@ def _groups() -> list[list[Phase]]:
     Imports torch, but leaves CUDA uninitialized: a forked process could not use it.
     """
     from bench.gpu import correctness, cpu, encoder, engine_load, machine, steps, synchronizations
-    from bench.gpu.proposals import attention_phase, encoder_phase, overlap_phase, step_phase, texts_phase
+    from bench.gpu.proposals import (
+        attention_phase,
+        audio_phase,
+        encoder_phase,
+        overlap_phase,
+        step_phase,
+        texts_phase,
+    )
 
     return [
         [Phase(name="machine", limit_s=40, run=machine.run)],
@@ -70,6 +84,7 @@ def _groups() -> list[list[Phase]]:
                     (90, step_phase),
                     (50, encoder_phase),
                     (70, overlap_phase),
+                    (15, audio_phase),
                 ),
                 strict=True,
             )

@@ -9,15 +9,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from bench.gpu import internals
 from bench.gpu.batch import decode
+from bench.gpu.proposals.audio_batch import log_mel
 from bench.gpu.proposals.choice import begin_states, filter_logits, token_flags
 from bench.gpu.proposals.ragged_encoder import RaggedEncoder, window_bounds
 from bench.gpu.proposals.scenes import Scene, decode_rows, shape_rules, shape_weights, write_window
 from bench.gpu.proposals.step import allocate_caches, step_bytes
 from bench.gpu.proposals.weights import encoder_weights
 from bench.gpu.shapes import SMALL, random_mel, random_model, random_tensors, weight_bytes
+from hf_asr_endpoint.audio.mel import LogMelSpectrogram
+from hf_asr_endpoint.audio.vad import VoiceActivityDetector
+from hf_asr_endpoint.units import N_FFT
 from hf_asr_endpoint.whisper.checkpoint.config import GenerationConfig
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
@@ -105,6 +110,29 @@ def test_windows_encoded_together_are_as_the_engine_encodes_them() -> None:
     weights = encoder_weights(random_tensors(SMALL, device="cpu", dtype=torch.float32), SMALL.config)
     found = RaggedEncoder(weights)(mels, window_bounds(lengths, device="cpu"))
     torch.testing.assert_close(found, torch.cat([model(mel) for mel in mels]), atol=1e-3, rtol=1e-3)
+
+
+def waveforms() -> Tensor:
+    """Three recordings of 2 s: noise that swells at different times."""
+    generator = torch.Generator().manual_seed(0)
+    swelling = torch.linspace(0, 6, 32_000).add(torch.arange(3)[:, None]).sin().square()
+    return torch.randn((3, 32_000), generator=generator) * swelling * 0.1
+
+
+def test_spectrograms_together_equal_each_alone() -> None:
+    found = log_mel(waveforms(), internals.mel_filters(80), torch.hann_window(N_FFT))
+    for row, waveform in zip(found, waveforms(), strict=True):
+        alone = LogMelSpectrogram(80)
+        alone.push(waveform.numpy())
+        torch.testing.assert_close(row, alone.finish(), atol=1e-4, rtol=1e-4)
+
+
+def test_speech_probabilities_together_equal_each_alone() -> None:
+    found = internals.speech_network().probabilities(waveforms())
+    for row, waveform in zip(found, waveforms(), strict=True):
+        expected = torch.from_numpy(VoiceActivityDetector().stream().push(waveform.numpy()))
+        torch.testing.assert_close(row[: len(expected)], expected, atol=1e-4, rtol=1e-3)
+        assert len(expected) > 60
 
 
 def test_bytes_of_a_step_are_those_of_the_shape() -> None:

@@ -109,8 +109,8 @@ class Pipeline:
         started = time.perf_counter()
         encoded = self._launch_encoder(0)
         n_replaced = n_steps = 0
-        while n_replaced < n_groups:
-            if n_steps >= steps_a_group * n_replaced:
+        while n_steps < steps_a_group * n_groups:
+            if n_replaced < n_groups and n_steps >= steps_a_group * n_replaced:
                 encoded = self._replace(n_replaced, encoded)
                 n_replaced += 1
             self._launch_step(n_steps)

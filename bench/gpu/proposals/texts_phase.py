@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from bench.gpu import internals
 from bench.gpu.batch import decode
 from bench.gpu.correctness import GREEDY, load_model, prompt_for, read_windows
 from bench.gpu.proposals import HAS_TRITON
@@ -26,7 +27,7 @@ def run(check: Check, log: Log) -> None:
     clips = read_windows(check)
     model, tokenizer, _ = load_model(check, device="cpu", dtype="float32")
     expected = decode(model, clips.mels, prompt_for(tokenizer), GREEDY)
-    features = torch.cat([model._encoder(mel) for mel in clips.mels])
+    features = torch.cat([internals.encode(model, mel) for mel in clips.mels])
     device: Device = "cuda" if check.device == "cuda" else "cpu"
     dtypes: tuple[Dtype, ...] = ("float16", "bfloat16") if device == "cuda" else ("float32",)
     for dtype in dtypes:
