@@ -17,14 +17,7 @@ from bench.gpu.packed import read_model
 from bench.gpu.running import Check, Phase, run_groups
 
 PHASES = ("machine", "correct", "tests", "encoder", "steps", "waits", "engine", "processor")
-PROPOSALS = (
-    "proposed-texts",
-    "proposed-attention",
-    "proposed-step",
-    "proposed-encoder",
-    "proposed-overlap",
-    "proposed-audio",
-)
+PROPOSALS = tuple(f"proposed-{name}" for name in ("texts", "attention", "step", "encoder", "overlap", "audio"))
 LIMIT_S = 600.0
 SPINS_BEFORE_SLEEP = 3_000  # the server's setting; see `composition`
 

@@ -33,13 +33,11 @@ def run(check: Check, log: Log) -> None:
             with log.part(f"{shape.name}, {name}"):
                 pipeline = Pipeline(shape, *weights, options, hidden=fastest_hidden())
                 pipeline.run(3)
-                pipeline.tokens_read = 0
                 n_groups = max(N_GROUPS, 2 * options.n_rows // options.group)
                 seconds = pipeline.run(n_groups)
                 n_windows = n_groups * options.group
                 figures: dict[str, Any] = {
                     "windows_per_s": n_windows / seconds,
-                    "tokens_per_s": pipeline.tokens_read / seconds,
                     "peak_gb": torch.cuda.max_memory_allocated() / 1e9,
                     **asdict(options),
                 }

@@ -87,7 +87,7 @@ class Pipeline:
         self._state.copy_(self._fresh)
         self._results = [torch.zeros((options.n_rows, 2), pin_memory=True) for _ in range(N_READ)]
         self._read = [torch.cuda.Event() for _ in range(N_READ)]
-        self.tokens_read = 0
+        self.n_tokens_read = 0
 
     def _encode(self) -> None:
         """Encode the input and cache its keys and values in the target slots."""
@@ -162,4 +162,4 @@ class Pipeline:
         """Wait for a step's results, and read them as the engine would."""
         place = number % N_READ
         self._read[place].synchronize()
-        self.tokens_read += sum(token >= 0 for token, _ in self._results[place].tolist())
+        self.n_tokens_read += sum(token >= 0 for token, _ in self._results[place].tolist())
