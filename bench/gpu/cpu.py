@@ -26,9 +26,7 @@ from bench.gpu.timing import measure
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
-TESTS = tuple(
-    f"tests/whisper/{name}" for name in ("kernels", "kv_cache", "model/test_linear.py", "model/test_attention.py")
-)
+TESTS = tuple(f"tests/whisper/{name}" for name in ("kernels", "kv_cache", "model"))
 PYTEST = ("-m", "pytest", "-q", "-p", "bench.gpu.stubs", "-p", "no:cacheprovider", "-W", "default")
 TESTS_S = 85.0
 N_PASSES = 3

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from bench.gpu.proposals.audio_batch import SpeechNetwork
 from bench.gpu.shapes import Shape, random_tensors
+from hf_asr_endpoint.audio import mel, vad
 from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.checkpoint import loader
 from hf_asr_endpoint.whisper.checkpoint.loader import Device
@@ -32,19 +34,34 @@ def random_encoder(shape: Shape, *, device: str, dtype: torch.dtype) -> Encoder:
 
 
 @torch.inference_mode()
-def encode(model: WhisperSpeechModel, mel: Tensor) -> Tensor:
-    """Return a window's features, shape = (n_positions, d_model)."""
-    return model._encoder(mel.to(model._device, model._dtype))
+def encode(model: WhisperSpeechModel, frames: Tensor) -> Tensor:
+    """Return a window's features, shape = (n_positions, d_model). frames: of its spectrogram."""
+    return model._encoder(frames.to(model._device, model._dtype))
 
 
 @torch.inference_mode()
-def forced_logits(model: WhisperSpeechModel, mel: Tensor, tokens: Sequence[int]) -> Tensor:
+def forced_logits(model: WhisperSpeechModel, frames: Tensor, tokens: Sequence[int]) -> Tensor:
     """Feed tokens in one pass; return the logits after each, float32 on the CPU, shape = (n_tokens, n_vocab)."""
-    model.encode({0: mel})
+    model.encode({0: frames})
     batch = model._batches.build(slots=[0], tokens=[tokens], n_cached=[0])
     logits = model._logits(model._decoder(batch)[0])
     model.free(0)
     return logits.float().cpu()
+
+
+def mel_filters(n_mels: int) -> Tensor:
+    """Return the mel filters, shape = (n_mels, N_FFT // 2 + 1)."""
+    return mel._mel_filters(n_mels)
+
+
+def speech_network() -> SpeechNetwork:
+    """Return silero-vad's network, on the CPU. Needs the package."""
+    found = vad._load_network()
+    return SpeechNetwork(
+        convolutions=[(each.weight, each.bias) for each in found.convolutions],
+        lstm=found.lstm,
+        output=(found.output_weight, found.output_bias),
+    )
 
 
 def auto_precision(device: Device) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
@@ -100,16 +101,17 @@ SMALL = Shape(
 
 
 def random_tensors(shape: Shape, *, device: str, dtype: torch.dtype) -> Tensors:
-    """Return random weights, generated on the device. The embeddings of special tokens are 0.
+    """Return random weights, generated on the device. Each depends only on its name.
 
-    So no text ends by itself, and its first timestamp is its only one.
+    The embeddings of special tokens are 0. So no text ends by itself, and its first timestamp is its only one.
     """
-    generator = torch.Generator(device).manual_seed(0)
+    generator = torch.Generator(device)
 
     def make(name: str, size: tuple[int, ...]) -> Tensor:
         if "layer_norm.weight" in name:
             return torch.ones(size, device=device, dtype=dtype)
         deviation = EMBEDDING_DEVIATION if name == EMBEDDINGS else DEVIATION
+        generator.manual_seed(zlib.crc32(name.encode()))
         tensor = torch.randn(size, generator=generator, device=device, dtype=dtype).mul_(deviation)
         if name == EMBEDDINGS:
             tensor[shape.eot :] = 0

@@ -15,7 +15,7 @@ from bench.gpu.packed import pack, read_clips, round_mantissa, unpack
 from bench.gpu.running import Check, Log, Phase, round_figures, run_groups, shorten_path
 from bench.gpu.shapes import TURBO, encoder_flops, weight_bytes
 from bench.gpu.synchronizations import kernel_name
-from bench.gpu_check import PHASES, _groups
+from bench.gpu_check import PHASES, PROPOSALS, _groups
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
 
@@ -115,7 +115,7 @@ def test_padding_of_a_short_window_does_not_count_as_audio() -> None:
 
 
 def test_phases_have_the_names_of_the_command_line() -> None:
-    assert tuple(phase.name for group in _groups() for phase in group) == PHASES
+    assert tuple(phase.name for group in _groups() for phase in group) == PHASES + PROPOSALS
 
 
 def test_tests_of_the_kernels_exist() -> None:
