@@ -3,7 +3,7 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-load bench-wer bench-words bench-languages bench-attacks gpu-check clean
+.PHONY: help serve test bench bench-load bench-wer bench-words bench-languages bench-kernels bench-attacks gpu-check clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench-words: .venv/.bench ## Compare word timestamps with faster-whisper's (opti
 
 bench-languages: .venv/.bench ## Print how often languages are detected and translations are English (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.languages --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
+
+bench-kernels: .venv/.bench ## Print the speed of each kernel in % of the processor's peak
+	$(BIN)/python -m bench.kernels
 
 bench-attacks: .venv/.bench ## Send a running server requests built to cost it much (URL=http://… PID=of the server)
 	$(BIN)/python -m bench.attacks --url $(URL) $(if $(PID),--pid $(PID)) $(ARGS)

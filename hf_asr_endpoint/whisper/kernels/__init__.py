@@ -1,7 +1,7 @@
 """Kernels for CPUs, behind one seam: integer linear layers and attention, made for levels of processors.
 
-`find_kernels` returns them where they run. numba and llvmlite are imported only there: never for CUDA or MPS, on
-Windows or on other processors. Knows processors and memory layouts (`layout`); knows no models.
+`processor` says which levels this one has. numba and llvmlite are imported only where kernels run: never for CUDA
+or MPS, on Windows or on other processors. Knows processors and memory layouts (`layout`); knows no models.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hf_asr_endpoint.whisper.kernels.processor import Level
 
 
 class Kernels:
-    """All kernels of a level. Each is compiled when it is first used, which takes seconds, or loaded from the cache."""
+    """All kernels of a level. Each is compiled, which takes seconds, or loaded when it is first used."""
 
     def __init__(self, level: Level, cache_dir: Path | None) -> None:
         """level: one that this processor has. cache_dir: holds compiled code in its folder `kernels`; None: every
@@ -27,7 +27,7 @@ class Kernels:
         """
         from hf_asr_endpoint.whisper.kernels.levels import load_isa
 
-        self._level, self._cache_dir = level, cache_dir
+        self.level, self._cache_dir = level, cache_dir
         self._isa = load_isa(level)
 
     @property
@@ -41,7 +41,7 @@ class Kernels:
 
         Processors with AMX have tiles in hardware. torch uses those and is several times faster.
         """
-        return not (self._level == "avx512-bf16" and torch.cpu._is_amx_tile_supported())
+        return not (self.level == "avx512-bf16" and torch.cpu._is_amx_tile_supported())
 
     @cached_property
     def int8_gemm(self) -> Kernel:
@@ -93,4 +93,4 @@ class Kernels:
 
     @cached_property
     def _folder(self) -> Path | None:
-        return None if self._cache_dir is None else open_cache_folder(self._cache_dir, level=self._level)
+        return None if self._cache_dir is None else open_cache_folder(self._cache_dir, level=self.level)

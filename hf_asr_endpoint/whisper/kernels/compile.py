@@ -30,13 +30,15 @@ def inlined(function: Callable[..., Any]) -> Any:
 def compile_kernel(function: Callable[[Any], None], *, folder: Path | None) -> Any:
     """Return a kernel as a C function of its data, `void (int64_t *)`.
 
-    folder: keeps compiled code of one release and level, all that the kernel calls included. Without one, or when writing to it fails,
-    each process compiles.
+    folder: keeps compiled code of one release and level, all that the kernel calls included. Without one, or when
+    writing to it fails, each process compiles.
     """
     if folder is not None:
         try:
             with _cache_in(folder):
-                kernel = _CachedKernel(function, normalize_signature(_SIGNATURE), {}, {"nopython": True, **_OPTIONS})
+                kernel = _CachedKernel(
+                    function, normalize_signature(_SIGNATURE), {}, {"nopython": True, **_OPTIONS}
+                )
                 kernel.enable_caching()
                 kernel.compile()
                 return kernel
@@ -49,10 +51,10 @@ class _CachedKernel(CFunc):
     """A C function with a cache."""
 
     def enable_caching(self) -> None:
-        self._cache = _KernelCache(self._pyfunc)
+        self._cache = _KernelCache(self.__wrapped__)
 
 
-class _KernelCache(FunctionCache):
+class _KernelCache(FunctionCache):  # type: ignore[misc]
     """Finds a kernel by its name and the processor alone.
 
     numba's own key has the contents of a function's closure as well, which for intrinsics differ in every process.

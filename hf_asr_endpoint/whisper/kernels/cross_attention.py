@@ -6,9 +6,9 @@ precision: keys and values are multiplied by both bytes while they are in regist
 
 data: the addresses of queries and of the result, activations, shape = (n_rows, n_heads, HEAD_DIM); of the rows'
 order, int64, shape = (n_rows,), in which the rows of a window follow one another; of windows, int64, shape =
-(n_windows, 4): the address, the number of positions, and the range of rows in that order, begin and end; of scratch
-memory, shape = (N_CORES, scratch_bytes); then n_rows, n_heads, n_windows and scratch_bytes, see `layout`. At a
-window's address are keys and values as `quantize_cross_kv` writes them.
+(n_windows, 4): the address, the number of positions, and the range of rows in that order, begin and end; of
+scratch memory, shape = (N_CORES, scratch_bytes); then n_rows, n_heads, n_windows and scratch_bytes, see `layout`.
+At a window's address are keys and values as `quantize_cross_kv` writes them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def make_cross_attention(isa: Isa) -> Any:
     activation, activation_size = activation_type(isa), isa.layout.activations.itemsize
     tile_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
     queries_per_tile = isa.layout.queries_per_tile
-    average_one, average_all = _make_average(isa, 1), _make_average(isa, queries_per_tile)
+    mean_one, mean_all = _make_average(isa, 1), _make_average(isa, queries_per_tile)
     score_panels, exp_scores = _make_score_panels(isa), make_exp_scores_to_bytes(isa)
 
     def cross_attention(data):
@@ -94,9 +94,9 @@ def make_cross_attention(isa: Isa) -> Any:
                     total = exp_scores(scores_at + 4 * n * n_keys, upper_at, upper_at + n_keys, n_panels)
                     row_scales[n] = np.float32(1) / (np.float32(MAX_WEIGHT) * total)
                 if n_queries == 1:
-                    average_one(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
+                    mean_one(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
                 else:
-                    average_all(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
+                    mean_all(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
                 for n in range(n_queries):
                     result[order[first + n], head] = means[n]
 
@@ -177,7 +177,7 @@ def _make_score_panel(isa: Isa, n_queries: int) -> Any:
 
 
 def _make_average(isa: Isa, n_queries: int) -> Any:
-    """Return an intrinsic that averages a head's values for each query; activations, shape = (n_queries, HEAD_DIM).
+    """Return an intrinsic that averages a head's values for each query; shape = (n_queries, HEAD_DIM).
 
     It takes 64-bit integers: the address of the weights, the upper bytes of each query before its lower ones, and
     the bytes from one of these rows to the next; the address of the values and the number of their words; the

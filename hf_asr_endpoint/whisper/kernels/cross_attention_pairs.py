@@ -1,7 +1,7 @@
 """Attention of a few query rows to windows' keys and values in 8-bit integers, by dot products of pairs.
 
-The course and the data are those of `cross_attention`. Keys and values are widened to 16 bits while they are loaded;
-queries and attention weights have 16 bits from the start.
+The course and the data are those of `cross_attention`. Keys and values are widened to 16 bits while they are
+loaded; queries and attention weights have 16 bits from the start.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ def make_cross_attention_pairs(isa: Isa) -> Any:
                 for n in range(n_queries):
                     scores[n, n_positions:] = MASKED_SCORE
                     row_scales[n] = weigh(scores_at + 4 * n * n_keys, weights_at + 2 * n * n_keys, n_panels)
-                average_values(
-                    n_queries, weights_at, n_keys, values_at, row_scales_at, value_scales_at, means_at
-                )
+                average_values(n_queries, weights_at, n_keys, values_at, row_scales_at, value_scales_at, means_at)
                 for n in range(n_queries):
                     result[order[first + n], head] = means[n]
 
@@ -114,9 +112,17 @@ def _make_average_values(isa: Isa) -> Any:
     A single query's tile has all channels, so that the values are read in the order of their addresses.
     """
     columns_per_tile = isa.layout.tile_columns
-    options = {"load_columns": load_widened_pairs, "stored_columns": HEAD_DIM, "has_column_scales": True}
-    one = make_pair_tile(isa, n_rows=1, n_vectors=HEAD_DIM // isa.n_lanes, **options)
-    whole = make_pair_tile(isa, n_rows=isa.layout.tile_rows, **options)
+    one, whole = (
+        make_pair_tile(
+            isa,
+            n_rows=n_rows,
+            n_vectors=n_columns // isa.n_lanes,
+            load_columns=load_widened_pairs,
+            stored_columns=HEAD_DIM,
+            has_column_scales=True,
+        )
+        for n_rows, n_columns in ((1, HEAD_DIM), (isa.layout.tile_rows, columns_per_tile))
+    )
 
     @compiled
     def average_values(n_queries, weights_at, n_keys, values_at, row_scales_at, value_scales_at, means_at):

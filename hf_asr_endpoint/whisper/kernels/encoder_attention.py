@@ -3,9 +3,9 @@
 A tile of queries at a time: its scores stay in the core's cache from the product with the keys to the product with
 the values (Dao et al. 2022, arXiv 2205.14135). All scores of a row fit, so softmax sees the whole row at once.
 
-data: the addresses of queries, keys and values, bfloat16, shape = (n_positions, 3, n_heads, HEAD_DIM); of the result,
-bfloat16, shape = (n_positions, n_heads, HEAD_DIM); of scratch memory, shape = (N_CORES, scratch_bytes); then
-n_positions, n_heads and scratch_bytes, see `layout`.
+data: the addresses of queries, keys and values, bfloat16, shape = (n_positions, 3, n_heads, HEAD_DIM); of the
+result, bfloat16, shape = (n_positions, n_heads, HEAD_DIM); of scratch memory, shape = (N_CORES, scratch_bytes);
+then n_positions, n_heads and scratch_bytes, see `layout`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HEAD_WORDS = HEAD_DIM // 2  # 32-bit words of a head's row; each holds two bflo
 
 
 def make_encoder_attention(isa: Isa) -> Any:
-    """Return the kernel that attends from each position to all. Threads share out the tiles of queries of all heads."""
+    """Return the kernel. Threads share out the tiles of queries of all heads."""
     tile_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
     multiply_tile = make_bfloat16_tile(isa)
     exp_scores, pack_keys_and_values = make_exp_scores_to_bfloat16(isa), _make_pack_keys_and_values(isa)
@@ -70,9 +70,7 @@ def make_encoder_attention(isa: Isa) -> Any:
                 )  # fmt: skip
             scores[:, n_positions:] = MASKED_SCORE
             for row in range(tile_rows):
-                totals[row] = exp_scores(
-                    scores_at + row * 4 * n_keys, weights_at + row * 2 * n_keys, n_panels
-                )
+                totals[row] = exp_scores(scores_at + row * 4 * n_keys, weights_at + row * 2 * n_keys, n_panels)
             multiply_tile(weights_at, 2 * n_keys, values_at, n_keys // 2, sums_at, 4 * HEAD_DIM)
             for row in range(n_rows):
                 _write_mean(sums[row], totals[row], result[begin + row, head])
@@ -84,8 +82,8 @@ def _make_pack_keys_and_values(isa: Isa) -> Any:
     """Return the function that lays out a head's keys and values as the columns of tiles.
 
     heads: words, shape = (n_positions, 3, n_heads, _HEAD_WORDS). keys: words, shape = (n_panels, _HEAD_WORDS,
-    columns_per_tile). values: bfloat16, shape = (n_keys / 2, HEAD_DIM, 2): a word holds two positions; those after the
-    last position become 0.
+    columns_per_tile). values: bfloat16, shape = (n_keys / 2, HEAD_DIM, 2): a word holds two positions; those after
+    the last position become 0.
     """
     columns_per_tile = isa.layout.tile_columns
 

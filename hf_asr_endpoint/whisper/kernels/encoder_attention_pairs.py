@@ -2,12 +2,12 @@
 
 The course is that of `encoder_attention`. Keys and values have one scale for each head, queries one for each row.
 Ranges are as wide as sums in 32 bits allow: a score's 64 products of two numbers up to MAX_SCORED, and a mean's
-products of numbers up to MAX_AVERAGED with weights whose sum is limited: so each row of weights has a factor of its
-own. The result is three times as precise as in bfloat16.
+products of numbers up to MAX_AVERAGED with weights whose sum is limited: so each row of weights has a factor of
+its own. The result is three times as precise as in bfloat16.
 
-data: the addresses of queries, keys and values, float32, shape = (n_positions, 3, n_heads, HEAD_DIM); of the result,
-float32, shape = (n_positions, n_heads, HEAD_DIM); of scratch memory, shape = (N_CORES, scratch_bytes); then
-n_positions, n_heads and scratch_bytes, see `layout`.
+data: the addresses of queries, keys and values, float32, shape = (n_positions, 3, n_heads, HEAD_DIM); of the
+result, float32, shape = (n_positions, n_heads, HEAD_DIM); of scratch memory, shape = (N_CORES, scratch_bytes);
+then n_positions, n_heads and scratch_bytes, see `layout`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MIN_MAGNITUDE = np.float32(1e-20)  # so that a scale is never 0
 
 
 def make_encoder_attention_pairs(isa: Isa) -> Any:
-    """Return the kernel that attends from each position to all. Threads share out the tiles of queries of all heads."""
+    """Return the kernel. Threads share out the tiles of queries of all heads."""
     tile_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
     multiply_tile, weigh = make_pair_tile(isa, n_rows=tile_rows), make_weigh_in_int16(isa, MAX_AVERAGED)
     pack_keys, pack_values = _make_pack_keys(isa), _make_pack_values(isa)
@@ -115,8 +115,8 @@ def _max_magnitude(rows):
 def _make_pack_keys(isa: Isa) -> Any:
     """Return the function that writes a head's keys as the columns of tiles, and returns their scale.
 
-    rows: float32, shape = (n_positions, HEAD_DIM). The result: int16, shape = (n_panels, HEAD_DIM / 2, tile_columns,
-    2).
+    rows: float32, shape = (n_positions, HEAD_DIM). The result: int16, shape = (n_panels, HEAD_DIM / 2,
+    tile_columns, 2).
     """
     columns_per_tile = isa.layout.tile_columns
 
@@ -137,8 +137,8 @@ def _make_pack_keys(isa: Isa) -> Any:
 def _make_pack_values(isa: Isa) -> Any:
     """Return the function that writes a head's values as the columns of tiles, and returns their scale.
 
-    rows: float32, shape = (n_positions, HEAD_DIM). The result: int16, shape = (HEAD_DIM / tile_columns, n_keys / 2,
-    tile_columns, 2): a word holds two positions; those after the last position become 0.
+    rows: float32, shape = (n_positions, HEAD_DIM). The result: int16, shape = (HEAD_DIM / tile_columns, n_keys /
+    2, tile_columns, 2): a word holds two positions; those after the last position become 0.
     """
     columns_per_tile = isa.layout.tile_columns
     n_panels = HEAD_DIM // columns_per_tile

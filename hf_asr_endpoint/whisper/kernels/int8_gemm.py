@@ -1,14 +1,14 @@
 """Linear layers in integers: activations times a weight in 8 bits, tile by tile.
 
-Each row of activations is quantized with its own scale: in bytes to one or to two of them, in pairs to as many of 16
-bits as its length allows, see `layout`. The products are exact. The epilogue (bias, GELU or residual) runs while a
-tile is still in registers.
+Each row of activations is quantized with its own scale: in bytes to one or to two of them, in pairs to as many of
+16 bits as its length allows, see `layout`. The products are exact. The epilogue (bias, GELU or residual) runs
+while a tile is still in registers.
 
 data: the addresses of the activations, shape = (n_rows, n_in); of the weight, int8, shape = (n_panels, n_in /
-elements_per_word, tile_columns, elements_per_word); of its columns' parameters, shape = (n_panels, 3, tile_columns),
-see `tile`; of the residual, for BIAS_ADD, and of the result, shape = (n_rows, n_out); of scratch memory, shape =
-(N_CORES, scratch_bytes); then n_rows, n_in, n_out, the epilogue, bytes per activation, rows_per_block and
-scratch_bytes, see `layout`.
+elements_per_word, tile_columns, elements_per_word); of its columns' parameters, shape = (n_panels, 3,
+tile_columns), see `tile`; of the residual, for BIAS_ADD, and of the result, shape = (n_rows, n_out); of scratch
+memory, shape = (N_CORES, scratch_bytes); then n_rows, n_in, n_out, the epilogue, bytes per activation,
+rows_per_block and scratch_bytes, see `layout`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def make_int8_gemm(isa: Isa) -> Any:
         edge_tile = carray(pointer(edge_at, activation), (max_rows, columns_per_tile))
         n_panels = (n_out + columns_per_tile - 1) // columns_per_tile
         tile_rows = max_rows if in_pairs else max_rows // activation_bytes
-        first_row, last_row, first_panel, last_panel = _thread_share(n_rows, tile_rows, n_panels, thread, n_threads)
+        first_row, last_row, first_panel, last_panel = _thread_share(
+            n_rows, tile_rows, n_panels, thread, n_threads
+        )
         for begin in range(first_row, last_row, block_rows):
             end = min(begin + block_rows, last_row)
             quantize_block(args, begin, end, rows_at, scales_at)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_asr_endpoint.whisper.kernels.layout import Layout
 
-if TYPE_CHECKING:
-    from hf_asr_endpoint.whisper.kernels.simd import FloatVector, Simd
-
-DotProduct = Callable[["Simd", Any, Any, Any], Any]
-"""Emits a dot-product instruction: given an accumulator, a word of a row in all lanes and a vector of columns' words,
-multiplies the words' elements in each lane and returns the accumulator plus these products."""
+DotProduct = Callable[[Any, Any, Any, Any], Any]
+"""Emits a dot-product instruction: given a `Simd`, an accumulator, a word of a row in all lanes and a vector of
+columns' words, multiplies the words' elements in each lane and returns the accumulator plus these products."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +23,9 @@ class Isa:
     dot_bytes_of_unsigned_columns: the same for unsigned columns and signed rows.
     dot_pairs: of two signed 16-bit integers; None: the level's kernels do not use it.
     dot_bfloat16: of two bfloat16, summed in float32; None: the level has none.
-    exp2: 2 to the power of a vector, from -126 to 127, with a relative error below 1e-4.
-    to_bfloat16: the bits of bfloat16, rounded to the nearest, ties to even; None: no kernel of the level asks for it.
+    exp2: of a `FloatVector`, 2 to its power, from -126 to 127, with a relative error below 1e-4.
+    to_bfloat16: of a `FloatVector`, the bits of bfloat16, rounded to the nearest, ties to even; None: no kernel of the
+    level needs it.
     """
 
     n_lanes: int
@@ -37,8 +35,8 @@ class Isa:
     dot_bytes_of_unsigned_columns: DotProduct | None = None
     dot_pairs: DotProduct | None = None
     dot_bfloat16: DotProduct | None = None
-    exp2: Callable[[FloatVector], FloatVector]
-    to_bfloat16: Callable[[FloatVector], Any] | None = None
+    exp2: Callable[[Any], Any]
+    to_bfloat16: Callable[[Any], Any] | None = None
 
     @property
     def vectors_per_row(self) -> int:

@@ -45,8 +45,8 @@ class Layout:
 
     level: its name. tile_rows, tile_columns: of a tile, as many as the accumulators fit registers.
     multiplies: what the dot product of linear layers and of cross-attention multiplies. "bytes": four unsigned
-    8-bit integers of rows with four signed ones of columns. "pairs": two signed 16-bit integers; columns are stored
-    in 8 bits and widened when they are loaded.
+    8-bit integers of rows with four signed ones of columns. "pairs": two signed 16-bit integers; columns are
+    stored in 8 bits and widened when they are loaded.
     activations: the dtype of what kernels read and write.
     """
 
@@ -82,7 +82,8 @@ class Layout:
     def bytes_per_activation(self, activation_bytes: int) -> int:
         """Return the bytes that a quantized activation takes.
 
-        activation_bytes: 1 or 2, the precision asked for. Pairs are as fast for 16 bits as for 8, so they have two.
+        activation_bytes: 1 or 2, the precision asked for. Pairs are as fast for 16 bits as for 8, so they have
+        two.
         """
         return activation_bytes if self.multiplies == "bytes" else 2
 

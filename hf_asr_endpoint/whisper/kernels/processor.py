@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 import torch
 
+from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.process import process_symbols
 
 Level = Literal["avx512-bf16", "avx512-vnni", "avx2"]
@@ -15,12 +16,38 @@ Level = Literal["avx512-bf16", "avx512-vnni", "avx2"]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
+PLANNED_LEVELS = ("avx-vnni", "neon-i8mm", "neon-dotprod")
+"""Levels that have a name but no kernels yet."""
+
+
+def choose_level(name: str) -> Level | None:
+    """Return the level for a setting: the fastest of this processor for "auto", if it has any; none for "none".
+
+    Raises ModelUnavailable for a level that the processor lacks, or that has no kernels yet.
+    """
+    if name == "none":
+        return None
+    available = levels()
+    if name == "auto":
+        return available[0] if available else None
+    if name in PLANNED_LEVELS:
+        raise ModelUnavailable(f"cpu level {name!r} has no kernels yet; {_allowed(available)}")
+    for level in available:
+        if level == name:
+            return level
+    raise ModelUnavailable(f"this processor lacks the instructions of cpu level {name!r}; {_allowed(available)}")
+
+
+def _allowed(available: tuple[Level, ...]) -> str:
+    return f"allowed here: {', '.join(('auto', *available, 'none'))}"
+
 
 @cache
 def levels() -> tuple[Level, ...]:
-    """Return the levels whose instructions the processor reports, the fastest first; none where kernels do not run.
+    """Return the levels whose instructions the processor reports, the fastest first.
 
-    They run on torch's threads, which must be GNU OpenMP's, and numba must compile for this processor.
+    None where kernels do not run: they need torch's threads to be GNU OpenMP's, and numba to compile for this
+    processor.
     """
     if not (has_gnu_openmp() and _compiles_for_this_processor()):
         return ()

@@ -1,10 +1,10 @@
 """Quantizes a window's keys and values to 8-bit integers, laid out for `cross_attention`.
 
-data: the addresses of keys and values, activations, shape = (n_positions, 2, n_heads, HEAD_DIM), and of the result;
-then n_positions and n_heads.
+data: the addresses of keys and values, activations, shape = (n_positions, 2, n_heads, HEAD_DIM), and of the
+result; then n_positions and n_heads.
 
-The result, for n_keys = n_positions rounded up to whole panels and words of e elements: keys, around the layout's zero
-point, shape = (n_heads, n_panels, HEAD_DIM / e, tile_columns, e); values, int8, shape = (n_heads, n_keys / e,
+The result, for n_keys = n_positions rounded up to whole panels and words of e elements: keys, around the layout's
+zero point, shape = (n_heads, n_panels, HEAD_DIM / e, tile_columns, e); values, int8, shape = (n_heads, n_keys / e,
 HEAD_DIM, e); the scales of both, float32, shape = (2, n_heads, HEAD_DIM). Keys and values after the last position
 stand for 0.
 """
@@ -34,7 +34,7 @@ _MIN_MAGNITUDE = np.float32(1e-8)  # of a channel, so that its scale is never 0
 
 
 def make_quantize_cross_kv(isa: Isa) -> Any:
-    """Return the kernel that gives each channel of a window its own scale. Threads share out heads of keys and values."""
+    """Return the kernel. Each channel of a window has its own scale. Threads share out the heads."""
     activation, columns_per_tile = activation_type(isa), isa.layout.tile_columns
     word_elements = isa.layout.elements_per_word
     panel_words, head_words = columns_per_tile // word_elements, HEAD_DIM // word_elements

@@ -1,10 +1,10 @@
 """Attention of new tokens to the cached keys and values of their sequences.
 
 data: the addresses of the new tokens' queries, keys and values, activations, shape = (n_sequences, n_tokens, 3,
-n_heads, HEAD_DIM); of the result, activations, shape = (n_sequences, n_tokens, n_heads, HEAD_DIM); of the sequences'
-caches, int64, shape = (n_sequences, 2): the address and the number of cached tokens; of scratch memory, float32, shape
-= (N_CORES, max_tokens + 2 × HEAD_DIM); then n_sequences, n_tokens, n_heads, max_tokens. A cache holds keys, then
-values, bfloat16, each with shape = (n_heads, max_tokens, HEAD_DIM).
+n_heads, HEAD_DIM); of the result, activations, shape = (n_sequences, n_tokens, n_heads, HEAD_DIM); of the
+sequences' caches, int64, shape = (n_sequences, 2): the address and the number of cached tokens; of scratch memory,
+float32, shape = (N_CORES, max_tokens + 2 × HEAD_DIM); then n_sequences, n_tokens, n_heads, max_tokens. A cache
+holds keys, then values, bfloat16, each with shape = (n_heads, max_tokens, HEAD_DIM).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
 
 
 def make_self_attention(isa: Isa) -> Any:
-    """Return the kernel that caches new tokens' keys and values, and attends from each to itself and all before it.
+    """Return the kernel that caches tokens' keys and values, and attends from each to itself and all before it.
 
     Threads share out the heads of the sequences.
     """

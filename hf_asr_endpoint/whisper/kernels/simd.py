@@ -54,7 +54,8 @@ class FloatVector:
 
     def exp2(self) -> FloatVector:
         """Return 2 to the power of this, see `Isa`."""
-        return self.simd.isa.exp2(self)
+        power: FloatVector = self.simd.isa.exp2(self)
+        return power
 
     def to_int32(self) -> Any:
         """Convert to integers, dropping the fraction."""
@@ -87,9 +88,7 @@ class FloatVector:
         """Emit a single instruction. result: the type of what it returns."""
         function = ir.FunctionType(result, [self.simd.float_vector] * len(operands))
         values = [operand.value for operand in operands]
-        return self.with_value(
-            self.simd.builder.asm(function, assembly, "=v" + ",v" * len(values), values, False)
-        )
+        return self.with_value(self.simd.builder.asm(function, assembly, "=v" + ",v" * len(values), values, False))
 
     def bits(self) -> Any:
         """Return the bits as 32-bit integers."""

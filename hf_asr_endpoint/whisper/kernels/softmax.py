@@ -48,8 +48,8 @@ def make_exp_scores_to_bfloat16(isa: Isa) -> Any:
 def make_exp_scores_to_bytes(isa: Isa) -> Any:
     """Return an intrinsic that writes exp(score - largest score) in units of 1 / MAX_WEIGHT, and returns the sum.
 
-    It takes 64-bit integers: the addresses of scores, float32, of the weights' upper bytes and of their lower bytes,
-    all unsigned, and the row's length in panels. The sum is that before rounding, float32.
+    It takes 64-bit integers: the addresses of scores, float32, of the weights' upper bytes and of their lower
+    bytes, all unsigned, and the row's length in panels. The sum is that before rounding, float32.
     """
 
     @intrinsic
@@ -75,9 +75,9 @@ def make_exp_scores_to_bytes(isa: Isa) -> Any:
 def make_weigh_in_int16(isa: Isa, max_value: int) -> Any:
     """Return the function that turns a row of scores into 16-bit attention weights, and returns their scale.
 
-    The weights are as large as 32-bit sums of products with numbers up to `max_value` allow.
-    It takes 64-bit integers: the addresses of scores, float32, which are overwritten, and of weights, and the row's
-    length in panels. The scale divides by the weights' sum: weights times values times scale is the mean.
+    The weights are as large as 32-bit sums of products with numbers up to `max_value` allow. It takes 64-bit
+    integers: the addresses of scores, float32, which are overwritten, and of weights, and the row's length in
+    panels. The scale divides by the weights' sum: weights times values times scale is the mean.
     """
     exp_scores, round_to_int16 = _make_exp_scores(isa), _make_round_to_int16(isa)
     columns_per_tile = isa.layout.tile_columns

@@ -1,8 +1,8 @@
 """The micro-kernel of matrix products: accumulates a tile of the result in registers by dot-product instructions.
 
 A tile of AVX-512 has 6 rows and 64 columns. Measured on one core of a Zen 5 at 3.5 GHz: 441 billion 8-bit integer
-products a second and 220 billion of bfloat16, 98 % of the processor's peak. oneDNN reaches 90 % of it in bfloat16 and
-45 to 75 % in 8-bit integers.
+products a second and 220 billion of bfloat16, 98 % of the processor's peak. oneDNN reaches 90 % of it in bfloat16
+and 45 to 75 % in 8-bit integers.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ def accumulate_tile(
     """Emit the loop over a tile's words; return the accumulators, by row and index of the vector in the row.
 
     args: 64-bit integers: the address of the rows, the bytes from one row to the next, the address of the columns,
-    shape = (n_words, stored_columns), and n_words. n_vectors: in a row; those of a tile by default. accumulator: the
-    vector type; int32 by default. stored_columns: a tile's by default; with more, the tile reads a part of them.
+    shape = (n_words, stored_columns), and n_words. n_vectors: in a row; those of a tile by default. accumulator:
+    the vector type; int32 by default. stored_columns: a tile's by default; with more, the tile reads a part of
+    them.
     """
     assert dot_product is not None
     n_vectors = simd.isa.vectors_per_row if n_vectors is None else n_vectors
@@ -78,8 +79,8 @@ def accumulate_tile(
 def make_bfloat16_tile(isa: Isa) -> Any:
     """Return an intrinsic that multiplies a tile of bfloat16 and writes the sums, float32.
 
-    It takes 64-bit integers: those of `accumulate_tile`, then the address of the sums and the bytes from one row of
-    them to the next.
+    It takes 64-bit integers: those of `accumulate_tile`, then the address of the sums and the bytes from one row
+    of them to the next.
     """
 
     @intrinsic

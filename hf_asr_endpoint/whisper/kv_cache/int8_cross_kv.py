@@ -34,7 +34,12 @@ class Int8CrossKVCache:
 
     def __init__(self, shape: CacheShape, kernels: Kernels) -> None:
         self._shape, self._layout = shape, kernels.layout
-        n_bytes = 2 * shape.n_heads * HEAD_DIM * (self._layout.padded_to_panels(shape.max_positions) + torch.float32.itemsize)
+        n_bytes = (
+            2
+            * shape.n_heads
+            * HEAD_DIM
+            * (self._layout.padded_to_panels(shape.max_positions) + torch.float32.itemsize)
+        )
         self._memory = lazy_zeros((shape.slots, shape.n_layers, n_bytes), torch.uint8)
         self._windows: dict[int, _Window] = {}  # by slot
         self._attend, self._quantize = kernels.cross_attention, kernels.quantize_cross_kv

@@ -29,13 +29,14 @@ def dot_bytes_of_unsigned_columns(simd: Simd, accumulator: Any, row: Any, column
 
 
 def exp2_by_scaling(x: FloatVector) -> FloatVector:
-    """Return 2 to the power of x by AVX-512's scaling, with a relative error below 8e-5; bfloat16 rounds by 2e-3."""
+    """Return 2 to the power of x by AVX-512's scaling. Relative error: below 8e-5; bfloat16 rounds by up to
+    2e-3."""
     whole = x.instruction("vrndscaleps $$9, $1, $0", x.simd.float_vector, x)  # rounded down
     return x.instruction("vscalefps $2, $1, $0", x.simd.float_vector, _power_of_fraction(x - whole), whole)
 
 
 def exp2_by_exponent_bits(x: FloatVector) -> FloatVector:
-    """Return 2 to the power of x, with a relative error below 8e-5, clamped at -126. The whole part goes to the exponent."""
+    """Return 2 to the power of x, at least -126, by adding its whole part to the exponent. Error: see above."""
     x = x.maximum(x.with_value(x.simd.floats(-126.0)))
     vector = x.simd.float_vector
     floor = x.simd.builder.module.declare_intrinsic(

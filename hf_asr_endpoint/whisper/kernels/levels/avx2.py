@@ -1,8 +1,8 @@
 """AVX2 and FMA, exact in integers: Intel since Haswell, AMD since Zen.
 
 `vpmaddubsw`, the byte product of AVX2, saturates sums of two at 16 bits. So rows and columns are 16-bit integers,
-whose pairs `vpmaddwd` multiplies and adds in 32 bits: the weight is stored in 8 bits and widened while it is loaded.
-Of the 16 registers 12 hold a tile's accumulators, 2 hold columns, one a row's word and one its products.
+whose pairs `vpmaddwd` multiplies and adds in 32 bits: the weight is stored in 8 bits and widened while it is
+loaded. Of the 16 registers 12 hold a tile's accumulators, 2 hold columns, one a row's word and one its products.
 """
 
 from __future__ import annotations

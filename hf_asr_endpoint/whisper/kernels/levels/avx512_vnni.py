@@ -1,7 +1,7 @@
 """AVX-512 with dot products of 8-bit integers (VNNI) but none of bfloat16: Cascade Lake, Ice Lake, Tiger Lake.
 
-Activations are float32, because nothing else on such a processor computes in bfloat16. The encoder's attention runs
-in pairs of 16-bit integers, by the same extension.
+Activations are float32, because nothing else on such a processor computes in bfloat16. The encoder's attention
+runs in pairs of 16-bit integers, by the same extension.
 """
 
 from __future__ import annotations
