@@ -24,8 +24,8 @@ class Isa:
     dot_pairs: of two signed 16-bit integers; None: the level's kernels do not use it.
     dot_bfloat16: of two bfloat16, summed in float32; None: the level has none.
     exp2: of a `FloatVector`, 2 to its power, from -126 to 127, with a relative error below 1e-4.
-    to_bfloat16: of a `FloatVector`, the bits of bfloat16, rounded to the nearest, ties to even; None: no kernel of the
-    level needs it.
+    to_bfloat16: of a `FloatVector`, the bits of bfloat16, rounded to the nearest, ties to even; None: no kernel of
+    the level needs it.
     """
 
     n_lanes: int
