@@ -41,13 +41,16 @@ def has_bfloat16() -> bool:
 )
 def test_every_precision_transcribes_the_words(
     tiny_en_directory: Path,
+    cache_dir: Path,
     speech: Waveform,
     dtype: Literal["float32", "bfloat16", "int8"],
     is_supported: Callable[[], bool],
 ) -> None:
     if not is_supported():
         pytest.skip(f"this processor does not compute in {dtype}")
-    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype=dtype, slots=3)
+    model, tokenizer, info = load_speech_model(
+        tiny_en_directory, device="cpu", dtype=dtype, slots=3, cache_dir=cache_dir
+    )
     assert info.dtype == dtype
     prompt = Vocabulary(tokenizer, is_multilingual=False).prompt(language_token=None, task="transcribe")
     states = {slot: greedy(prompt, max_new_tokens=60) for slot in (0, 2)}
@@ -60,9 +63,11 @@ def test_every_precision_transcribes_the_words(
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if level in levels()])
-def test_every_level_transcribes_the_words(tiny_en_directory: Path, speech: Waveform, level: Level) -> None:
+def test_every_level_transcribes_the_words(
+    tiny_en_directory: Path, cache_dir: Path, speech: Waveform, level: Level
+) -> None:
     model, tokenizer, info = load_speech_model(
-        tiny_en_directory, device="cpu", dtype="int8", slots=1, cpu_level=level
+        tiny_en_directory, device="cpu", dtype="int8", slots=1, cpu_level=level, cache_dir=cache_dir
     )
     assert (info.dtype, info.cpu_level) == ("int8", level)
     prompt = Vocabulary(tokenizer, is_multilingual=False).prompt(language_token=None, task="transcribe")
@@ -78,9 +83,13 @@ def test_int8_without_kernels_and_vnni_instructions_is_refused(tiny_en_directory
         load_speech_model(tiny_en_directory, device="cpu", dtype="int8", slots=1, cpu_level="none")
 
 
-def test_auto_is_int8_where_tiles_are_fastest(tiny_en_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_int8_where_tiles_are_fastest(
+    tiny_en_directory: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def dtype() -> str:
-        return load_speech_model(tiny_en_directory, device="cpu", dtype="auto", slots=1)[2].dtype
+        return load_speech_model(tiny_en_directory, device="cpu", dtype="auto", slots=1, cache_dir=cache_dir)[
+            2
+        ].dtype
 
     assert (dtype() == "int8") == any(Kernels(level, None).prefer_tiles for level in levels()[:1])
     monkeypatch.setattr(Kernels, "prefer_tiles", False)

@@ -81,8 +81,10 @@ def test_none_computes_with_torchs_operators(tiny_en_directory: Path) -> None:
 
 
 @pytest.mark.skipif("avx2" not in levels(), reason="this processor lacks avx2")
-def test_a_forced_level_is_used(tiny_en_directory: Path) -> None:
+def test_a_forced_level_is_used(tiny_en_directory: Path, cache_dir: Path) -> None:
     """On a processor that has a faster one, too: its dtype then differs."""
-    model, _, info = load_speech_model(tiny_en_directory, device="cpu", dtype="auto", slots=1, cpu_level="avx2")
+    model, _, info = load_speech_model(
+        tiny_en_directory, device="cpu", dtype="auto", slots=1, cpu_level="avx2", cache_dir=cache_dir
+    )
     assert (info.cpu_level, info.dtype) == ("avx2", "int8")
     assert model._dtype == torch.float32

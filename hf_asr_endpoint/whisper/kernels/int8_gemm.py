@@ -70,9 +70,9 @@ def make_int8_gemm(isa: Isa) -> Any:
                             for row in range(top, bottom):
                                 edge_tile[row - top, : right - left] = residual[row, left:right]
                     multiply_tile(
-                        activation_bytes, epilogue, bottom - top,
-                        rows_at + (top - begin) * activation_bytes * n_in, n_in, columns_at,
-                        parameters_at, scales_at + 4 * (top - begin), residual_at, result_at, result_bytes,
+                        bottom - top if in_pairs else activation_bytes, epilogue,
+                        rows_at + (top - begin) * activation_bytes * n_in, n_in, columns_at, parameters_at,
+                        scales_at + 4 * (top - begin), residual_at, result_at, result_bytes,
                     )  # fmt: skip
                     if not is_whole:
                         for row in range(top, bottom):
@@ -92,7 +92,7 @@ def _thread_share(n_rows, tile_rows, n_panels, thread, n_threads):
 
 
 def _make_multiply_tile(isa: Isa) -> Any:
-    """Return what dispatches to the intrinsic for an epilogue and the rows of a tile."""
+    """Return what dispatches to a tile's intrinsic: of bytes by the bytes of an activation, of pairs by rows."""
     make = _make_multiply_pairs if isa.layout.multiplies == "pairs" else _make_multiply_bytes
     return make(isa)
 
@@ -105,7 +105,7 @@ def _make_multiply_bytes(isa: Isa) -> Any:
 
     @compiled
     def multiply_tile(
-        activation_bytes, epilogue, n_rows, rows, n_in, columns, parameters, scales, residual, result, result_bytes
+        activation_bytes, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes
     ):
         n_words = n_in // 4
         # numba cannot choose intrinsics from a table: each is compiled where it is called.
@@ -132,9 +132,7 @@ def _make_multiply_pairs(isa: Isa) -> Any:
     one, half, whole = (_make_multiply_rows(isa, n) for n in (1, half_rows, isa.layout.tile_rows))
 
     @compiled
-    def multiply_tile(
-        activation_bytes, epilogue, n_rows, rows, n_in, columns, parameters, scales, residual, result, result_bytes
-    ):
+    def multiply_tile(n_rows, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes):
         if n_rows == 1:
             one(epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes)
         elif n_rows <= half_rows:
