@@ -3,8 +3,8 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-attacks \
-	gpu-check clean
+.PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
+	bench-attacks gpu-check clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench-languages: .venv/.bench ## Print how often languages are detected and tran
 
 bench-robustness: .venv/.bench ## Try silence, foreign prompts, several languages, noise, pauses (optional: ARGS="--every 4 --checks silences,pauses")
 	$(BIN)/python -m bench.robustness --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+bench-kernels: .venv/.bench ## Print the speed of each kernel in % of the processor's peak
+	$(BIN)/python -m bench.kernels
 
 bench-attacks: .venv/.bench ## Send a running server requests built to cost it much (URL=http://… PID=of the server)
 	$(BIN)/python -m bench.attacks --url $(URL) $(if $(PID),--pid $(PID)) $(ARGS)

@@ -193,7 +193,12 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     logger.info("loading the weights in %s", directory)
     report("the weights to be loaded")
     model, tokenizer, info = load_speech_model(
-        directory, device=settings.device, dtype=settings.dtype, slots=settings.slots, cache_dir=settings.cache_dir
+        directory,
+        device=settings.device,
+        dtype=settings.dtype,
+        slots=settings.slots,
+        cpu_level=settings.cpu_level,
+        cache_dir=settings.cache_dir,
     )
     batching = BatchingTranscriber(
         Engine(model, slots=settings.slots),
@@ -207,7 +212,8 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     report("the engine to warm up")
     batching.warm_up(slots=settings.slots)
     trim_heap()  # Return the memory that only loading needed.
-    logger.info("ready: %s on %s in %s", settings.model, info.device, info.dtype)
+    kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
+    logger.info("ready: %s on %s in %s%s", settings.model, info.device, info.dtype, kernels)
     return batching
 
 

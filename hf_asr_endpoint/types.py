@@ -140,12 +140,16 @@ class Transcription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """What is known of a model once it is loaded."""
+    """What is known of a model once it is loaded.
+
+    cpu_level: of the kernels that it runs on; None where torch's operators do.
+    """
 
     device: str
     dtype: str
     is_multilingual: bool
     n_mels: int
+    cpu_level: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

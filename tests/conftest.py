@@ -16,8 +16,10 @@ from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper import threads
 from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
+from hf_asr_endpoint.whisper.kernels.processor import LEVELS
 from tests.server import Server, run_server
 
+KERNEL_TESTS = ("tests/whisper/kernels/", "tests/whisper/kv_cache/", "tests/whisper/model/")
 DATA = Path(__file__).parent / "data"
 PRICE_PER_S = 0.001
 MODEL_NAMES = (
@@ -89,6 +91,16 @@ def long_recording(speech: Waveform) -> bytes:
 def silent_minutes() -> bytes:
     """Ten minutes in a few kilobytes."""
     return make_flac(np.zeros(600 * SAMPLE_RATE, np.float32))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at which levels kernels were tested: this processor may lack some."""
+    passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
+    passed = [nodeid for nodeid in passed if nodeid.startswith(KERNEL_TESTS)]
+    ran = [level for level in LEVELS if any(level in nodeid.partition("[")[2] for nodeid in passed)]
+    terminalreporter.write_line(
+        f"kernels tested at these levels: {', '.join(ran) or 'none'}, of {', '.join(LEVELS)}"
+    )
 
 
 def make_flac(waveform: Waveform) -> bytes:

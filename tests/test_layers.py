@@ -84,13 +84,6 @@ def test_heavy_imports_stay_where_they_belong(path: Path) -> None:
     assert not heavy or part_of(path) in HEAVY_ALLOWED, f"{path.name} imports {heavy}"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_kernels_import_numba(path: Path) -> None:
-    """Kernels run on few processors; elsewhere numba would cost memory and a second of every start."""
-    compilers = {module.split(".")[0] for module in imported_modules(path)} & {"numba", "llvmlite"}
-    assert not compilers or path.parent == PACKAGE / "whisper" / "kernels", f"{path.name} imports {compilers}"
-
-
 def test_process_symbols_are_loaded_in_one_place() -> None:
     """`ctypes.CDLL(None)` raises TypeError on Windows."""
     assert [path for path in FILES if "CDLL(None)" in path.read_text()] == [PACKAGE / "whisper" / "process.py"]

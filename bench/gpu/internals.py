@@ -66,7 +66,7 @@ def speech_network() -> SpeechNetwork:
 
 def auto_precision(device: Device) -> str:
     """Return the device and the dtype that "auto" stands for."""
-    chosen = loader._choose_device(device)
+    chosen = loader.choose_device(device)
     return f"{chosen}, {loader._choose_dtype('auto', chosen)}"
 
 

@@ -50,7 +50,7 @@ def versions() -> dict[str, Any]:
 
 def processor() -> dict[str, Any]:
     """Return the processor's properties on Linux, and which of its instructions this project uses."""
-    from hf_asr_endpoint.whisper import kernels
+    from hf_asr_endpoint.whisper.kernels.processor import levels
 
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     properties = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
@@ -60,7 +60,7 @@ def processor() -> dict[str, Any]:
         "n_cpus": os.cpu_count(),
         "n_threads": torch.get_num_threads(),
         "flags": [flag for flag in FLAGS if flag in flags],
-        "kernels_run": kernels.available(),
+        "levels": levels(),
         "auto": internals.auto_precision("cpu"),
     }
 

@@ -59,6 +59,7 @@ class Operations:
                 and {
                     "device": model.device,
                     "dtype": model.dtype,
+                    "cpu_level": model.cpu_level,
                     "is_multilingual": model.is_multilingual,
                     "n_mels": model.n_mels,
                 },

@@ -11,37 +11,83 @@ import torch
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
-from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype, load_checkpoint
+from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype, choose_device, load_checkpoint
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.kernels import Kernels, find_kernels
+from hf_asr_endpoint.whisper.kernels import Kernels
+from hf_asr_endpoint.whisper.kernels.processor import choose_level
 from hf_asr_endpoint.whisper.model.linear import Arithmetic
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from hf_asr_endpoint.whisper.threads import use_one_core
 
+AnyDtype = Dtype | Literal["int8"]
+
 
 def load_speech_model(
-    directory: Path, *, device: Device, dtype: Dtype | Literal["int8"], slots: int, cache_dir: Path | None = None
+    directory: Path,
+    *,
+    device: Device,
+    dtype: AnyDtype,
+    slots: int,
+    cpu_level: str = "auto",
+    cache_dir: Path | None = None,
 ) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
     """Load a transformers directory for the engine.
 
-    dtype: "int8" computes linear layers in 8-bit integers and everything else in bfloat16, or in float32 where
-    bfloat16 is slow. "auto" is "int8" where our kernel for it is the fastest; elsewhere `load_checkpoint` chooses.
-    cache_dir: keeps compiled kernels; None: they are compiled at every start.
-    Raises ModelUnavailable.
+    dtype: "int8" computes linear layers in 8-bit integers and everything else in what the kernels read, bfloat16
+    or float32. "auto" is "int8" where our kernel for it is the fastest; elsewhere `load_checkpoint` chooses.
+    cpu_level: which kernels run, see `choose_level`. cache_dir: keeps compiled kernels; None: they are compiled at
+    every start. Raises ModelUnavailable.
     """
     use_one_core()
-    checkpoint = load_checkpoint(directory, device=device, dtype="auto" if dtype == "int8" else dtype)
-    if dtype == "int8" and not (checkpoint.info.device == "cpu" and torch.cpu._is_vnni_supported()):
-        raise ModelUnavailable("dtype int8 needs a CPU with VNNI instructions; choose another --dtype")
-    tensors = checkpoint.tensors
-    kernels = find_kernels(device=tensors.device, dtype=tensors.dtype, cache_dir=cache_dir)
+    kernels = _find_kernels(choose_device(device), dtype, cpu_level=cpu_level, cache_dir=cache_dir)
     arithmetic = _choose_arithmetic(dtype, kernels)
+    checkpoint = load_checkpoint(directory, device=device, dtype=_tensor_dtype(dtype, kernels))
+    if arithmetic == "int8" and not (kernels or _has_torch_int8(checkpoint.info.device)):
+        raise ModelUnavailable(
+            "dtype int8 needs a CPU with AVX2 or VNNI instructions, and its kernels; "
+            "choose another --dtype or --cpu-level"
+        )
     with translate_read_errors(f"the model in {directory}"):  # Packing reads the weights from the files.
         model = WhisperSpeechModel(checkpoint, slots=slots, arithmetic=arithmetic, kernels=kernels)
-    info = replace(checkpoint.info, dtype="int8") if arithmetic == "int8" else checkpoint.info
-    return model, checkpoint.tokenizer, info
+    info = replace(checkpoint.info, cpu_level=None if kernels is None else kernels.level)
+    return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info
 
 
-def _choose_arithmetic(dtype: str, kernels: Kernels | None) -> Arithmetic:
+def _find_kernels(
+    device: torch.device, dtype: AnyDtype, *, cpu_level: str, cache_dir: Path | None
+) -> Kernels | None:
+    """Return the kernels that compute with a dtype, None where torch's operators must do."""
+    is_forced = cpu_level not in ("auto", "none")
+    if device.type != "cpu" or dtype in ("float32", "float16"):
+        # A level that is asked for must not be ignored.
+        if is_forced:
+            given = f"dtype {dtype}" if device.type == "cpu" else f"device {device.type}"
+            raise ModelUnavailable(f"cpu level {cpu_level!r} has no kernels for {given}; allowed: auto, none")
+        return None
+    level = choose_level(cpu_level)
+    if level is None:
+        return None
+    kernels = Kernels(level, cache_dir)
+    if dtype == "bfloat16" and kernels.layout.activations != torch.bfloat16:
+        if is_forced:
+            raise ModelUnavailable(f"cpu level {cpu_level!r} has no kernels for dtype bfloat16; choose dtype int8")
+        return None
+    return kernels
+
+
+def _choose_arithmetic(dtype: AnyDtype, kernels: Kernels | None) -> Arithmetic:
     is_fastest = kernels is not None and kernels.prefer_tiles
     return "int8" if dtype == "int8" or (dtype == "auto" and is_fastest) else "float"
+
+
+def _tensor_dtype(dtype: AnyDtype, kernels: Kernels | None) -> Dtype:
+    """Return the dtype of everything that is not computed in integers: that which the kernels read."""
+    if dtype != "auto" and dtype != "int8":
+        return dtype
+    if kernels is None:
+        return "auto"
+    return "bfloat16" if kernels.layout.activations == torch.bfloat16 else "float32"
+
+
+def _has_torch_int8(device: str) -> bool:
+    return device == "cpu" and torch.cpu._is_vnni_supported()

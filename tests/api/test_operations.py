@@ -34,7 +34,13 @@ def test_info_shows_the_model_and_the_limits(url: str) -> None:
     assert info["model_id"] == MODEL_NAMES[0]
     assert info["model_names"] == [*MODEL_NAMES, "whisper-1"]
     assert info["version"] == __version__
-    assert info["model"] == {"device": "cpu", "dtype": "float32", "is_multilingual": True, "n_mels": 80}
+    assert info["model"] == {
+        "device": "cpu",
+        "dtype": "float32",
+        "cpu_level": None,
+        "is_multilingual": True,
+        "n_mels": 80,
+    }
     assert info["limits"] == {"max_audio_bytes": 300_000, "max_audio_s": 30.0, "max_concurrent_requests": 4}
 
 

@@ -12,7 +12,8 @@ import torch
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Waveform
-from hf_asr_endpoint.whisper.kernels import Kernels, available
+from hf_asr_endpoint.whisper.kernels import Kernels
+from hf_asr_endpoint.whisper.kernels.processor import LEVELS, Level, levels
 from hf_asr_endpoint.whisper.loading import load_speech_model
 from tests.parity.decoding import decode, greedy
 from tests.parity.recordings import cut_window
@@ -23,7 +24,7 @@ SPOKEN = "ask not what your country can do for you ask what you can do for your 
 
 
 def has_int8() -> bool:
-    return bool(torch.cpu._is_vnni_supported())
+    return bool(levels() or torch.cpu._is_vnni_supported())
 
 
 def has_bfloat16() -> bool:
@@ -40,13 +41,16 @@ def has_bfloat16() -> bool:
 )
 def test_every_precision_transcribes_the_words(
     tiny_en_directory: Path,
+    cache_dir: Path,
     speech: Waveform,
     dtype: Literal["float32", "bfloat16", "int8"],
     is_supported: Callable[[], bool],
 ) -> None:
     if not is_supported():
         pytest.skip(f"this processor does not compute in {dtype}")
-    model, tokenizer, info = load_speech_model(tiny_en_directory, device="cpu", dtype=dtype, slots=3)
+    model, tokenizer, info = load_speech_model(
+        tiny_en_directory, device="cpu", dtype=dtype, slots=3, cache_dir=cache_dir
+    )
     assert info.dtype == dtype
     prompt = Vocabulary(tokenizer, is_multilingual=False).prompt(language_token=None, task="transcribe")
     states = {slot: greedy(prompt, max_new_tokens=60) for slot in (0, 2)}
@@ -58,16 +62,35 @@ def test_every_precision_transcribes_the_words(
     assert states[0].sampled == states[2].sampled
 
 
-@pytest.mark.skipif(has_int8(), reason="this processor computes in int8")
-def test_int8_without_vnni_instructions_is_refused(tiny_en_directory: Path) -> None:
+@pytest.mark.parametrize("level", [level for level in LEVELS if level in levels()])
+def test_every_level_transcribes_the_words(
+    tiny_en_directory: Path, cache_dir: Path, speech: Waveform, level: Level
+) -> None:
+    model, tokenizer, info = load_speech_model(
+        tiny_en_directory, device="cpu", dtype="int8", slots=1, cpu_level=level, cache_dir=cache_dir
+    )
+    assert (info.dtype, info.cpu_level) == ("int8", level)
+    prompt = Vocabulary(tokenizer, is_multilingual=False).prompt(language_token=None, task="transcribe")
+    states = {0: greedy(prompt, max_new_tokens=60)}
+    model.encode({0: cut_window(speech)})
+    decode(model, states)
+    assert SPOKEN in tokenizer.decode(states[0].sampled).lower().replace(",", "")
+
+
+@pytest.mark.skipif(torch.cpu._is_vnni_supported(), reason="torch's operators compute in int8 here")
+def test_int8_without_kernels_and_vnni_instructions_is_refused(tiny_en_directory: Path) -> None:
     with pytest.raises(ModelUnavailable, match="VNNI"):
-        load_speech_model(tiny_en_directory, device="cpu", dtype="int8", slots=1)
+        load_speech_model(tiny_en_directory, device="cpu", dtype="int8", slots=1, cpu_level="none")
 
 
-def test_auto_is_int8_where_tiles_are_fastest(tiny_en_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_int8_where_tiles_are_fastest(
+    tiny_en_directory: Path, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def dtype() -> str:
-        return load_speech_model(tiny_en_directory, device="cpu", dtype="auto", slots=1)[2].dtype
+        return load_speech_model(tiny_en_directory, device="cpu", dtype="auto", slots=1, cache_dir=cache_dir)[
+            2
+        ].dtype
 
-    assert (dtype() == "int8") == (available() and Kernels(None).prefer_tiles)
+    assert (dtype() == "int8") == any(Kernels(level, None).prefer_tiles for level in levels()[:1])
     monkeypatch.setattr(Kernels, "prefer_tiles", False)
     assert dtype() in ("bfloat16", "float32")

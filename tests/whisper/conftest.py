@@ -1,4 +1,4 @@
-"""Kernels for tests, and the files that weights are converted from: real ones, and small ones made here."""
+"""The files that weights are converted from: real ones, and small ones made here."""
 
 from __future__ import annotations
 
@@ -13,21 +13,10 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
-from hf_asr_endpoint.whisper import kernels
 from hf_asr_endpoint.whisper.checkpoint.weights.ctranslate2 import Array
-from hf_asr_endpoint.whisper.kernels import Kernels
 
 DTYPE_CODES = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4, "uint16": 5}
 """CTranslate2's numbers for numpy's names; "uint16" stands for bfloat16, which numpy lacks."""
-
-needs_avx512 = pytest.mark.skipif(
-    not kernels.available(), reason="this processor lacks AVX-512's dot products of 8-bit integers or of bfloat16"
-)
-needs_openmp = pytest.mark.skipif(
-    not kernels.has_gnu_openmp(), reason="torch's threads are not GNU OpenMP's here, and kernels run on no others"
-)
-KERNELS = Kernels(cache_dir=None)
-"""Each is compiled by the first test that uses it."""
 
 SMALL_SHAPE = {
     "vocab_size": 60,

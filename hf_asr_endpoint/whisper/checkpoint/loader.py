@@ -65,7 +65,7 @@ def load_checkpoint(
     processor multiplies it, else float32.
     Raises ModelUnavailable when the device is not available or the files cannot be read.
     """
-    chosen_device = _choose_device(device)
+    chosen_device = choose_device(device)
     with translate_read_errors(f"the model in {directory}"):
         config = read_model_config(directory)
         _check_config(config, directory)
@@ -117,8 +117,8 @@ def _check_tokenizer(tokenizer: WhisperTokenizer, config: ModelConfig) -> None:
         )
 
 
-def _choose_device(device: Device) -> torch.device:
-    """Return `device`, or for "auto" the first available of CUDA, MPS and the CPU."""
+def choose_device(device: Device) -> torch.device:
+    """Return `device`, or for "auto" the first available of CUDA, MPS and the CPU. Raises ModelUnavailable."""
     is_available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),

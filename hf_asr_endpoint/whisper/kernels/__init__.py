@@ -1,58 +1,39 @@
-"""Kernels for CPUs with AVX-512's dot-product instructions (VNNI, BF16), behind one seam.
+"""Kernels for CPUs, behind one seam: integer linear layers and attention, made for levels of processors.
 
-`find_kernels` returns them where they run. numba and llvmlite are imported only there: never for CUDA or MPS, on
-Windows or on other processors. Knows processors and memory layouts (`layout`); knows no models.
+`processor` says which levels this one has. numba and llvmlite are imported only where kernels run: never for CUDA
+or MPS, on Windows or on other processors. Knows processors and memory layouts (`layout`); knows no models.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from hf_asr_endpoint.whisper.kernels.cache_folder import open_cache_folder
-from hf_asr_endpoint.whisper.kernels.layout import Kernel
-from hf_asr_endpoint.whisper.process import process_symbols
-
-
-def find_kernels(*, device: torch.device, dtype: torch.dtype, cache_dir: Path | None) -> Kernels | None:
-    """Return the kernels for tensors of a device and dtype; None where torch's operators must do."""
-    is_supported = device.type == "cpu" and dtype == torch.bfloat16 and available()
-    return Kernels(cache_dir) if is_supported else None
-
-
-@cache
-def available() -> bool:
-    """Say whether kernels run here: the processor has the instructions, and torch's threads are GNU OpenMP's."""
-    if not (has_avx512_vnni_bf16() and has_gnu_openmp()):
-        return False
-    import numba
-
-    # NUMBA_CPU_NAME and NUMBA_ENABLE_AVX can make numba compile for a lesser processor than this one.
-    return numba.config.CPU_NAME in (None, "host") and bool(numba.config.ENABLE_AVX)
-
-
-def has_avx512_vnni_bf16() -> bool:
-    """Say whether the processor has AVX-512's dot products of 8-bit integers (VNNI) and of bfloat16 (BF16)."""
-    return torch.cpu._is_vnni_supported() and torch.cpu._is_avx512_bf16_supported()
-
-
-def has_gnu_openmp() -> bool:
-    """Say whether the process has loaded GNU OpenMP, as torch does on Linux."""
-    symbols = process_symbols() if sys.platform == "linux" else None
-    return all(hasattr(symbols, name) for name in ("GOMP_parallel", "omp_get_thread_num"))
+from hf_asr_endpoint.whisper.kernels.layout import Kernel, Layout
+from hf_asr_endpoint.whisper.kernels.processor import Level
 
 
 class Kernels:
-    """All kernels. Each is compiled when it is first used, which takes seconds, or loaded from the cache."""
+    """All kernels of a level. Each is compiled, which takes seconds, or loaded when it is first used."""
 
-    def __init__(self, cache_dir: Path | None) -> None:
-        """cache_dir: holds compiled code in its folder `kernels`; None: every process compiles."""
-        self._cache_dir = cache_dir
+    def __init__(self, level: Level, cache_dir: Path | None) -> None:
+        """level: one that this processor has. cache_dir: holds compiled code in its folder `kernels`; None: every
+        process compiles.
+        """
+        from hf_asr_endpoint.whisper.kernels.levels import load_isa
+
+        self.level, self._cache_dir = level, cache_dir
+        self._isa = load_isa(level)
+
+    @property
+    def layout(self) -> Layout:
+        """How the kernels' operands lie in memory."""
+        return self._isa.layout
 
     @property
     def prefer_tiles(self) -> bool:
@@ -60,48 +41,56 @@ class Kernels:
 
         Processors with AMX have tiles in hardware. torch uses those and is several times faster.
         """
-        return not torch.cpu._is_amx_tile_supported()
+        return not (self.level == "avx512-bf16" and torch.cpu._is_amx_tile_supported())
 
     @cached_property
     def int8_gemm(self) -> Kernel:
-        """Linear layers in 8-bit integers, of bfloat16 activations."""
-        from hf_asr_endpoint.whisper.kernels.int8_gemm import int8_gemm
+        """Linear layers in 8-bit integers."""
+        from hf_asr_endpoint.whisper.kernels.int8_gemm import make_int8_gemm
 
-        return self._compile(int8_gemm)
+        return self._compile(make_int8_gemm)
 
     @cached_property
     def encoder_attention(self) -> Kernel:
-        """Attention between all positions of a window, in bfloat16."""
-        from hf_asr_endpoint.whisper.kernels.encoder_attention import encoder_attention
+        """Attention between all positions of a window."""
+        if self._isa.dot_bfloat16 is not None:
+            from hf_asr_endpoint.whisper.kernels.encoder_attention import make_encoder_attention
 
-        return self._compile(encoder_attention)
+            return self._compile(make_encoder_attention)
+        from hf_asr_endpoint.whisper.kernels.encoder_attention_pairs import make_encoder_attention_pairs
+
+        return self._compile(make_encoder_attention_pairs)
 
     @cached_property
     def self_attention(self) -> Kernel:
-        """The decoder's self-attention, in bfloat16."""
-        from hf_asr_endpoint.whisper.kernels.self_attention import self_attention
+        """The decoder's self-attention to keys and values in bfloat16."""
+        from hf_asr_endpoint.whisper.kernels.self_attention import make_self_attention
 
-        return self._compile(self_attention)
+        return self._compile(make_self_attention)
 
     @cached_property
     def cross_attention(self) -> Kernel:
         """The decoder's cross-attention to keys and values in 8-bit integers."""
-        from hf_asr_endpoint.whisper.kernels.cross_attention import cross_attention
+        if self.layout.multiplies == "bytes":
+            from hf_asr_endpoint.whisper.kernels.cross_attention import make_cross_attention
 
-        return self._compile(cross_attention)
+            return self._compile(make_cross_attention)
+        from hf_asr_endpoint.whisper.kernels.cross_attention_pairs import make_cross_attention_pairs
+
+        return self._compile(make_cross_attention_pairs)
 
     @cached_property
     def quantize_cross_kv(self) -> Kernel:
         """Quantizes a window's keys and values to the 8-bit integers that `cross_attention` reads."""
-        from hf_asr_endpoint.whisper.kernels.quantize_cross_kv import quantize_cross_kv
+        from hf_asr_endpoint.whisper.kernels.quantize_cross_kv import make_quantize_cross_kv
 
-        return self._compile(quantize_cross_kv)
+        return self._compile(make_quantize_cross_kv)
 
-    def _compile(self, function: Callable[[Any], None]) -> Kernel:
+    def _compile(self, make: Callable[[Any], Any]) -> Kernel:
         from hf_asr_endpoint.whisper.kernels.launch import parallel_kernel
 
-        return parallel_kernel(function, folder=self._folder)
+        return parallel_kernel(make(self._isa), folder=self._folder)
 
     @cached_property
     def _folder(self) -> Path | None:
-        return None if self._cache_dir is None else open_cache_folder(self._cache_dir)
+        return None if self._cache_dir is None else open_cache_folder(self._cache_dir, level=self.level)

@@ -17,27 +17,31 @@ MAX_UNUSED_S = 30 * 24 * 3600
 """Folders of other releases are removed after this time. Until then they serve rollbacks and other servers."""
 
 
-def open_cache_folder(cache_dir: Path) -> Path | None:
-    """Return the folder for this release's kernels, marked as used; None when it cannot be written to.
+def open_cache_folder(cache_dir: Path, *, level: str) -> Path | None:
+    """Return the folder for this release's kernels of a level, None when it cannot be written to.
+
+    The release's folder is marked as used.
 
     Creates it if needed, and then removes the folders of other releases that have not been used for MAX_UNUSED_S.
     """
     parent = cache_dir / "kernels"
     folder = parent / _digest()
+    of_level = folder / level
     try:
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
         if is_new:
             _remove_unused(parent)
+        of_level.mkdir(exist_ok=True)
     except OSError:
         return None
-    return folder if os.access(folder, os.W_OK) else None
+    return of_level if os.access(of_level, os.W_OK) else None
 
 
 def _digest() -> str:
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

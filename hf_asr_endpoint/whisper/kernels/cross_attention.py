@@ -1,8 +1,14 @@
-"""Attention of a few query rows to windows' keys and values in 8-bit integers.
+"""Attention of a few query rows to windows' keys and values in 8-bit integers, by dot products of bytes.
 
 A decode step reads the keys and values of every running window once, so its time is that of reading these bytes.
 Queries and attention weights are quantized to 16 bits and split into upper and lower bytes, which costs almost no
 precision: keys and values are multiplied by both bytes while they are in registers.
+
+data: the addresses of queries and of the result, activations, shape = (n_rows, n_heads, HEAD_DIM); of the rows'
+order, int64, shape = (n_rows,), in which the rows of a window follow one another; of windows, int64, shape =
+(n_windows, 4): the address, the number of positions, and the range of rows in that order, begin and end; of
+scratch memory, shape = (N_CORES, scratch_bytes); then n_rows, n_heads, n_windows and scratch_bytes, see `layout`.
+At a window's address are keys and values as `quantize_cross_kv` writes them.
 """
 
 from __future__ import annotations
@@ -15,15 +21,10 @@ from numba import carray, types
 from numba.extending import intrinsic
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled
-from hf_asr_endpoint.whisper.kernels.layout import (
-    HEAD_DIM,
-    QUERIES_PER_TILE,
-    TILE_COLUMNS,
-    TILE_ROWS,
-    WORD_BYTES,
-    ZERO_POINT,
-)
+from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, MAX_BYTE_PAIR, ZERO_POINT
 from hf_asr_endpoint.whisper.kernels.scalar import (
+    activation_type,
     maximum,
     pointer,
     thread_count,
@@ -31,171 +32,75 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     to_float32,
     to_int32,
 )
-from hf_asr_endpoint.whisper.kernels.simd import (
-    FLOAT,
-    FLOAT_VECTOR,
-    INT32,
-    INT32_VECTOR,
-    INT64,
-    N_LANES,
-    FloatVector,
-    add_bytes,
-    add_scaled,
-    broadcast_int32,
-    load_broadcast,
-    load_floats,
-    store,
-)
-from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, MAX_WEIGHT, exp_scores_to_int16
-from hf_asr_endpoint.whisper.kernels.tile import (
-    UNSIGNED_COLUMNS,
-    UNSIGNED_ROWS,
-    VECTORS_PER_ROW,
-    accumulate_tile,
-)
+from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT32, INT64, Simd
+from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, MAX_WEIGHT, make_exp_scores_to_bytes
+from hf_asr_endpoint.whisper.kernels.tile import accumulate_tile
 
-_HEAD_WORDS = HEAD_DIM // WORD_BYTES
-_MAX_INT16 = np.float32(32_639)  # 127 × 256 + 127: both bytes fit signed 8-bit integers
+_HEAD_WORDS = HEAD_DIM // 4
+_MAX_INT16 = np.float32(MAX_BYTE_PAIR)
 _MIN_MAGNITUDE = np.float32(1e-20)  # of a query, so that its scale is never 0
 
 
-def _score_panel(n_queries: int) -> Any:
-    """Return an intrinsic that writes the scores of a panel of TILE_COLUMNS positions, float32.
+def make_cross_attention(isa: Isa) -> Any:
+    """Return the kernel. Threads share out the heads of windows, whose keys stay in cache for all rows."""
+    assert isa.layout.tile_columns == HEAD_DIM
+    activation, activation_size = activation_type(isa), isa.layout.activations.itemsize
+    tile_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
+    queries_per_tile = isa.layout.queries_per_tile
+    mean_one, mean_all = _make_average(isa, 1), _make_average(isa, queries_per_tile)
+    score_panels, exp_scores = _make_score_panels(isa), make_exp_scores_to_bytes(isa)
 
-    It takes 64-bit integers: the addresses of the queries, shape = (2 × n_queries, HEAD_DIM), the upper bytes of
-    each before its lower ones; of the panel's keys; of the queries' zero-point corrections, int32, and scales,
-    float32; and of the scores; then the bytes from the scores of one query to those of the next.
-    """
-
-    @intrinsic
-    def score_panel(
-        typing: Any, queries: Any, keys: Any, corrections: Any, scales: Any, scores: Any, score_bytes: Any
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            queries, keys, corrections, scales, scores, score_bytes = args
-            operands = (queries, ir.Constant(INT64, HEAD_DIM), keys, ir.Constant(INT64, _HEAD_WORDS))
-            sums = accumulate_tile(builder, UNSIGNED_COLUMNS, INT32_VECTOR, operands, n_rows=2 * n_queries)
-            for query in range(n_queries):
-                correction_at = add_bytes(builder, corrections, 4 * query)
-                correction = load_broadcast(builder, correction_at, INT32, INT32_VECTOR)
-                scale_at = add_bytes(builder, scales, 4 * query)
-                scale = FloatVector(builder, load_broadcast(builder, scale_at, FLOAT, FLOAT_VECTOR))
-                for index in range(VECTORS_PER_ROW):
-                    upper = builder.shl(sums[2 * query, index], broadcast_int32(8))
-                    total = builder.sub(builder.add(upper, sums[2 * query + 1, index]), correction)
-                    query_at = add_scaled(builder, scores, score_bytes, query)
-                    score = FloatVector(builder, builder.sitofp(total, FLOAT_VECTOR)) * scale
-                    store(builder, add_bytes(builder, query_at, index * 4 * N_LANES), score.value)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 6), generate
-
-    return score_panel
-
-
-def _average_values(n_queries: int) -> Any:
-    """Return an intrinsic that averages a head's values for each query; bfloat16, shape = (n_queries, HEAD_DIM).
-
-    It takes 64-bit integers: the address of the weights, the upper bytes of each query before its lower ones, and
-    the bytes from one of these rows to the next; the address of the values and the number of their words; the
-    addresses of the weights' scales, one for each query, and of the values' scales, float32; and of the result.
-    """
-
-    @intrinsic
-    def average_values(
-        typing: Any,
-        weights: Any,
-        row_bytes: Any,
-        values: Any,
-        n_words: Any,
-        weight_scales: Any,
-        value_scales: Any,
-        result: Any,
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            weight_scales, value_scales, result = args[4:]
-            sums = accumulate_tile(builder, UNSIGNED_ROWS, INT32_VECTOR, args[:4], n_rows=2 * n_queries)
-            for query in range(n_queries):
-                weight_scale_at = add_bytes(builder, weight_scales, 4 * query)
-                weight_scale = FloatVector(builder, load_broadcast(builder, weight_scale_at, FLOAT, FLOAT_VECTOR))
-                for index in range(VECTORS_PER_ROW):
-                    upper, lower = (
-                        FloatVector(builder, builder.sitofp(sums[2 * query + n, index], FLOAT_VECTOR))
-                        for n in range(2)
+    def cross_attention(data):
+        args = carray(data, (9,))
+        n_rows, n_heads, n_windows, scratch_bytes = args[5], args[6], args[7], args[8]
+        queries = carray(pointer(args[0], activation), (n_rows, n_heads, HEAD_DIM))
+        result = carray(pointer(args[1], activation), (n_rows, n_heads, HEAD_DIM))
+        order = carray(pointer(args[2], np.int64), (n_rows,))
+        windows = carray(pointer(args[3], np.int64), (n_windows, 4))
+        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+        quantized_at = args[4] + thread * scratch_bytes
+        means_at = quantized_at + tile_rows * HEAD_DIM
+        scores_at = means_at + activation_size * queries_per_tile * HEAD_DIM
+        quantized = carray(pointer(quantized_at, np.int8), (tile_rows, HEAD_DIM))
+        means = carray(pointer(means_at, activation), (queries_per_tile, HEAD_DIM))
+        corrections, row_scales = np.zeros(queries_per_tile, np.int32), np.zeros(queries_per_tile, np.float32)
+        corrections_at, row_scales_at = np.int64(corrections.ctypes.data), np.int64(row_scales.ctypes.data)
+        quantized[:] = np.int8(0)
+        n_tasks = n_windows * n_heads
+        for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
+            window, head = windows[task // n_heads], task % n_heads
+            n_positions = window[1]
+            n_panels = (n_positions + columns_per_tile - 1) // columns_per_tile
+            n_keys = n_panels * columns_per_tile
+            weights_at = scores_at + 4 * queries_per_tile * n_keys
+            scores = carray(pointer(scores_at, np.float32), (queries_per_tile, n_keys))
+            keys_at = window[0] + head * n_keys * HEAD_DIM
+            values_at = keys_at + n_heads * n_keys * HEAD_DIM
+            scales_at = window[0] + 2 * n_heads * n_keys * HEAD_DIM
+            scales = carray(pointer(scales_at, np.float32), (2, n_heads, HEAD_DIM))
+            value_scales_at = scales_at + 4 * HEAD_DIM * (n_heads + head)
+            for first in range(window[2], window[3], queries_per_tile):
+                n_queries = min(queries_per_tile, window[3] - first)
+                for n in range(n_queries):
+                    query = queries[order[first + n], head]
+                    total, row_scales[n] = _quantize_query(
+                        query, scales[0, head], quantized[2 * n], quantized[2 * n + 1]
                     )
-                    value_scale = load_floats(builder, add_bytes(builder, value_scales, index * 4 * N_LANES))
-                    mean = (upper * 256.0 + lower) * weight_scale * value_scale
-                    mean_at = add_bytes(builder, result, 2 * (query * HEAD_DIM + index * N_LANES))
-                    store(builder, mean_at, mean.to_bfloat16())
-            return context.get_dummy_value()
+                    corrections[n] = np.int32(total * ZERO_POINT)
+                score_panels(n_queries, n_panels, quantized_at, keys_at, corrections_at, row_scales_at, scores_at)
+                for n in range(n_queries):
+                    scores[n, n_positions:] = MASKED_SCORE
+                    upper_at = weights_at + 2 * n * n_keys
+                    total = exp_scores(scores_at + 4 * n * n_keys, upper_at, upper_at + n_keys, n_panels)
+                    row_scales[n] = np.float32(1) / (np.float32(MAX_WEIGHT) * total)
+                if n_queries == 1:
+                    mean_one(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
+                else:
+                    mean_all(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
+                for n in range(n_queries):
+                    result[order[first + n], head] = means[n]
 
-        return types.void(*[types.int64] * 7), generate
-
-    return average_values
-
-
-_score_one, _score_all = _score_panel(1), _score_panel(QUERIES_PER_TILE)
-_average_one, _average_all = _average_values(1), _average_values(QUERIES_PER_TILE)
-
-
-def cross_attention(data):
-    """Attend from rows to windows. Threads share out the heads of windows, whose keys stay in cache for all rows.
-
-    data: the addresses of queries and of the result, bfloat16, shape = (n_rows, n_heads, HEAD_DIM); of the rows'
-    order, int64, shape = (n_rows,), in which the rows of a window follow one another; of windows, int64, shape =
-    (n_windows, 4): the address, the number of positions, and the range of rows in that order, begin and end; of
-    scratch memory, shape = (N_CORES, scratch_bytes); then n_rows, n_heads, n_windows and scratch_bytes, see
-    `layout`.
-    At a window's address are keys and values as `quantize_cross_kv` writes them.
-    """
-    args = carray(data, (9,))
-    n_rows, n_heads, n_windows, scratch_bytes = args[5], args[6], args[7], args[8]
-    queries = carray(pointer(args[0], np.uint16), (n_rows, n_heads, HEAD_DIM))
-    result = carray(pointer(args[1], np.uint16), (n_rows, n_heads, HEAD_DIM))
-    order = carray(pointer(args[2], np.int64), (n_rows,))
-    windows = carray(pointer(args[3], np.int64), (n_windows, 4))
-    thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-    quantized_at = args[4] + thread * scratch_bytes
-    means_at = quantized_at + TILE_ROWS * HEAD_DIM
-    scores_at = means_at + 2 * QUERIES_PER_TILE * HEAD_DIM
-    quantized = carray(pointer(quantized_at, np.int8), (TILE_ROWS, HEAD_DIM))
-    means = carray(pointer(means_at, np.uint16), (QUERIES_PER_TILE, HEAD_DIM))
-    corrections, row_scales = np.zeros(QUERIES_PER_TILE, np.int32), np.zeros(QUERIES_PER_TILE, np.float32)
-    corrections_at, row_scales_at = np.int64(corrections.ctypes.data), np.int64(row_scales.ctypes.data)
-    quantized[:] = np.int8(0)
-    n_tasks = n_windows * n_heads
-    for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
-        window, head = windows[task // n_heads], task % n_heads
-        n_positions = window[1]
-        n_panels = (n_positions + TILE_COLUMNS - 1) // TILE_COLUMNS
-        n_keys = n_panels * TILE_COLUMNS
-        weights_at = scores_at + 4 * QUERIES_PER_TILE * n_keys
-        scores = carray(pointer(scores_at, np.float32), (QUERIES_PER_TILE, n_keys))
-        keys_at = window[0] + head * n_keys * HEAD_DIM
-        values_at = keys_at + n_heads * n_keys * HEAD_DIM
-        scales_at = window[0] + 2 * n_heads * n_keys * HEAD_DIM
-        scales = carray(pointer(scales_at, np.float32), (2, n_heads, HEAD_DIM))
-        value_scales_at = scales_at + 4 * HEAD_DIM * (n_heads + head)
-        for first in range(window[2], window[3], QUERIES_PER_TILE):
-            n_queries = min(QUERIES_PER_TILE, window[3] - first)
-            for n in range(n_queries):
-                query = queries[order[first + n], head]
-                total, row_scales[n] = _quantize_query(
-                    query, scales[0, head], quantized[2 * n], quantized[2 * n + 1]
-                )
-                corrections[n] = np.int32(total * ZERO_POINT)
-            _score_panels(n_queries, n_panels, quantized_at, keys_at, corrections_at, row_scales_at, scores_at)
-            for n in range(n_queries):
-                scores[n, n_positions:] = MASKED_SCORE
-                upper_at = weights_at + 2 * n * n_keys
-                total = exp_scores_to_int16(scores_at + 4 * n * n_keys, upper_at, upper_at + n_keys, n_panels)
-                row_scales[n] = np.float32(1) / (np.float32(MAX_WEIGHT) * total)
-            if n_queries == 1:
-                _average_one(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
-            else:
-                _average_all(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
-            for n in range(n_queries):
-                result[order[first + n], head] = means[n]
+    return cross_attention
 
 
 @compiled
@@ -218,13 +123,94 @@ def _quantize_query(query, key_scales, upper, lower):
     return total, magnitude / _MAX_INT16
 
 
-@compiled
-def _score_panels(n_queries, n_panels, quantized_at, keys_at, corrections_at, row_scales_at, scores_at):
-    score_bytes = 4 * n_panels * TILE_COLUMNS
-    for panel in range(n_panels):
-        panel_keys_at = keys_at + panel * HEAD_DIM * TILE_COLUMNS
-        panel_scores_at = scores_at + panel * 4 * TILE_COLUMNS
-        if n_queries == 1:
-            _score_one(quantized_at, panel_keys_at, corrections_at, row_scales_at, panel_scores_at, score_bytes)
-        else:
-            _score_all(quantized_at, panel_keys_at, corrections_at, row_scales_at, panel_scores_at, score_bytes)
+def _make_score_panels(isa: Isa) -> Any:
+    score_one, score_all = _make_score_panel(isa, 1), _make_score_panel(isa, isa.layout.queries_per_tile)
+    columns_per_tile = isa.layout.tile_columns
+
+    @compiled
+    def score_panels(n_queries, n_panels, quantized_at, keys_at, corrections_at, row_scales_at, scores_at):
+        score_bytes = 4 * n_panels * columns_per_tile
+        for panel in range(n_panels):
+            panel_keys_at = keys_at + panel * HEAD_DIM * columns_per_tile
+            panel_scores_at = scores_at + panel * 4 * columns_per_tile
+            if n_queries == 1:
+                score_one(quantized_at, panel_keys_at, corrections_at, row_scales_at, panel_scores_at, score_bytes)
+            else:
+                score_all(quantized_at, panel_keys_at, corrections_at, row_scales_at, panel_scores_at, score_bytes)
+
+    return score_panels
+
+
+def _make_score_panel(isa: Isa, n_queries: int) -> Any:
+    """Return an intrinsic that writes the scores of a panel of positions, float32.
+
+    It takes 64-bit integers: the addresses of the queries, shape = (2 × n_queries, HEAD_DIM), the upper bytes of
+    each before its lower ones; of the panel's keys; of the queries' zero-point corrections, int32, and scales,
+    float32; and of the scores; then the bytes from the scores of one query to those of the next.
+    """
+
+    @intrinsic
+    def score_panel(
+        typing: Any, queries: Any, keys: Any, corrections: Any, scales: Any, scores: Any, score_bytes: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            simd = Simd(isa, builder)
+            queries, keys, corrections, scales, scores, score_bytes = args
+            operands = (queries, ir.Constant(INT64, HEAD_DIM), keys, ir.Constant(INT64, _HEAD_WORDS))
+            sums = accumulate_tile(simd, isa.dot_bytes_of_unsigned_columns, operands, n_rows=2 * n_queries)
+            for query in range(n_queries):
+                correction_at = simd.add_bytes(corrections, 4 * query)
+                correction = simd.load_broadcast(correction_at, INT32, simd.int32_vector)
+                scale_at = simd.add_bytes(scales, 4 * query)
+                scale = simd.vector(simd.load_broadcast(scale_at, FLOAT, simd.float_vector))
+                for index in range(isa.vectors_per_row):
+                    upper = builder.shl(sums[2 * query, index], simd.int32s(8))
+                    total = builder.sub(builder.add(upper, sums[2 * query + 1, index]), correction)
+                    query_at = simd.add_scaled(scores, score_bytes, query)
+                    score = simd.to_floats(total) * scale
+                    simd.store(simd.add_bytes(query_at, index * 4 * isa.n_lanes), score.value)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 6), generate
+
+    return score_panel
+
+
+def _make_average(isa: Isa, n_queries: int) -> Any:
+    """Return an intrinsic that averages a head's values for each query; shape = (n_queries, HEAD_DIM).
+
+    It takes 64-bit integers: the address of the weights, the upper bytes of each query before its lower ones, and
+    the bytes from one of these rows to the next; the address of the values and the number of their words; the
+    addresses of the weights' scales, one for each query, and of the values' scales, float32; and of the result.
+    """
+    element_bytes = isa.layout.activations.itemsize
+
+    @intrinsic
+    def average_values(
+        typing: Any,
+        weights: Any,
+        row_bytes: Any,
+        values: Any,
+        n_words: Any,
+        weight_scales: Any,
+        value_scales: Any,
+        result: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            simd = Simd(isa, builder)
+            weight_scales, value_scales, result = args[4:]
+            sums = accumulate_tile(simd, isa.dot_bytes, args[:4], n_rows=2 * n_queries)
+            for query in range(n_queries):
+                weight_scale_at = simd.add_bytes(weight_scales, 4 * query)
+                weight_scale = simd.vector(simd.load_broadcast(weight_scale_at, FLOAT, simd.float_vector))
+                for index in range(isa.vectors_per_row):
+                    upper, lower = (simd.to_floats(sums[2 * query + n, index]) for n in range(2))
+                    value_scale = simd.load_floats(simd.add_bytes(value_scales, index * 4 * isa.n_lanes))
+                    mean = (upper * 256.0 + lower) * weight_scale * value_scale
+                    mean_at = simd.add_bytes(result, element_bytes * (query * HEAD_DIM + index * isa.n_lanes))
+                    simd.store_activations(mean_at, mean)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 7), generate
+
+    return average_values

@@ -1,99 +1,84 @@
-"""Linear layers in 8-bit integers: bfloat16 activations times a quantized weight, tile by tile.
+"""Linear layers in integers: activations times a weight in 8 bits, tile by tile.
 
-Each row of activations is quantized with its own scale, to one byte or to two. The products are exact. The
-epilogue (bias, GELU or residual) runs while a tile is still in registers.
+Each row of activations is quantized with its own scale: in bytes to one or to two of them, in pairs to as many of
+16 bits as its length allows, see `layout`. The products are exact. The epilogue (bias, GELU or residual) runs
+while a tile is still in registers.
+
+data: the addresses of the activations, shape = (n_rows, n_in); of the weight, int8, shape = (n_panels, n_in /
+elements_per_word, tile_columns, elements_per_word); of its columns' parameters, shape = (n_panels, 3,
+tile_columns), see `tile`; of the residual, for BIAS_ADD, and of the result, shape = (n_rows, n_out); of scratch
+memory, shape = (N_CORES, scratch_bytes); then n_rows, n_in, n_out, the epilogue, bytes per activation,
+rows_per_block and scratch_bytes, see `layout`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
-from hf_asr_endpoint.whisper.kernels.layout import (
-    BIAS_ADD,
-    BIAS_GELU,
-    TILE_COLUMNS,
-    TILE_ROWS,
-    WORD_BYTES,
-    ZERO_POINT,
-)
-from hf_asr_endpoint.whisper.kernels.scalar import (
-    maximum,
-    pointer,
-    thread_count,
-    thread_number,
-    to_float32,
-    to_int32,
-)
-from hf_asr_endpoint.whisper.kernels.tile import (
-    int8_tile_add,
-    int8_tile_bias,
-    int8_tile_gelu,
-    int16_tile_add,
-    int16_tile_bias,
-    int16_tile_gelu,
-)
+from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
+from hf_asr_endpoint.whisper.kernels.quantize_rows import make_quantize_block
+from hf_asr_endpoint.whisper.kernels.scalar import activation_type, pointer, thread_count, thread_number
+from hf_asr_endpoint.whisper.kernels.tile import make_int8_tile
 
 MIN_ROWS_PER_THREAD = 24  # with fewer, every thread computes all rows for its share of the columns
 
-_MAX_INT8 = np.float32(127)
-_MAX_INT16 = np.float32(32_639)  # 127 × 256 + 127: both bytes fit signed 8-bit integers
-_MIN_MAGNITUDE = np.float32(1e-8)  # of a row, so that its scale is never 0
 
+def make_int8_gemm(isa: Isa) -> Any:
+    """Return the kernel. Threads share out the rows, or the weight's panels when rows are few."""
+    activation, activation_size = activation_type(isa), isa.layout.activations.itemsize
+    max_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
+    in_pairs = isa.layout.multiplies == "pairs"
+    quantize_block, multiply_tile = make_quantize_block(isa), _make_multiply_tile(isa)
 
-def int8_gemm(data):
-    """Multiply activations by a weight. Threads share out the rows, or the weight's panels when rows are few.
-
-    data: the addresses of the activations, bfloat16, shape = (n_rows, n_in); of the weight, int8, shape =
-    (n_panels, n_in / WORD_BYTES, TILE_COLUMNS, WORD_BYTES); of its columns' parameters, shape = (n_panels, 3,
-    TILE_COLUMNS), see `tile`; of the residual, for BIAS_ADD, and of the result, bfloat16, shape = (n_rows, n_out);
-    of scratch memory, shape = (N_CORES, scratch_bytes); then n_rows, n_in, n_out, the epilogue, activation_bytes,
-    rows_per_block and scratch_bytes, see `layout`.
-    """
-    args = carray(data, (13,))
-    n_rows, n_in, n_out, epilogue = args[6], args[7], args[8], args[9]
-    activation_bytes, block_rows = args[10], args[11]
-    activations = carray(pointer(args[0], np.uint16), (n_rows, n_in))
-    residual = carray(pointer(args[3], np.uint16), (n_rows, n_out))
-    result = carray(pointer(args[4], np.uint16), (n_rows, n_out))
-    thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-    rows_at = args[5] + thread * args[12]
-    scales_at = rows_at + block_rows * n_in * activation_bytes
-    edge_at = scales_at + 4 * block_rows
-    rows = carray(pointer(rows_at, np.uint8), (activation_bytes * block_rows, n_in))
-    scales = carray(pointer(scales_at, np.float32), (block_rows,))
-    edge_tile = carray(pointer(edge_at, np.uint16), (TILE_ROWS, TILE_COLUMNS))
-    n_panels, tile_rows = (n_out + TILE_COLUMNS - 1) // TILE_COLUMNS, TILE_ROWS // activation_bytes
-    first_row, last_row, first_panel, last_panel = _thread_share(n_rows, tile_rows, n_panels, thread, n_threads)
-    for begin in range(first_row, last_row, block_rows):
-        end = min(begin + block_rows, last_row)
-        for row in range(end - begin):
-            if activation_bytes == 1:
-                scales[row] = _quantize_to_int8(activations[begin + row], rows[row])
-            else:
-                scales[row] = _quantize_to_int16(activations[begin + row], rows[2 * row], rows[2 * row + 1])
-        for panel in range(first_panel, last_panel):
-            left = panel * TILE_COLUMNS
-            right = min(left + TILE_COLUMNS, n_out)
-            columns_at, parameters_at = args[1] + left * n_in, args[2] + left * 12
-            for top in range(begin, end, tile_rows):
-                bottom = min(top + tile_rows, end)
-                is_whole = bottom - top == tile_rows and right - left == TILE_COLUMNS
-                offset, result_bytes = 2 * (top * n_out + left), 2 * n_out
-                residual_at, result_at = args[3] + offset, args[4] + offset
-                if not is_whole:
-                    residual_at, result_at, result_bytes = edge_at, edge_at, 2 * TILE_COLUMNS
-                    if epilogue == BIAS_ADD:
+    def int8_gemm(data):
+        args = carray(data, (13,))
+        n_rows, n_in, n_out, epilogue = args[6], args[7], args[8], args[9]
+        activation_bytes, block_rows = args[10], args[11]
+        residual = carray(pointer(args[3], activation), (n_rows, n_out))
+        result = carray(pointer(args[4], activation), (n_rows, n_out))
+        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+        rows_at = args[5] + thread * args[12]
+        scales_at = rows_at + block_rows * n_in * activation_bytes
+        edge_at = scales_at + 4 * block_rows
+        edge_tile = carray(pointer(edge_at, activation), (max_rows, columns_per_tile))
+        n_panels = (n_out + columns_per_tile - 1) // columns_per_tile
+        tile_rows = max_rows if in_pairs else max_rows // activation_bytes
+        first_row, last_row, first_panel, last_panel = _thread_share(
+            n_rows, tile_rows, n_panels, thread, n_threads
+        )
+        for begin in range(first_row, last_row, block_rows):
+            end = min(begin + block_rows, last_row)
+            quantize_block(args, begin, end, rows_at, scales_at)
+            for panel in range(first_panel, last_panel):
+                left = panel * columns_per_tile
+                right = min(left + columns_per_tile, n_out)
+                columns_at, parameters_at = args[1] + left * n_in, args[2] + left * 12
+                for top in range(begin, end, tile_rows):
+                    bottom = min(top + tile_rows, end)
+                    is_whole = bottom - top == tile_rows and right - left == columns_per_tile
+                    offset, result_bytes = activation_size * (top * n_out + left), activation_size * n_out
+                    residual_at, result_at = args[3] + offset, args[4] + offset
+                    if not is_whole:
+                        residual_at, result_at = edge_at, edge_at
+                        result_bytes = activation_size * columns_per_tile
+                        if epilogue == BIAS_ADD:
+                            for row in range(top, bottom):
+                                edge_tile[row - top, : right - left] = residual[row, left:right]
+                    multiply_tile(
+                        bottom - top if in_pairs else activation_bytes, epilogue,
+                        rows_at + (top - begin) * activation_bytes * n_in, n_in, columns_at, parameters_at,
+                        scales_at + 4 * (top - begin), residual_at, result_at, result_bytes,
+                    )  # fmt: skip
+                    if not is_whole:
                         for row in range(top, bottom):
-                            edge_tile[row - top, : right - left] = residual[row, left:right]
-                _multiply_tile(
-                    activation_bytes, epilogue, rows_at + (top - begin) * activation_bytes * n_in, n_in,
-                    columns_at, parameters_at, scales_at + 4 * (top - begin), residual_at, result_at, result_bytes,
-                )  # fmt: skip
-                if not is_whole:
-                    for row in range(top, bottom):
-                        result[row, left:right] = edge_tile[row - top, : right - left]
+                            result[row, left:right] = edge_tile[row - top, : right - left]
+
+    return int8_gemm
 
 
 @inlined
@@ -106,53 +91,78 @@ def _thread_share(n_rows, tile_rows, n_panels, thread, n_threads):
     return 0, n_rows, n_panels * thread // n_threads, n_panels * (thread + 1) // n_threads
 
 
-@compiled
-def _quantize_to_int8(row, quantized):
-    """Write a row as unsigned 8-bit integers around ZERO_POINT; return its scale."""
-    magnitude = _max_magnitude(row)
-    factor = _MAX_INT8 / magnitude
-    for n in range(len(row)):
-        quantized[n] = np.uint8(to_int32(np.rint(to_float32(row[n]) * factor)) + np.int32(ZERO_POINT))
-    return magnitude / _MAX_INT8
+def _make_multiply_tile(isa: Isa) -> Any:
+    """Return what dispatches to a tile's intrinsic: of bytes by the bytes of an activation, of pairs by rows."""
+    make = _make_multiply_pairs if isa.layout.multiplies == "pairs" else _make_multiply_bytes
+    return make(isa)
 
 
-@compiled
-def _quantize_to_int16(row, upper, lower):
-    """Write a row as 16-bit integers, split into two bytes, each unsigned around ZERO_POINT; return its scale."""
-    magnitude = _max_magnitude(row)
-    factor = _MAX_INT16 / magnitude
-    for n in range(len(row)):
-        unsigned = to_int32(np.rint(to_float32(row[n]) * factor)) + np.int32(ZERO_POINT << 8 | ZERO_POINT)
-        upper[n] = np.uint8(unsigned >> np.int32(8))
-        lower[n] = np.uint8(unsigned)
-    return magnitude / _MAX_INT16
+def _make_multiply_bytes(isa: Isa) -> Any:
+    """Of one or two bytes an activation. All rows of a tile are computed."""
+    n_rows = isa.layout.tile_rows
+    int8_bias, int8_gelu, int8_add = _make_tiles(isa, n_rows=n_rows, rows_per_activation=1)
+    int16_bias, int16_gelu, int16_add = _make_tiles(isa, n_rows=n_rows, rows_per_activation=2)
 
-
-@inlined
-def _max_magnitude(row):
-    largest = _MIN_MAGNITUDE
-    for n in range(len(row)):
-        largest = maximum(largest, abs(to_float32(row[n])))
-    return largest
-
-
-@compiled
-def _multiply_tile(
-    activation_bytes, epilogue, rows, n_in, columns, parameters, row_scales, residual, result, result_bytes
-):
-    """Dispatch to the intrinsic for these activations and this epilogue."""
-    n_words = n_in // WORD_BYTES
-    # Numba cannot choose intrinsics from a table: each is compiled where it is called.
-    if activation_bytes == 1:
-        if epilogue == BIAS_ADD:
-            int8_tile_add(rows, n_in, columns, n_words, parameters, row_scales, residual, result, result_bytes)
+    @compiled
+    def multiply_tile(
+        activation_bytes, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes
+    ):
+        n_words = n_in // 4
+        # numba cannot choose intrinsics from a table: each is compiled where it is called.
+        if activation_bytes == 1:
+            if epilogue == BIAS_ADD:
+                int8_add(rows, n_in, columns, n_words, parameters, scales, residual, result, result_bytes)
+            elif epilogue == BIAS_GELU:
+                int8_gelu(rows, n_in, columns, n_words, parameters, scales, residual, result, result_bytes)
+            else:
+                int8_bias(rows, n_in, columns, n_words, parameters, scales, residual, result, result_bytes)
+        elif epilogue == BIAS_ADD:
+            int16_add(rows, n_in, columns, n_words, parameters, scales, residual, result, result_bytes)
         elif epilogue == BIAS_GELU:
-            int8_tile_gelu(rows, n_in, columns, n_words, parameters, row_scales, residual, result, result_bytes)
+            int16_gelu(rows, n_in, columns, n_words, parameters, scales, residual, result, result_bytes)
         else:
-            int8_tile_bias(rows, n_in, columns, n_words, parameters, row_scales, residual, result, result_bytes)
-    elif epilogue == BIAS_ADD:
-        int16_tile_add(rows, n_in, columns, n_words, parameters, row_scales, residual, result, result_bytes)
-    elif epilogue == BIAS_GELU:
-        int16_tile_gelu(rows, n_in, columns, n_words, parameters, row_scales, residual, result, result_bytes)
-    else:
-        int16_tile_bias(rows, n_in, columns, n_words, parameters, row_scales, residual, result, result_bytes)
+            int16_bias(rows, n_in, columns, n_words, parameters, scales, residual, result, result_bytes)
+
+    return multiply_tile
+
+
+def _make_multiply_pairs(isa: Isa) -> Any:
+    """A tile of few rows, as in decode steps, is computed with about as many."""
+    half_rows = isa.layout.tile_rows // 2
+    one, half, whole = (_make_multiply_rows(isa, n) for n in (1, half_rows, isa.layout.tile_rows))
+
+    @compiled
+    def multiply_tile(n_rows, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes):
+        if n_rows == 1:
+            one(epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes)
+        elif n_rows <= half_rows:
+            half(epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes)
+        else:
+            whole(epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes)
+
+    return multiply_tile
+
+
+def _make_multiply_rows(isa: Isa, n_rows: int) -> Any:
+    """Of pairs."""
+    tile_bias, tile_gelu, tile_add = _make_tiles(isa, n_rows=n_rows, rows_per_activation=1)
+
+    @compiled
+    def multiply_rows(epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes):
+        row_bytes, n_words = 2 * n_in, n_in // 2
+        if epilogue == BIAS_ADD:
+            tile_add(rows, row_bytes, columns, n_words, parameters, scales, residual, result, result_bytes)
+        elif epilogue == BIAS_GELU:
+            tile_gelu(rows, row_bytes, columns, n_words, parameters, scales, residual, result, result_bytes)
+        else:
+            tile_bias(rows, row_bytes, columns, n_words, parameters, scales, residual, result, result_bytes)
+
+    return multiply_rows
+
+
+def _make_tiles(isa: Isa, *, n_rows: int, rows_per_activation: int) -> list[Any]:
+    """Return the intrinsics for the three epilogues."""
+    return [
+        make_int8_tile(isa, epilogue, n_rows=n_rows, rows_per_activation=rows_per_activation)
+        for epilogue in (BIAS, BIAS_GELU, BIAS_ADD)
+    ]

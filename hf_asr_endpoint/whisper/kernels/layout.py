@@ -1,20 +1,23 @@
 """The memory layouts that kernels read and write, and the scratch memory that a thread needs. Imports no numba.
 
-A tile has TILE_ROWS rows and TILE_COLUMNS columns. A panel is TILE_COLUMNS columns of a matrix, stored together.
+A tile is a part of a product that is computed in registers. A panel is the columns of a tile for all words of a
+matrix, stored together. A word is 32 bits: the elements that a dot-product instruction multiplies and adds up in
+one lane.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
 
 Kernel: TypeAlias = Callable[[Sequence[int]], None]
 """Runs on torch's threads and returns when all of them are done. Takes 64-bit integers, some of them addresses."""
 
 HEAD_DIM = 64  # channels of an attention head in every Whisper; the kernels' loops have this fixed length
 
-TILE_ROWS, TILE_COLUMNS = 6, 64
-WORD_BYTES = 4  # a dot-product instruction multiplies four 8-bit integers of each 32-bit word and adds them up
 ZERO_POINT = 128  # represents 0 in the operand whose 8-bit integers are unsigned
 
 BIAS, BIAS_GELU, BIAS_ADD = range(3)
@@ -23,35 +26,86 @@ BIAS, BIAS_GELU, BIAS_ADD = range(3)
 MAX_BLOCK_BYTES = 192 << 10
 """Of the quantized rows that int8_gemm processes at a time: with a panel of the weight they fit a core's cache."""
 
-QUERIES_PER_TILE = TILE_ROWS // 2
-"""Of cross_attention: each query fills two rows of a tile, its upper and its lower bytes."""
+MAX_INT8, MAX_INT16 = 127, 32_767
+MAX_INT32 = 2**31 - 1
+MAX_BYTE_PAIR = 127 * 256 + 127  # the largest 16-bit integer whose upper and lower bytes fit signed 8-bit integers
 
 
-def padded_to_panels(n_columns: int) -> int:
-    """Return `n_columns` rounded up to whole panels."""
-    return -(-n_columns // TILE_COLUMNS) * TILE_COLUMNS
+def max_pair_element(n_in: int) -> int:
+    """Return the largest quantized activation in pairs, so that products with n_in weights never exceed 32 bits.
 
-
-def rows_per_block(n_in: int, activation_bytes: int) -> int:
-    """Return how many rows int8_gemm processes at a time: whole tiles.
-
-    activation_bytes: 1 or 2, to which each activation is quantized.
+    15 bits for 512 inputs, 13 for 2,048, 11.7 for 5,120.
     """
-    return max(MAX_BLOCK_BYTES // (n_in * activation_bytes) // TILE_ROWS, 1) * TILE_ROWS
+    return min(MAX_INT32 // (MAX_INT8 * n_in), MAX_INT16)
 
 
-def int8_gemm_scratch_bytes(n_in: int, activation_bytes: int) -> int:
-    """Return the bytes for one thread: quantized rows, their scales and a tile of the result."""
-    return rows_per_block(n_in, activation_bytes) * (n_in * activation_bytes + 4) + 2 * TILE_ROWS * TILE_COLUMNS
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How one level's operands lie in memory.
 
+    level: its name. tile_rows, tile_columns: of a tile, as many as the accumulators fit registers.
+    multiplies: what the dot product of linear layers and of cross-attention multiplies. "bytes": four unsigned
+    8-bit integers of rows with four signed ones of columns. "pairs": two signed 16-bit integers; columns are
+    stored in 8 bits and widened when they are loaded.
+    activations: the dtype of what kernels read and write.
+    """
 
-def encoder_attention_scratch_bytes(n_positions: int) -> int:
-    """Return the bytes for one thread: keys, values, scores, weights, and the queries and sums of a tile."""
-    n_keys = padded_to_panels(n_positions)
-    return n_keys * (4 * HEAD_DIM + 6 * TILE_ROWS) + 8 * TILE_ROWS * HEAD_DIM
+    level: str
+    tile_rows: int
+    tile_columns: int
+    multiplies: Literal["bytes", "pairs"]
+    activations: torch.dtype
 
+    @property
+    def elements_per_word(self) -> int:
+        """Elements of the columns in a word."""
+        return 4 if self.multiplies == "bytes" else 2
 
-def cross_attention_scratch_bytes(n_positions: int) -> int:
-    """Return the bytes for one thread: scores, weights, quantized queries and the result."""
-    per_position = 4 * QUERIES_PER_TILE + TILE_ROWS
-    return padded_to_panels(n_positions) * per_position + TILE_ROWS * HEAD_DIM + 2 * QUERIES_PER_TILE * HEAD_DIM
+    @property
+    def zero_point(self) -> int:
+        """Represents 0 in the unsigned operand; 0 where both operands are signed."""
+        return ZERO_POINT if self.multiplies == "bytes" else 0
+
+    @property
+    def queries_per_tile(self) -> int:
+        """Of cross-attention. In bytes each query fills two rows of a tile, its upper and its lower bytes."""
+        return self.tile_rows // 2 if self.multiplies == "bytes" else self.tile_rows
+
+    def fills_words(self, n_in: int) -> bool:
+        """Return whether rows of n_in elements consist of whole words of both operands."""
+        return n_in % self.elements_per_word == 0
+
+    def padded_to_panels(self, n_columns: int) -> int:
+        """Return `n_columns` rounded up to whole panels."""
+        return -(-n_columns // self.tile_columns) * self.tile_columns
+
+    def bytes_per_activation(self, activation_bytes: int) -> int:
+        """Return the bytes that a quantized activation takes.
+
+        activation_bytes: 1 or 2, the precision asked for. Pairs are as fast for 16 bits as for 8, so they have
+        two.
+        """
+        return activation_bytes if self.multiplies == "bytes" else 2
+
+    def rows_per_block(self, n_in: int, activation_bytes: int) -> int:
+        """Return how many rows int8_gemm processes at a time: whole tiles."""
+        row_bytes = n_in * self.bytes_per_activation(activation_bytes)
+        return max(MAX_BLOCK_BYTES // row_bytes // self.tile_rows, 1) * self.tile_rows
+
+    def int8_gemm_scratch_bytes(self, n_in: int, activation_bytes: int) -> int:
+        """Return the bytes for one thread: quantized rows, their scales and a tile of the result."""
+        row_bytes = n_in * self.bytes_per_activation(activation_bytes) + 4
+        edge_bytes = self.activations.itemsize * self.tile_rows * self.tile_columns
+        return self.rows_per_block(n_in, activation_bytes) * row_bytes + edge_bytes
+
+    def encoder_attention_scratch_bytes(self, n_positions: int) -> int:
+        """Return the bytes for one thread: keys, values, scores, weights, and the queries and sums of a tile."""
+        n_keys = self.padded_to_panels(n_positions)
+        return n_keys * (4 * HEAD_DIM + 6 * self.tile_rows) + 8 * self.tile_rows * HEAD_DIM
+
+    def cross_attention_scratch_bytes(self, n_positions: int) -> int:
+        """Return the bytes for one thread: scores, weights, quantized queries and the result."""
+        n_queries = self.queries_per_tile
+        per_position = (4 + 2) * n_queries
+        result_bytes = self.activations.itemsize * n_queries * HEAD_DIM
+        return self.padded_to_panels(n_positions) * per_position + 2 * n_queries * HEAD_DIM + result_bytes

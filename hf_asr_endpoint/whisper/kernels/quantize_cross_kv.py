@@ -1,13 +1,26 @@
-"""Quantizes a window's keys and values from bfloat16 to 8-bit integers, laid out for `cross_attention`."""
+"""Quantizes a window's keys and values to 8-bit integers, laid out for `cross_attention`.
+
+data: the addresses of keys and values, activations, shape = (n_positions, 2, n_heads, HEAD_DIM), and of the
+result; then n_positions and n_heads.
+
+The result, for n_keys = n_positions rounded up to whole panels and words of e elements: keys, around the layout's
+zero point, shape = (n_heads, n_panels, HEAD_DIM / e, tile_columns, e); values, int8, shape = (n_heads, n_keys / e,
+HEAD_DIM, e); the scales of both, float32, shape = (2, n_heads, HEAD_DIM). Keys and values after the last position
+stand for 0.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numba import carray
 
-from hf_asr_endpoint.whisper.kernels.compile import compiled
-from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, TILE_COLUMNS, WORD_BYTES
+from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
+from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, MAX_INT8
 from hf_asr_endpoint.whisper.kernels.scalar import (
+    activation_type,
     maximum,
     pointer,
     thread_count,
@@ -16,55 +29,52 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     to_int32,
 )
 
-_HEAD_WORDS = HEAD_DIM // WORD_BYTES
-_PANEL_WORDS = TILE_COLUMNS // WORD_BYTES
-_MAX_INT8 = np.float32(127)
+_MAX_INT8 = np.float32(MAX_INT8)
 _MIN_MAGNITUDE = np.float32(1e-8)  # of a channel, so that its scale is never 0
-_SIGN_BITS = np.uint32(0x80808080)  # flipping them adds the zero point to each of a word's four signed bytes
 
 
-def quantize_cross_kv(data):
-    """Quantize each channel of a window with its own scale. Threads share out the heads of keys and values.
+def make_quantize_cross_kv(isa: Isa) -> Any:
+    """Return the kernel. Each channel of a window has its own scale. Threads share out the heads."""
+    activation, columns_per_tile = activation_type(isa), isa.layout.tile_columns
+    word_elements = isa.layout.elements_per_word
+    panel_words, head_words = columns_per_tile // word_elements, HEAD_DIM // word_elements
+    word = np.uint32 if word_elements == 4 else np.uint16
+    write_keys, write_values = _make_write_keys(isa), _make_write_values(isa)
 
-    data: the addresses of keys and values, bfloat16, shape = (n_positions, 2, n_heads, HEAD_DIM), and of the
-    result; then n_positions and n_heads.
-    The result, for n_keys = n_positions rounded up to whole panels: keys, unsigned around ZERO_POINT, shape =
-    (n_heads, n_panels, HEAD_DIM / 4, TILE_COLUMNS, 4); values, int8, shape = (n_heads, n_keys / 4, HEAD_DIM, 4);
-    the scales of both, float32, shape = (2, n_heads, HEAD_DIM). Keys and values after the last position stand
-    for 0.
-    """
-    args = carray(data, (4,))
-    n_positions, n_heads = args[2], args[3]
-    heads = carray(pointer(args[0], np.uint16), (n_positions, 2 * n_heads, HEAD_DIM))
-    n_panels = (n_positions + TILE_COLUMNS - 1) // TILE_COLUMNS
-    n_bytes = n_heads * n_panels * TILE_COLUMNS * HEAD_DIM
-    keys = carray(pointer(args[1], np.uint32), (n_heads, n_panels, _HEAD_WORDS, TILE_COLUMNS))
-    values = carray(pointer(args[1] + n_bytes, np.int8), (n_heads, n_panels, _PANEL_WORDS, HEAD_DIM, 4))
-    scales = carray(pointer(args[1] + 2 * n_bytes, np.float32), (2 * n_heads, HEAD_DIM))
-    factors, block = np.empty(HEAD_DIM, np.float32), np.empty((TILE_COLUMNS, HEAD_DIM), np.int8)
-    block_words = carray(pointer(np.int64(block.ctypes.data), np.uint32), (TILE_COLUMNS, _HEAD_WORDS))
-    thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-    for head in range(2 * n_heads * thread // n_threads, 2 * n_heads * (thread + 1) // n_threads):
-        # At first the channels' magnitudes, then what to multiply the channels by.
-        factors[:] = _MIN_MAGNITUDE
-        for position in range(n_positions):
-            _update_magnitudes(factors, heads[position, head])
-        scales[head] = factors / _MAX_INT8
-        factors[:] = _MAX_INT8 / factors
-        for panel in range(n_panels):
-            begin = panel * TILE_COLUMNS
-            block[:] = np.int8(0)
-            for position in range(begin, min(begin + TILE_COLUMNS, n_positions)):
-                _quantize_row(heads[position, head], factors, block[position - begin])
-            if head < n_heads:
-                for word in range(_HEAD_WORDS):
-                    _write_keys(block_words, word, keys[head, panel, word])
-                continue
-            for word in range(_PANEL_WORDS):
-                n = 4 * word
-                _write_values(
-                    block[n], block[n + 1], block[n + 2], block[n + 3], values[head - n_heads, panel, word]
-                )
+    def quantize_cross_kv(data):
+        args = carray(data, (4,))
+        n_positions, n_heads = args[2], args[3]
+        heads = carray(pointer(args[0], activation), (n_positions, 2 * n_heads, HEAD_DIM))
+        n_panels = (n_positions + columns_per_tile - 1) // columns_per_tile
+        n_bytes = n_heads * n_panels * columns_per_tile * HEAD_DIM
+        keys = carray(pointer(args[1], word), (n_heads, n_panels, head_words, columns_per_tile))
+        values = carray(
+            pointer(args[1] + n_bytes, np.int8), (n_heads, n_panels, panel_words, HEAD_DIM, word_elements)
+        )
+        scales = carray(pointer(args[1] + 2 * n_bytes, np.float32), (2 * n_heads, HEAD_DIM))
+        factors, block = np.empty(HEAD_DIM, np.float32), np.empty((columns_per_tile, HEAD_DIM), np.int8)
+        block_words = carray(pointer(np.int64(block.ctypes.data), word), (columns_per_tile, head_words))
+        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+        for head in range(2 * n_heads * thread // n_threads, 2 * n_heads * (thread + 1) // n_threads):
+            # At first the channels' magnitudes, then what to multiply the channels by.
+            factors[:] = _MIN_MAGNITUDE
+            for position in range(n_positions):
+                _update_magnitudes(factors, heads[position, head])
+            scales[head] = factors / _MAX_INT8
+            factors[:] = _MAX_INT8 / factors
+            for panel in range(n_panels):
+                begin = panel * columns_per_tile
+                block[:] = np.int8(0)
+                for position in range(begin, min(begin + columns_per_tile, n_positions)):
+                    _quantize_row(heads[position, head], factors, block[position - begin])
+                if head < n_heads:
+                    for n in range(head_words):
+                        write_keys(block_words, n, keys[head, panel, n])
+                    continue
+                for n in range(panel_words):
+                    write_values(block, n, values[head - n_heads, panel, n])
+
+    return quantize_cross_kv
 
 
 @compiled
@@ -80,15 +90,50 @@ def _quantize_row(row, factors, quantized):
         quantized[d] = np.int8(to_int32(np.rint(to_float32(row[d]) * factors[d])))
 
 
-@compiled
-def _write_keys(block_words, word, result):
-    """Write four channels of TILE_COLUMNS positions. block_words: shape = (TILE_COLUMNS, _HEAD_WORDS)."""
-    for n in range(TILE_COLUMNS):
-        result[n] = block_words[n, word] ^ _SIGN_BITS
+def _make_write_keys(isa: Isa) -> Any:
+    """Return the function that writes a word of channels of a panel's positions.
+
+    block_words: shape = (tile_columns, words of a head).
+    """
+    columns_per_tile = isa.layout.tile_columns
+    # Flipping the sign bits adds the zero point to each of a word's four signed bytes.
+    sign_bits = np.uint32(0x80808080) if isa.layout.elements_per_word == 4 else np.uint16(0)
+    assert (sign_bits != 0) == (isa.layout.zero_point != 0)
+
+    @compiled
+    def write_keys(block_words, word, result):
+        for n in range(columns_per_tile):
+            result[n] = block_words[n, word] ^ sign_bits
+
+    return write_keys
+
+
+def _make_write_values(isa: Isa) -> Any:
+    """Return the function that writes a word of positions of all channels.
+
+    block: shape = (tile_columns, HEAD_DIM). result: shape = (HEAD_DIM, elements_per_word).
+    """
+    return _write_values_of_four if isa.layout.elements_per_word == 4 else _write_values_of_two
+
+
+@inlined
+def _write_values_of_four(block, word, result):
+    n = 4 * word
+    _interleave_four(block[n], block[n + 1], block[n + 2], block[n + 3], result)
+
+
+@inlined
+def _write_values_of_two(block, word, result):
+    _interleave_two(block[2 * word], block[2 * word + 1], result)
 
 
 @compiled
-def _write_values(first, second, third, fourth, result):
-    """Write four positions of all channels. result: shape = (HEAD_DIM, 4)."""
+def _interleave_four(first, second, third, fourth, result):
     for d in range(HEAD_DIM):
         result[d, 0], result[d, 1], result[d, 2], result[d, 3] = first[d], second[d], third[d], fourth[d]
+
+
+@compiled
+def _interleave_two(first, second, result):
+    for d in range(HEAD_DIM):
+        result[d, 0], result[d, 1] = first[d], second[d]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
+from hf_asr_endpoint.whisper.kernels.isa import Isa
 
 _INT16, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
@@ -17,9 +19,16 @@ thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
 thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
 
 
+def activation_type(isa: Isa) -> Any:
+    """Return numpy's type for a level's activations. numpy has no bfloat16: uint16 stands for its bits."""
+    return np.float32 if isa.layout.activations == torch.float32 else np.uint16
+
+
 @intrinsic
-def to_float32(typing: Any, bits: Any) -> Any:
-    """Convert bfloat16, given as its bits, to float32."""
+def to_float32(typing: Any, activation: Any) -> Any:
+    """Convert an activation to float32: bfloat16, given as its bits, or float32, which is returned as it is."""
+    if activation == types.float32:
+        return types.float32(types.float32), lambda context, builder, signature, args: args[0]
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         shifted = builder.shl(builder.zext(args[0], _INT32), ir.Constant(_INT32, 16))
@@ -41,6 +50,11 @@ def to_bfloat16(typing: Any, value: Any) -> Any:
     return types.uint16(types.float32), generate
 
 
+def round_to_activation(isa: Isa) -> Any:
+    """Return the function that converts float32 to a level's activations."""
+    return to_float32 if isa.layout.activations == torch.float32 else to_bfloat16
+
+
 @intrinsic
 def to_int32(typing: Any, value: Any) -> Any:
     """Convert float32 to an integer, dropping the fraction. Unlike `np.int32`, it does not go through 64 bits."""
@@ -53,6 +67,17 @@ def maximum(typing: Any, one: Any, other: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         function = builder.module.declare_intrinsic("llvm.maxnum", [_FLOAT], ir.FunctionType(_FLOAT, [_FLOAT] * 2))
+        return builder.call(function, args, fastmath=("fast",))
+
+    return types.float32(types.float32, types.float32), generate
+
+
+@intrinsic
+def minimum(typing: Any, one: Any, other: Any) -> Any:
+    """Return the smaller of two float32, neither of them NaN. Unlike `min`, LLVM vectorises it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        function = builder.module.declare_intrinsic("llvm.minnum", [_FLOAT], ir.FunctionType(_FLOAT, [_FLOAT] * 2))
         return builder.call(function, args, fastmath=("fast",))
 
     return types.float32(types.float32, types.float32), generate

@@ -1,9 +1,8 @@
 """The micro-kernel of matrix products: accumulates a tile of the result in registers by dot-product instructions.
 
-A tile has TILE_ROWS rows and TILE_COLUMNS columns. Of the 32 registers of AVX-512, 24 hold accumulators, 4 hold
-columns and one holds a row's word. Measured on one core of a Zen 5 at 3.5 GHz: 441 billion 8-bit integer products
-a second and 220 billion of bfloat16, 98 % of the processor's peak. oneDNN reaches 90 % of it in bfloat16 and 45 to
-75 % in 8-bit integers.
+A tile of AVX-512 has 6 rows and 64 columns. Measured on one core of a Zen 5 at 3.5 GHz: 441 billion 8-bit integer
+products a second and 220 billion of bfloat16, 98 % of the processor's peak. oneDNN reaches 90 % of it in bfloat16
+and 45 to 75 % in 8-bit integers.
 """
 
 from __future__ import annotations
@@ -13,104 +12,156 @@ from functools import reduce
 from itertools import product
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from hf_asr_endpoint.whisper.kernels.layout import TILE_COLUMNS, TILE_ROWS
-from hf_asr_endpoint.whisper.kernels.simd import (
-    FLOAT,
-    FLOAT_VECTOR,
-    INT32,
-    INT32_VECTOR,
-    INT64,
-    N_LANES,
-    FloatVector,
-    add_bytes,
-    add_scaled,
-    emit_loop,
-    load,
-    load_bfloat16,
-    load_broadcast,
-    load_floats,
-    store,
-)
+from hf_asr_endpoint.whisper.kernels.isa import DotProduct, Isa
+from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
+from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT8, INT32, INT64, FloatVector, Simd
 
-VECTORS_PER_ROW = TILE_COLUMNS // N_LANES
+LoadColumns = Callable[[Simd, Any, int], Any]
+"""Emits the load of a vector of columns' words: given the address of a tile's words and the vector's index."""
 
-llvmlite.binding.initialize_native_asmparser()  # The dot-product instructions are given as assembly.
 
-BFLOAT16 = "vdpbf16ps $3, $2, $0"
-UNSIGNED_ROWS = "vpdpbusd $3, $2, $0"
-UNSIGNED_COLUMNS = "vpdpbusd $2, $3, $0"
-"""Dot-product instructions: multiply the elements of 32-bit words and add the products to an accumulator. A word
-holds two bfloat16, or four 8-bit integers that are unsigned in one of the operands."""
+def load_words(simd: Simd, address: Any, index: int) -> Any:
+    """See `LoadColumns`. The words are stored as they are multiplied."""
+    return simd.load(simd.add_bytes(address, index * 4 * simd.isa.n_lanes), simd.int32_vector)
+
+
+def load_widened_pairs(simd: Simd, address: Any, index: int) -> Any:
+    """See `LoadColumns`. Pairs of 16-bit integers that are stored in 8 bits."""
+    stored = ir.VectorType(INT8, 2 * simd.isa.n_lanes)
+    loaded = simd.load(simd.add_bytes(address, index * 2 * simd.isa.n_lanes), stored)
+    return simd.builder.bitcast(simd.builder.sext(loaded, simd.pair_vector), simd.int32_vector)
 
 
 def accumulate_tile(
-    builder: Any, instruction: str, accumulator: Any, args: Sequence[Any], *, n_rows: int = TILE_ROWS
+    simd: Simd,
+    dot_product: DotProduct | None,
+    args: Sequence[Any],
+    *,
+    n_rows: int,
+    n_vectors: int | None = None,
+    accumulator: Any = None,
+    load_columns: LoadColumns = load_words,
+    stored_columns: int | None = None,
 ) -> dict[tuple[int, int], Any]:
     """Emit the loop over a tile's words; return the accumulators, by row and index of the vector in the row.
 
-    accumulator: the vector type. args: 64-bit integers: the address of the rows, the bytes from one row to the
-    next, the address of the columns, shape = (n_words, TILE_COLUMNS), and n_words.
+    args: 64-bit integers: the address of the rows, the bytes from one row to the next, the address of the columns,
+    shape = (n_words, stored_columns), and n_words. n_vectors: in a row; those of a tile by default. accumulator:
+    the vector type; int32 by default. stored_columns: a tile's by default; with more, the tile reads a part of
+    them.
     """
+    assert dot_product is not None
+    n_vectors = simd.isa.vectors_per_row if n_vectors is None else n_vectors
+    word_bytes = 2 if load_columns is load_widened_pairs else 4
+    column_bytes = word_bytes * (stored_columns or simd.isa.layout.tile_columns)
     rows, row_bytes, columns, n_words = args
-    dot_product = ir.FunctionType(accumulator, [accumulator, INT32_VECTOR, INT32_VECTOR])
-    row_addresses = [add_scaled(builder, rows, row_bytes, row) for row in range(n_rows)]
+    row_addresses = [simd.add_scaled(rows, row_bytes, row) for row in range(n_rows)]
 
     def accumulate_words(word: Any, *accumulators: Any) -> list[Any]:
-        columns_at = add_scaled(builder, columns, word, 4 * TILE_COLUMNS)
-        column_words = [
-            load(builder, add_bytes(builder, columns_at, index * 4 * N_LANES), INT32_VECTOR)
-            for index in range(VECTORS_PER_ROW)
-        ]
+        columns_at = simd.add_scaled(columns, word, column_bytes)
+        column_words = [load_columns(simd, columns_at, index) for index in range(n_vectors)]
         updated = []
         for row, row_at in enumerate(row_addresses):
-            row_word = load_broadcast(builder, add_scaled(builder, row_at, word, 4), INT32, INT32_VECTOR)
-            for before, column_word in zip(accumulators[row * VECTORS_PER_ROW :], column_words, strict=False):
-                operands = [before, row_word, column_word]
-                updated.append(builder.asm(dot_product, instruction, "=v,0,v,v", operands, False))
+            row_word = simd.load_broadcast(simd.add_scaled(row_at, word, 4), INT32, simd.int32_vector)
+            for before, column_word in zip(accumulators[row * n_vectors :], column_words, strict=False):
+                updated.append(dot_product(simd, before, row_word, column_word))
         return updated
 
-    zeros = [ir.Constant(accumulator, None)] * (n_rows * VECTORS_PER_ROW)
-    sums = emit_loop(builder, n_words, zeros, accumulate_words)
-    return dict(zip(product(range(n_rows), range(VECTORS_PER_ROW)), sums, strict=True))
+    zeros = [ir.Constant(accumulator or simd.int32_vector, None)] * (n_rows * n_vectors)
+    sums = simd.loop(n_words, zeros, accumulate_words)
+    return dict(zip(product(range(n_rows), range(n_vectors)), sums, strict=True))
 
 
-@intrinsic
-def bfloat16_tile(
-    typing: Any, rows: Any, row_bytes: Any, columns: Any, n_words: Any, sums: Any, sums_bytes: Any
-) -> Any:
-    """Multiply a tile of bfloat16 and write the sums, float32.
+def make_bfloat16_tile(isa: Isa) -> Any:
+    """Return an intrinsic that multiplies a tile of bfloat16 and writes the sums, float32.
 
-    Takes 64-bit integers: those of `accumulate_tile`, then the address of the sums and the bytes from one row of
-    them to the next.
+    It takes 64-bit integers: those of `accumulate_tile`, then the address of the sums and the bytes from one row
+    of them to the next.
     """
 
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        sums, sums_bytes = args[4:]
-        for (row, index), total in accumulate_tile(builder, BFLOAT16, FLOAT_VECTOR, args[:4]).items():
-            row_at = add_scaled(builder, sums, sums_bytes, row)
-            store(builder, add_bytes(builder, row_at, index * 4 * N_LANES), total)
-        return context.get_dummy_value()
+    @intrinsic
+    def bfloat16_tile(
+        typing: Any, rows: Any, row_bytes: Any, columns: Any, n_words: Any, sums: Any, sums_bytes: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            simd = Simd(isa, builder)
+            sums, sums_bytes = args[4:]
+            totals = accumulate_tile(
+                simd, isa.dot_bfloat16, args[:4], n_rows=isa.layout.tile_rows, accumulator=simd.float_vector
+            )
+            for (row, index), total in totals.items():
+                row_at = simd.add_scaled(sums, sums_bytes, row)
+                simd.store(simd.add_bytes(row_at, index * 4 * isa.n_lanes), total)
+            return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), generate
+        return types.void(*[types.int64] * 6), generate
+
+    return bfloat16_tile
 
 
-Epilogue = Callable[[FloatVector, FloatVector], FloatVector]
-"""Emits the last step of a tile: given the product with its bias and the residual, returns the result."""
+def make_pair_tile(
+    isa: Isa,
+    *,
+    n_rows: int,
+    n_vectors: int | None = None,
+    load_columns: LoadColumns = load_words,
+    stored_columns: int | None = None,
+    has_column_scales: bool = False,
+) -> Any:
+    """Return an intrinsic that multiplies a tile of pairs and writes the products times scales, float32.
+
+    n_rows and the rest: see `accumulate_tile`. It takes 64-bit integers: those of `accumulate_tile`; the addresses
+    of the scales of rows, and of columns if it has them, float32, and of the result; and the bytes from one row of
+    that to the next.
+    """
+
+    @intrinsic
+    def pair_tile(
+        typing: Any,
+        rows: Any,
+        row_bytes: Any,
+        columns: Any,
+        n_words: Any,
+        row_scales: Any,
+        column_scales: Any,
+        result: Any,
+        result_bytes: Any,
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            simd = Simd(isa, builder)
+            row_scales, column_scales, result, result_bytes = args[4:]
+            sums = accumulate_tile(
+                simd, isa.dot_pairs, args[:4], n_rows=n_rows, n_vectors=n_vectors, load_columns=load_columns,
+                stored_columns=stored_columns,
+            )  # fmt: skip
+            for (row, index), total in sums.items():
+                scale_at = simd.add_bytes(row_scales, 4 * row)
+                scale = simd.vector(simd.load_broadcast(scale_at, FLOAT, simd.float_vector))
+                scaled = simd.to_floats(total) * scale
+                offset = index * 4 * isa.n_lanes
+                if has_column_scales:
+                    scaled = scaled * simd.load_floats(simd.add_bytes(column_scales, offset))
+                row_at = simd.add_scaled(result, result_bytes, row)
+                simd.store(simd.add_bytes(row_at, offset), scaled.value)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 8), generate
+
+    return pair_tile
 
 
-def _int8_tile(epilogue: Epilogue, *, activation_bytes: int) -> Any:
-    """Return an intrinsic that multiplies a tile of 8-bit integers, dequantizes it and writes bfloat16.
+def make_int8_tile(isa: Isa, epilogue: int, *, n_rows: int, rows_per_activation: int) -> Any:
+    """Return an intrinsic that multiplies a tile of quantized numbers, dequantizes it and writes activations.
 
-    activation_bytes: 1 or 2. With 2, each activation's upper and lower bytes are rows of their own, the upper ones
-    first, so the result has half as many rows.
+    n_rows: of quantized numbers. rows_per_activation: 1 or 2. With 2, each activation's upper and lower bytes are
+    rows of their own, the upper ones first, so the result has half as many rows.
     The intrinsic takes 64-bit integers: those of `accumulate_tile`; the addresses of the columns' parameters,
-    shape = (3, TILE_COLUMNS): zero-point corrections, int32, scales and bias, float32; of the rows' scales,
-    float32; of the residual and of the result, bfloat16; and the bytes from one row of these two to the next.
+    shape = (3, tile_columns): zero-point corrections, int32, scales and bias, float32; of the rows' scales,
+    float32; of the residual and of the result, activations; and the bytes from one row of these two to the next.
     """
 
     @intrinsic
@@ -127,35 +178,55 @@ def _int8_tile(epilogue: Epilogue, *, activation_bytes: int) -> Any:
         result_bytes: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            column_parameters, row_scales, residual, result, result_bytes = args[4:]
-            sums = accumulate_tile(builder, UNSIGNED_ROWS, INT32_VECTOR, args[:4])
-            for index in range(VECTORS_PER_ROW):
-                correction_at, scale_at, bias_at = (
-                    add_bytes(builder, column_parameters, 4 * (n * TILE_COLUMNS + index * N_LANES))
-                    for n in range(3)
-                )
-                correction, scale = load(builder, correction_at, INT32_VECTOR), load_floats(builder, scale_at)
-                bias = load_floats(builder, bias_at)
-                for row in range(TILE_ROWS // activation_bytes):
-                    corrected = [
-                        builder.sub(sums[activation_bytes * row + n, index], correction)
-                        for n in range(activation_bytes)
-                    ]
-                    by_byte = [FloatVector(builder, builder.sitofp(total, FLOAT_VECTOR)) for total in corrected]
-                    combined = reduce(lambda upper, lower: upper * 256.0 + lower, by_byte)
-                    row_scale = load_broadcast(
-                        builder, add_bytes(builder, row_scales, 4 * row), FLOAT, FLOAT_VECTOR
-                    )
-                    value = combined * FloatVector(builder, row_scale) * scale + bias
-                    row_offset = builder.mul(result_bytes, ir.Constant(INT64, row))
-                    offset = add_bytes(builder, row_offset, index * 2 * N_LANES)
-                    added = load_bfloat16(builder, builder.add(residual, offset))
-                    store(builder, builder.add(result, offset), epilogue(value, added).to_bfloat16())
+            simd = Simd(isa, builder)
+            sums = _accumulate_quantized(simd, args[:4], n_rows=n_rows)
+            for index in range(isa.vectors_per_row):
+                column_sums = [sums[row, index] for row in range(n_rows)]
+                _write_columns(simd, epilogue, column_sums, index, args[4:], rows_per_activation)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9), generate
 
     return int8_tile
+
+
+def _accumulate_quantized(simd: Simd, args: Sequence[Any], *, n_rows: int) -> dict[tuple[int, int], Any]:
+    if simd.isa.layout.multiplies == "bytes":
+        return accumulate_tile(simd, simd.isa.dot_bytes, args, n_rows=n_rows)
+    return accumulate_tile(simd, simd.isa.dot_pairs, args, n_rows=n_rows, load_columns=load_widened_pairs)
+
+
+def _write_columns(
+    simd: Simd, epilogue: int, sums: Sequence[Any], index: int, args: Sequence[Any], rows_per_activation: int
+) -> None:
+    """Emit the last steps of a vector of columns. sums: of all rows. args: the last five of `make_int8_tile`."""
+    column_parameters, row_scales, residual, result, result_bytes = args
+    builder, isa = simd.builder, simd.isa
+    element_bytes = isa.layout.activations.itemsize
+    correction_at, scale_at, bias_at = (
+        simd.add_bytes(column_parameters, 4 * (n * isa.layout.tile_columns + index * isa.n_lanes))
+        for n in range(3)
+    )
+    has_correction = isa.layout.zero_point != 0
+    correction = simd.load(correction_at, simd.int32_vector) if has_correction else None
+    scale, bias = simd.load_floats(scale_at), simd.load_floats(bias_at)
+    for row in range(len(sums) // rows_per_activation):
+        of_row = sums[rows_per_activation * row : rows_per_activation * (row + 1)]
+        corrected = [builder.sub(total, correction) for total in of_row] if has_correction else of_row
+        by_byte = [simd.to_floats(total) for total in corrected]
+        combined = reduce(lambda upper, lower: upper * 256.0 + lower, by_byte)
+        row_scale_at = simd.add_bytes(row_scales, 4 * row)
+        row_scale = simd.vector(simd.load_broadcast(row_scale_at, FLOAT, simd.float_vector))
+        value = combined * row_scale * scale + bias
+        row_offset = builder.mul(result_bytes, ir.Constant(INT64, row))
+        offset = simd.add_bytes(row_offset, index * element_bytes * isa.n_lanes)
+        if epilogue == BIAS_ADD:
+            value = value + simd.load_activations(builder.add(residual, offset))
+        elif epilogue == BIAS_GELU:
+            value = _gelu(value)
+        else:
+            assert epilogue == BIAS
+        simd.store_activations(builder.add(result, offset), value)
 
 
 def _gelu(x: FloatVector) -> FloatVector:
@@ -169,22 +240,3 @@ def _gelu(x: FloatVector) -> FloatVector:
     power = (magnitude * magnitude * -1.44269504).exp2()
     tail = x * 0.5 * series * t * power
     return x.where_negative(tail, x - tail)
-
-
-def _bias_epilogue(value: FloatVector, residual: FloatVector) -> FloatVector:
-    return value
-
-
-def _gelu_epilogue(value: FloatVector, residual: FloatVector) -> FloatVector:
-    return _gelu(value)
-
-
-_EPILOGUES = (_bias_epilogue, _gelu_epilogue, FloatVector.__add__)
-
-int8_tile_bias, int8_tile_gelu, int8_tile_add = (
-    _int8_tile(epilogue, activation_bytes=1) for epilogue in _EPILOGUES
-)
-int16_tile_bias, int16_tile_gelu, int16_tile_add = (
-    _int8_tile(epilogue, activation_bytes=2) for epilogue in _EPILOGUES
-)
-"""As `int8_tile_…`, for activations in 16 bits: two bytes each."""

@@ -32,10 +32,10 @@ class _SlotMemory:
 
 
 class Bfloat16SelfKVCache:
-    """See `SelfKVCache`. For heads of HEAD_DIM channels."""
+    """See `SelfKVCache`. For heads of HEAD_DIM channels, and tokens in the kernels' dtype."""
 
     def __init__(self, shape: CacheShape, kernels: Kernels) -> None:
-        self._shape = shape
+        self._shape, self._dtype = shape, kernels.layout.activations
         self._by_slot = [_allocate(shape) for _ in range(shape.slots)]
         self._attend = kernels.self_attention
         self._scratch = torch.empty(N_CORES, shape.max_tokens + 2 * HEAD_DIM)
@@ -50,6 +50,7 @@ class Bfloat16SelfKVCache:
         def attend(layer: int, heads: Tensor) -> Tensor:
             in_layer = first_layer.clone()
             in_layer[:, 0] += layer * layer_bytes
+            assert heads.dtype == self._dtype
             heads = heads.contiguous()
             attended = torch.empty_like(heads[:, :, 0], memory_format=torch.contiguous_format)
             addresses = [tensor.data_ptr() for tensor in (heads, attended, in_layer, self._scratch)]

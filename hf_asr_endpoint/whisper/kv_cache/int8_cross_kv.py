@@ -15,14 +15,7 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels import Kernels
-from hf_asr_endpoint.whisper.kernels.layout import (
-    HEAD_DIM,
-    TILE_COLUMNS,
-    WORD_BYTES,
-    ZERO_POINT,
-    cross_attention_scratch_bytes,
-    padded_to_panels,
-)
+from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, lazy_zeros
 from hf_asr_endpoint.whisper.threads import N_CORES
@@ -37,15 +30,20 @@ class _Window:
 
 
 class Int8CrossKVCache:
-    """See `CrossKVCache`. For heads of HEAD_DIM channels, and queries in bfloat16."""
+    """See `CrossKVCache`. For heads of HEAD_DIM channels, and queries in the kernels' dtype."""
 
     def __init__(self, shape: CacheShape, kernels: Kernels) -> None:
-        self._shape = shape
-        n_bytes = 2 * shape.n_heads * HEAD_DIM * (padded_to_panels(shape.max_positions) + torch.float32.itemsize)
+        self._shape, self._layout = shape, kernels.layout
+        n_bytes = (
+            2
+            * shape.n_heads
+            * HEAD_DIM
+            * (self._layout.padded_to_panels(shape.max_positions) + torch.float32.itemsize)
+        )
         self._memory = lazy_zeros((shape.slots, shape.n_layers, n_bytes), torch.uint8)
         self._windows: dict[int, _Window] = {}  # by slot
         self._attend, self._quantize = kernels.cross_attention, kernels.quantize_cross_kv
-        self._scratch_bytes = cross_attention_scratch_bytes(shape.max_positions)
+        self._scratch_bytes = self._layout.cross_attention_scratch_bytes(shape.max_positions)
         self._scratch = torch.empty((N_CORES, self._scratch_bytes), dtype=torch.uint8)
 
     @property
@@ -69,19 +67,22 @@ class Int8CrossKVCache:
         self._windows.pop(slot, None)
 
     def write(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
+        assert keys_and_values.dtype == self._layout.activations
         columns = keys_and_values.contiguous()
         address = self._memory[self._windows[slot].row, layer].data_ptr()
         self._quantize((columns.data_ptr(), address, len(columns), self._shape.n_heads))
 
     def keys(self, slot: int, layer: int) -> Tensor:
-        window, n_heads = self._windows[slot], self._shape.n_heads
-        n_bytes = n_heads * padded_to_panels(window.n_positions) * HEAD_DIM
+        window, n_heads, layout = self._windows[slot], self._shape.n_heads, self._layout
+        n_bytes = n_heads * layout.padded_to_panels(window.n_positions) * HEAD_DIM
         memory = self._memory[window.row, layer]
-        panels = memory[:n_bytes].view(n_heads, -1, HEAD_DIM // WORD_BYTES, TILE_COLUMNS, WORD_BYTES)
+        n_words, n_elements = HEAD_DIM // layout.elements_per_word, layout.elements_per_word
+        stored = memory[:n_bytes] if layout.zero_point else memory[:n_bytes].view(torch.int8)
+        panels = stored.view(n_heads, -1, n_words, layout.tile_columns, n_elements)
         quantized = panels.transpose(2, 3).reshape(n_heads, -1, HEAD_DIM)[:, : window.n_positions]
         scale_bytes = n_heads * HEAD_DIM * torch.float32.itemsize
         scales = memory[2 * n_bytes : 2 * n_bytes + scale_bytes].view(torch.float32)
-        return (quantized.float() - ZERO_POINT) * scales.view(n_heads, 1, HEAD_DIM)
+        return (quantized.float() - layout.zero_point) * scales.view(n_heads, 1, HEAD_DIM)
 
     def attention_for(self, slots: Sequence[int], *, n_tokens: int) -> CrossAttentionStep:
         rows: dict[_Window, list[int]] = defaultdict(list)

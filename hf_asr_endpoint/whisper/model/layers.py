@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.kernels import Kernels
-from hf_asr_endpoint.whisper.kernels.layout import WORD_BYTES
 from hf_asr_endpoint.whisper.model.linear import (
     Arithmetic,
     Int8Linear,
@@ -51,8 +50,8 @@ def linear_factory(
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         if arithmetic == "int8":
-            if kernels is not None and kernels.prefer_tiles and weight.shape[1] % WORD_BYTES == 0:
-                return Int8TileLinear(weight, bias, activation_bytes=activation_bytes, kernel=kernels.int8_gemm)
+            if kernels is not None and kernels.prefer_tiles and kernels.layout.fills_words(weight.shape[1]):
+                return Int8TileLinear(weight, bias, activation_bytes=activation_bytes, kernels=kernels)
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
         is_bfloat16_on_cpu = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
         return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16_on_cpu else PlainLinear(weight, bias)

@@ -12,24 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels.layout import (
-    BIAS,
-    BIAS_ADD,
-    BIAS_GELU,
-    TILE_COLUMNS,
-    WORD_BYTES,
-    ZERO_POINT,
-    Kernel,
-    int8_gemm_scratch_bytes,
-    padded_to_panels,
-    rows_per_block,
-)
+from hf_asr_endpoint.whisper.kernels import Kernels
+from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU, MAX_INT8, ZERO_POINT
 from hf_asr_endpoint.whisper.threads import N_CORES
 
 Arithmetic = Literal["float", "int8"]
 """How activations and weights are multiplied: in the weights' own dtype, or in 8-bit integers."""
 
-INT8_MAX = 127
 MIN_MAGNITUDE = 1e-8  # of a row, so that its scale is never 0
 
 
@@ -90,7 +79,7 @@ class PackedLinear:
 def _quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return a weight as 8-bit integers and the scale of each of its rows, float32, shape = (n_out,)."""
     weight = weight.float()
-    scales = weight.abs().amax(dim=1).clamp_(min=MIN_MAGNITUDE).div_(INT8_MAX)
+    scales = weight.abs().amax(dim=1).clamp_(min=MIN_MAGNITUDE).div_(MAX_INT8)
     return (weight / scales[:, None]).round_().to(torch.int8), scales
 
 
@@ -125,7 +114,7 @@ class Int8Linear:
 
     def _scaled_product(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the product of the quantized x, and the scales of its rows, shape = (n_rows, 1)."""
-        scales = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=MIN_MAGNITUDE).div_(INT8_MAX)
+        scales = x.abs().amax(dim=1, keepdim=True).float().clamp_(min=MIN_MAGNITUDE).div_(MAX_INT8)
         signed = (x.float() / scales).round_().to(torch.int8)
         # Flipping the sign bit adds the zero point.
         unsigned = signed.view(torch.uint8).bitwise_xor_(ZERO_POINT)
@@ -137,28 +126,33 @@ class Int8Linear:
 
 
 class Int8TileLinear:
-    """8-bit integers for bfloat16 activations by the kernel `int8_gemm`: quantization and epilogue in one pass."""
+    """8-bit weights, activations in integers, by the kernel `int8_gemm`: quantization and epilogue in one pass.
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, activation_bytes: int, kernel: Kernel) -> None:
-        """weight: its number of inputs is a multiple of WORD_BYTES. activation_bytes: 1 or 2, to quantize x to."""
+    x and y have the dtype of the kernels' layout.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, activation_bytes: int, kernels: Kernels) -> None:
+        """weight: its number of inputs fills whole words. activation_bytes: 1 or 2, the least to quantize x to."""
         n_out, n_in = weight.shape
+        layout = kernels.layout
 
         def to_panels(rows: Tensor) -> Tensor:
-            padding = rows.new_zeros((padded_to_panels(n_out) - n_out, *rows.shape[1:]))
-            return torch.cat([rows, padding]).view(-1, TILE_COLUMNS, *rows.shape[1:])
+            padding = rows.new_zeros((layout.padded_to_panels(n_out) - n_out, *rows.shape[1:]))
+            return torch.cat([rows, padding]).view(-1, layout.tile_columns, *rows.shape[1:])
 
         quantized, scales = _quantize_weight(weight)
-        corrections = quantized.sum(dim=1, dtype=torch.int32) * ZERO_POINT
+        corrections = quantized.sum(dim=1, dtype=torch.int32) * layout.zero_point
         bias = torch.zeros(n_out) if bias is None else bias.float()
-        words = quantized.view(n_out, n_in // WORD_BYTES, WORD_BYTES)
+        words = quantized.view(n_out, n_in // layout.elements_per_word, layout.elements_per_word)
         self._weight = to_panels(words).transpose(1, 2).contiguous()
         self._column_parameters = torch.stack(
             [to_panels(corrections.view(torch.float32)), to_panels(scales), to_panels(bias)], dim=1
         )
-        self._n_out, self._activation_bytes = n_out, activation_bytes
-        self._rows_per_block = rows_per_block(n_in, activation_bytes)
-        self._scratch_bytes = int8_gemm_scratch_bytes(n_in, activation_bytes)
-        self._kernel = kernel
+        self._n_out, self._dtype = n_out, layout.activations
+        self._activation_bytes = layout.bytes_per_activation(activation_bytes)
+        self._rows_per_block = layout.rows_per_block(n_in, activation_bytes)
+        self._scratch_bytes = layout.int8_gemm_scratch_bytes(n_in, activation_bytes)
+        self._kernel = kernels.int8_gemm
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._run(x, BIAS)
@@ -170,6 +164,7 @@ class Int8TileLinear:
         return self._run(x, BIAS_ADD, residual.contiguous())
 
     def _run(self, x: Tensor, epilogue: int, residual: Tensor | None = None) -> Tensor:
+        assert x.dtype == self._dtype
         x = x.contiguous()
         y = x.new_empty((len(x), self._n_out))
         scratch = torch.empty((N_CORES, self._scratch_bytes), dtype=torch.uint8)

@@ -8,27 +8,28 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from hf_asr_endpoint.whisper.kernels.cache_folder import MAX_UNUSED_S, open_cache_folder
-from tests.whisper.conftest import KERNELS, needs_openmp
+from hf_asr_endpoint.whisper.kernels.processor import Level
+from tests.whisper.levels import HERE, every_level, kernels_of, needs_kernels
 
 QUANTIZE = """
 import sys, torch
 from pathlib import Path
 from hf_asr_endpoint.whisper.kernels import Kernels
-columns, result = torch.tensor([-2.0, 1.0]).bfloat16().repeat(64), torch.zeros(8704, dtype=torch.uint8)
-Kernels(Path(sys.argv[1])).quantize_cross_kv((columns.data_ptr(), result.data_ptr(), 1, 1))
-print(result[[0, 1]].tolist())
+kernels = Kernels(sys.argv[2], Path(sys.argv[1]))
+columns = torch.tensor([-2.0, 1.0]).to(kernels.layout.activations).repeat(64)
+result = torch.zeros(8704, dtype=torch.uint8)
+kernels.quantize_cross_kv((columns.data_ptr(), result.data_ptr(), 1, 1))
+print(((result[:2].int() - kernels.layout.zero_point + 128) % 256 - 128).tolist())
 """
-QUANTIZED = "[1, 255]"
+QUANTIZED = "[-127, 127]"
 
 NO_SPACE = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
 """Limits files to 0 bytes, so that writing raises OSError as it does on a full disk."""
 
 
-def quantize_in_new_process(cache_dir: Path, *, setup: str = "") -> str:
-    command = [sys.executable, "-c", setup + QUANTIZE, str(cache_dir)]
+def quantize_in_new_process(cache_dir: Path, level: Level, *, setup: str = "") -> str:
+    command = [sys.executable, "-c", setup + QUANTIZE, str(cache_dir), level]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -38,21 +39,22 @@ def compiled_files(cache_dir: Path) -> list[Path]:
     return sorted(cache_dir.rglob("*.nbc"))
 
 
-@needs_openmp
-def test_kernels_are_compiled_once_and_loaded_from_the_cache_directory(tmp_path: Path) -> None:
-    assert quantize_in_new_process(tmp_path) == QUANTIZED
+@every_level
+def test_kernels_are_compiled_once_and_loaded_from_the_cache_directory(tmp_path: Path, level: Level) -> None:
+    assert quantize_in_new_process(tmp_path, level) == QUANTIZED
     (folder,) = tmp_path.iterdir()
     assert folder.name == "kernels"
     (file,) = compiled_files(tmp_path)
+    assert file.parent.parent.name == level
     written_at = file.stat().st_mtime_ns
-    assert quantize_in_new_process(tmp_path) == QUANTIZED
+    assert quantize_in_new_process(tmp_path, level) == QUANTIZED
     assert compiled_files(tmp_path) == [file]
     assert file.stat().st_mtime_ns == written_at
 
 
-@needs_openmp
+@needs_kernels
 def test_kernels_run_without_being_kept_when_the_disk_is_full(tmp_path: Path) -> None:
-    assert quantize_in_new_process(tmp_path, setup=NO_SPACE) == QUANTIZED
+    assert quantize_in_new_process(tmp_path, HERE[0], setup=NO_SPACE) == QUANTIZED
     assert not compiled_files(tmp_path)
 
 
@@ -60,27 +62,26 @@ def test_a_cache_directory_that_cannot_be_created_is_no_error(tmp_path: Path) ->
     """Kernels are compiled at each start then, as they are without a cache directory."""
     cache_dir = tmp_path / "file"
     cache_dir.touch()
-    assert open_cache_folder(cache_dir) is None
+    assert open_cache_folder(cache_dir, level="avx2") is None
 
 
 def test_importing_kernels_creates_no_folders(tmp_path: Path) -> None:
     code = """
 from hf_asr_endpoint.whisper.kernels import (
-    Kernels, cross_attention, encoder_attention, int8_gemm, quantize_cross_kv, self_attention
+    Kernels, cross_attention, cross_attention_pairs, encoder_attention, encoder_attention_pairs, int8_gemm,
+    quantize_cross_kv, self_attention
 )
+from hf_asr_endpoint.whisper.kernels.levels import avx2, avx512_bf16, avx512_vnni
 """
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
     assert not list(tmp_path.iterdir())
 
 
-@needs_openmp
-def test_kernels_are_compiled_once_in_a_process_without_a_cache_directory() -> None:
-    assert KERNELS.quantize_cross_kv is KERNELS.quantize_cross_kv
-    keys_and_values = torch.tensor([-2.0, 1.0]).bfloat16().repeat(64)
-    result = torch.zeros(8_704, dtype=torch.uint8)
-    KERNELS.quantize_cross_kv((keys_and_values.data_ptr(), result.data_ptr(), 1, 1))
-    assert str(result[[0, 1]].tolist()) == QUANTIZED
+@every_level
+def test_kernels_are_compiled_once_in_a_process_without_a_cache_directory(level: Level) -> None:
+    kernels = kernels_of(level)
+    assert kernels.quantize_cross_kv is kernels.quantize_cross_kv
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -100,7 +101,7 @@ def make_other_releases(cache_dir: Path) -> tuple[Path, Path]:
 
 def test_creating_a_folder_removes_long_unused_folders_of_other_releases(tmp_path: Path) -> None:
     old, recent = make_other_releases(tmp_path)
-    folder = open_cache_folder(tmp_path)
+    folder = open_cache_folder(tmp_path, level="avx2")
     assert folder is not None
     assert folder.is_dir()
     assert not old.exists()
@@ -108,10 +109,10 @@ def test_creating_a_folder_removes_long_unused_folders_of_other_releases(tmp_pat
 
 
 def test_opening_an_existing_folder_marks_it_as_used_and_removes_nothing(tmp_path: Path) -> None:
-    folder = open_cache_folder(tmp_path)
+    folder = open_cache_folder(tmp_path, level="avx2")
     assert folder is not None
-    age(folder, MAX_UNUSED_S + 60)
+    age(folder.parent, MAX_UNUSED_S + 60)
     old, _ = make_other_releases(tmp_path)
-    assert open_cache_folder(tmp_path) == folder
-    assert time.time() - folder.stat().st_mtime < 60
+    assert open_cache_folder(tmp_path, level="avx2") == folder
+    assert time.time() - folder.parent.stat().st_mtime < 60
     assert old.exists()

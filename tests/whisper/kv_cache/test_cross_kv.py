@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.processor import LEVELS, Level
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVCache, DenseCrossKVCache
 from hf_asr_endpoint.whisper.kv_cache.int8_cross_kv import Int8CrossKVCache
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from tests.whisper.conftest import KERNELS, needs_avx512
+from tests.whisper.levels import every_level, for_each_level, kernels_of
 
 N_HEADS, N_LAYERS, N_SLOTS, MAX_POSITIONS = 3, 2, 5, 90
 N_CHANNELS = 2 * N_HEADS * HEAD_DIM
@@ -26,7 +27,7 @@ SHAPE = CacheShape(
 )
 
 
-@pytest.fixture(params=["dense float32", "dense bfloat16", pytest.param("int8", marks=needs_avx512)])
+@pytest.fixture(params=["dense float32", "dense bfloat16", *for_each_level()])
 def kind(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
     return kind
@@ -34,12 +35,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def cache(kind: str) -> CrossKVCache:
-    if kind == "int8":
-        return Int8CrossKVCache(SHAPE, KERNELS)
+    for level in LEVELS:
+        if kind == level:
+            return Int8CrossKVCache(SHAPE, kernels_of(level))
     return DenseCrossKVCache(SHAPE, device=torch.device("cpu"), dtype=dtype_of(kind))
 
 
 def dtype_of(kind: str) -> torch.dtype:
+    for level in LEVELS:
+        if kind == level:
+            return kernels_of(level).layout.activations
     return torch.float32 if kind == "dense float32" else torch.bfloat16
 
 
@@ -64,7 +69,7 @@ def expected(queries: Tensor, window: Tensor) -> Tensor:
 
 def check(cache: CrossKVCache, kind: str, windows: dict[int, Tensor], *, n_tokens: int = 1) -> None:
     """Check each slot's attention. windows: those that the slots should have."""
-    tolerance = {"dense float32": 1e-5, "dense bfloat16": 0.03, "int8": 0.03}[kind]
+    tolerance = 1e-5 if kind == "dense float32" else 0.03
     slots = sorted(windows)
     attend = cache.attention_for(slots, n_tokens=n_tokens)
     for layer in range(N_LAYERS):
@@ -146,16 +151,16 @@ def test_keys_round_trip(cache: CrossKVCache, kind: str) -> None:
     assert ((keys - written).abs() <= magnitudes * (0.5 / 127 + 1e-6)).all()
 
 
-@needs_avx512
-def test_int8_softmax_of_large_scores() -> None:
+@every_level
+def test_int8_softmax_of_large_scores(level: Level) -> None:
     """The exponentials of differences from the largest score neither overflow nor all vanish."""
-    cache = Int8CrossKVCache(SHAPE, KERNELS)
+    cache, dtype = Int8CrossKVCache(SHAPE, kernels_of(level)), kernels_of(level).layout.activations
     cache.allocate(0, 40)
     written = torch.zeros(2, N_HEADS, HEAD_DIM, 40)
     written[0, :, 0] = torch.arange(40) * 127 / 39  # Keys are multiples of their scale at both ends.
     written[1] = torch.arange(40.0)
-    cache.write(0, 0, written.view(N_CHANNELS, 40).t().bfloat16())
+    cache.write(0, 0, written.view(N_CHANNELS, 40).t().to(dtype))
     for query, position in ((1_000.0, 39.0), (-1_000.0, 0.0)):
-        queries = torch.full((1, 1, N_HEADS, HEAD_DIM), query, dtype=torch.bfloat16)
+        queries = torch.full((1, 1, N_HEADS, HEAD_DIM), query, dtype=dtype)
         attended = cache.attention_for([0], n_tokens=1)(0, queries)
         torch.testing.assert_close(attended.float(), torch.full(attended.shape, position), rtol=0.01, atol=0.01)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.processor import LEVELS, Level
 from hf_asr_endpoint.whisper.kv_cache.bfloat16_self_kv import Bfloat16SelfKVCache
 from hf_asr_endpoint.whisper.kv_cache.self_kv import GROWTH_TOKENS, DenseSelfKVCache, SelfKVCache
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from tests.whisper.conftest import KERNELS, needs_openmp
+from tests.whisper.levels import HERE, every_level, for_each_level, kernels_of, needs_kernels
 
 N_HEADS, N_LAYERS, N_SLOTS = 3, 2, 6
 SHAPE = CacheShape(
@@ -23,19 +24,23 @@ SHAPE = CacheShape(
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(params=["dense float32", "dense bfloat16", pytest.param("kernel", marks=needs_openmp)])
+@pytest.fixture(params=["dense float32", "dense bfloat16", *for_each_level()])
 def kind(request: pytest.FixtureRequest) -> str:
     kind: str = request.param
     return kind
 
 
 def make(kind: str) -> SelfKVCache:
-    if kind == "kernel":
-        return Bfloat16SelfKVCache(SHAPE, KERNELS)
+    for level in LEVELS:
+        if kind == level:
+            return Bfloat16SelfKVCache(SHAPE, kernels_of(level))
     return DenseSelfKVCache(SHAPE, device=CPU, dtype=dtype_of(kind))
 
 
 def dtype_of(kind: str) -> torch.dtype:
+    for level in LEVELS:
+        if kind == level:
+            return kernels_of(level).layout.activations
     return torch.float32 if kind == "dense float32" else torch.bfloat16
 
 
@@ -46,9 +51,9 @@ class Checked:
     """
 
     def __init__(self, kind: str) -> None:
-        self.cache = make(kind)
+        self.kind, self.cache = kind, make(kind)
         self.dtype = dtype_of(kind)
-        self.tolerance = {"dense float32": 1e-5, "dense bfloat16": 0.03, "kernel": 0.004}[kind]
+        self.tolerance = {"dense float32": 1e-5, "dense bfloat16": 0.03}.get(kind, 0.004)
         self.expected: dict[int, Tensor] = {}
 
     def feed(self, slots: list[int], *, n_tokens: int = 1) -> None:
@@ -58,6 +63,8 @@ class Checked:
         attend = self.cache.attention_for(slots, n_cached=n_cached, n_tokens=n_tokens)
         heads = torch.randn(N_LAYERS, len(slots), n_tokens, 3, N_HEADS, HEAD_DIM).to(self.dtype)
         heads[:, :, :, 0] *= 0.3
+        if self.kind in LEVELS:  # These cache bfloat16, whatever the dtype of tokens.
+            heads[:, :, :, 1:] = heads[:, :, :, 1:].bfloat16()
         for row, slot in enumerate(slots):
             self.expected[slot] = torch.cat([before[row], heads[:, row, :, 1:]], dim=1)
         for layer in range(N_LAYERS):
@@ -179,16 +186,28 @@ def test_dense_caches_shrink_when_the_last_sequence_ends() -> None:
     assert cache.capacity == GROWTH_TOKENS
 
 
-@needs_openmp
+@every_level
+def test_keys_and_values_are_rounded_to_the_nearest_bfloat16(level: Level) -> None:
+    """A single token attends to itself alone, so the result is its value."""
+    kernels = kernels_of(level)
+    attend = Bfloat16SelfKVCache(SHAPE, kernels).attention_for([0], n_cached=[0], n_tokens=1)
+    heads = torch.randn(1, 1, 3, N_HEADS, HEAD_DIM).to(kernels.layout.activations)
+    heads[0, 0, 2, 0, :2] = torch.tensor([1 + 2**-8, 1 + 3 * 2**-8])  # halfway between two bfloat16
+    attended = attend(0, heads)
+    torch.testing.assert_close(attended, heads[:, :, 2].bfloat16().to(attended.dtype), atol=0, rtol=0)
+
+
+@needs_kernels
 def test_a_freed_slot_gives_its_memory_back() -> None:
-    shape = CacheShape(slots=2, n_layers=4, n_heads=20, head_dim=HEAD_DIM, max_tokens=448, max_positions=30)
-    cache = Bfloat16SelfKVCache(shape, KERNELS)
+    shape = CacheShape(slots=2, n_layers=8, n_heads=20, head_dim=HEAD_DIM, max_tokens=448, max_positions=30)
+    kernels = kernels_of(HERE[0])
+    cache = Bfloat16SelfKVCache(shape, kernels)
     attend = cache.attention_for([1], n_cached=[0], n_tokens=shape.max_tokens)
-    heads = torch.ones(1, shape.max_tokens, 3, shape.n_heads, HEAD_DIM, dtype=torch.bfloat16)
+    heads = torch.ones(1, shape.max_tokens, 3, shape.n_heads, HEAD_DIM, dtype=kernels.layout.activations)
     before = resident_bytes()
     for layer in range(shape.n_layers):
         attend(layer, heads)
-    n_bytes = 2 * heads[0, :, 0].nbytes * shape.n_layers  # 18 MB of keys and values
+    n_bytes = 2 * heads[0, :, 0].numel() * torch.bfloat16.itemsize * shape.n_layers  # 18 MB
     assert resident_bytes() > before + n_bytes // 2
     cache.free(1)
     assert resident_bytes() < before + n_bytes // 2

@@ -4,29 +4,33 @@ import pytest
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper import kernels
+from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.model.attention import (
     EncoderAttention,
     KernelEncoderAttention,
     choose_encoder_attention,
     torch_encoder_attention,
 )
-from tests.whisper.conftest import KERNELS, needs_avx512
+from tests.whisper.levels import every_level, for_each_level, kernels_of
 
 N_HEADS, HEAD_DIM = 3, 64
 FLOAT32, BFLOAT16 = torch.float32, torch.bfloat16
 
 
-def kernel_attention(heads: Tensor) -> Tensor:
-    return KernelEncoderAttention(KERNELS.encoder_attention)(heads)
+def of_level(level: Level) -> tuple[EncoderAttention, torch.dtype, float]:
+    """Return a level's attention, its dtype, and the error that it may have."""
+    dtype = kernels_of(level).layout.activations
+
+    def attend(heads: Tensor) -> Tensor:
+        return KernelEncoderAttention(kernels_of(level))(heads)
+
+    return attend, dtype, 0.01 if dtype == BFLOAT16 else 0.002
 
 
-bfloat16_attention = pytest.mark.parametrize(
-    "attention",
-    [
-        pytest.param(torch_encoder_attention, id="torch"),
-        pytest.param(kernel_attention, id="kernel", marks=needs_avx512),
-    ],
+KERNEL_ATTENTIONS = for_each_level(of_level)
+coarse_attention = pytest.mark.parametrize(
+    ("attention", "dtype", "tolerance"),
+    [pytest.param(torch_encoder_attention, BFLOAT16, 0.01, id="torch"), *KERNEL_ATTENTIONS],
 )
 
 
@@ -54,7 +58,7 @@ def relative_error(attention: EncoderAttention, heads: Tensor) -> float:
     [
         pytest.param(torch_encoder_attention, FLOAT32, 1e-4, id="float32"),
         pytest.param(torch_encoder_attention, BFLOAT16, 0.01, id="bfloat16"),
-        pytest.param(kernel_attention, BFLOAT16, 0.01, id="kernel", marks=needs_avx512),
+        *KERNEL_ATTENTIONS,
     ],
 )
 def test_scores_of_any_size(
@@ -64,43 +68,56 @@ def test_scores_of_any_size(
     assert relative_error(attention, make_heads(n_positions=150, largest=largest, dtype=dtype)) < tolerance
 
 
-@bfloat16_attention
-@pytest.mark.parametrize("n_positions", [1, 2, 5, 6, 7, 63, 64, 65, 200])
-def test_windows_of_any_length(attention: EncoderAttention, n_positions: int) -> None:
-    """The kernel processes 6, 16 and 64 positions at a time."""
-    assert relative_error(attention, make_heads(n_positions=n_positions, largest=3.0, dtype=BFLOAT16)) < 0.01
+@coarse_attention
+@pytest.mark.parametrize("n_positions", [1, 2, 5, 6, 7, 15, 16, 17, 63, 64, 65, 200])
+def test_windows_of_any_length(
+    attention: EncoderAttention, dtype: torch.dtype, tolerance: float, n_positions: int
+) -> None:
+    """Kernels process 6, 16 and 64 positions at a time."""
+    heads = make_heads(n_positions=n_positions, largest=3.0, dtype=dtype)
+    assert relative_error(attention, heads) < tolerance
 
 
-@bfloat16_attention
-def test_earlier_contents_of_scratch_memory_do_not_matter(attention: EncoderAttention) -> None:
+@coarse_attention
+def test_earlier_contents_of_scratch_memory_do_not_matter(
+    attention: EncoderAttention, dtype: torch.dtype, tolerance: float
+) -> None:
     """After the last position there is what was in memory before, at worst NaN."""
-    heads = make_heads(n_positions=70, largest=3.0, dtype=BFLOAT16)
+    heads = make_heads(n_positions=70, largest=3.0, dtype=dtype)
     for _ in range(20):
         torch.full((1 << 16,), torch.nan)  # freed at once, so that the next call is likely to get it
-        assert relative_error(attention, heads) < 0.01
+        assert relative_error(attention, heads) < tolerance
 
 
-@bfloat16_attention
-def test_scores_far_below_zero_do_not_divide_by_zero(attention: EncoderAttention) -> None:
-    heads = torch.ones(150, 3, 1, HEAD_DIM, dtype=BFLOAT16)
+@coarse_attention
+def test_scores_far_below_zero_do_not_divide_by_zero(
+    attention: EncoderAttention, dtype: torch.dtype, tolerance: float
+) -> None:
+    heads = torch.ones(150, 3, 1, HEAD_DIM, dtype=dtype)
     heads[:, 0], heads[:, 1] = -4.0, 4.0
-    torch.testing.assert_close(attention(heads), heads[:, 2])
+    torch.testing.assert_close(attention(heads), heads[:, 2], atol=tolerance, rtol=tolerance)
 
 
-def test_torch_computes_attention_without_kernels_and_for_other_head_sizes() -> None:
+@pytest.mark.parametrize(("attention", "dtype", "tolerance"), KERNEL_ATTENTIONS)
+def test_equal_scores_average_all_positions_of_the_longest_window(
+    attention: EncoderAttention, dtype: torch.dtype, tolerance: float
+) -> None:
+    """In integers, sums of so many equal weights are the largest."""
+    heads = torch.zeros(1_500, 3, 1, HEAD_DIM)
+    heads[:, 2] = torch.linspace(0, 1, 1_500)[:, None, None]
+    heads[:, 2, :, 1] = 1.0
+    attended = attention(heads.to(dtype)).float()
+    torch.testing.assert_close(attended[:, 0, 0], torch.full((1_500,), 0.5), atol=tolerance, rtol=0)
+    torch.testing.assert_close(attended[:, 0, 1], torch.ones(1_500), atol=tolerance, rtol=0)
+
+
+def test_torch_computes_attention_without_kernels() -> None:
     assert choose_encoder_attention(head_dim=HEAD_DIM, kernels=None) is torch_encoder_attention
-    assert choose_encoder_attention(head_dim=32, kernels=KERNELS) is torch_encoder_attention
 
 
-@needs_avx512
-def test_the_kernel_computes_attention_where_tiles_are_the_fastest() -> None:
-    chosen = choose_encoder_attention(head_dim=HEAD_DIM, kernels=KERNELS)
-    assert isinstance(chosen, KernelEncoderAttention) == KERNELS.prefer_tiles
-
-
-def test_kernels_are_found_for_bfloat16_on_the_cpu_alone() -> None:
-    cpu = torch.device("cpu")
-    found = kernels.find_kernels(device=cpu, dtype=BFLOAT16, cache_dir=None)
-    assert (found is not None) == kernels.available()
-    assert kernels.find_kernels(device=cpu, dtype=FLOAT32, cache_dir=None) is None
-    assert kernels.find_kernels(device=torch.device("meta"), dtype=BFLOAT16, cache_dir=None) is None
+@every_level
+def test_the_kernel_computes_attention_where_tiles_are_the_fastest(level: Level) -> None:
+    kernels = kernels_of(level)
+    assert choose_encoder_attention(head_dim=32, kernels=kernels) is torch_encoder_attention
+    chosen = choose_encoder_attention(head_dim=HEAD_DIM, kernels=kernels)
+    assert isinstance(chosen, KernelEncoderAttention) == kernels.prefer_tiles

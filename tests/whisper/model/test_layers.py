@@ -5,7 +5,7 @@ import torch
 
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.model.layers import row_padding
-from tests.whisper.conftest import KERNELS
+from tests.whisper.levels import HERE, kernels_of, needs_kernels
 
 
 def test_batches_are_padded_with_zeros_to_a_few_sizes() -> None:
@@ -21,8 +21,10 @@ def test_batches_are_padded_with_zeros_to_a_few_sizes() -> None:
     assert sizes == {1, 2, 4, 8, 16, 24, 32, 48, 64, 96}
 
 
+@needs_kernels
 def test_batches_for_the_int8_kernel_are_not_padded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Kernels, "prefer_tiles", True)
-    pad_rows = row_padding(arithmetic="int8", kernels=KERNELS)
+    kernels = kernels_of(HERE[0])
+    pad_rows = row_padding(arithmetic="int8", kernels=kernels)
     assert [len(pad_rows(torch.zeros(n_rows, 4))) for n_rows in (5, 11)] == [5, 11]
-    assert len(row_padding(arithmetic="float", kernels=KERNELS)(torch.zeros(5, 4))) == 8
+    assert len(row_padding(arithmetic="float", kernels=kernels)(torch.zeros(5, 4))) == 8

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.kernels import Kernels
+from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.model.layers import linear_factory
 from hf_asr_endpoint.whisper.model.linear import (
     Arithmetic,
@@ -22,7 +23,7 @@ from hf_asr_endpoint.whisper.model.linear import (
     PlainLinear,
 )
 from hf_asr_endpoint.whisper.threads import N_CORES
-from tests.whisper.conftest import KERNELS, needs_avx512
+from tests.whisper.levels import HERE, every_level, for_each_level, kernels_of, needs_kernels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -52,10 +53,19 @@ def make_int8(dtype: torch.dtype) -> Make:
     return lambda weight, bias: Int8Linear(weight, bias, n_rows=16, out_dtype=dtype)
 
 
-def make_int8_tile(activation_bytes: int) -> Make:
+def make_int8_tile(level: Level, activation_bytes: int) -> Make:
     return lambda weight, bias: Int8TileLinear(
-        weight, bias, activation_bytes=activation_bytes, kernel=KERNELS.int8_gemm
+        weight, bias, activation_bytes=activation_bytes, kernels=kernels_of(level)
     )
+
+
+def dtype_of(level: Level) -> torch.dtype:
+    return kernels_of(level).layout.activations
+
+
+def kind_of(level: Level, activation_bytes: int) -> tuple[Kind]:
+    tolerance = 0.08 if activation_bytes == 1 else 0.05
+    return (Kind(make=make_int8_tile(level, activation_bytes), dtype=dtype_of(level), tolerance=tolerance),)
 
 
 @pytest.fixture(
@@ -81,16 +91,8 @@ def make_int8_tile(activation_bytes: int) -> Make:
             id="int8 bfloat16",
             marks=needs_int8,
         ),
-        pytest.param(
-            Kind(make=make_int8_tile(1), dtype=torch.bfloat16, tolerance=0.08),
-            id="int8 kernel, 1 byte",
-            marks=needs_avx512,
-        ),
-        pytest.param(
-            Kind(make=make_int8_tile(2), dtype=torch.bfloat16, tolerance=0.05),
-            id="int8 kernel, 2 bytes",
-            marks=needs_avx512,
-        ),
+        *for_each_level(lambda level: kind_of(level, 1), suffix=", 1 byte"),
+        *for_each_level(lambda level: kind_of(level, 2), suffix=", 2 bytes"),
     ]
 )
 def kind(request: pytest.FixtureRequest) -> Kind:
@@ -157,8 +159,8 @@ def test_rows_need_not_be_contiguous(kind: Kind, weight: Tensor, bias: Tensor) -
 
 INT8_KINDS = [
     pytest.param(make_int8(torch.float32), torch.float32, id="torch", marks=needs_int8),
-    pytest.param(make_int8_tile(1), torch.bfloat16, id="kernel, 1 byte", marks=needs_avx512),
-    pytest.param(make_int8_tile(2), torch.bfloat16, id="kernel, 2 bytes", marks=needs_avx512),
+    *for_each_level(lambda level: (make_int8_tile(level, 1), dtype_of(level)), suffix=", 1 byte"),
+    *for_each_level(lambda level: (make_int8_tile(level, 2), dtype_of(level)), suffix=", 2 bytes"),
 ]
 
 
@@ -183,28 +185,31 @@ def test_int8_product_of_zeros_is_the_bias(weight: Tensor, bias: Tensor, make: M
     assert float(linear(rows(2).to(dtype))[0, 3]) == pytest.approx(float(bias[3]))
 
 
-@needs_avx512
+@every_level
 @pytest.mark.parametrize("activation_bytes", [1, 2])
-@pytest.mark.parametrize("n_out", [1, 63, 64, 65, 128, 130])
-@pytest.mark.parametrize("n_rows", [5, 13, 61])
-def test_kernel_computes_partial_tiles(n_out: int, n_rows: int, activation_bytes: int) -> None:
+@pytest.mark.parametrize("n_out", [1, 15, 16, 17, 63, 64, 65, 128, 130])
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 5, 13, 61])
+def test_kernel_computes_partial_tiles(n_out: int, n_rows: int, activation_bytes: int, level: Level) -> None:
     torch.manual_seed(0)
-    weight, x = torch.randn(n_out, 20).bfloat16(), torch.randn(n_rows, 20).bfloat16()
-    residual = torch.randn(n_rows, n_out).bfloat16()
+    dtype = dtype_of(level)
+    weight, x = torch.randn(n_out, 20).to(dtype), torch.randn(n_rows, 20).to(dtype)
+    residual = torch.randn(n_rows, n_out).to(dtype)
     expected = x.double() @ weight.double().T + residual.double()
-    y = make_int8_tile(activation_bytes)(weight, None).add(x, residual)
+    y = make_int8_tile(level, activation_bytes)(weight, None).add(x, residual)
     assert (y.double() - expected).norm() / expected.norm() < 0.02
 
 
-@needs_avx512
+@every_level
 @pytest.mark.skipif(N_CORES < 2, reason="kernels have scratch memory for one thread on each core; there is one")
 @pytest.mark.parametrize("activation_bytes", [1, 2])
 @pytest.mark.parametrize("n_rows", [5, 47, 48, 250])
-def test_threads_share_columns_when_rows_are_few_and_rows_otherwise(n_rows: int, activation_bytes: int) -> None:
+def test_threads_share_columns_when_rows_are_few_and_rows_otherwise(
+    n_rows: int, activation_bytes: int, level: Level
+) -> None:
     """With 250 rows each thread computes several blocks."""
     torch.manual_seed(0)
-    weight, x = torch.randn(200, 2_048).bfloat16(), torch.randn(n_rows, 2_048).bfloat16()
-    linear = make_int8_tile(activation_bytes)(weight, None)
+    weight, x = torch.randn(200, 2_048).to(dtype_of(level)), torch.randn(n_rows, 2_048).to(dtype_of(level))
+    linear = make_int8_tile(level, activation_bytes)(weight, None)
     alone = linear(x)
     # In a thread that ends: OpenMP keeps a thread's team for as long as the thread lives, which slows down others.
     with ThreadPoolExecutor(1, initializer=lambda: torch.set_num_threads(2)) as team:
@@ -215,35 +220,39 @@ def test_threads_share_columns_when_rows_are_few_and_rows_otherwise(n_rows: int,
     assert (alone.double() - expected).norm() / expected.norm() < 0.02
 
 
-@needs_avx512
-def test_factory_passes_on_the_activation_bytes(weight: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+@every_level
+def test_factory_passes_on_the_activation_bytes(
+    weight: Tensor, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs have two bytes in any case."""
     monkeypatch.setattr(Kernels, "prefer_tiles", True)
-    x, weight = rows(8).bfloat16(), weight.bfloat16()
+    kernels = kernels_of(level)
+    x, weight = rows(8).to(dtype_of(level)), weight.to(dtype_of(level))
     coarse, fine = (
-        linear_factory(arithmetic="int8", n_rows=16, activation_bytes=n, kernels=KERNELS)(weight, None)(x)
+        linear_factory(arithmetic="int8", n_rows=16, activation_bytes=n, kernels=kernels)(weight, None)(x)
         for n in (1, 2)
     )
-    torch.testing.assert_close(coarse, make_int8_tile(1)(weight, None)(x), atol=0, rtol=0)
-    torch.testing.assert_close(fine, make_int8_tile(2)(weight, None)(x), atol=0, rtol=0)
-    assert not torch.equal(coarse, fine)
+    torch.testing.assert_close(coarse, make_int8_tile(level, 1)(weight, None)(x), atol=0, rtol=0)
+    torch.testing.assert_close(fine, make_int8_tile(level, 2)(weight, None)(x), atol=0, rtol=0)
+    assert torch.equal(coarse, fine) == (kernels.layout.multiplies == "pairs")
 
 
-@needs_avx512
-def test_two_bytes_keep_the_precision_of_rows_with_an_outlier() -> None:
+@every_level
+def test_two_bytes_keep_the_precision_of_rows_with_an_outlier(level: Level) -> None:
     """Activations have outliers. With one byte, numbers that are small against them are rounded away."""
     torch.manual_seed(0)
     x = torch.randn(7, 2_048)
     x[:, 5] = 60.0
     weight = torch.randn(64, 2_048).mul_(20).round_().clamp_(-127, 127)  # exact in 8 bits
     weight[:, 0], weight[:, 5] = 127, 0
-    x, weight = x.bfloat16(), weight.bfloat16()
+    x, weight = x.to(dtype_of(level)), weight.to(dtype_of(level))
     expected = x.double() @ weight.double().T
 
     def relative_error(activation_bytes: int) -> float:
-        y = make_int8_tile(activation_bytes)(weight, None)(x)
+        y = make_int8_tile(level, activation_bytes)(weight, None)(x)
         return float((y.double() - expected).norm() / expected.norm())
 
-    assert relative_error(1) > 0.05
+    assert kernels_of(level).layout.multiplies == "pairs" or relative_error(1) > 0.05
     assert relative_error(2) < 0.003
 
 
@@ -264,18 +273,28 @@ def test_factory_without_kernels(
     assert isinstance(linear, expected)
 
 
-@needs_avx512
-@pytest.mark.parametrize(("prefer_tiles", "expected"), [(True, Int8TileLinear), (False, Int8Linear)])
+@every_level
 def test_factory_uses_the_kernel_where_tiles_are_the_fastest(
-    weight: Tensor, prefer_tiles: bool, expected: type, monkeypatch: pytest.MonkeyPatch
+    weight: Tensor, level: Level, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Kernels, "prefer_tiles", prefer_tiles)
-    linear = linear_factory(arithmetic="int8", n_rows=16, kernels=KERNELS)(weight.bfloat16(), None)
-    assert isinstance(linear, expected)
+    monkeypatch.setattr(Kernels, "prefer_tiles", True)
+    make = linear_factory(arithmetic="int8", n_rows=16, kernels=kernels_of(level))
+    assert isinstance(make(weight.to(dtype_of(level)), None), Int8TileLinear)
 
 
 @needs_int8
+@needs_kernels
+def test_factory_uses_torchs_operators_where_they_are_the_fastest(
+    weight: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Kernels, "prefer_tiles", False)
+    make = linear_factory(arithmetic="int8", n_rows=16, kernels=kernels_of(HERE[0]))
+    assert isinstance(make(weight.to(dtype_of(HERE[0])), None), Int8Linear)
+
+
+@needs_int8
+@needs_kernels
 def test_weights_that_do_not_fill_whole_words_need_torchs_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Kernels, "prefer_tiles", True)
-    make = linear_factory(arithmetic="int8", n_rows=16, kernels=KERNELS)
-    assert isinstance(make(torch.randn(8, 6).bfloat16(), None), Int8Linear)
+    make = linear_factory(arithmetic="int8", n_rows=16, kernels=kernels_of(HERE[0]))
+    assert isinstance(make(torch.randn(8, 6).to(dtype_of(HERE[0])), None), Int8Linear)

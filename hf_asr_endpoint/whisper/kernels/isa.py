@@ -1,0 +1,44 @@
+"""What a kernel's code depends on: the registers and instructions of a level of processors. Imports no numba."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hf_asr_endpoint.whisper.kernels.layout import Layout
+
+DotProduct = Callable[[Any, Any, Any, Any], Any]
+"""Emits a dot-product instruction: given a `Simd`, an accumulator, a word of a row in all lanes and a vector of
+columns' words, multiplies the words' elements in each lane and returns the accumulator plus these products."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isa:
+    """One level: everything that the emitters of kernels ask about the processor.
+
+    n_lanes, n_registers: 32-bit words of a vector register, and how many of these there are.
+    layout: how operands lie in memory, and the tile's shape.
+    dot_bytes: of four unsigned 8-bit integers of rows with four signed ones of columns; None: the level has none.
+    dot_bytes_of_unsigned_columns: the same for unsigned columns and signed rows.
+    dot_pairs: of two signed 16-bit integers; None: the level's kernels do not use it.
+    dot_bfloat16: of two bfloat16, summed in float32; None: the level has none.
+    exp2: of a `FloatVector`, 2 to its power, from -126 to 127, with a relative error below 1e-4.
+    to_bfloat16: of a `FloatVector`, the bits of bfloat16, rounded to the nearest, ties to even; None: no kernel of
+    the level needs it.
+    """
+
+    n_lanes: int
+    n_registers: int
+    layout: Layout
+    dot_bytes: DotProduct | None = None
+    dot_bytes_of_unsigned_columns: DotProduct | None = None
+    dot_pairs: DotProduct | None = None
+    dot_bfloat16: DotProduct | None = None
+    exp2: Callable[[Any], Any]
+    to_bfloat16: Callable[[Any], Any] | None = None
+
+    @property
+    def vectors_per_row(self) -> int:
+        """Vectors that hold a row of a tile."""
+        return self.layout.tile_columns // self.n_lanes

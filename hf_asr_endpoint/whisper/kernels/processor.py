@@ -1,0 +1,74 @@
+"""Which levels of kernels this processor has. Imports no numba."""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from typing import Literal, get_args
+
+import torch
+
+from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.whisper.process import process_symbols
+
+Level = Literal["avx512-bf16", "avx512-vnni", "avx2"]
+"""The levels that kernels are made for, the fastest first."""
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+PLANNED_LEVELS = ("avx-vnni", "neon-i8mm", "neon-dotprod")
+"""Levels that have a name but no kernels yet."""
+
+
+def choose_level(name: str) -> Level | None:
+    """Return the level for a setting: the fastest of this processor for "auto", if it has any; none for "none".
+
+    Raises ModelUnavailable for a level that the processor lacks, or that has no kernels yet.
+    """
+    if name == "none":
+        return None
+    available = levels()
+    if name == "auto":
+        return available[0] if available else None
+    if name in PLANNED_LEVELS:
+        raise ModelUnavailable(f"cpu level {name!r} has no kernels yet; {_allowed(available)}")
+    for level in available:
+        if level == name:
+            return level
+    raise ModelUnavailable(f"this processor lacks the instructions of cpu level {name!r}; {_allowed(available)}")
+
+
+def _allowed(available: tuple[Level, ...]) -> str:
+    return f"allowed here: {', '.join(('auto', *available, 'none'))}"
+
+
+@cache
+def levels() -> tuple[Level, ...]:
+    """Return the levels whose instructions the processor reports, the fastest first.
+
+    None where kernels do not run: they need torch's threads to be GNU OpenMP's, and numba to compile for this
+    processor.
+    """
+    if not (has_gnu_openmp() and _compiles_for_this_processor()):
+        return ()
+    return tuple(level for level in LEVELS if _has_instructions(level))
+
+
+def has_gnu_openmp() -> bool:
+    """Say whether the process has loaded GNU OpenMP, as torch does on Linux."""
+    symbols = process_symbols() if sys.platform == "linux" else None
+    return all(hasattr(symbols, name) for name in ("GOMP_parallel", "omp_get_thread_num"))
+
+
+def _has_instructions(level: Level) -> bool:
+    if level == "avx2":
+        return torch.cpu._is_avx2_supported()
+    has_vnni = torch.cpu._is_vnni_supported()
+    return has_vnni and (level == "avx512-vnni" or torch.cpu._is_avx512_bf16_supported())
+
+
+def _compiles_for_this_processor() -> bool:
+    """NUMBA_CPU_NAME and NUMBA_ENABLE_AVX can make numba compile for a lesser processor than this one."""
+    import numba
+
+    return numba.config.CPU_NAME in (None, "host") and bool(numba.config.ENABLE_AVX)

@@ -1,0 +1,99 @@
+"""Quantizes rows of activations to integers, each row with its own scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
+from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, ZERO_POINT, max_pair_element
+from hf_asr_endpoint.whisper.kernels.scalar import activation_type, maximum, pointer, to_float32, to_int32
+
+_MAX_INT8, _MAX_BYTE_PAIR = np.float32(MAX_INT8), np.float32(MAX_BYTE_PAIR)
+_MIN_MAGNITUDE = np.float32(1e-8)  # of a row, so that its scale is never 0
+
+
+def make_quantize_block(isa: Isa) -> Any:
+    """Return the function that quantizes rows of `int8_gemm`'s activations, from begin to end.
+
+    It takes the kernel's data, begin, end, and the addresses of the quantized rows and of their scales, float32.
+    """
+    return _make_quantize_to_pairs(isa) if isa.layout.multiplies == "pairs" else _make_quantize_to_bytes(isa)
+
+
+def _make_quantize_to_bytes(isa: Isa) -> Any:
+    activation = activation_type(isa)
+
+    @inlined
+    def quantize_block(args, begin, end, rows_at, scales_at):
+        n_in, activation_bytes, block_rows = args[7], args[10], args[11]
+        activations = carray(pointer(args[0], activation), (args[6], n_in))
+        rows = carray(pointer(rows_at, np.uint8), (activation_bytes * block_rows, n_in))
+        scales = carray(pointer(scales_at, np.float32), (block_rows,))
+        for row in range(end - begin):
+            if activation_bytes == 1:
+                scales[row] = _quantize_to_int8(activations[begin + row], rows[row])
+            else:
+                scales[row] = _quantize_to_int16(activations[begin + row], rows[2 * row], rows[2 * row + 1])
+
+    return quantize_block
+
+
+def _make_quantize_to_pairs(isa: Isa) -> Any:
+    activation = activation_type(isa)
+    largest_of = compiled(max_pair_element)
+
+    @inlined
+    def quantize_block(args, begin, end, rows_at, scales_at):
+        n_in, block_rows = args[7], args[11]
+        activations = carray(pointer(args[0], activation), (args[6], n_in))
+        rows = carray(pointer(rows_at, np.int16), (block_rows, n_in))
+        scales = carray(pointer(scales_at, np.float32), (block_rows,))
+        largest = np.float32(largest_of(n_in))
+        for row in range(end - begin):
+            scales[row] = _quantize_to_pairs(activations[begin + row], rows[row], largest)
+
+    return quantize_block
+
+
+@compiled
+def _quantize_to_int8(row, quantized):
+    """Write a row as unsigned 8-bit integers around ZERO_POINT; return its scale."""
+    magnitude = _max_magnitude(row)
+    factor = _MAX_INT8 / magnitude
+    for n in range(len(row)):
+        quantized[n] = np.uint8(to_int32(np.rint(to_float32(row[n]) * factor)) + np.int32(ZERO_POINT))
+    return magnitude / _MAX_INT8
+
+
+@compiled
+def _quantize_to_int16(row, upper, lower):
+    """Write a row as 16-bit integers, split into two bytes, each unsigned around ZERO_POINT; return its scale."""
+    magnitude = _max_magnitude(row)
+    factor = _MAX_BYTE_PAIR / magnitude
+    for n in range(len(row)):
+        unsigned = to_int32(np.rint(to_float32(row[n]) * factor)) + np.int32(ZERO_POINT << 8 | ZERO_POINT)
+        upper[n] = np.uint8(unsigned >> np.int32(8))
+        lower[n] = np.uint8(unsigned)
+    return magnitude / _MAX_BYTE_PAIR
+
+
+@compiled
+def _quantize_to_pairs(row, quantized, largest):
+    """Write a row as signed integers up to `largest`; return its scale."""
+    magnitude = _max_magnitude(row)
+    factor = largest / magnitude
+    for n in range(len(row)):
+        quantized[n] = np.int16(to_int32(np.rint(to_float32(row[n]) * factor)))
+    return magnitude / largest
+
+
+@inlined
+def _max_magnitude(row):
+    largest = _MIN_MAGNITUDE
+    for n in range(len(row)):
+        largest = maximum(largest, abs(to_float32(row[n])))
+    return largest

@@ -1,0 +1,99 @@
+"""Products of integers are exact at every level: compared with int64, at the extremes and for odd sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from hf_asr_endpoint.whisper.kernels import Kernels, launch
+from hf_asr_endpoint.whisper.kernels.layout import MAX_INT8, max_pair_element
+from hf_asr_endpoint.whisper.kernels.processor import Level
+from hf_asr_endpoint.whisper.model import attention as attention_module
+from hf_asr_endpoint.whisper.model import linear as linear_module
+from hf_asr_endpoint.whisper.model.attention import KernelEncoderAttention
+from hf_asr_endpoint.whisper.model.linear import Int8TileLinear
+from tests.whisper.levels import every_level, kernels_of
+
+pytestmark = pytest.mark.usefixtures("one_thread", "_unwritten_is_nan")
+
+LARGEST_N_IN = 5_120  # of fc2 in whisper-large
+
+
+@pytest.fixture
+def _unwritten_is_nan() -> Iterator[None]:
+    """Make torch fill new memory with NaN: results, and scratch memory of kernels."""
+    torch.use_deterministic_algorithms(True)
+    assert torch.empty(1).isnan()
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def largest_activation(kernels: Kernels, n_in: int) -> int:
+    """Return the largest integer that activations of one byte, or of pairs, are quantized to."""
+    return max_pair_element(n_in) if kernels.layout.multiplies == "pairs" else MAX_INT8
+
+
+def exact_product(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the product, rounded as kernels round: to float32, then to the dtype."""
+    return (x.long() @ weight.long().T).float().to(dtype)
+
+
+def check_exact(level: Level, x: Tensor, weight: Tensor) -> None:
+    """x, weight: integers. Each row has one of the largest magnitude, so that all scales are 1."""
+    kernels = kernels_of(level)
+    dtype = kernels.layout.activations
+    linear = Int8TileLinear(weight.float(), None, activation_bytes=1, kernels=kernels)
+    torch.testing.assert_close(linear(x.to(dtype)), exact_product(x, weight, dtype), atol=0, rtol=0)
+
+
+@every_level
+@pytest.mark.parametrize("n_in", [4, 512, 2_048, LARGEST_N_IN])
+@pytest.mark.parametrize("x_sign", [1, -1])
+@pytest.mark.parametrize("weight_sign", [1, -1])
+def test_sums_of_the_largest_products(level: Level, n_in: int, x_sign: int, weight_sign: int) -> None:
+    """Zero points make the largest bytes 255: 5,120 products of 255 and 127 exceed 27 bits; pairs fill 31."""
+    x = torch.full((7, n_in), x_sign * largest_activation(kernels_of(level), n_in))
+    check_exact(level, x, torch.full((17, n_in), weight_sign * MAX_INT8))
+
+
+@every_level
+@pytest.mark.parametrize("n_in", [4, 20, 516, LARGEST_N_IN])
+@pytest.mark.parametrize(("n_rows", "n_out"), [(1, 1), (2, 15), (4, 17), (6, 64), (13, 65), (61, 130)])
+def test_random_integers_of_odd_sizes(level: Level, n_in: int, n_rows: int, n_out: int) -> None:
+    torch.manual_seed(n_in + n_rows)
+    largest = largest_activation(kernels_of(level), n_in)
+    x = torch.randint(-largest, largest + 1, (n_rows, n_in))
+    weight = torch.randint(-MAX_INT8, MAX_INT8 + 1, (n_out, n_in))
+    x[:, 1], weight[:, 2] = largest, -MAX_INT8
+    check_exact(level, x, weight)
+
+
+@every_level
+@pytest.mark.parametrize("n_rows", [1, 3, 16, 700])
+def test_any_number_of_threads_computes_the_same(
+    level: Level, n_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to more threads than panels, rows and cores."""
+    kernels, n_in, n_out = kernels_of(level), 64, 200
+    torch.manual_seed(0)
+    x = torch.randn(n_rows, n_in).to(kernels.layout.activations)
+    linear = Int8TileLinear(torch.randn(n_out, n_in), torch.randn(n_out), activation_bytes=2, kernels=kernels)
+    attend = KernelEncoderAttention(kernels)
+    heads = torch.randn(n_rows, 3, 2, 64).to(kernels.layout.activations)
+    expected = [linear(x), linear.gelu(x), linear.add(x, linear(x)), attend(heads)]
+    for n_threads in (2, 3, 7, 40, 128):
+        run_on_threads(n_threads, monkeypatch)
+        for result, alone in zip(
+            [linear(x), linear.gelu(x), linear.add(x, expected[0]), attend(heads)], expected, strict=True
+        ):
+            torch.testing.assert_close(result, alone, atol=0, rtol=0)
+
+
+def run_on_threads(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let kernels use n threads, which have scratch memory each."""
+    for module in (launch, linear_module, attention_module):
+        monkeypatch.setattr(module, "N_CORES", n)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n)
