@@ -15,7 +15,7 @@ from typing import Literal
 
 import requests
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0  # A cold start converts weights and compiles kernels, beside other tests.
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.05
 
