@@ -22,7 +22,7 @@ from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
 from hf_asr_endpoint.whisper.checkpoint.weights.reference import is_path, model_names
-from hf_asr_endpoint.whisper.process import limit_malloc_arenas, trim_heap
+from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_often, trim_heap
 
 if TYPE_CHECKING:
     from hf_asr_endpoint.jobs.job import JobKind
@@ -224,6 +224,7 @@ def _prepare_process() -> None:
     the thread for which the others spin cannot run. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) would double the
     time of a step with a single sequence, because waking takes time, too.
     """
+    switch_threads_often()
     limit_malloc_arenas()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))
