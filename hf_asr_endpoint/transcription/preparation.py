@@ -22,7 +22,7 @@ from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core, yield_to_other_threads
+from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core
 
 TURN_S = 0.02  # seconds of work after which another request gets the worker
 HEAD_START_S = 0.5  # seconds that a new request is ahead of the others: a clip is prepared at once
@@ -202,7 +202,6 @@ class PreparationWorkers:
 
     def _run(self) -> None:
         use_one_core()
-        yield_to_other_threads()
         while (preparation := self._next()) is not None:
             preparation.take_turn()
 
