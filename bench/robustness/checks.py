@@ -104,8 +104,9 @@ def passages(url: str, clips: Sequence[SpokenClip]) -> Report:
         for part, answer in zip(parts, alone, strict=True):
             end_s = start_s + part.seconds
             inside = [each for each in joined.segments if start_s <= (each["start"] + each["end"]) / 2 < end_s]
-            heard = {each.get("language", joined.language) for each in inside}
-            rights += heard == {part.language} or heard == {LANGUAGE_NAMES[part.language]}
+            detected = {each.get("language", joined.language) for each in inside}
+            is_right = detected in ({part.language}, {LANGUAGE_NAMES[part.language]})
+            rights += is_right
             text = " ".join(each["text"].strip() for each in inside)
             wers.append(
                 (
@@ -114,8 +115,8 @@ def passages(url: str, clips: Sequence[SpokenClip]) -> Report:
                 )
             )
             differences.append(f"{wers[-1][0] - wers[-1][1]:+.1f}")
-            if heard not in ({part.language}, {LANGUAGE_NAMES[part.language]}):
-                report.faults.append(f"{'-'.join(trio)}, passage {part.language}: {sorted(map(str, heard))}")
+            if not is_right:
+                report.faults.append(f"{'-'.join(trio)}, passage {part.language}: {sorted(map(str, detected))}")
             start_s = end_s
         joined_wer, alone_wer = np.mean(wers, axis=0)
         report.rows.append(

@@ -104,7 +104,7 @@ class DecodeStep:
 
     def _fused_layer(self, index: int, layer: LayerWeights, x: Tensor) -> Tensor:
         """Run a layer of few rows: each product includes the norm before it, and GELU or the residual after it."""
-        run = self._operations.linear_rows  # type: ignore[attr-defined]
+        run = self._operations.linear_rows  # type: ignore[attr-defined]  # Only Triton's operations fuse rows.
         attended = self._attend_self(index, run(x, layer.self_qkv, norm=layer.self_norm))
         x = run(attended, layer.self_out, residual=x)
         attended = self._attend_window(index, run(x, layer.cross_query, norm=layer.cross_norm))

@@ -54,7 +54,7 @@ class _CachedKernel(CFunc):
         self._cache = _KernelCache(self.__wrapped__)
 
 
-class _KernelCache(FunctionCache):  # type: ignore[misc]
+class _KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no annotations.
     """Finds a kernel by its name and the processor alone.
 
     numba's own key has the contents of a function's closure as well, which for intrinsics differ in every process.
