@@ -38,6 +38,7 @@ class Engine:
         self._changed = threading.Condition()
         self._submitted: deque[Sequence] = deque()
         self._closing = False
+        self._is_waiting = True  # for a sequence
         self._end_of_thread: EngineUnavailable | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -54,6 +55,11 @@ class Engine:
     def failure(self) -> Exception | None:
         """Why the engine takes no more sequences; None while it does."""
         return self._end_of_thread
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has a sequence to advance. From any thread."""
+        return not self._is_waiting
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence that needs at most `slots`. Raises EngineUnavailable when the thread has ended."""
@@ -107,7 +113,9 @@ class Engine:
         """Wait for something to do. Returns False when the engine closes."""
         with self._changed:
             while not (self._closing or self._submitted or len(self._scheduler)):
+                self._is_waiting = True
                 self._changed.wait()
+            self._is_waiting = False
             return not self._closing
 
     def _receive(self) -> None:

@@ -60,7 +60,8 @@ class BatchingTranscriber:
         self._is_closed = False
         self._tokens: set[CancellationToken] = set()  # of the requests in flight; used in the event loop
         self._requests = ThreadPoolExecutor(max_requests, "request", initializer=use_one_core)
-        self._workers = PreparationWorkers()
+        shares_cores = info.device == "cpu"
+        self._workers = PreparationWorkers(is_engine_busy=lambda: shares_cores and engine.is_busy)
         engine.start()
 
     def warm_up(self, *, slots: int) -> None:

@@ -1,14 +1,14 @@
 """Audio of all requests to chunks with their spectrograms, in a few worker threads that take turns by time.
 
 A turn lasts some milliseconds, and the next one goes to the request that has had the least time: six hours of
-silence delay nobody else's clip. Each request has a bounded number of chunks ahead of its consumer; a request that
-has reached it, or is cancelled, takes no more turns. Knows no engine and no text.
+silence delay nobody else's clip. While the engine is busy, a worker rests after the turns of a request that finds
+no speech: such turns give the engine nothing, and take its cores and the interpreter from it. Each request has a
+bounded number of chunks ahead of its consumer; a request that has reached it, or is cancelled, takes no more
+turns. Knows no engine and no text.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +26,8 @@ from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core
 
 TURN_S = 0.02  # seconds of work after which another request gets the worker
 HEAD_START_S = 0.5  # seconds that a new request is ahead of the others: a clip is prepared at once
+FRUITLESS_S = 0.5  # seconds of work without a chunk after which a request's turns cost a rest
+REST = 2.0  # seconds of rest for each second of fruitless work
 CORES_PER_WORKER = 4  # The engine has all cores; more workers would make its steps slower.
 
 
@@ -82,6 +84,12 @@ class Preparation:
         self._is_parked = False
         self._enqueue: Callable[[], None] = lambda: None
         self.time_used_s = 0.0
+        self._worked_s = 0.0  # since the last chunk
+
+    @property
+    def is_fruitless(self) -> bool:
+        """Whether it has long found no speech."""
+        return self._worked_s > FRUITLESS_S
 
     def start(self, enqueue: Callable[[], None]) -> None:
         """Queue for the first turn. enqueue: queues this preparation for another turn; from any thread."""
@@ -113,6 +121,7 @@ class Preparation:
                     return
                 chunk = next(self._chunks)
                 if chunk is not None:
+                    self._worked_s = 0.0
                     self._take_one_place()
                     self._deliver(self._prepare(chunk))
         except StopIteration:
@@ -122,7 +131,9 @@ class Preparation:
             self.end(exc)
             return
         finally:
-            self.time_used_s += time.perf_counter() - began
+            worked_s = time.perf_counter() - began
+            self.time_used_s += worked_s
+            self._worked_s += worked_s
         self._enqueue()
 
     def end(self, error: Exception | None) -> None:
@@ -163,10 +174,13 @@ class Preparation:
 class PreparationWorkers:
     """Threads that give every preparation its turns."""
 
-    def __init__(self, *, n_workers: int = max(1, N_CORES // CORES_PER_WORKER)) -> None:
+    def __init__(
+        self, *, is_engine_busy: Callable[[], bool], n_workers: int = max(1, N_CORES // CORES_PER_WORKER)
+    ) -> None:
+        """is_engine_busy: returns whether the engine wants the cores now; from any thread."""
+        self._is_engine_busy = is_engine_busy
         self._changed = threading.Condition()
-        self._queue: list[tuple[float, int, Preparation]] = []  # a heap, by time used and order of arrival
-        self._numbers = itertools.count()
+        self._queue: list[Preparation] = []  # by arrival
         self._is_closed = False
         self._threads = [
             threading.Thread(target=self._run, name=f"prepare-{index}", daemon=True) for index in range(n_workers)
@@ -177,7 +191,7 @@ class PreparationWorkers:
     def submit(self, preparation: Preparation) -> None:
         """Give a new preparation its turns until it ends."""
         with self._changed:
-            shortest_s = min((time_s for time_s, *_ in self._queue), default=0.0)
+            shortest_s = min((queued.time_used_s for queued in self._queue), default=0.0)
         preparation.time_used_s = shortest_s - HEAD_START_S
         preparation.start(lambda: self._push(preparation))
 
@@ -187,7 +201,7 @@ class PreparationWorkers:
             self._is_closed = True
             unfinished, self._queue = self._queue, []
             self._changed.notify_all()
-        for *_, preparation in unfinished:
+        for preparation in unfinished:
             preparation.end(EngineUnavailable(SHUTTING_DOWN))
         for thread in self._threads:
             thread.join()
@@ -195,18 +209,34 @@ class PreparationWorkers:
     def _push(self, preparation: Preparation) -> None:
         with self._changed:
             if not self._is_closed:
-                heapq.heappush(self._queue, (preparation.time_used_s, next(self._numbers), preparation))
-                self._changed.notify()
+                self._queue.append(preparation)
+                self._changed.notify_all()  # One of them may be resting.
                 return
         preparation.end(EngineUnavailable(SHUTTING_DOWN))
 
     def _run(self) -> None:
         use_one_core()
-        while (preparation := self._next()) is not None:
+        rested_at_s = 0.0
+        while (preparation := self._next(rested_at_s)) is not None:
+            began = time.perf_counter()
             preparation.take_turn()
+            if preparation.is_fruitless:
+                ended = time.perf_counter()
+                rested_at_s = ended + REST * (ended - began)
 
-    def _next(self) -> Preparation | None:
+    def _next(self, rested_at_s: float) -> Preparation | None:
+        """Wait for the next turn and return its preparation; None when the workers close.
+
+        rested_at_s: when this worker may take a fruitless turn, by time.perf_counter().
+        """
         with self._changed:
-            while not self._queue and not self._is_closed:
-                self._changed.wait()
-            return None if self._is_closed else heapq.heappop(self._queue)[2]
+            while not self._is_closed:
+                rest_s = rested_at_s - time.perf_counter()
+                rests = rest_s > 0 and self._is_engine_busy()
+                ready = [queued for queued in self._queue if not (rests and queued.is_fruitless)]
+                if ready:
+                    preparation = min(ready, key=lambda queued: queued.time_used_s)
+                    self._queue.remove(preparation)
+                    return preparation
+                self._changed.wait(rest_s if rests and self._queue else None)
+            return None
