@@ -213,7 +213,14 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
     batching.warm_up(slots=settings.slots)
     trim_heap()  # Return the memory that only loading needed.
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
-    logger.info("ready: %s on %s in %s%s", settings.model, info.device, info.dtype, kernels)
+    logger.info(
+        "ready: %s on %s in %s%s, threads: %d",
+        settings.model,
+        info.device,
+        info.dtype,
+        kernels,
+        info.n_threads,
+    )
     return batching
 
 

@@ -143,6 +143,7 @@ class ModelInfo:
     """What is known of a model once it is loaded.
 
     cpu_level: of the kernels that it runs on; None where torch's operators do.
+    n_threads: that compute a step together on a CPU.
     """
 
     device: str
@@ -150,6 +151,7 @@ class ModelInfo:
     is_multilingual: bool
     n_mels: int
     cpu_level: str | None = None
+    n_threads: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

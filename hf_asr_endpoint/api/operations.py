@@ -60,6 +60,7 @@ class Operations:
                     "device": model.device,
                     "dtype": model.dtype,
                     "cpu_level": model.cpu_level,
+                    "n_threads": model.n_threads,
                     "is_multilingual": model.is_multilingual,
                     "n_mels": model.n_mels,
                 },

@@ -17,7 +17,7 @@ from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.processor import choose_level
 from hf_asr_endpoint.whisper.model.linear import Arithmetic
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
-from hf_asr_endpoint.whisper.threads import use_one_core
+from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core
 
 AnyDtype = Dtype | Literal["int8"]
 
@@ -49,7 +49,8 @@ def load_speech_model(
         )
     with translate_read_errors(f"the model in {directory}"):  # Packing reads the weights from the files.
         model = WhisperSpeechModel(checkpoint, slots=slots, arithmetic=arithmetic, kernels=kernels)
-    info = replace(checkpoint.info, cpu_level=None if kernels is None else kernels.level)
+    level = None if kernels is None else kernels.level
+    info = replace(checkpoint.info, cpu_level=level, n_threads=N_CORES)
     return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info
 
 

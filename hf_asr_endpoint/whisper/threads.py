@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
-N_CORES = torch.get_num_threads()  # torch's own choice: the cores of this process, or OMP_NUM_THREADS
+from hf_asr_endpoint.whisper.cores import count_cores
+
+
+def _choose_n_cores() -> int:
+    chosen = torch.get_num_threads()
+    is_forced = bool(os.environ.get("OMP_NUM_THREADS") or os.environ.get("MKL_NUM_THREADS"))
+    return chosen if is_forced else min(chosen, count_cores() or chosen)
+
+
+N_CORES = _choose_n_cores()
+"""Threads that compute together: OMP_NUM_THREADS where it is set, else the cores that this process may use."""
 
 
 def use_all_cores() -> None:

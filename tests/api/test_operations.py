@@ -38,6 +38,7 @@ def test_info_shows_the_model_and_the_limits(url: str) -> None:
         "device": "cpu",
         "dtype": "float32",
         "cpu_level": None,
+        "n_threads": 1,
         "is_multilingual": True,
         "n_mels": 80,
     }
