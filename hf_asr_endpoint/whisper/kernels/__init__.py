@@ -6,7 +6,7 @@ or MPS, on Windows or on other processors. Knows processors and memory layouts (
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,12 @@ import torch
 from hf_asr_endpoint.whisper.kernels.cache_folder import open_cache_folder
 from hf_asr_endpoint.whisper.kernels.layout import Kernel, Layout
 from hf_asr_endpoint.whisper.kernels.processor import Level
+from hf_asr_endpoint.whisper.threads import N_CORES
+
+COMPILED_ELSEWHERE = ("cross_attention", "quantize_cross_kv")
+"""About half of the work of compiling, which at a release's first start is done by another process."""
+
+COMPILED_HERE = ("int8_gemm", "encoder_attention", "self_attention")
 
 
 class Kernels:
@@ -42,6 +48,21 @@ class Kernels:
         Processors with AMX have tiles in hardware. torch uses those and is several times faster.
         """
         return not (self.level == "avx512-bf16" and torch.cpu._is_amx_tile_supported())
+
+    def compile_all(self) -> None:
+        """Compile, or load, all kernels now. With an empty cache, two processes share the work."""
+        from hf_asr_endpoint.whisper.kernels.precompile import start_compiling
+
+        if N_CORES < 2 or self._cache_dir is None or self._folder is None or any(self._folder.rglob("*.nbi")):
+            self._load(COMPILED_HERE + COMPILED_ELSEWHERE)
+            return
+        with start_compiling(self._cache_dir, self.level, COMPILED_ELSEWHERE):  # waits for its end
+            self._load(COMPILED_HERE)
+        self._load(COMPILED_ELSEWHERE)
+
+    def _load(self, names: Iterable[str]) -> None:
+        for name in names:
+            getattr(self, name)
 
     @cached_property
     def int8_gemm(self) -> Kernel:

@@ -8,6 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+import hf_asr_endpoint.whisper.kernels as kernels_module
+from hf_asr_endpoint.whisper.kernels import Kernels, precompile
 from hf_asr_endpoint.whisper.kernels.cache_folder import MAX_UNUSED_S, open_cache_folder
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from tests.whisper.levels import HERE, every_level, kernels_of, needs_kernels
@@ -50,6 +54,36 @@ def test_kernels_are_compiled_once_and_loaded_from_the_cache_directory(tmp_path:
     assert quantize_in_new_process(tmp_path, level) == QUANTIZED
     assert compiled_files(tmp_path) == [file]
     assert file.stat().st_mtime_ns == written_at
+
+
+@pytest.fixture
+def two_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels that are soon compiled, one in each process."""
+    monkeypatch.setattr(kernels_module, "COMPILED_HERE", ("self_attention",))
+    monkeypatch.setattr(kernels_module, "COMPILED_ELSEWHERE", ("quantize_cross_kv",))
+    monkeypatch.setattr(kernels_module, "N_CORES", 2)
+
+
+@needs_kernels
+def test_at_the_first_start_two_processes_compile(
+    tmp_path: Path, two_kernels: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with precompile.start_compiling(tmp_path / "other", HERE[0], ["quantize_cross_kv"]) as process:
+        assert process.wait(timeout=120) == 0
+    assert len(compiled_files(tmp_path / "other")) == 1
+    Kernels(HERE[0], tmp_path).compile_all()
+    assert len(compiled_files(tmp_path / "kernels")) == 2
+    monkeypatch.setattr(precompile, "start_compiling", lambda *args: pytest.fail("everything is compiled"))
+    Kernels(HERE[0], tmp_path).compile_all()
+
+
+@needs_kernels
+def test_kernels_are_compiled_here_when_the_other_process_fails(
+    tmp_path: Path, two_kernels: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    Kernels(HERE[0], tmp_path).compile_all()
+    assert len(compiled_files(tmp_path)) == 2
 
 
 @needs_kernels
