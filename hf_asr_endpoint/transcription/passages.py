@@ -17,7 +17,9 @@ from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 
 ENOUGH_SPEECH_S = 10.0
 """Speech from which the recording's language is certain enough. Less decides only if there is no more."""
-MIN_PART_S = 3.0  # seconds of speech: a shorter part says little about its language
+MIN_PART_S = 1.0
+"""Seconds of speech: a shorter part says little about its language. With 3 s, the last words before a change of
+language were often in one part with the first ones after it."""
 MIN_PAUSE_S = 0.2  # Speakers and languages change at pauses.
 FULL_WEIGHT_S = 5.0  # seconds of speech from which a part has full weight
 MIN_EVIDENCE = 3.0  # nats by which another language must be likelier than the recording's, over a passage
