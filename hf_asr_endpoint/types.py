@@ -143,6 +143,7 @@ class ModelInfo:
     """What is known of a model once it is loaded.
 
     cpu_level: of the kernels that it runs on; None where torch's operators do.
+    compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
     """
 
     device: str
@@ -150,6 +151,7 @@ class ModelInfo:
     is_multilingual: bool
     n_mels: int
     cpu_level: str | None = None
+    compiles_each_shape: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

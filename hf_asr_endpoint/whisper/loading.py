@@ -50,7 +50,10 @@ def load_speech_model(
     with translate_read_errors(f"the model in {directory}"):  # Packing reads the weights from the files.
         model = WhisperSpeechModel(checkpoint, slots=slots, arithmetic=arithmetic, kernels=kernels)
     info = replace(checkpoint.info, cpu_level=None if kernels is None else kernels.level)
-    return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info
+    if arithmetic == "int8":
+        uses_tiles = kernels is not None and kernels.prefer_tiles
+        info = replace(info, dtype="int8", compiles_each_shape=not uses_tiles)
+    return model, checkpoint.tokenizer, info
 
 
 def _find_kernels(

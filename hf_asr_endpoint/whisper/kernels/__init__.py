@@ -51,6 +51,13 @@ class Kernels:
         return self._compile(make_int8_gemm)
 
     @cached_property
+    def pack_weight(self) -> Kernel:
+        """Quantizes a weight, as a checkpoint stores it, to the panels that `int8_gemm` reads."""
+        from hf_asr_endpoint.whisper.kernels.pack_weight import make_pack_weight
+
+        return self._compile(make_pack_weight)
+
+    @cached_property
     def encoder_attention(self) -> Kernel:
         """Attention between all positions of a window."""
         if self._isa.dot_bfloat16 is not None:
