@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-attacks gpu-check clean
+	bench-shapes bench-precision bench-attacks gpu-check clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ bench-robustness: .venv/.bench ## Try silence, foreign prompts, several language
 
 bench-kernels: .venv/.bench ## Print the speed of each kernel in % of the processor's peak
 	$(BIN)/python -m bench.kernels
+
+bench-shapes: .venv/.bench ## Measure every size of Whisper with random weights, beside CTranslate2 (optional: ARGS="--sizes tiny,turbo --threads 1")
+	$(BIN)/python -m bench.shapes $(ARGS)
+
+bench-precision: .venv/.bench ## Print how precise each kind of linear layer is in int8, in dB (optional: SPEECH=folder with manifest.jsonl)
+	$(BIN)/python -m bench.precision --speech $(SPEECH)
 
 bench-attacks: .venv/.bench ## Send a running server requests built to cost it much (URL=http://… PID=of the server)
 	$(BIN)/python -m bench.attacks --url $(URL) $(if $(PID),--pid $(PID)) $(ARGS)

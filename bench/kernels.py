@@ -67,7 +67,7 @@ class Row:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     torch.set_num_threads(1)
-    table = Table(*COLUMNS, title=_title())
+    table = Table(*COLUMNS, title=f"one core of {processor_name()}")
     with torch.inference_mode():
         for level in levels():
             for row in measure(level):
@@ -167,10 +167,11 @@ def peak(isa: Isa, dot: DotProduct | None, elements_per_word: int, *, in_float32
     return PEAK_ROUNDS * n_accumulators * isa.n_lanes * elements_per_word / best(compiled, PEAK_ROUNDS, 3)
 
 
-def _title() -> str:
+def processor_name() -> str:
+    """Return the processor's name, as the system reports it."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"one core of {names[0] if names else platform.processor()}"
+    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

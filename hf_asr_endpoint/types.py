@@ -144,6 +144,7 @@ class ModelInfo:
 
     cpu_level: of the kernels that it runs on; None where torch's operators do.
     n_threads: that compute a step together on a CPU.
+    compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
     """
 
     device: str
@@ -152,6 +153,7 @@ class ModelInfo:
     n_mels: int
     cpu_level: str | None = None
     n_threads: int = 1
+    compiles_each_shape: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,8 +65,14 @@ class BatchingTranscriber:
         engine.start()
 
     def warm_up(self, *, slots: int) -> None:
-        """Run every batch size once, so that the first requests do not pay for compiling. Raises EngineError."""
-        warm_up(self._engine, self._vocabulary, slots=slots, n_mels=self._info.n_mels)
+        """Compile or load the code that the first requests would otherwise wait for. Raises EngineError."""
+        warm_up(
+            self._engine,
+            self._vocabulary,
+            slots=slots,
+            n_mels=self._info.n_mels,
+            compiles_each_shape=self._info.compiles_each_shape,
+        )
 
     async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
         stream = self._start(reader, options, streams=False)

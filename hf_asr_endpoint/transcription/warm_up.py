@@ -16,15 +16,18 @@ from hf_asr_endpoint.whisper.decoding.state import AttemptRules
 N_LENGTHS = 5  # windows from short to whole; the rest are short, because long ones take memory
 
 
-def warm_up(engine: Engine, vocabulary: Vocabulary, *, slots: int, n_mels: int) -> None:
+def warm_up(engine: Engine, vocabulary: Vocabulary, *, slots: int, n_mels: int, compiles_each_shape: bool) -> None:
     """Decode silence in windows from short to whole and in batches of every size. Raises EngineError.
 
-    The sequences end one after another, so that every batch size comes up.
+    The sequences end one after another, so that every batch size comes up. Without compiles_each_shape, a short
+    window loads all code; more would take minutes with a large model on a CPU.
     """
+    slots = slots if compiles_each_shape else 1
     ended: SimpleQueue[Sequence] = SimpleQueue()
     sequences = []
     for index in range(slots):
-        encoder_padding_s = WINDOW_S * (index + 1) / N_LENGTHS if index < N_LENGTHS else 1.0
+        is_short = index >= N_LENGTHS or not compiles_each_shape
+        encoder_padding_s = 1.0 if is_short else WINDOW_S * (index + 1) / N_LENGTHS
         silence = ChunkSpectrogram(
             np.zeros(SAMPLE_RATE, np.float32), n_mels=n_mels, encoder_padding_s=encoder_padding_s
         )

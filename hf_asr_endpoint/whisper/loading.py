@@ -47,12 +47,13 @@ def load_speech_model(
             "dtype int8 needs a CPU with AVX2 or VNNI instructions, and its kernels; "
             "choose another --dtype or --cpu-level"
         )
-    if arithmetic == "int8" and kernels is not None and kernels.prefer_tiles:
+    uses_tiles = arithmetic == "int8" and kernels is not None and kernels.prefer_tiles
+    if kernels is not None and uses_tiles:
         kernels.compile_all()  # The model needs all of them.
     with translate_read_errors(f"the model in {directory}"):  # Packing reads the weights from the files.
         model = WhisperSpeechModel(checkpoint, slots=slots, arithmetic=arithmetic, kernels=kernels)
     level = None if kernels is None else kernels.level
-    info = replace(checkpoint.info, cpu_level=level, n_threads=N_CORES)
+    info = replace(checkpoint.info, cpu_level=level, n_threads=N_CORES, compiles_each_shape=not uses_tiles)
     return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info
 
 

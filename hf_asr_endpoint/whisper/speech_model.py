@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -17,7 +18,7 @@ from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
-from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT
+from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT, Tensors
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
@@ -29,8 +30,8 @@ from hf_asr_endpoint.whisper.language_detection import LanguageDetector
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
-from hf_asr_endpoint.whisper.model.layers import linear_factory, row_padding
-from hf_asr_endpoint.whisper.model.linear import Arithmetic
+from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, row_padding
+from hf_asr_endpoint.whisper.model.linear import Arithmetic, Linear
 from hf_asr_endpoint.whisper.process import trim_heap
 from hf_asr_endpoint.whisper.threads import use_all_cores
 
@@ -68,14 +69,16 @@ class WhisperSpeechModel:
         """
         config, tensors = checkpoint.config, checkpoint.tensors
         self._device, self._dtype = tensors.device, tensors.dtype
+        if arithmetic == "int8":  # Layers quantize each weight as soon as it is read.
+            tensors = tensors.keeping_matrices()
         shape = _cache_shape(config, slots=slots)
-        make_window_linear = linear_factory(arithmetic=arithmetic, n_rows=N_POSITIONS, kernels=kernels)
-        make_step_linear = linear_factory(
-            arithmetic=arithmetic, n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES, kernels=kernels
-        )
+        make_linear = partial(linear_factory, arithmetic=arithmetic, dtype=self._dtype, kernels=kernels)
+        make_window_linear = make_linear(n_rows=N_POSITIONS)
+        make_step_linear = make_linear(n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES)
         self._self_kv, self._cross_kv = make_kv_caches(
             shape, device=self._device, dtype=self._dtype, kernels=kernels
         )
+        self._output, embeddings = _output_and_embeddings(tensors, make_step_linear, arithmetic=arithmetic)
         self._encoder = Encoder(
             tensors.under("model.encoder"),
             make_window_linear,
@@ -85,13 +88,11 @@ class WhisperSpeechModel:
             kernels=kernels,
         )
         decoder = tensors.under("model.decoder")
-        embeddings, output = tensors[EMBEDDINGS], tensors.find(OUTPUT)
         self._cross_projection = CrossProjection(decoder, make_window_linear, n_layers=shape.n_layers)
         self._pad_rows = row_padding(arithmetic=arithmetic, kernels=kernels)
         self._decoder = Decoder(
             decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
         )
-        self._output = make_step_linear(embeddings if output is None else output, None)
         self._batches = BatchBuilder(self._self_kv, self._cross_kv, device=self._device)
         self._rules = TokenRules(checkpoint)
         self._degeneration_penalty = DegenerationPenalty()
@@ -247,6 +248,15 @@ class WhisperSpeechModel:
             moved = {slots[row]: slots[source] for row, source in sources.items()}
             n_tokens = max(len(states[slot].prompt.tokens) + len(states[slot].sampled) for slot in moved)
             self._self_kv.copy(moved, n_tokens=n_tokens - 1)
+
+
+def _output_and_embeddings(
+    tensors: Tensors, make_linear: LinearFactory, *, arithmetic: Arithmetic
+) -> tuple[Linear, Tensor]:
+    """Return the layer of logits, and the embeddings of tokens, shape = (n_vocab, d_model)."""
+    embeddings = tensors.matrix(EMBEDDINGS)
+    output = make_linear(tensors.matrix(OUTPUT) if OUTPUT in tensors else embeddings, None)
+    return output, in_16_bits(embeddings) if arithmetic == "int8" else embeddings
 
 
 def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:

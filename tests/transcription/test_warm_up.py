@@ -84,13 +84,24 @@ def test_warm_up_runs_every_batch_size_and_windows_from_short_to_whole(
     engine: Engine, model: CountingModel, vocabulary: Vocabulary
 ) -> None:
     """The longest window was left out."""
-    warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80)
+    warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80, compiles_each_shape=True)
     assert model.batches == set(range(1, N_SLOTS + 1))
     assert sorted(model.frames) == [200, 800, 1_400, 2_000, 2_600, 3_000]
+    assert model.busy == set()
+
+
+def test_a_short_window_is_enough_where_nothing_is_compiled_for_a_shape(
+    engine: LateEngine, model: CountingModel, vocabulary: Vocabulary
+) -> None:
+    """With large-v3-turbo's weights on two cores, all the others took minutes."""
+    engine.n_submitted = N_SLOTS - 1  # Only one sequence is awaited.
+    warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80, compiles_each_shape=False)
+    assert model.batches == {1}
+    assert model.frames == [200]
     assert model.busy == set()
 
 
 def test_an_engine_error_is_raised(engine: Engine, model: CountingModel, vocabulary: Vocabulary) -> None:
     model.failure = ValueError("odd")
     with pytest.raises(EngineError, match="the model failed: ValueError: odd"):
-        warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80)
+        warm_up(engine, vocabulary, slots=N_SLOTS, n_mels=80, compiles_each_shape=True)

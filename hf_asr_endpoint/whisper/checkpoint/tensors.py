@@ -37,28 +37,55 @@ class Tensors:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        keeps_matrices: bool = False,
         prefix: str = "",
     ) -> None:
-        """prefix: put before every requested name; ends with a dot unless it is empty."""
+        """keeps_matrices: weights of linear layers and embeddings of tokens stay in the dtype that they are stored
+        in. prefix: put before every requested name; ends with a dot unless it is empty.
+        """
         self.device, self.dtype = device, dtype
         self._stored, self._prefix = stored, prefix
+        self._keeps_matrices = keeps_matrices
 
     def under(self, prefix: str) -> Tensors:
         """Return the tensors whose names begin with `prefix` and a dot, by the rest of their names."""
-        return Tensors(self._stored, device=self.device, dtype=self.dtype, prefix=f"{self._prefix}{prefix}.")
+        return self._with(prefix=f"{self._prefix}{prefix}.", keeps_matrices=self._keeps_matrices)
+
+    def keeping_matrices(self) -> Tensors:
+        """Return the same tensors, but with matrices as they are stored, for layers that quantize them."""
+        return self._with(prefix=self._prefix, keeps_matrices=True)
+
+    def _with(self, *, prefix: str, keeps_matrices: bool) -> Tensors:
+        return Tensors(
+            self._stored, device=self.device, dtype=self.dtype, keeps_matrices=keeps_matrices, prefix=prefix
+        )
+
+    def __contains__(self, name: str) -> bool:
+        return self._prefix + name in self._stored
 
     def __getitem__(self, name: str) -> Tensor:
         """Read a tensor into memory that nothing else uses, in the dtype and on the device."""
         stored = self._stored[self._prefix + name]
         return stored.read().to(self.device, self.dtype, copy=stored.is_shared).contiguous()
 
+    def matrix(self, name: str) -> Tensor:
+        """Read a linear layer's weight or the embeddings of tokens. If matrices keep their dtype, float64 becomes
+        float32.
+        """
+        if not self._keeps_matrices:
+            return self[name]
+        stored = self._stored[self._prefix + name]
+        matrix = stored.read()
+        dtype = torch.float32 if matrix.dtype == torch.float64 else matrix.dtype
+        return matrix.to(self.device, dtype, copy=stored.is_shared).contiguous()
+
     def find(self, name: str) -> Tensor | None:
         """Read a tensor that not every model has; return None if this one does not."""
         return self[name] if self._prefix + name in self._stored else None
 
     def linear(self, name: str) -> tuple[Tensor, Tensor | None]:
-        """Return weight, shape = (n_out, n_in), and bias, shape = (n_out,) or None for key projections."""
-        return self[f"{name}.weight"], self.find(f"{name}.bias")
+        """Return weight, shape = (n_out, n_in), see `matrix`, and bias, shape = (n_out,) or None for keys."""
+        return self.matrix(f"{name}.weight"), self.find(f"{name}.bias")
 
     def norm(self, name: str) -> tuple[Tensor, Tensor]:
         """Return scale and bias, each of shape (n,)."""

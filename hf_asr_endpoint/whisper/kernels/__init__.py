@@ -21,7 +21,7 @@ from hf_asr_endpoint.whisper.threads import N_CORES
 COMPILED_ELSEWHERE = ("cross_attention", "quantize_cross_kv")
 """About half of the work of compiling, which at a release's first start is done by another process."""
 
-COMPILED_HERE = ("int8_gemm", "encoder_attention", "self_attention")
+COMPILED_HERE = ("int8_gemm", "pack_weight", "encoder_attention", "self_attention")
 
 
 class Kernels:
@@ -70,6 +70,13 @@ class Kernels:
         from hf_asr_endpoint.whisper.kernels.int8_gemm import make_int8_gemm
 
         return self._compile(make_int8_gemm)
+
+    @cached_property
+    def pack_weight(self) -> Kernel:
+        """Quantizes a weight, as a checkpoint stores it, to the panels that `int8_gemm` reads."""
+        from hf_asr_endpoint.whisper.kernels.pack_weight import make_pack_weight
+
+        return self._compile(make_pack_weight)
 
     @cached_property
     def encoder_attention(self) -> Kernel:

@@ -23,6 +23,12 @@ ZERO_POINT = 128  # represents 0 in the operand whose 8-bit integers are unsigne
 BIAS, BIAS_GELU, BIAS_ADD = range(3)
 """Epilogues of int8_gemm: add the bias; then apply GELU; or add the bias and a residual."""
 
+CACHE_LINE_BYTES = 64
+
+FLOAT32, FLOAT16, BFLOAT16 = range(3)
+WEIGHT_FORMATS = {torch.float32: FLOAT32, torch.float16: FLOAT16, torch.bfloat16: BFLOAT16}
+"""How pack_weight finds a weight stored."""
+
 MAX_BLOCK_BYTES = 192 << 10
 """Of the quantized rows that int8_gemm processes at a time: with a panel of the weight they fit a core's cache."""
 
@@ -97,6 +103,10 @@ class Layout:
         row_bytes = n_in * self.bytes_per_activation(activation_bytes) + 4
         edge_bytes = self.activations.itemsize * self.tile_rows * self.tile_columns
         return self.rows_per_block(n_in, activation_bytes) * row_bytes + edge_bytes
+
+    def pack_weight_scratch_bytes(self, n_in: int) -> int:
+        """Return the bytes for one thread: a row in float32 and in 8-bit integers."""
+        return -(-(4 + 1) * n_in // CACHE_LINE_BYTES) * CACHE_LINE_BYTES
 
     def encoder_attention_scratch_bytes(self, n_positions: int) -> int:
         """Return the bytes for one thread: keys, values, scores, weights, and the queries and sums of a tile."""

@@ -38,6 +38,16 @@ def to_float32(typing: Any, activation: Any) -> Any:
 
 
 @intrinsic
+def half_to_float32(typing: Any, half: Any) -> Any:
+    """Convert float16, given as its bits, to float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.fpext(builder.bitcast(args[0], ir.HalfType()), _FLOAT)
+
+    return types.float32(types.uint16), generate
+
+
+@intrinsic
 def to_bfloat16(typing: Any, value: Any) -> Any:
     """Convert float32 to the bits of bfloat16, rounding to the nearest, ties to even."""
 

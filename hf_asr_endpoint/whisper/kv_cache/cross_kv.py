@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.kv_cache.batched_attention import Rows, batched_attention, contiguous_runs
-from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, lazy_zeros
+from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
+from hf_asr_endpoint.whisper.memory import lazy_zeros
 
 CrossAttentionStep = Callable[[int, Tensor], Tensor]
 """Runs one layer's cross-attention for the tokens of a batch.

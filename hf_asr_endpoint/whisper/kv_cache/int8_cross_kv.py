@@ -17,7 +17,8 @@ from torch import Tensor
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep
-from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, lazy_zeros
+from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
+from hf_asr_endpoint.whisper.memory import lazy_zeros
 from hf_asr_endpoint.whisper.threads import N_CORES
 
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.kv_cache.batched_attention import batched_attention, contiguous_runs
-from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape, lazy_zeros
+from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
+from hf_asr_endpoint.whisper.memory import lazy_zeros
 
 SelfAttentionStep = Callable[[int, Tensor], Tensor]
 """Runs one layer's self-attention for the new tokens of a batch, and caches their keys and values.

@@ -74,7 +74,7 @@ class Decoder:
         shape: CacheShape,
         embeddings: Tensor,
     ) -> None:
-        """embeddings: of the tokens, shape = (n_vocab, d_model)."""
+        """embeddings: of the tokens, shape = (n_vocab, d_model), in any floating-point dtype."""
         self._embeddings = embeddings
         self._pad_rows = pad_rows
         self._positions = tensors["embed_positions.weight"]  # (max_tokens, d_model)
@@ -88,7 +88,8 @@ class Decoder:
         self, batch: DecoderBatch, on_cross_queries: OnCrossQueries = lambda layer, queries: None
     ) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
-        x = F.embedding(batch.tokens, self._embeddings) + F.embedding(batch.positions, self._positions)
+        embedded = F.embedding(batch.tokens, self._embeddings).to(self._positions.dtype)
+        x = embedded + F.embedding(batch.positions, self._positions)
         shape = x.shape
         x = self._pad_rows(x.flatten(0, 1))
         for index, layer in enumerate(self._layers):

@@ -40,19 +40,27 @@ class LayerNorm:
 
 
 def linear_factory(
-    *, arithmetic: Arithmetic, n_rows: int, activation_bytes: int = 1, kernels: Kernels | None = None
+    *,
+    arithmetic: Arithmetic,
+    n_rows: int,
+    dtype: torch.dtype | None = None,
+    activation_bytes: int = 1,
+    kernels: Kernels | None = None,
 ) -> LinearFactory:
-    """Return a function that makes the fastest linear layer for a weight's device and dtype.
+    """Return a function that makes the fastest linear layer for a weight's device.
 
-    n_rows: the usual number of rows of its input. activation_bytes: 1 or 2, to which the int8 kernel quantizes
-    activations. kernels: those for the weights' device and dtype, if there are any.
+    n_rows: the usual number of rows of its input. dtype: of the activations; None: the weight's. activation_bytes:
+    1 or 2, to which the int8 kernel quantizes activations. kernels: those for the weights' device and for dtype,
+    if there are any.
     """
 
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
+        activations = weight.dtype if dtype is None else dtype
         if arithmetic == "int8":
             if kernels is not None and kernels.prefer_tiles and kernels.layout.fills_words(weight.shape[1]):
                 return Int8TileLinear(weight, bias, activation_bytes=activation_bytes, kernels=kernels)
-            return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=weight.dtype)
+            return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=activations)
+        weight, bias = weight.to(activations), None if bias is None else bias.to(activations)
         is_bfloat16_on_cpu = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
         return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16_on_cpu else PlainLinear(weight, bias)
 
@@ -84,6 +92,18 @@ def _pad_rows(x: Tensor) -> Tensor:
     return F.pad(x, (0, 0, 0, n_padded - n_rows))
 
 
+def in_16_bits(embeddings: Tensor) -> Tensor:
+    """Return the embeddings of tokens in 16 bits, if they fit float16: beside layers in int8, the error is small.
+
+    In float32 they would be a quarter of large-v3-turbo's memory.
+    """
+    if embeddings.dtype != torch.float32:
+        return embeddings
+    smallest, largest = embeddings.aminmax()
+    fits = bool(torch.maximum(-smallest, largest) <= torch.finfo(torch.float16).max)
+    return embeddings.to(torch.float16) if fits else embeddings
+
+
 def fuse_projections(
     projections: Sequence[tuple[Tensor, Tensor | None]], *, scale_first: float = 1.0
 ) -> tuple[Tensor, Tensor]:
@@ -94,5 +114,13 @@ def fuse_projections(
     """
     weights = [weight for weight, _ in projections]
     biases = [torch.zeros_like(weight[:, 0]) if bias is None else bias for weight, bias in projections]
-    weights[0], biases[0] = weights[0] * scale_first, biases[0] * scale_first
-    return torch.cat(weights), torch.cat(biases)
+    if scale_first != 1.0:
+        weights[0], biases[0] = _scaled(weights[0], scale_first), _scaled(biases[0], scale_first)
+    return (weights[0], biases[0]) if len(weights) == 1 else (torch.cat(weights), torch.cat(biases))
+
+
+def _scaled(tensor: Tensor, factor: float) -> Tensor:
+    """Return a tensor times a small factor; float16 as float32, since its smallest numbers would lose bits."""
+    if tensor.dtype == torch.float16 and tensor.device.type == "cpu":
+        tensor = tensor.float()
+    return tensor * factor

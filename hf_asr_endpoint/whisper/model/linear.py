@@ -13,7 +13,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.kernels import Kernels
-from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU, MAX_INT8, ZERO_POINT
+from hf_asr_endpoint.whisper.kernels.layout import (
+    BIAS,
+    BIAS_ADD,
+    BIAS_GELU,
+    MAX_INT8,
+    WEIGHT_FORMATS,
+    ZERO_POINT,
+)
+from hf_asr_endpoint.whisper.memory import zeros_in_large_pages
+from hf_asr_endpoint.whisper.process import trim_heap
 from hf_asr_endpoint.whisper.threads import N_CORES
 
 Arithmetic = Literal["float", "int8"]
@@ -132,22 +141,12 @@ class Int8TileLinear:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None, *, activation_bytes: int, kernels: Kernels) -> None:
-        """weight: its number of inputs fills whole words. activation_bytes: 1 or 2, the least to quantize x to."""
+        """weight: in float32, float16 or bfloat16, whatever the activations' dtype; its number of inputs fills
+        whole words. activation_bytes: 1 or 2, the least to quantize x to.
+        """
         n_out, n_in = weight.shape
         layout = kernels.layout
-
-        def to_panels(rows: Tensor) -> Tensor:
-            padding = rows.new_zeros((layout.padded_to_panels(n_out) - n_out, *rows.shape[1:]))
-            return torch.cat([rows, padding]).view(-1, layout.tile_columns, *rows.shape[1:])
-
-        quantized, scales = _quantize_weight(weight)
-        corrections = quantized.sum(dim=1, dtype=torch.int32) * layout.zero_point
-        bias = torch.zeros(n_out) if bias is None else bias.float()
-        words = quantized.view(n_out, n_in // layout.elements_per_word, layout.elements_per_word)
-        self._weight = to_panels(words).transpose(1, 2).contiguous()
-        self._column_parameters = torch.stack(
-            [to_panels(corrections.view(torch.float32)), to_panels(scales), to_panels(bias)], dim=1
-        )
+        self._weight, self._column_parameters = _pack(weight, bias, kernels)
         self._n_out, self._dtype = n_out, layout.activations
         self._activation_bytes = layout.bytes_per_activation(activation_bytes)
         self._rows_per_block = layout.rows_per_block(n_in, activation_bytes)
@@ -179,3 +178,22 @@ class Int8TileLinear:
         )
         self._kernel((*[tensor.data_ptr() for tensor in tensors], *numbers))
         return y
+
+
+def _pack(weight: Tensor, bias: Tensor | None, kernels: Kernels) -> tuple[Tensor, Tensor]:
+    """Return a weight in panels and the parameters of its columns, as `int8_gemm` reads them."""
+    layout = kernels.layout
+    weight = weight.contiguous()
+    (n_out, n_in), n_columns = weight.shape, layout.tile_columns
+    n_padded = layout.padded_to_panels(n_out)
+    n_elements = layout.elements_per_word
+    packed = zeros_in_large_pages((n_padded // n_columns, n_in // n_elements, n_columns, n_elements), torch.int8)
+    parameters = torch.empty((n_padded // n_columns, 3, n_columns))
+    scratch_bytes = layout.pack_weight_scratch_bytes(n_in)
+    scratch = torch.empty((N_CORES, scratch_bytes), dtype=torch.uint8)
+    addresses = [tensor.data_ptr() for tensor in (weight, packed, parameters, scratch)]
+    kernels.pack_weight((*addresses, n_out, n_in, WEIGHT_FORMATS[weight.dtype], scratch_bytes))
+    biases = torch.zeros(n_out) if bias is None else bias.float()
+    parameters[:, 2] = F.pad(biases, (0, n_padded - n_out)).view(-1, n_columns)
+    trim_heap()  # Small tensors that stay lie between freed weights, whose memory could not be used again.
+    return packed, parameters

