@@ -27,6 +27,7 @@ def reported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         (("avx512-bf16", "avx512-vnni", "avx2"), "avx512-bf16"),
         (("avx512-vnni", "avx2"), "avx512-vnni"),
         (("avx2",), "avx2"),
+        (("neon-dotprod",), "neon-dotprod"),
         ((), None),
     ],
     indirect=["reported"],
@@ -45,6 +46,7 @@ def test_auto_is_the_fastest_level_that_the_processor_reports(expected: Level | 
             "avx512-bf16",
             "level 'avx512-bf16'; allowed here: auto, avx512-vnni, avx2, none",
         ),
+        ("neon-dotprod", "lacks the .* level 'neon-dotprod'; allowed here: auto, avx512-vnni, avx2, none"),
         ("neon-i8mm", "level 'neon-i8mm' has no kernels yet; allowed here: auto, avx512-vnni, avx2, none"),
     ],
 )
