@@ -37,7 +37,7 @@ class ArmEnvironment:
     def command(self, *args: str, processor: str) -> list[str]:
         """Return the command that runs this Python with arguments. processor: one of qemu's names."""
         python = self.folder / "system" / "usr" / "bin" / f"python{self.version}"
-        variables = {"PYTHONPATH": f"{self.folder / 'site'}:{Path.cwd()}", "OMP_NUM_THREADS": "1"}
+        variables = {"PYTHONPATH": f"{self.folder / 'site'}:{Path.cwd()}", "OMP_NUM_THREADS": "2"}
         settings = [part for name, value in variables.items() for part in ("-E", f"{name}={value}")]
         emulator = ["qemu-aarch64", "-cpu", processor, "-L", str(self.folder / "system"), *settings]
         return [*emulator, str(python), *args]
