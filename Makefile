@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-precision bench-attacks gpu-check clean
+	bench-shapes bench-precision bench-attacks gpu-check test-arm clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and half an hour; else skipped)
+	$(BIN)/python -m tests.arm $(ARGS)
 
 test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
 	$(BIN)/python -m pytest -m clients tests/clients

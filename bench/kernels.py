@@ -93,12 +93,16 @@ def measure(level: Level) -> Iterator[Row]:
             level=level, kernel=name, n_products=n_rows * n_in * n_out, seconds=seconds, peak=in_integers,
             torch_s=best(F.linear, x, weight),
         )  # fmt: skip
-    dot = isa.dot_bfloat16 or isa.dot_pairs
+    of_attention = {
+        "bfloat16": (isa.dot_bfloat16, 2),
+        "pairs": (isa.dot_pairs, 2),
+        "float32": (isa.dot_float32, 1),
+    }[kernels.layout.attends]
     heads = torch.randn(N_POSITIONS, 3, N_HEADS, HEAD_DIM)
     yield Row(
         level=level, kernel="encoder attention", n_products=2 * N_POSITIONS**2 * D_MODEL,
         seconds=best(KernelEncoderAttention(kernels), heads.to(kernels.layout.activations)),
-        peak=peak(isa, dot, 2, in_float32=isa.dot_bfloat16 is not None),
+        peak=peak(isa, *of_attention, in_float32=kernels.layout.attends != "pairs"),
         torch_s=best(torch_encoder_attention, heads),
     )  # fmt: skip
     yield _cross_attention(level, kernels, in_integers)

@@ -62,9 +62,9 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Device that the model runs on.")
     dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
-        description="Precision of the weights. `auto` on a CPU: int8 with AVX2 or AVX-512 VNNI but without AMX, "
-        "else bfloat16 if the CPU computes with it, else float32; `auto` on other devices: float16. `int8`, the "
-        "fastest, requires a CPU with AVX2 or VNNI.",
+        description="Precision of the weights. `auto` on a CPU: int8 with AVX2, AVX-512 VNNI or Arm's dot "
+        "products (FEAT_DotProd) but without AMX, else bfloat16 if the CPU computes with it, else float32; `auto` "
+        "on other devices: float16. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products.",
     )
     cpu_level: Literal[
         "auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"
@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         "auto",
         description="Instructions that the kernels on a CPU use. `auto`: the fastest that the processor reports; "
         "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused. "
-        "`avx-vnni`, `neon-i8mm` and `neon-dotprod` have no kernels yet.",
+        "`avx-vnni` and `neon-i8mm` have no kernels yet.",
     )
     slots: int = Field(
         16, ge=1, le=1024, description="Chunks of audio, up to 30 seconds each, that are decoded at the same time."

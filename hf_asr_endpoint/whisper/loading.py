@@ -44,7 +44,7 @@ def load_speech_model(
     checkpoint = load_checkpoint(directory, device=device, dtype=_tensor_dtype(dtype, kernels))
     if arithmetic == "int8" and not (kernels or _has_torch_int8(checkpoint.info.device)):
         raise ModelUnavailable(
-            "dtype int8 needs a CPU with AVX2 or VNNI instructions, and its kernels; "
+            "dtype int8 needs a CPU with AVX2, VNNI or Arm's dot-product instructions, and its kernels; "
             "choose another --dtype or --cpu-level"
         )
     uses_tiles = arithmetic == "int8" and kernels is not None and kernels.prefer_tiles

@@ -81,10 +81,14 @@ class Kernels:
     @cached_property
     def encoder_attention(self) -> Kernel:
         """Attention between all positions of a window."""
-        if self._isa.dot_bfloat16 is not None:
+        if self.layout.attends == "bfloat16":
             from hf_asr_endpoint.whisper.kernels.encoder_attention import make_encoder_attention
 
             return self._compile(make_encoder_attention)
+        if self.layout.attends == "float32":
+            from hf_asr_endpoint.whisper.kernels.encoder_attention_float32 import make_encoder_attention_float32
+
+            return self._compile(make_encoder_attention_float32)
         from hf_asr_endpoint.whisper.kernels.encoder_attention_pairs import make_encoder_attention_pairs
 
         return self._compile(make_encoder_attention_pairs)

@@ -20,9 +20,9 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
-from hf_asr_endpoint.whisper.kernels.compile import compiled
+from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
-from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, MAX_BYTE_PAIR, ZERO_POINT
+from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, MAX_BYTE_PAIR
 from hf_asr_endpoint.whisper.kernels.scalar import (
     activation_type,
     maximum,
@@ -33,7 +33,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     to_int32,
 )
 from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT32, INT64, Simd
-from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, MAX_WEIGHT, make_exp_scores_to_bytes
+from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, make_exp_scores_to_bytes
 from hf_asr_endpoint.whisper.kernels.tile import accumulate_tile
 
 _HEAD_WORDS = HEAD_DIM // 4
@@ -43,11 +43,11 @@ _MIN_MAGNITUDE = np.float32(1e-20)  # of a query, so that its scale is never 0
 
 def make_cross_attention(isa: Isa) -> Any:
     """Return the kernel. Threads share out the heads of windows, whose keys stay in cache for all rows."""
-    assert isa.layout.tile_columns == HEAD_DIM
     activation, activation_size = activation_type(isa), isa.layout.activations.itemsize
     tile_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
     queries_per_tile = isa.layout.queries_per_tile
-    mean_one, mean_all = _make_average(isa, 1), _make_average(isa, queries_per_tile)
+    zero_point, max_weight = isa.layout.zero_point, isa.layout.max_weight
+    average_one, average_all = _make_average(isa, 1), _make_average(isa, queries_per_tile)
     score_panels, exp_scores = _make_score_panels(isa), make_exp_scores_to_bytes(isa)
 
     def cross_attention(data):
@@ -86,17 +86,17 @@ def make_cross_attention(isa: Isa) -> Any:
                     total, row_scales[n] = _quantize_query(
                         query, scales[0, head], quantized[2 * n], quantized[2 * n + 1]
                     )
-                    corrections[n] = np.int32(total * ZERO_POINT)
+                    corrections[n] = np.int32(total * zero_point)
                 score_panels(n_queries, n_panels, quantized_at, keys_at, corrections_at, row_scales_at, scores_at)
                 for n in range(n_queries):
                     scores[n, n_positions:] = MASKED_SCORE
                     upper_at = weights_at + 2 * n * n_keys
                     total = exp_scores(scores_at + 4 * n * n_keys, upper_at, upper_at + n_keys, n_panels)
-                    row_scales[n] = np.float32(1) / (np.float32(MAX_WEIGHT) * total)
+                    row_scales[n] = np.float32(1) / (np.float32(max_weight) * total)
                 if n_queries == 1:
-                    mean_one(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
+                    average_one(weights_at, n_keys, values_at, row_scales_at, value_scales_at, means_at)
                 else:
-                    mean_all(weights_at, n_keys, values_at, n_keys // 4, row_scales_at, value_scales_at, means_at)
+                    average_all(weights_at, n_keys, values_at, row_scales_at, value_scales_at, means_at)
                 for n in range(n_queries):
                     result[order[first + n], head] = means[n]
 
@@ -177,16 +177,36 @@ def _make_score_panel(isa: Isa, n_queries: int) -> Any:
 
 
 def _make_average(isa: Isa, n_queries: int) -> Any:
-    """Return an intrinsic that averages a head's values for each query; shape = (n_queries, HEAD_DIM).
+    """Return the function that averages a head's values for each query; shape = (n_queries, HEAD_DIM).
 
-    It takes 64-bit integers: the address of the weights, the upper bytes of each query before its lower ones, and
-    the bytes from one of these rows to the next; the address of the values and the number of their words; the
-    addresses of the weights' scales, one for each query, and of the values' scales, float32; and of the result.
+    It takes the address of the weights, the upper bytes of each query before its lower ones, and their number; and
+    the addresses of the values, of the weights' scales, one for each query, of the values' scales, float32, and of
+    the result.
+    """
+    columns_per_tile, element_bytes = isa.layout.tile_columns, isa.layout.activations.itemsize
+    average_channels = _make_average_channels(isa, n_queries)
+
+    @inlined
+    def average(weights_at, n_keys, values_at, weight_scales_at, value_scales_at, means_at):
+        for left in range(0, HEAD_DIM, columns_per_tile):
+            average_channels(
+                weights_at, n_keys, values_at + 4 * left, n_keys // 4,
+                weight_scales_at, value_scales_at + 4 * left, means_at + element_bytes * left,
+            )  # fmt: skip
+
+    return average
+
+
+def _make_average_channels(isa: Isa, n_queries: int) -> Any:
+    """Return an intrinsic that averages a tile's columns of a head's values.
+
+    It takes 64-bit integers: those of `accumulate_tile`; then the addresses of the weights' scales, of the values'
+    scales and of the result, see `_make_average`.
     """
     element_bytes = isa.layout.activations.itemsize
 
     @intrinsic
-    def average_values(
+    def average_channels(
         typing: Any,
         weights: Any,
         row_bytes: Any,
@@ -199,7 +219,7 @@ def _make_average(isa: Isa, n_queries: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             simd = Simd(isa, builder)
             weight_scales, value_scales, result = args[4:]
-            sums = accumulate_tile(simd, isa.dot_bytes, args[:4], n_rows=2 * n_queries)
+            sums = accumulate_tile(simd, isa.dot_bytes, args[:4], n_rows=2 * n_queries, stored_columns=HEAD_DIM)
             for query in range(n_queries):
                 weight_scale_at = simd.add_bytes(weight_scales, 4 * query)
                 weight_scale = simd.vector(simd.load_broadcast(weight_scale_at, FLOAT, simd.float_vector))
@@ -213,4 +233,4 @@ def _make_average(isa: Isa, n_queries: int) -> Any:
 
         return types.void(*[types.int64] * 7), generate
 
-    return average_values
+    return average_channels

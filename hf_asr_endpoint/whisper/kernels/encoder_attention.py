@@ -20,7 +20,7 @@ from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
 from hf_asr_endpoint.whisper.kernels.scalar import pointer, thread_count, thread_number, to_bfloat16
 from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, make_exp_scores_to_bfloat16
-from hf_asr_endpoint.whisper.kernels.tile import make_bfloat16_tile
+from hf_asr_endpoint.whisper.kernels.tile import make_float_tile
 
 _HEAD_WORDS = HEAD_DIM // 2  # 32-bit words of a head's row; each holds two bfloat16
 
@@ -28,7 +28,7 @@ _HEAD_WORDS = HEAD_DIM // 2  # 32-bit words of a head's row; each holds two bflo
 def make_encoder_attention(isa: Isa) -> Any:
     """Return the kernel. Threads share out the tiles of queries of all heads."""
     tile_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
-    multiply_tile = make_bfloat16_tile(isa)
+    multiply_tile = make_float_tile(isa, isa.dot_bfloat16)
     exp_scores, pack_keys_and_values = make_exp_scores_to_bfloat16(isa), _make_pack_keys_and_values(isa)
 
     def encoder_attention(data):

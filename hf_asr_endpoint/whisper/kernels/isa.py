@@ -9,8 +9,9 @@ from typing import Any
 from hf_asr_endpoint.whisper.kernels.layout import Layout
 
 DotProduct = Callable[[Any, Any, Any, Any], Any]
-"""Emits a dot-product instruction: given a `Simd`, an accumulator, a word of a row in all lanes and a vector of
-columns' words, multiplies the words' elements in each lane and returns the accumulator plus these products."""
+"""Emits a dot-product instruction: given a `Simd`, an accumulator, a word of a row (see `Isa`, `broadcasts_words`)
+and a vector of columns' words, multiplies the words' elements in each lane and returns the accumulator plus these
+products."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +20,14 @@ class Isa:
 
     n_lanes, n_registers: 32-bit words of a vector register, and how many of these there are.
     layout: how operands lie in memory, and the tile's shape.
-    dot_bytes: of four unsigned 8-bit integers of rows with four signed ones of columns; None: the level has none.
-    dot_bytes_of_unsigned_columns: the same for unsigned columns and signed rows.
+    broadcasts_words: whether dot products take a row's word from all lanes of a vector; else from the first one.
+    dot_bytes: of four 8-bit integers of rows with four of columns; None: the level has none. Columns are signed.
+    Rows are unsigned if the layout has a zero point, else signed.
+    dot_bytes_of_unsigned_columns: the same for signed rows, and for columns that are unsigned if the layout has a
+    zero point.
     dot_pairs: of two signed 16-bit integers; None: the level's kernels do not use it.
     dot_bfloat16: of two bfloat16, summed in float32; None: the level has none.
+    dot_float32: of one float32; None: the level's kernels do not use it.
     exp2: of a `FloatVector`, 2 to its power, from -126 to 127, with a relative error below 1e-4.
     to_bfloat16: of a `FloatVector`, the bits of bfloat16, rounded to the nearest, ties to even; None: no kernel of
     the level needs it.
@@ -31,10 +36,12 @@ class Isa:
     n_lanes: int
     n_registers: int
     layout: Layout
+    broadcasts_words: bool = True
     dot_bytes: DotProduct | None = None
     dot_bytes_of_unsigned_columns: DotProduct | None = None
     dot_pairs: DotProduct | None = None
     dot_bfloat16: DotProduct | None = None
+    dot_float32: DotProduct | None = None
     exp2: Callable[[Any], Any]
     to_bfloat16: Callable[[Any], Any] | None = None
 

@@ -18,7 +18,7 @@ Kernel: TypeAlias = Callable[[Sequence[int]], None]
 
 HEAD_DIM = 64  # channels of an attention head in every Whisper; the kernels' loops have this fixed length
 
-ZERO_POINT = 128  # represents 0 in the operand whose 8-bit integers are unsigned
+ZERO_POINT = 128  # represents 0 in an operand whose 8-bit integers are unsigned
 
 BIAS, BIAS_GELU, BIAS_ADD = range(3)
 """Epilogues of int8_gemm: add the bias; then apply GELU; or add the bias and a residual."""
@@ -32,7 +32,7 @@ WEIGHT_FORMATS = {torch.float32: FLOAT32, torch.float16: FLOAT16, torch.bfloat16
 MAX_BLOCK_BYTES = 192 << 10
 """Of the quantized rows that int8_gemm processes at a time: with a panel of the weight they fit a core's cache."""
 
-MAX_INT8, MAX_INT16 = 127, 32_767
+MAX_INT8, MAX_INT16, MAX_UINT16 = 127, 32_767, 65_535
 MAX_INT32 = 2**31 - 1
 MAX_BYTE_PAIR = 127 * 256 + 127  # the largest 16-bit integer whose upper and lower bytes fit signed 8-bit integers
 
@@ -50,9 +50,12 @@ class Layout:
     """How one level's operands lie in memory.
 
     level: its name. tile_rows, tile_columns: of a tile, as many as the accumulators fit registers.
-    multiplies: what the dot product of linear layers and of cross-attention multiplies. "bytes": four unsigned
-    8-bit integers of rows with four signed ones of columns. "pairs": two signed 16-bit integers; columns are
-    stored in 8 bits and widened when they are loaded.
+    multiplies: what the dot product of linear layers and of cross-attention multiplies. "bytes": four 8-bit
+    integers of rows with four of columns. "pairs": two signed 16-bit integers; columns are stored in 8 bits and
+    widened when they are loaded.
+    zero_point: ZERO_POINT where the product of bytes takes one operand unsigned: it represents 0 there. 0 where
+    both operands are signed.
+    attends: what the encoder's attention multiplies: two bfloat16, two signed 16-bit integers, or one float32.
     activations: the dtype of what kernels read and write.
     """
 
@@ -60,6 +63,8 @@ class Layout:
     tile_rows: int
     tile_columns: int
     multiplies: Literal["bytes", "pairs"]
+    zero_point: int = 0
+    attends: Literal["bfloat16", "pairs", "float32"]
     activations: torch.dtype
 
     @property
@@ -68,9 +73,9 @@ class Layout:
         return 4 if self.multiplies == "bytes" else 2
 
     @property
-    def zero_point(self) -> int:
-        """Represents 0 in the unsigned operand; 0 where both operands are signed."""
-        return ZERO_POINT if self.multiplies == "bytes" else 0
+    def max_weight(self) -> int:
+        """Stands for 1 in attention weights of two bytes, which are unsigned where a zero point makes rows so."""
+        return MAX_UINT16 if self.zero_point else MAX_BYTE_PAIR
 
     @property
     def queries_per_tile(self) -> int:
@@ -111,7 +116,10 @@ class Layout:
     def encoder_attention_scratch_bytes(self, n_positions: int) -> int:
         """Return the bytes for one thread: keys, values, scores, weights, and the queries and sums of a tile."""
         n_keys = self.padded_to_panels(n_positions)
-        return n_keys * (4 * HEAD_DIM + 6 * self.tile_rows) + 8 * self.tile_rows * HEAD_DIM
+        element_bytes = 4 if self.attends == "float32" else 2
+        # Weights in float32 take the place of the scores.
+        row_bytes = 4 if self.attends == "float32" else 4 + element_bytes
+        return n_keys * (2 * element_bytes * HEAD_DIM + row_bytes * self.tile_rows) + 8 * self.tile_rows * HEAD_DIM
 
     def cross_attention_scratch_bytes(self, n_positions: int) -> int:
         """Return the bytes for one thread: scores, weights, quantized queries and the result."""

@@ -9,14 +9,15 @@ from typing import Literal, get_args
 import torch
 
 from hf_asr_endpoint.errors import ModelUnavailable
-from hf_asr_endpoint.whisper.process import process_symbols
+from hf_asr_endpoint.whisper.kernels.arm_features import DOT_PRODUCT, has_arm_feature
+from hf_asr_endpoint.whisper.process import process_symbols, publish_gnu_openmp
 
-Level = Literal["avx512-bf16", "avx512-vnni", "avx2"]
+Level = Literal["avx512-bf16", "avx512-vnni", "avx2", "neon-dotprod"]
 """The levels that kernels are made for, the fastest first."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-PLANNED_LEVELS = ("avx-vnni", "neon-i8mm", "neon-dotprod")
+PLANNED_LEVELS = ("avx-vnni", "neon-i8mm")
 """Levels that have a name but no kernels yet."""
 
 
@@ -56,11 +57,14 @@ def levels() -> tuple[Level, ...]:
 
 def has_gnu_openmp() -> bool:
     """Say whether the process has loaded GNU OpenMP, as torch does on Linux."""
+    publish_gnu_openmp()
     symbols = process_symbols() if sys.platform == "linux" else None
     return all(hasattr(symbols, name) for name in ("GOMP_parallel", "omp_get_thread_num"))
 
 
 def _has_instructions(level: Level) -> bool:
+    if level == "neon-dotprod":
+        return has_arm_feature(DOT_PRODUCT)
     if level == "avx2":
         return torch.cpu._is_avx2_supported()
     has_vnni = torch.cpu._is_vnni_supported()

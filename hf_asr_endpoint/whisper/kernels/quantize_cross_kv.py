@@ -96,9 +96,9 @@ def _make_write_keys(isa: Isa) -> Any:
     block_words: shape = (tile_columns, words of a head).
     """
     columns_per_tile = isa.layout.tile_columns
-    # Flipping the sign bits adds the zero point to each of a word's four signed bytes.
-    sign_bits = np.uint32(0x80808080) if isa.layout.elements_per_word == 4 else np.uint16(0)
-    assert (sign_bits != 0) == (isa.layout.zero_point != 0)
+    word = np.uint32 if isa.layout.elements_per_word == 4 else np.uint16
+    # Flipping the sign bits adds the zero point to each of a word's signed bytes.
+    sign_bits = word(isa.layout.zero_point * 0x01010101)
 
     @compiled
     def write_keys(block_words, word, result):

@@ -9,7 +9,7 @@ from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
-from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, ZERO_POINT, max_pair_element
+from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, max_pair_element
 from hf_asr_endpoint.whisper.kernels.scalar import activation_type, maximum, pointer, to_float32, to_int32
 
 _MAX_INT8, _MAX_BYTE_PAIR = np.float32(MAX_INT8), np.float32(MAX_BYTE_PAIR)
@@ -26,6 +26,7 @@ def make_quantize_block(isa: Isa) -> Any:
 
 def _make_quantize_to_bytes(isa: Isa) -> Any:
     activation = activation_type(isa)
+    quantize_to_int8, quantize_to_int16 = _make_quantize_to_int8(isa), _make_quantize_to_int16(isa)
 
     @inlined
     def quantize_block(args, begin, end, rows_at, scales_at):
@@ -35,9 +36,9 @@ def _make_quantize_to_bytes(isa: Isa) -> Any:
         scales = carray(pointer(scales_at, np.float32), (block_rows,))
         for row in range(end - begin):
             if activation_bytes == 1:
-                scales[row] = _quantize_to_int8(activations[begin + row], rows[row])
+                scales[row] = quantize_to_int8(activations[begin + row], rows[row])
             else:
-                scales[row] = _quantize_to_int16(activations[begin + row], rows[2 * row], rows[2 * row + 1])
+                scales[row] = quantize_to_int16(activations[begin + row], rows[2 * row], rows[2 * row + 1])
 
     return quantize_block
 
@@ -59,26 +60,45 @@ def _make_quantize_to_pairs(isa: Isa) -> Any:
     return quantize_block
 
 
-@compiled
-def _quantize_to_int8(row, quantized):
-    """Write a row as unsigned 8-bit integers around ZERO_POINT; return its scale."""
-    magnitude = _max_magnitude(row)
-    factor = _MAX_INT8 / magnitude
-    for n in range(len(row)):
-        quantized[n] = np.uint8(to_int32(np.rint(to_float32(row[n]) * factor)) + np.int32(ZERO_POINT))
-    return magnitude / _MAX_INT8
+def _make_quantize_to_int8(isa: Isa) -> Any:
+    """Return the function that writes a row as bytes around the layout's zero point, and returns its scale.
+
+    Without a zero point a byte holds the bits of a signed integer.
+    """
+    zero_point = np.int32(isa.layout.zero_point)
+
+    @compiled
+    def quantize_to_int8(row, quantized):
+        magnitude = _max_magnitude(row)
+        factor = _MAX_INT8 / magnitude
+        for n in range(len(row)):
+            quantized[n] = np.uint8(to_int32(np.rint(to_float32(row[n]) * factor)) + zero_point)
+        return magnitude / _MAX_INT8
+
+    return quantize_to_int8
 
 
-@compiled
-def _quantize_to_int16(row, upper, lower):
-    """Write a row as 16-bit integers, split into two bytes, each unsigned around ZERO_POINT; return its scale."""
-    magnitude = _max_magnitude(row)
-    factor = _MAX_BYTE_PAIR / magnitude
-    for n in range(len(row)):
-        unsigned = to_int32(np.rint(to_float32(row[n]) * factor)) + np.int32(ZERO_POINT << 8 | ZERO_POINT)
-        upper[n] = np.uint8(unsigned >> np.int32(8))
-        lower[n] = np.uint8(unsigned)
-    return magnitude / _MAX_BYTE_PAIR
+def _make_quantize_to_int16(isa: Isa) -> Any:
+    """Return the function that writes a row as 16-bit integers, split into two bytes, and returns its scale.
+
+    Each byte is as `_make_quantize_to_int8` says. The lower one stands for -128 to 127, so 128 is added before
+    the upper one is taken.
+    """
+    half = 128
+    offset = np.int32(isa.layout.zero_point << 8 | half)
+    lower_offset = np.int32(isa.layout.zero_point - half)
+
+    @compiled
+    def quantize_to_int16(row, upper, lower):
+        magnitude = _max_magnitude(row)
+        factor = _MAX_BYTE_PAIR / magnitude
+        for n in range(len(row)):
+            shifted = to_int32(np.rint(to_float32(row[n]) * factor)) + offset
+            upper[n] = np.uint8(shifted >> np.int32(8))
+            lower[n] = np.uint8(shifted + lower_offset)
+        return magnitude / _MAX_BYTE_PAIR
+
+    return quantize_to_int16
 
 
 @compiled

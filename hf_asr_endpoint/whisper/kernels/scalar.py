@@ -12,9 +12,11 @@ from numba.extending import intrinsic
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.process import publish_gnu_openmp
 
 _INT16, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
+publish_gnu_openmp()  # LLVM looks for these two among the process's symbols.
 thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
 thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
 

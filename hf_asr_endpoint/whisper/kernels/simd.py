@@ -163,10 +163,19 @@ class Simd:
         """Load one 32-bit element and copy it to all lanes."""
         return self._broadcast(self.load(address, element), vector)
 
+    def load_row_word(self, address: Any) -> Any:
+        """Load a word of a row where the level's dot products take it from: all lanes or the first one."""
+        if self.isa.broadcasts_words:
+            return self.load_broadcast(address, INT32, self.int32_vector)
+        return self._in_first_lane(self.load(address, INT32), self.int32_vector)
+
+    def _in_first_lane(self, value: Any, vector: Any) -> Any:
+        return self.builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(INT32, 0))
+
     def _broadcast(self, value: Any, vector: Any) -> Any:
+        order = ir.Constant(self.int32_vector, None)
         undefined = ir.Constant(vector, ir.Undefined)
-        first_lane = self.builder.insert_element(undefined, value, ir.Constant(INT32, 0))
-        return self.builder.shuffle_vector(first_lane, undefined, ir.Constant(self.int32_vector, None))
+        return self.builder.shuffle_vector(self._in_first_lane(value, vector), undefined, order)
 
     def add_bytes(self, address: Any, n_bytes: int) -> Any:
         """Return an address plus a constant."""

@@ -17,7 +17,6 @@ from hf_asr_endpoint.whisper.kernels.scalar import minimum
 from hf_asr_endpoint.whisper.kernels.simd import FloatVector, Simd
 
 MASKED_SCORE = -1e30  # its weight is 0
-MAX_WEIGHT = 65_535  # the largest weight in two bytes, which stands for 1
 
 _LOG2_E = 1.44269504
 
@@ -46,11 +45,13 @@ def make_exp_scores_to_bfloat16(isa: Isa) -> Any:
 
 
 def make_exp_scores_to_bytes(isa: Isa) -> Any:
-    """Return an intrinsic that writes exp(score - largest score) in units of 1 / MAX_WEIGHT, and returns the sum.
+    """Return an intrinsic that writes exp(score - largest score), times `Layout.max_weight`; it returns the sum.
 
     It takes 64-bit integers: the addresses of scores, float32, of the weights' upper bytes and of their lower
-    bytes, all unsigned, and the row's length in panels. The sum is that before rounding, float32.
+    bytes, unsigned or signed as the level multiplies them, and the row's length in panels. The sum is that of the
+    exponentials before rounding, float32.
     """
+    is_signed = isa.layout.zero_point == 0
 
     @intrinsic
     def exp_scores_to_bytes(typing: Any, scores: Any, upper: Any, lower: Any, n_panels: Any) -> Any:
@@ -59,8 +60,10 @@ def make_exp_scores_to_bytes(isa: Isa) -> Any:
             scores, upper, lower, n_panels = args
 
             def write(panel: Any, index: int, power: FloatVector) -> None:
-                rounded = (power * MAX_WEIGHT + 0.5).to_int32()
-                for address, shifted in ((upper, builder.lshr(rounded, simd.int32s(8))), (lower, rounded)):
+                rounded = (power * isa.layout.max_weight + 0.5).to_int32()
+                # A signed lower byte stands for -128 to 127, so the upper one is that of the number plus 128.
+                for_upper = builder.add(rounded, simd.int32s(128)) if is_signed else rounded
+                for address, shifted in ((upper, builder.lshr(for_upper, simd.int32s(8))), (lower, rounded)):
                     panel_at = simd.add_scaled(address, panel, isa.layout.tile_columns)
                     stored_at = simd.add_bytes(panel_at, index * isa.n_lanes)
                     simd.store(stored_at, builder.trunc(shifted, simd.int8_vector))
@@ -79,7 +82,7 @@ def make_weigh_in_int16(isa: Isa, max_value: int) -> Any:
     integers: the addresses of scores, float32, which are overwritten, and of weights, and the row's length in
     panels. The scale divides by the weights' sum: weights times values times scale is the mean.
     """
-    exp_scores, round_to_int16 = _make_exp_scores(isa), _make_round_to_int16(isa)
+    exp_scores, round_to_int16 = make_exp_scores(isa), _make_round_to_int16(isa)
     columns_per_tile = isa.layout.tile_columns
 
     @compiled
@@ -94,7 +97,7 @@ def make_weigh_in_int16(isa: Isa, max_value: int) -> Any:
     return weigh
 
 
-def _make_exp_scores(isa: Isa) -> Any:
+def make_exp_scores(isa: Isa) -> Any:
     """Return an intrinsic that replaces scores, float32, by exp(score - largest score), and returns the sum.
 
     It takes 64-bit integers: the address of the scores, and the row's length in panels.

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 
 from hf_asr_endpoint.whisper.kernels.isa import DotProduct, Isa
 from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
-from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT8, INT32, INT64, FloatVector, Simd
+from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT8, INT64, FloatVector, Simd
 
 LoadColumns = Callable[[Simd, Any, int], Any]
 """Emits the load of a vector of columns' words: given the address of a tile's words and the vector's index."""
@@ -66,7 +66,7 @@ def accumulate_tile(
         column_words = [load_columns(simd, columns_at, index) for index in range(n_vectors)]
         updated = []
         for row, row_at in enumerate(row_addresses):
-            row_word = simd.load_broadcast(simd.add_scaled(row_at, word, 4), INT32, simd.int32_vector)
+            row_word = simd.load_row_word(simd.add_scaled(row_at, word, 4))
             for before, column_word in zip(accumulators[row * n_vectors :], column_words, strict=False):
                 updated.append(dot_product(simd, before, row_word, column_word))
         return updated
@@ -76,23 +76,24 @@ def accumulate_tile(
     return dict(zip(product(range(n_rows), range(n_vectors)), sums, strict=True))
 
 
-def make_bfloat16_tile(isa: Isa) -> Any:
-    """Return an intrinsic that multiplies a tile of bfloat16 and writes the sums, float32.
+def make_float_tile(isa: Isa, dot_product: DotProduct | None, *, stored_columns: int | None = None) -> Any:
+    """Return an intrinsic that multiplies a tile of bfloat16 or float32 and writes the sums, float32.
 
-    It takes 64-bit integers: those of `accumulate_tile`, then the address of the sums and the bytes from one row
-    of them to the next.
+    stored_columns: see `accumulate_tile`. It takes 64-bit integers: those of `accumulate_tile`, then the address
+    of the sums and the bytes from one row of them to the next.
     """
 
     @intrinsic
-    def bfloat16_tile(
+    def float_tile(
         typing: Any, rows: Any, row_bytes: Any, columns: Any, n_words: Any, sums: Any, sums_bytes: Any
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             simd = Simd(isa, builder)
             sums, sums_bytes = args[4:]
             totals = accumulate_tile(
-                simd, isa.dot_bfloat16, args[:4], n_rows=isa.layout.tile_rows, accumulator=simd.float_vector
-            )
+                simd, dot_product, args[:4], n_rows=isa.layout.tile_rows, accumulator=simd.float_vector,
+                stored_columns=stored_columns,
+            )  # fmt: skip
             for (row, index), total in totals.items():
                 row_at = simd.add_scaled(sums, sums_bytes, row)
                 simd.store(simd.add_bytes(row_at, index * 4 * isa.n_lanes), total)
@@ -100,7 +101,7 @@ def make_bfloat16_tile(isa: Isa) -> Any:
 
         return types.void(*[types.int64] * 6), generate
 
-    return bfloat16_tile
+    return float_tile
 
 
 def make_pair_tile(

@@ -102,10 +102,10 @@ def test_a_cache_directory_that_cannot_be_created_is_no_error(tmp_path: Path) ->
 def test_importing_kernels_creates_no_folders(tmp_path: Path) -> None:
     code = """
 from hf_asr_endpoint.whisper.kernels import (
-    Kernels, cross_attention, cross_attention_pairs, encoder_attention, encoder_attention_pairs, int8_gemm,
-    quantize_cross_kv, self_attention
+    Kernels, cross_attention, cross_attention_pairs, encoder_attention, encoder_attention_float32,
+    encoder_attention_pairs, int8_gemm, quantize_cross_kv, self_attention
 )
-from hf_asr_endpoint.whisper.kernels.levels import avx2, avx512_bf16, avx512_vnni
+from hf_asr_endpoint.whisper.kernels.levels import avx2, avx512_bf16, avx512_vnni, neon_dotprod
 """
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)

@@ -30,7 +30,14 @@ def _dot_pairs(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
 ISA = Isa(
     n_lanes=8,
     n_registers=16,
-    layout=Layout(level="avx2", tile_rows=6, tile_columns=16, multiplies="pairs", activations=torch.float32),
+    layout=Layout(
+        level="avx2",
+        tile_rows=6,
+        tile_columns=16,
+        multiplies="pairs",
+        attends="pairs",
+        activations=torch.float32,
+    ),
     dot_pairs=_dot_pairs,
     exp2=exp2_by_exponent_bits,
 )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from hf_asr_endpoint.whisper.kernels.isa import Isa
-from hf_asr_endpoint.whisper.kernels.layout import Layout
+from hf_asr_endpoint.whisper.kernels.layout import ZERO_POINT, Layout
 from hf_asr_endpoint.whisper.kernels.levels.assembly import (
     dot_bytes,
     dot_bytes_of_unsigned_columns,
@@ -32,7 +32,13 @@ ISA = Isa(
     n_lanes=16,
     n_registers=32,
     layout=Layout(
-        level="avx512-bf16", tile_rows=6, tile_columns=64, multiplies="bytes", activations=torch.bfloat16
+        level="avx512-bf16",
+        tile_rows=6,
+        tile_columns=64,
+        multiplies="bytes",
+        zero_point=ZERO_POINT,
+        attends="bfloat16",
+        activations=torch.bfloat16,
     ),
     dot_bytes=dot_bytes,
     dot_bytes_of_unsigned_columns=dot_bytes_of_unsigned_columns,

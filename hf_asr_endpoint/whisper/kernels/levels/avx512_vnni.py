@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from hf_asr_endpoint.whisper.kernels.isa import Isa
-from hf_asr_endpoint.whisper.kernels.layout import Layout
+from hf_asr_endpoint.whisper.kernels.layout import ZERO_POINT, Layout
 from hf_asr_endpoint.whisper.kernels.levels.assembly import (
     dot_bytes,
     dot_bytes_of_unsigned_columns,
@@ -29,7 +29,13 @@ ISA = Isa(
     n_lanes=16,
     n_registers=32,
     layout=Layout(
-        level="avx512-vnni", tile_rows=6, tile_columns=64, multiplies="bytes", activations=torch.float32
+        level="avx512-vnni",
+        tile_rows=6,
+        tile_columns=64,
+        multiplies="bytes",
+        zero_point=ZERO_POINT,
+        attends="pairs",
+        activations=torch.float32,
     ),
     dot_bytes=dot_bytes,
     dot_bytes_of_unsigned_columns=dot_bytes_of_unsigned_columns,
