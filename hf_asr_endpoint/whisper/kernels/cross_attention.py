@@ -27,7 +27,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     activation_type,
     maximum,
     pointer,
-    thread_count,
+    tasks_of_thread,
     thread_number,
     to_float32,
     to_int32,
@@ -57,7 +57,7 @@ def make_cross_attention(isa: Isa) -> Any:
         result = carray(pointer(args[1], activation), (n_rows, n_heads, HEAD_DIM))
         order = carray(pointer(args[2], np.int64), (n_rows,))
         windows = carray(pointer(args[3], np.int64), (n_windows, 4))
-        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+        thread = np.int64(thread_number())
         quantized_at = args[4] + thread * scratch_bytes
         means_at = quantized_at + tile_rows * HEAD_DIM
         scores_at = means_at + activation_size * queries_per_tile * HEAD_DIM
@@ -67,7 +67,7 @@ def make_cross_attention(isa: Isa) -> Any:
         corrections_at, row_scales_at = np.int64(corrections.ctypes.data), np.int64(row_scales.ctypes.data)
         quantized[:] = np.int8(0)
         n_tasks = n_windows * n_heads
-        for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
+        for task in tasks_of_thread(data, 9, n_tasks):
             window, head = windows[task // n_heads], task % n_heads
             n_positions = window[1]
             n_panels = (n_positions + columns_per_tile - 1) // columns_per_tile

@@ -15,7 +15,7 @@ from numba import carray
 from hf_asr_endpoint.whisper.kernels.compile import compiled
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, MAX_INT8, MAX_INT16
-from hf_asr_endpoint.whisper.kernels.scalar import maximum, pointer, thread_count, thread_number, to_int32
+from hf_asr_endpoint.whisper.kernels.scalar import maximum, pointer, tasks_of_thread, thread_number, to_int32
 from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, make_weigh_in_int16
 from hf_asr_endpoint.whisper.kernels.tile import load_widened_pairs, make_pair_tile
 
@@ -36,7 +36,7 @@ def make_cross_attention_pairs(isa: Isa) -> Any:
         result = carray(pointer(args[1], np.float32), (n_rows, n_heads, HEAD_DIM))
         order = carray(pointer(args[2], np.int64), (n_rows,))
         windows = carray(pointer(args[3], np.int64), (n_windows, 4))
-        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+        thread = np.int64(thread_number())
         quantized_at = args[4] + thread * scratch_bytes
         means_at = quantized_at + 2 * tile_rows * HEAD_DIM
         scores_at = means_at + 4 * tile_rows * HEAD_DIM
@@ -46,7 +46,7 @@ def make_cross_attention_pairs(isa: Isa) -> Any:
         row_scales_at = np.int64(row_scales.ctypes.data)
         quantized[:] = np.int16(0)
         n_tasks = n_windows * n_heads
-        for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
+        for task in tasks_of_thread(data, 9, n_tasks):
             window, head = windows[task // n_heads], task % n_heads
             n_positions = window[1]
             n_panels = (n_positions + columns_per_tile - 1) // columns_per_tile

@@ -19,7 +19,7 @@ from numba import carray
 from hf_asr_endpoint.whisper.kernels.compile import compiled
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.scalar import pointer, thread_count, thread_number
+from hf_asr_endpoint.whisper.kernels.scalar import pointer, tasks_of_thread, thread_number
 from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, make_exp_scores
 from hf_asr_endpoint.whisper.kernels.tile import make_float_tile
 
@@ -37,7 +37,7 @@ def make_encoder_attention_float32(isa: Isa) -> Any:
         n_positions, n_heads, scratch_bytes = args[3], args[4], args[5]
         heads = carray(pointer(args[0], np.float32), (n_positions, 3, n_heads, HEAD_DIM))
         result = carray(pointer(args[1], np.float32), (n_positions, n_heads, HEAD_DIM))
-        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
+        thread = np.int64(thread_number())
         n_panels = (n_positions + columns_per_tile - 1) // columns_per_tile
         n_keys = n_panels * columns_per_tile
         keys_at = args[2] + thread * scratch_bytes
@@ -54,7 +54,7 @@ def make_encoder_attention_float32(isa: Isa) -> Any:
         queries[:] = np.float32(0)
         n_tiles = (n_positions + tile_rows - 1) // tile_rows
         n_tasks, packed_head = n_heads * n_tiles, -1
-        for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
+        for task in tasks_of_thread(data, 6, n_tasks):
             head, begin = task // n_tiles, task % n_tiles * tile_rows
             if head != packed_head:
                 pack_keys_and_values(heads, head, keys, values)

@@ -22,14 +22,21 @@ from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
 from hf_asr_endpoint.whisper.kernels.quantize_rows import make_quantize_block
-from hf_asr_endpoint.whisper.kernels.scalar import activation_type, pointer, thread_count, thread_number
+from hf_asr_endpoint.whisper.kernels.scalar import (
+    TASKS_PER_THREAD,
+    activation_type,
+    next_task,
+    pointer,
+    thread_count,
+    thread_number,
+)
 from hf_asr_endpoint.whisper.kernels.tile import make_int8_tile
 
-MIN_ROWS_PER_THREAD = 24  # with fewer, every thread computes all rows for its share of the columns
+MIN_ROWS_PER_TASK = 24  # The weight is read, and each task's rows are quantized, once for so many rows.
 
 
 def make_int8_gemm(isa: Isa) -> Any:
-    """Return the kernel. Threads share out the rows, or the weight's panels when rows are few."""
+    """Return the kernel. A task is a part of the rows and of the weight's panels."""
     activation, activation_size = activation_type(isa), isa.layout.activations.itemsize
     max_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
     in_pairs = isa.layout.multiplies == "pairs"
@@ -48,13 +55,19 @@ def make_int8_gemm(isa: Isa) -> Any:
         edge_tile = carray(pointer(edge_at, activation), (max_rows, columns_per_tile))
         n_panels = (n_out + columns_per_tile - 1) // columns_per_tile
         tile_rows = max_rows if in_pairs else max_rows // activation_bytes
-        first_row, last_row, first_panel, last_panel = _thread_share(
-            n_rows, tile_rows, n_panels, thread, n_threads
-        )
-        for begin in range(first_row, last_row, block_rows):
-            end = min(begin + block_rows, last_row)
-            quantize_block(args, begin, end, rows_at, scales_at)
-            for panel in range(first_panel, last_panel):
+        rows_per_task, panels_per_task = _sizes_of_tasks(n_rows, tile_rows, block_rows, n_panels, n_threads)
+        n_row_tasks = (n_rows + rows_per_task - 1) // rows_per_task
+        n_panel_tasks = (n_panels + panels_per_task - 1) // panels_per_task
+        quantized_begin = -1
+        task = next_task(data, 13)
+        while task < n_row_tasks * n_panel_tasks:
+            begin = task // n_panel_tasks * rows_per_task
+            end = min(begin + rows_per_task, n_rows)
+            if begin != quantized_begin:
+                quantize_block(args, begin, end, rows_at, scales_at)
+                quantized_begin = begin
+            first_panel = task % n_panel_tasks * panels_per_task
+            for panel in range(first_panel, min(first_panel + panels_per_task, n_panels)):
                 left = panel * columns_per_tile
                 right = min(left + columns_per_tile, n_out)
                 columns_at, parameters_at = args[1] + left * n_in, args[2] + left * 12
@@ -77,18 +90,21 @@ def make_int8_gemm(isa: Isa) -> Any:
                     if not is_whole:
                         for row in range(top, bottom):
                             result[row, left:right] = edge_tile[row - top, : right - left]
+            task = next_task(data, 13)
 
     return int8_gemm
 
 
 @inlined
-def _thread_share(n_rows, tile_rows, n_panels, thread, n_threads):
-    """Return the rows and the panels that a thread computes: begin and end of the rows, then of the panels."""
-    if n_rows >= MIN_ROWS_PER_THREAD * n_threads:
-        n_tiles = (n_rows + tile_rows - 1) // tile_rows
-        first, last = n_tiles * thread // n_threads, n_tiles * (thread + 1) // n_threads
-        return first * tile_rows, min(last * tile_rows, n_rows), 0, n_panels
-    return 0, n_rows, n_panels * thread // n_threads, n_panels * (thread + 1) // n_threads
+def _sizes_of_tasks(n_rows, tile_rows, block_rows, n_panels, n_threads):
+    """Return the rows and the panels of a task. Rows are split first: each part of them is quantized once."""
+    n_tasks = TASKS_PER_THREAD * n_threads if n_threads > 1 else 1
+    n_row_tasks = min(max(n_rows // MIN_ROWS_PER_TASK, 1), n_tasks)
+    n_tiles = (n_rows + tile_rows - 1) // tile_rows
+    rows_per_task = min((n_tiles + n_row_tasks - 1) // n_row_tasks * tile_rows, block_rows)
+    n_row_tasks = (n_rows + rows_per_task - 1) // rows_per_task
+    n_panel_tasks = min((n_tasks + n_row_tasks - 1) // n_row_tasks, n_panels)
+    return rows_per_task, (n_panels + n_panel_tasks - 1) // n_panel_tasks
 
 
 def _make_multiply_tile(isa: Isa) -> Any:

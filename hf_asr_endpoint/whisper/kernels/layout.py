@@ -25,6 +25,10 @@ BIAS, BIAS_GELU, BIAS_ADD = range(3)
 
 CACHE_LINE_BYTES = 64
 
+COUNTER_OFFSET = 16
+"""Words between a kernel's data and the counter of its tasks: two cache lines, which processors fetch together.
+Threads read the data all the time, and a write beside it would take it from their caches."""
+
 FLOAT32, FLOAT16, BFLOAT16 = range(3)
 WEIGHT_FORMATS = {torch.float32: FLOAT32, torch.float16: FLOAT16, torch.bfloat16: BFLOAT16}
 """How pack_weight finds a weight stored."""

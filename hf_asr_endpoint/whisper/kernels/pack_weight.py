@@ -22,7 +22,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     half_to_float32,
     maximum,
     pointer,
-    thread_count,
+    tasks_of_thread,
     thread_number,
     to_float32,
     to_int32,
@@ -40,13 +40,12 @@ def make_pack_weight(isa: Isa) -> Any:
     def pack_weight(data):
         args = carray(data, (8,))
         n_out, n_in, stored_as = args[4], args[5], args[6]
-        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-        scratch = args[3] + thread * args[7]
+        scratch = args[3] + np.int64(thread_number()) * args[7]
         row = carray(pointer(scratch, np.float32), (n_in,))
         quantized = carray(pointer(scratch + 4 * n_in, np.int8), (n_in,))
         words = carray(pointer(scratch + 4 * n_in, word_type), (n_in // word_bytes,))
         n_panels = (n_out + columns_per_panel - 1) // columns_per_panel
-        for panel in range(n_panels * thread // n_threads, n_panels * (thread + 1) // n_threads):
+        for panel in tasks_of_thread(data, 8, n_panels):
             left = panel * columns_per_panel
             columns = carray(pointer(args[1] + left * n_in, word_type), (n_in // word_bytes, columns_per_panel))
             corrections = carray(pointer(args[2] + left * 12, np.int32), (columns_per_panel,))

@@ -23,8 +23,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     activation_type,
     maximum,
     pointer,
-    thread_count,
-    thread_number,
+    tasks_of_thread,
     to_float32,
     to_int32,
 )
@@ -54,8 +53,7 @@ def make_quantize_cross_kv(isa: Isa) -> Any:
         scales = carray(pointer(args[1] + 2 * n_bytes, np.float32), (2 * n_heads, HEAD_DIM))
         factors, block = np.empty(HEAD_DIM, np.float32), np.empty((columns_per_tile, HEAD_DIM), np.int8)
         block_words = carray(pointer(np.int64(block.ctypes.data), word), (columns_per_tile, head_words))
-        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-        for head in range(2 * n_heads * thread // n_threads, 2 * n_heads * (thread + 1) // n_threads):
+        for head in tasks_of_thread(data, 4, 2 * n_heads):
             # At first the channels' magnitudes, then what to multiply the channels by.
             factors[:] = _MIN_MAGNITUDE
             for position in range(n_positions):

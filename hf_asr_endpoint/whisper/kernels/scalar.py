@@ -12,13 +12,44 @@ from numba.extending import intrinsic
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.layout import COUNTER_OFFSET
 from hf_asr_endpoint.whisper.process import publish_gnu_openmp
+
+TASKS_PER_THREAD = 4
+"""Parts of a kernel's work for each thread, which takes one after another. A thread whose core is slower, or has
+other work, takes fewer than the rest, and the rest do not wait for long."""
 
 _INT16, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 publish_gnu_openmp()  # LLVM looks for these two among the process's symbols.
 thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
 thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
+
+
+@intrinsic
+def next_task(typing: Any, data: Any, index: Any) -> Any:
+    """Return the next task that no thread has taken. index: the length of the data, see `launch`."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        offset = builder.add(args[1], ir.Constant(ir.IntType(64), COUNTER_OFFSET))
+        counter = builder.gep(args[0], [offset])
+        return builder.atomic_rmw("add", counter, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(types.CPointer(types.int64), types.int64), generate
+
+
+@compiled
+def tasks_of_thread(data, index, n_tasks):
+    """Yield the tasks that the calling thread is to do, a few neighbours at a time.
+
+    index: the length of the data.
+    """
+    n_at_once = max(n_tasks // (TASKS_PER_THREAD * np.int64(thread_count())), 1)
+    first = next_task(data, index) * n_at_once
+    while first < n_tasks:
+        for task in range(first, min(first + n_at_once, n_tasks)):  # noqa: UP028 - numba has no `yield from`.
+            yield task
+        first = next_task(data, index) * n_at_once
 
 
 def activation_type(isa: Isa) -> Any:

@@ -22,6 +22,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     exp_scores,
     pointer,
     round_to_activation,
+    tasks_of_thread,
     thread_count,
     thread_number,
     to_bfloat16,
@@ -47,7 +48,7 @@ def make_self_attention(isa: Isa) -> Any:
         scratch = carray(pointer(args[3], np.float32), (n_threads, max_tokens + 2 * HEAD_DIM))[thread]
         query, sums, scores = scratch[:HEAD_DIM], scratch[HEAD_DIM : 2 * HEAD_DIM], scratch[2 * HEAD_DIM :]
         n_tasks = n_sequences * n_heads
-        for task in range(n_tasks * thread // n_threads, n_tasks * (thread + 1) // n_threads):
+        for task in tasks_of_thread(data, 8, n_tasks):
             sequence, head = task // n_heads, task % n_heads
             n_cached = caches[sequence, 1]
             cache = carray(pointer(caches[sequence, 0], np.uint16), (2, n_heads, max_tokens, HEAD_DIM))
