@@ -18,10 +18,10 @@ from hf_asr_endpoint.whisper.kernels.layout import Kernel, Layout
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.threads import N_CORES
 
-COMPILED_ELSEWHERE = ("cross_attention", "quantize_cross_kv")
+COMPILED_ELSEWHERE = ("cross_attention", "quantize_cross_kv", "self_attention")
 """About half of the work of compiling, which at a release's first start is done by another process."""
 
-COMPILED_HERE = ("int8_gemm", "pack_weight", "encoder_attention", "self_attention")
+COMPILED_HERE = ("int8_gemm", "pack_weight", "encoder_attention")
 
 
 class Kernels:
