@@ -51,12 +51,12 @@ class Kernels:
 
     def compile_all(self) -> None:
         """Compile, or load, all kernels now. With an empty cache, two processes share the work."""
-        from hf_asr_endpoint.whisper.kernels.precompile import start_compiling
+        from hf_asr_endpoint.whisper.kernels.precompile import compiling_elsewhere
 
         if N_CORES < 2 or self._cache_dir is None or self._folder is None or any(self._folder.rglob("*.nbi")):
             self._load(COMPILED_HERE + COMPILED_ELSEWHERE)
             return
-        with start_compiling(self._cache_dir, self.level, COMPILED_ELSEWHERE):  # waits for its end
+        with compiling_elsewhere(self._cache_dir, self.level, COMPILED_ELSEWHERE):
             self._load(COMPILED_HERE)
         self._load(COMPILED_ELSEWHERE)
 
