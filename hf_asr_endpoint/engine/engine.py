@@ -212,8 +212,8 @@ class Engine:
         for slot in sequence.slots:
             self._model.free(slot)
         self._scheduler.remove(sequence)
-        if status is Status.FINISHED:
-            sequence.request.has_result = True
+        if status is Status.FINISHED and sequence.rows:
+            sequence.request.n_decoded += 1
         sequence.end(status, error)
 
 

@@ -112,7 +112,7 @@ class Scheduler:
         """
         if not counts[request]:
             return True
-        if request.prefers_latency and not request.has_result:
+        if request.prefers_latency and counts[request] > request.n_decoded:
             return False
         n_slots = taken[request] + self._waiting[request][0].n_slots
         return counts[request] < self._max_running(request, counts) and n_slots <= self._max_per_request

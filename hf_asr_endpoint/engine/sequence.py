@@ -60,15 +60,16 @@ class Detection:
 class Request:
     """Groups the sequences of one request, for fairness and cancellation.
 
-    prefers_latency: its first sequence is decoded alone, so that a stream begins early; otherwise its sequences
-    fill the slots first, which takes less time in all.
+    prefers_latency: its first sequence is decoded alone, and each one that finishes lets one more run at a time, so
+    that a stream begins early and goes on evenly; otherwise its sequences fill the slots at once, which takes less
+    time in all.
     """
 
     def __init__(self, token: CancellationToken | None = None, *, prefers_latency: bool = False) -> None:
         self.token = token or CancellationToken()
         self.prefers_latency = prefers_latency
-        self.has_result = False
-        """Whether one of its sequences has finished. Set by the engine."""
+        self.n_decoded = 0
+        """How many of its sequences have been decoded to their end. Counted by the engine."""
 
     @property
     def is_cancelled(self) -> bool:

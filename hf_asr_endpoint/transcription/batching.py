@@ -166,7 +166,7 @@ class BatchingTranscriber:
                 max_ahead=self._max_ahead,
                 token=request.token,
                 deliver=deliver,
-                first_alone=request.prefers_latency,
+                ramps_up=request.prefers_latency,
             )
             self._workers.submit(preparation)
             return preparation

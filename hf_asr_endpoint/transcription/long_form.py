@@ -61,8 +61,8 @@ class ChunkSource(Protocol):
         """Allow one more chunk."""
         ...
 
-    def prepare_ahead(self) -> None:
-        """Allow as many chunks as the source was made for, even if the first one was to be prepared alone."""
+    def allow_another(self) -> None:
+        """Allow one more chunk, up to as many as the source was made for."""
         ...
 
 
@@ -169,7 +169,7 @@ class LongForm:
         speech_s = sum(span.end_s - span.start_s for chunk in self._waiting for span in chunk.speech)
         has_enough = speech_s >= ENOUGH_SPEECH_S or len(self._waiting) >= self._max_ahead
         if not has_enough and self._end is None:
-            source.prepare_ahead()
+            source.allow_another()
         elif len(self._waiting) == 1 and not self._options.detects_language_only:
             self._begin(self._waiting.popleft())
         else:

@@ -66,11 +66,11 @@ class Preparation:
         max_ahead: int,
         token: CancellationToken,
         deliver: Deliver,
-        first_alone: bool = False,
+        ramps_up: bool = False,
     ) -> None:
         """reader: closed in every case. max_ahead: chunks delivered and not yet released, at most.
 
-        first_alone: prepare no other chunk before the first one is released, so that it is decoded sooner.
+        ramps_up: allow one chunk at first, and one more with each release, so that the first ones are decoded sooner.
         """
         self._reader = reader
         self._make_spectrogram = make_spectrogram
@@ -79,7 +79,7 @@ class Preparation:
         self._n_samples = 0
         self._chunks = split_chunks(self._counted(), detector, options=chunking)
         self._lock = threading.Lock()
-        self._n_free = 1 if first_alone else max_ahead
+        self._n_free = 1 if ramps_up else max_ahead
         self._n_withheld = max_ahead - self._n_free
         self._is_parked = False
         self._enqueue: Callable[[], None] = lambda: None
@@ -100,15 +100,15 @@ class Preparation:
     def release(self) -> None:
         """Make room for another chunk. From any thread."""
         with self._lock:
-            self._n_free += 1 + self._n_withheld
-            self._n_withheld = 0
-        self._wake()
+            self._n_free += 1
+        self.allow_another()
 
-    def prepare_ahead(self) -> None:
-        """Lift `first_alone`. From any thread."""
+    def allow_another(self) -> None:
+        """Allow one more chunk, if that is not more than `max_ahead`. From any thread."""
         with self._lock:
-            self._n_free += self._n_withheld
-            self._n_withheld = 0
+            if self._n_withheld:
+                self._n_withheld -= 1
+                self._n_free += 1
         self._wake()
 
     def take_turn(self) -> None:

@@ -57,7 +57,7 @@ def test_a_sequence_may_end_with_the_answer(engine: Engine, model: FakeSpeechMod
     run(engine, caller)
     assert (len(caller.scores), caller.results, caller.ends) == (1, [], [Status.FINISHED])
     assert model.calls == [("encode", (0,)), ("free", (0,))]
-    assert caller.sequence.request.has_result
+    assert caller.sequence.request.n_decoded == 0, "there is no text yet"
 
 
 def test_a_failing_answer_ends_only_its_sequence(

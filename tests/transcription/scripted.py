@@ -95,28 +95,28 @@ class ScriptedModel:
 class Feed:
     """Delivers chunks as a preparation does: up to max_ahead, and one more for each release.
 
-    first_alone: the others come after the first release, or after `prepare_ahead`.
+    ramps_up: one at first; each release, and each `allow_another`, allows one more at a time.
     """
 
     def __init__(
-        self, chunks: Iterable[Chunk], *, max_ahead: int, deliver: Deliver, first_alone: bool = False
+        self, chunks: Iterable[Chunk], *, max_ahead: int, deliver: Deliver, ramps_up: bool = False
     ) -> None:
         self._chunks = iter(chunks)
         self._deliver = deliver
         self._has_ended = False
         self._n_withheld = max_ahead - 1
         self._deliver_next()
-        if not first_alone:
-            self.prepare_ahead()
+        while self._n_withheld and not ramps_up:
+            self.allow_another()
 
-    def prepare_ahead(self) -> None:
-        while self._n_withheld:
+    def allow_another(self) -> None:
+        if self._n_withheld:
             self._n_withheld -= 1
             self._deliver_next()
 
     def release(self) -> None:
         self._deliver_next()
-        self.prepare_ahead()
+        self.allow_another()
 
     def _deliver_next(self) -> None:
         if self._has_ended:
@@ -149,10 +149,10 @@ class Scene:
         )
 
     def feed(
-        self, long_form: LongForm, chunks: Iterable[Chunk], *, max_ahead: int = 16, first_alone: bool = False
+        self, long_form: LongForm, chunks: Iterable[Chunk], *, max_ahead: int = 16, ramps_up: bool = False
     ) -> Iterator[Segment]:
         return long_form.run(
-            lambda deliver: Feed(chunks, max_ahead=max_ahead, deliver=deliver, first_alone=first_alone)
+            lambda deliver: Feed(chunks, max_ahead=max_ahead, deliver=deliver, ramps_up=ramps_up)
         )
 
     def segments(

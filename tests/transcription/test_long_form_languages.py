@@ -45,7 +45,7 @@ def test_the_first_chunk_decides_while_the_others_wait(scene: Scene, tokenizer: 
     long_form = scene.long_form(DETECTING)
     assert long_form.language is None
     chunks = [long_chunk(offset_s=20 * n) for n in range(4)]
-    assert len(list(scene.feed(long_form, chunks, first_alone=True))) == 4
+    assert len(list(scene.feed(long_form, chunks, ramps_up=True))) == 4
     assert long_form.language == "de"
     assert long_form.language_probability == pytest.approx(1, abs=0.1)
     assert n_encoded_at_first_prompt[0] == 1
@@ -93,7 +93,7 @@ def test_several_short_chunks_decide_together(scene: Scene, tokenizer: WhisperTo
     scene.model.languages = tokens_of(tokenizer, *["en", "de", "de"] * 2)
     scene.model.script = [text_for(0.5), text_for(5), text_for(5.5)]
     long_form = scene.long_form(DETECTING)
-    list(scene.feed(long_form, chunks, first_alone=True))
+    list(scene.feed(long_form, chunks, ramps_up=True))
     assert long_form.language == "de"
     assert languages_fed(scene, tokenizer) == ["de"] * 3
     assert len(scene.model.asked) == 6, "each is asked, and again when it is decoded"
@@ -101,7 +101,7 @@ def test_several_short_chunks_decide_together(scene: Scene, tokenizer: WhisperTo
 
 def test_a_short_recording_is_asked_and_decoded_in_one_go(scene: Scene, tokenizer: WhisperTokenizer) -> None:
     scene.model.script = [text_for(1)]
-    assert len(list(scene.feed(scene.long_form(DETECTING), [chunk(1)], first_alone=True))) == 1
+    assert len(list(scene.feed(scene.long_form(DETECTING), [chunk(1)], ramps_up=True))) == 1
     assert languages_fed(scene, tokenizer) == ["de"]
     assert (len(scene.model.asked), len(scene.model.frames)) == (1, 1)
 
@@ -111,7 +111,7 @@ def test_no_more_short_chunks_are_waited_for_than_may_be_in_memory(scene: Scene)
     chunks = [chunk(1, offset_s=10 * n, speech=((0.0, 1.0),)) for n in range(5)]
     scene.model.script = [text_for(1)] * 5
     long_form = scene.long_form(DETECTING, max_ahead=2)
-    assert len(list(scene.feed(long_form, chunks, max_ahead=2, first_alone=True))) == 5
+    assert len(list(scene.feed(long_form, chunks, max_ahead=2, ramps_up=True))) == 5
     assert long_form.language == "de"
 
 
@@ -148,7 +148,7 @@ def test_detecting_only_the_language_decodes_nothing(
     scene.model.language = tokenizer.language_tokens["es"]
     long_form = scene.long_form(TranscriptionOptions(detects_language_only=True))
     chunks = [long_chunk(offset_s=20 * n) for n in range(n_chunks)]
-    assert list(scene.feed(long_form, chunks, first_alone=True)) == []
+    assert list(scene.feed(long_form, chunks, ramps_up=True)) == []
     assert long_form.language == "es"
     assert scene.model.states == [], "no prompt was fed"
     assert len(scene.model.asked) == 1, "the first chunk is enough"

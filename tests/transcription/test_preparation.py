@@ -69,7 +69,7 @@ class Consumer:
         blocks: Iterable[Waveform],
         *,
         max_ahead: int = 100,
-        first_alone: bool = False,
+        ramps_up: bool = False,
         detector: EverywhereSpeech | None = None,
     ) -> None:
         self.reader = Blocks(blocks)
@@ -83,7 +83,7 @@ class Consumer:
             max_ahead=max_ahead,
             token=self.token,
             deliver=self.events.put,
-            first_alone=first_alone,
+            ramps_up=ramps_up,
         )
 
     def next(self) -> PreparedChunk | PreparationEnd:
@@ -142,16 +142,26 @@ def test_no_more_chunks_are_ahead_than_allowed(workers: PreparationWorkers) -> N
     assert isinstance(consumer.next(), PreparedChunk)
 
 
-def test_the_first_chunk_can_be_prepared_alone(workers: PreparationWorkers) -> None:
-    consumer = Consumer([SECOND] * 200, max_ahead=3, first_alone=True)
+def test_chunks_ahead_can_grow_from_one(workers: PreparationWorkers) -> None:
+    consumer = Consumer([SECOND] * 200, max_ahead=3, ramps_up=True)
     workers.submit(consumer.preparation)
-    consumer.next()
-    other = Consumer([SECOND])
-    workers.submit(other.preparation)
-    other.end()  # One worker: the first request has left it.
-    assert consumer.events.empty()
+
+    def expect(n_chunks: int) -> None:
+        for _ in range(n_chunks):
+            assert isinstance(consumer.next(), PreparedChunk)
+        other = Consumer([SECOND])
+        workers.submit(other.preparation)
+        other.end()  # One worker: the first request has left it.
+        assert consumer.events.empty()
+
+    expect(1)
+    consumer.preparation.allow_another()
+    expect(1)
     consumer.preparation.release()
-    assert [isinstance(consumer.next(), PreparedChunk) for _ in range(3)] == [True] * 3
+    expect(2)  # in the released place, and one more: three are ahead
+    consumer.preparation.release()
+    consumer.preparation.allow_another()
+    expect(1)  # no more than max_ahead
 
 
 def test_a_clip_does_not_wait_for_hours_of_silence(workers: PreparationWorkers) -> None:
