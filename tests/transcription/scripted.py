@@ -151,9 +151,7 @@ class Scene:
     def feed(
         self, long_form: LongForm, chunks: Iterable[Chunk], *, max_ahead: int = 16, ramps_up: bool = False
     ) -> Iterator[Segment]:
-        return long_form.run(
-            lambda deliver: Feed(chunks, max_ahead=max_ahead, deliver=deliver, ramps_up=ramps_up)
-        )
+        return long_form.run(lambda deliver: Feed(chunks, max_ahead=max_ahead, deliver=deliver, ramps_up=ramps_up))
 
     def segments(
         self, chunks: Iterable[Chunk], options: TranscriptionOptions = ENGLISH, *, max_ahead: int = 16
