@@ -32,7 +32,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
 )
 from hf_asr_endpoint.whisper.kernels.tile import make_int8_tile
 
-MIN_ROWS_PER_TASK = 24  # The weight is read, and each task's rows are quantized, once for so many rows.
+MIN_ROWS_PER_TASK = 24  # A task reads the weight once and quantizes its rows once, whatever their number.
 
 
 def make_int8_gemm(isa: Isa) -> Any:

@@ -102,7 +102,7 @@ def test_scores_far_below_zero_do_not_divide_by_zero(
 def test_equal_scores_average_all_positions_of_the_longest_window(
     attention: EncoderAttention, dtype: torch.dtype, tolerance: float
 ) -> None:
-    """In integers, sums of so many equal weights are the largest."""
+    """In integers, the sums of equal weights are the largest."""
     heads = torch.zeros(1_500, 3, 1, HEAD_DIM)
     heads[:, 2] = torch.linspace(0, 1, 1_500)[:, None, None]
     heads[:, 2, :, 1] = 1.0
