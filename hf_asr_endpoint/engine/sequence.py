@@ -60,9 +60,8 @@ class Detection:
 class Request:
     """Groups the sequences of one request, for fairness and cancellation.
 
-    prefers_latency: its first sequence is decoded alone, and each one that finishes lets one more run at a time, so
-    that a stream begins early and goes on evenly; otherwise its sequences fill the slots at once, which takes less
-    time in all.
+    prefers_latency: its first sequence is decoded alone, and each one that finishes lets one more run at a time,
+    so that a stream begins early and goes on evenly; otherwise its sequences fill the slots at once.
     """
 
     def __init__(self, token: CancellationToken | None = None, *, prefers_latency: bool = False) -> None:

@@ -135,7 +135,7 @@ class ChunkDecoding:
         )
 
     def _is_loop(self, state: DecodingState, previous_text: str) -> bool:
-        """Return whether a window repeats itself or the text before it: that text, as its prompt, may be the cause."""
+        """Return whether a window repeats itself or the text before it, which may be the cause."""
         assert self._fallback is not None
         text = self._vocabulary.decode(state.sampled)
         return repeats(previous_text, text) or self._fallback.is_repetitive(text)
