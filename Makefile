@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-precision bench-attacks gpu-check test-arm clean
+	bench-shapes bench-precision bench-attacks gpu-check test-arm test-levels clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ test: .venv/.test ## Check style and types, run all tests
 
 test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and half an hour; else skipped)
 	$(BIN)/python -m tests.arm $(ARGS)
+
+test-levels: .venv/.test ## Run the kernels' tests at the x86 levels that this processor lacks, with emulated instructions (3 minutes)
+	HF_ASR_TEST_EMULATED=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -k "vnni or bf16" \
+		tests/whisper/kernels tests/whisper/kv_cache tests/whisper/model tests/parity/test_precision.py
 
 test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
 	$(BIN)/python -m pytest -m clients tests/clients

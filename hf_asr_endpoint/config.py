@@ -72,7 +72,7 @@ class Settings(BaseSettings):
         "auto",
         description="Instructions that the kernels on a CPU use. `auto`: the fastest that the processor reports; "
         "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused. "
-        "`avx-vnni` and `neon-i8mm` have no kernels yet.",
+        "`neon-i8mm` has no kernels yet.",
     )
     slots: int = Field(
         16, ge=1, le=1024, description="Chunks of audio, up to 30 seconds each, that are decoded at the same time."

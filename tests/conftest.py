@@ -18,6 +18,7 @@ from hf_asr_endpoint.whisper import threads
 from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 from hf_asr_endpoint.whisper.kernels.processor import LEVELS
 from tests.server import Server, run_server
+from tests.whisper.levels import EMULATED_HERE
 
 KERNEL_TESTS = ("tests/whisper/kernels/", "tests/whisper/kv_cache/", "tests/whisper/model/")
 DATA = Path(__file__).parent / "data"
@@ -94,12 +95,13 @@ def silent_minutes() -> bytes:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at which levels kernels were tested: this processor may lack some."""
+    """Say at which levels kernels were tested: this processor may lack some, or emulate them."""
     passed = [report.nodeid for report in terminalreporter.stats.get("passed", ())]
     passed = [nodeid for nodeid in passed if nodeid.startswith(KERNEL_TESTS)]
     ran = [level for level in LEVELS if any(level in nodeid.partition("[")[2] for nodeid in passed)]
+    shown = [f"{level} (emulated)" if level in EMULATED_HERE else level for level in ran]
     terminalreporter.write_line(
-        f"kernels tested at these levels: {', '.join(ran) or 'none'}, of {', '.join(LEVELS)}"
+        f"kernels tested at these levels: {', '.join(shown) or 'none'}, of {', '.join(LEVELS)}"
     )
 
 

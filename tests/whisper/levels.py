@@ -1,7 +1,12 @@
-"""Kernels for tests: of every level that this processor has."""
+"""Kernels for tests: of every level that this processor has.
+
+With HF_ASR_TEST_EMULATED=1 (`make test-levels`) also of the x86 levels that it lacks, see `emulation`.
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,13 +15,22 @@ import pytest
 
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.processor import LEVELS, Level, levels
+from tests.whisper.emulation import EMULATED, emulated
+
+X86 = ("x86_64", "AMD64")
 
 HERE = levels()
 
+EMULATED_HERE = tuple(
+    level
+    for level in EMULATED
+    if os.environ.get("HF_ASR_TEST_EMULATED") and HERE and level not in HERE and platform.machine() in X86
+)
+
 
 def needs(level: Level) -> pytest.MarkDecorator:
-    """Skip a test where the processor lacks a level."""
-    return pytest.mark.skipif(level not in HERE, reason=f"this processor lacks {level}")
+    """Skip a test where the processor lacks a level, unless it is emulated."""
+    return pytest.mark.skipif(level not in HERE + EMULATED_HERE, reason=f"this processor lacks {level}")
 
 
 needs_kernels = pytest.mark.skipif(not HERE, reason="no kernels run on this processor")
@@ -25,7 +39,7 @@ needs_kernels = pytest.mark.skipif(not HERE, reason="no kernels run on this proc
 @cache
 def kernels_of(level: Level) -> Kernels:
     """Return a level's kernels. Each is compiled by the first test that uses it."""
-    return Kernels(level, cache_dir=None)
+    return Kernels(level, cache_dir=None, isa=emulated(level) if level in EMULATED_HERE else None)
 
 
 def for_each_level(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from hf_asr_endpoint.whisper.kernels.cache_folder import open_cache_folder
+from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import Kernel, Layout
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.threads import N_CORES
@@ -27,14 +28,14 @@ COMPILED_HERE = ("int8_gemm", "pack_weight", "encoder_attention")
 class Kernels:
     """All kernels of a level. Each is compiled, which takes seconds, or loaded when it is first used."""
 
-    def __init__(self, level: Level, cache_dir: Path | None) -> None:
+    def __init__(self, level: Level, cache_dir: Path | None, *, isa: Isa | None = None) -> None:
         """level: one that this processor has. cache_dir: holds compiled code in its folder `kernels`; None: every
-        process compiles.
+        process compiles. isa: instead of the level's own, such as one whose instructions are emulated.
         """
         from hf_asr_endpoint.whisper.kernels.levels import load_isa
 
         self.level, self._cache_dir = level, cache_dir
-        self._isa = load_isa(level)
+        self._isa = isa or load_isa(level)
 
     @property
     def layout(self) -> Layout:

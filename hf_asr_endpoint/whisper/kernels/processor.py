@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -12,12 +13,12 @@ from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.kernels.arm_features import DOT_PRODUCT, has_arm_feature
 from hf_asr_endpoint.whisper.process import process_symbols, publish_gnu_openmp
 
-Level = Literal["avx512-bf16", "avx512-vnni", "avx2", "neon-dotprod"]
+Level = Literal["avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dotprod"]
 """The levels that kernels are made for, the fastest first."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-PLANNED_LEVELS = ("avx-vnni", "neon-i8mm")
+PLANNED_LEVELS = ("neon-i8mm",)
 """Levels that have a name but no kernels yet."""
 
 
@@ -67,8 +68,19 @@ def _has_instructions(level: Level) -> bool:
         return has_arm_feature(DOT_PRODUCT)
     if level == "avx2":
         return torch.cpu._is_avx2_supported()
+    if level == "avx-vnni":
+        return torch.cpu._is_avx2_supported() and _reports("avx_vnni")
     has_vnni = torch.cpu._is_vnni_supported()
     return has_vnni and (level == "avx512-vnni" or torch.cpu._is_avx512_bf16_supported())
+
+
+def _reports(name: str) -> bool:
+    """Say whether the processor and its system have a feature, named as in the library cpuinfo, which torch asks.
+
+    False for a torch that cannot be asked.
+    """
+    get_capabilities: Callable[[], dict[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    return bool(get_capabilities().get(name, False))
 
 
 def _compiles_for_this_processor() -> bool:

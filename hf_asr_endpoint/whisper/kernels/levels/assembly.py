@@ -12,10 +12,16 @@ from hf_asr_endpoint.whisper.kernels.simd import FloatVector, Simd
 llvmlite.binding.initialize_native_asmparser()
 
 
-def dot_product(simd: Simd, assembly: str, accumulator: Any, row: Any, columns: Any) -> Any:
-    """Emit a three-operand instruction: $0 is the accumulator, $2 the row's word, $3 the columns' words."""
+def dot_product(
+    simd: Simd, assembly: str, accumulator: Any, row: Any, columns: Any, *, registers: str = "v"
+) -> Any:
+    """Emit a three-operand instruction: $0 is the accumulator, $2 the row's word, $3 the columns' words.
+
+    registers: LLVM's constraint: "v" for all vector registers, "x" for the first 16, which VEX can encode.
+    """
     function = ir.FunctionType(accumulator.type, [accumulator.type, simd.int32_vector, simd.int32_vector])
-    return simd.builder.asm(function, assembly, "=v,0,v,v", [accumulator, row, columns], False)
+    constraints = f"={registers},0,{registers},{registers}"
+    return simd.builder.asm(function, assembly, constraints, [accumulator, row, columns], False)
 
 
 def dot_bytes(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:

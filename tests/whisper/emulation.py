@@ -1,0 +1,82 @@
+"""Levels of x86 whose instructions this processor may lack, with operations of LLVM in the place of assembly.
+
+Layouts, loops and epilogues are the level's own, so its kernels can be tested on another processor. The
+instructions themselves are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from llvmlite import ir
+
+from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.levels import load_isa
+from hf_asr_endpoint.whisper.kernels.levels.assembly import exp2_by_exponent_bits
+from hf_asr_endpoint.whisper.kernels.processor import Level
+from hf_asr_endpoint.whisper.kernels.simd import INT8, INT16, INT32, FloatVector, Simd
+
+EMULATED: tuple[Level, ...] = ("avx512-bf16", "avx512-vnni", "avx-vnni")
+
+
+def emulated(level: Level) -> Isa:
+    """Return a level of EMULATED without its instructions."""
+    isa = load_isa(level)
+    return replace(
+        isa,
+        dot_bytes=isa.dot_bytes and _dot_bytes,
+        dot_bytes_of_unsigned_columns=isa.dot_bytes_of_unsigned_columns and _dot_bytes_of_unsigned_columns,
+        dot_pairs=isa.dot_pairs and _dot_pairs,
+        dot_bfloat16=isa.dot_bfloat16 and _dot_bfloat16,
+        exp2=exp2_by_exponent_bits,
+        to_bfloat16=isa.to_bfloat16 and _to_bfloat16,
+    )
+
+
+def _dot_bytes(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
+    return _add_products(simd, accumulator, _widened(simd, row, INT8), _widened(simd, columns, INT8, signed=True))
+
+
+def _dot_bytes_of_unsigned_columns(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
+    return _dot_bytes(simd, accumulator, columns, row)
+
+
+def _dot_pairs(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
+    operands = (_widened(simd, operand, INT16, signed=True) for operand in (row, columns))
+    return _add_products(simd, accumulator, *operands)
+
+
+def _dot_bfloat16(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
+    builder, total = simd.builder, simd.vector(accumulator)
+    upper = simd.int32s(-(2**16))
+    for to_bits in (lambda word: builder.shl(word, simd.int32s(16)), lambda word: builder.and_(word, upper)):
+        one, other = (simd.vector(builder.bitcast(to_bits(word), simd.float_vector)) for word in (row, columns))
+        total = total + one * other
+    return total.value
+
+
+def _to_bfloat16(x: FloatVector) -> Any:
+    simd = x.simd
+    builder, bits = simd.builder, x.bits()
+    is_odd = builder.and_(builder.lshr(bits, simd.int32s(16)), simd.int32s(1))
+    rounded = builder.add(bits, builder.add(is_odd, simd.int32s(0x7FFF)))
+    return builder.trunc(builder.lshr(rounded, simd.int32s(16)), simd.int16_vector)
+
+
+def _widened(simd: Simd, words: Any, element: Any, *, signed: bool = False) -> Any:
+    """Convert the elements of words to 32-bit integers."""
+    n_elements = simd.isa.n_lanes * 32 // element.width
+    elements = simd.builder.bitcast(words, ir.VectorType(element, n_elements))
+    wide = ir.VectorType(INT32, n_elements)
+    return simd.builder.sext(elements, wide) if signed else simd.builder.zext(elements, wide)
+
+
+def _add_products(simd: Simd, accumulator: Any, one: Any, other: Any) -> Any:
+    """Add to each lane the products of its elements."""
+    products = simd.builder.mul(one, other)
+    per_lane = products.type.count // simd.isa.n_lanes
+    for first in range(per_lane):
+        order = ir.Constant(simd.int32_vector, [lane * per_lane + first for lane in range(simd.isa.n_lanes)])
+        accumulator = simd.builder.add(accumulator, simd.builder.shuffle_vector(products, products, order))
+    return accumulator
