@@ -34,7 +34,8 @@ def load_speech_model(
     """Load a transformers directory for the engine.
 
     dtype: "int8" computes linear layers in 8-bit integers and everything else in what the kernels read, bfloat16
-    or float32. "auto" is "int8" where our kernel for it is the fastest; elsewhere `load_checkpoint` chooses.
+    or float32; with AMX, whole windows are computed in bfloat16. "auto" is "int8" where our kernel for it runs;
+    elsewhere `load_checkpoint` chooses.
     cpu_level: which kernels run, see `choose_level`. cache_dir: keeps compiled kernels; None: they are compiled at
     every start. Raises ModelUnavailable.
     """
@@ -47,13 +48,13 @@ def load_speech_model(
             "dtype int8 needs a CPU with AVX2, VNNI or Arm's dot-product instructions, and its kernels; "
             "choose another --dtype or --cpu-level"
         )
-    uses_tiles = arithmetic == "int8" and kernels is not None and kernels.prefer_tiles
-    if kernels is not None and uses_tiles:
-        kernels.compile_all()  # The model needs all of them.
+    if kernels is not None and arithmetic == "int8":
+        kernels.compile_all()
     with translate_read_errors(f"the model in {directory}"):  # Packing reads the weights from the files.
         model = WhisperSpeechModel(checkpoint, slots=slots, arithmetic=arithmetic, kernels=kernels)
     level = None if kernels is None else kernels.level
-    info = replace(checkpoint.info, cpu_level=level, n_threads=N_CORES, compiles_each_shape=not uses_tiles)
+    has_other_windows = kernels is None or arithmetic != "int8" or not kernels.prefer_tiles
+    info = replace(checkpoint.info, cpu_level=level, n_threads=N_CORES, compiles_each_shape=has_other_windows)
     return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info
 
 
@@ -80,8 +81,7 @@ def _find_kernels(
 
 
 def _choose_arithmetic(dtype: AnyDtype, kernels: Kernels | None) -> Arithmetic:
-    is_fastest = kernels is not None and kernels.prefer_tiles
-    return "int8" if dtype == "int8" or (dtype == "auto" and is_fastest) else "float"
+    return "int8" if dtype == "int8" or (dtype == "auto" and kernels is not None) else "float"
 
 
 def _tensor_dtype(dtype: AnyDtype, kernels: Kernels | None) -> Dtype:

@@ -65,16 +65,20 @@ class WhisperSpeechModel:
     ) -> None:
         """Copy the checkpoint's weights into fused layers.
 
-        kernels: those for the checkpoint's device and dtype, if there are any.
+        arithmetic: of steps; of windows, too, unless the kernels are not the fastest there. kernels: those for the
+        checkpoint's device and dtype, if there are any.
         """
         config, tensors = checkpoint.config, checkpoint.tensors
         self._device, self._dtype = tensors.device, tensors.dtype
         if arithmetic == "int8":  # Layers quantize each weight as soon as it is read.
             tensors = tensors.keeping_matrices()
         shape = _cache_shape(config, slots=slots)
-        make_linear = partial(linear_factory, arithmetic=arithmetic, dtype=self._dtype, kernels=kernels)
-        make_window_linear = make_linear(n_rows=N_POSITIONS)
-        make_step_linear = make_linear(n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES)
+        make_linear = partial(linear_factory, dtype=self._dtype, kernels=kernels)
+        of_windows: Arithmetic = arithmetic if kernels is None or kernels.prefer_tiles else "float"
+        make_window_linear = make_linear(arithmetic=of_windows, n_rows=N_POSITIONS)
+        make_step_linear = make_linear(
+            arithmetic=arithmetic, n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES
+        )
         self._self_kv, self._cross_kv = make_kv_caches(
             shape, device=self._device, dtype=self._dtype, kernels=kernels
         )

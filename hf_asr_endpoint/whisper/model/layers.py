@@ -57,7 +57,7 @@ def linear_factory(
     def make(weight: Tensor, bias: Tensor | None) -> Linear:
         activations = weight.dtype if dtype is None else dtype
         if arithmetic == "int8":
-            if kernels is not None and kernels.prefer_tiles and kernels.layout.fills_words(weight.shape[1]):
+            if kernels is not None and kernels.layout.fills_words(weight.shape[1]):
                 return Int8TileLinear(weight, bias, activation_bytes=activation_bytes, kernels=kernels)
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=activations)
         weight, bias = weight.to(activations), None if bias is None else bias.to(activations)
@@ -72,8 +72,7 @@ def row_padding(*, arithmetic: Arithmetic, kernels: Kernels | None) -> RowPaddin
 
     arithmetic, kernels: of the linear layers that read the batches. Our own kernel needs no padding.
     """
-    uses_tiles = arithmetic == "int8" and kernels is not None and kernels.prefer_tiles
-    return _no_padding if uses_tiles else _pad_rows
+    return _no_padding if arithmetic == "int8" and kernels is not None else _pad_rows
 
 
 def _no_padding(x: Tensor) -> Tensor:

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
-from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.model.layers import row_padding
 from tests.whisper.levels import HERE, kernels_of, needs_kernels
 
@@ -22,8 +20,7 @@ def test_batches_are_padded_with_zeros_to_a_few_sizes() -> None:
 
 
 @needs_kernels
-def test_batches_for_the_int8_kernel_are_not_padded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Kernels, "prefer_tiles", True)
+def test_batches_for_the_int8_kernel_are_not_padded() -> None:
     kernels = kernels_of(HERE[0])
     pad_rows = row_padding(arithmetic="int8", kernels=kernels)
     assert [len(pad_rows(torch.zeros(n_rows, 4))) for n_rows in (5, 11)] == [5, 11]

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.model.layers import linear_factory
 from hf_asr_endpoint.whisper.model.linear import (
@@ -221,11 +220,8 @@ def test_threads_share_columns_when_rows_are_few_and_rows_otherwise(
 
 
 @every_level
-def test_factory_passes_on_the_activation_bytes(
-    weight: Tensor, level: Level, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_factory_passes_on_the_activation_bytes(weight: Tensor, level: Level) -> None:
     """Pairs have two bytes in any case."""
-    monkeypatch.setattr(Kernels, "prefer_tiles", True)
     kernels = kernels_of(level)
     x, weight = rows(8).to(dtype_of(level)), weight.to(dtype_of(level))
     coarse, fine = (
@@ -274,27 +270,13 @@ def test_factory_without_kernels(
 
 
 @every_level
-def test_factory_uses_the_kernel_where_tiles_are_the_fastest(
-    weight: Tensor, level: Level, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Kernels, "prefer_tiles", True)
+def test_factory_uses_the_kernel_for_int8(weight: Tensor, level: Level) -> None:
     make = linear_factory(arithmetic="int8", n_rows=16, kernels=kernels_of(level))
     assert isinstance(make(weight.to(dtype_of(level)), None), Int8TileLinear)
 
 
 @needs_int8
 @needs_kernels
-def test_factory_uses_torchs_operators_where_they_are_the_fastest(
-    weight: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Kernels, "prefer_tiles", False)
-    make = linear_factory(arithmetic="int8", n_rows=16, kernels=kernels_of(HERE[0]))
-    assert isinstance(make(weight.to(dtype_of(HERE[0])), None), Int8Linear)
-
-
-@needs_int8
-@needs_kernels
-def test_weights_that_do_not_fill_whole_words_need_torchs_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Kernels, "prefer_tiles", True)
+def test_weights_that_do_not_fill_whole_words_need_torchs_operators() -> None:
     make = linear_factory(arithmetic="int8", n_rows=16, kernels=kernels_of(HERE[0]))
     assert isinstance(make(torch.randn(8, 6).to(dtype_of(HERE[0])), None), Int8Linear)
