@@ -64,8 +64,8 @@ class Settings(BaseSettings):
         "auto",
         description="Precision of the weights. `auto` on a CPU: int8 with AVX2 or Arm's dot products "
         "(FEAT_DotProd), else bfloat16 if the CPU computes with it, else float32; `auto` on other devices: "
-        "float16. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products; with AMX, the encoder "
-        "computes in bfloat16.",
+        "float16. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products; with AMX, the "
+        "encoder computes in bfloat16.",
     )
     cpu_level: Literal[
         "auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"

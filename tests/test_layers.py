@@ -33,7 +33,7 @@ HEAVY = {"torch", "transformers", "accelerate", "librosa"}
 HEAVY_ALLOWED = {"whisper", "transcription", "audio"}
 
 COMPILERS = {"numba", "llvmlite"}
-"""Only KERNELS may import them: kernels run neither on GPUs nor on Windows, and others must start without them."""
+"""Only KERNELS may import them: kernels do not run on GPUs, and such servers must start without them."""
 KERNELS = ("whisper", "kernels")
 
 API_ROOT = "app.py"

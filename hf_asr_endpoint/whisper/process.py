@@ -5,9 +5,7 @@ Imports no torch, because the heap is set up before torch is imported.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import os
 import sys
 
 M_ARENA_MAX = -8  # glibc's malloc.h
@@ -19,16 +17,6 @@ SWITCH_INTERVAL_S = 0.0005  # Python's own is 0.005
 def process_symbols() -> ctypes.CDLL | None:
     """Return the symbols of all libraries that the process has loaded; None on Windows, which has no such list."""
     return None if sys.platform == "win32" else ctypes.CDLL(None)
-
-
-def publish_gnu_openmp() -> None:
-    """Let the whole process see the symbols of GNU OpenMP, if torch has loaded it on Linux.
-
-    torch's builds for x86 do so themselves; those for Arm load it for their own libraries alone.
-    """
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # The process has not loaded it under this name.
-            ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_GLOBAL)
 
 
 def limit_malloc_arenas() -> None:

@@ -65,19 +65,15 @@ class WhisperSpeechModel:
     ) -> None:
         """Copy the checkpoint's weights into fused layers.
 
-        arithmetic: of steps; of windows, too, unless the kernels are not the fastest there. kernels: those for the
-        checkpoint's device and dtype, if there are any.
+        kernels: those for the checkpoint's device and dtype, if there are any.
         """
         config, tensors = checkpoint.config, checkpoint.tensors
         self._device, self._dtype = tensors.device, tensors.dtype
         if arithmetic == "int8":  # Layers quantize each weight as soon as it is read.
             tensors = tensors.keeping_matrices()
         shape = _cache_shape(config, slots=slots)
-        make_linear = partial(linear_factory, dtype=self._dtype, kernels=kernels)
-        of_windows: Arithmetic = arithmetic if kernels is None or kernels.prefer_tiles else "float"
-        make_window_linear = make_linear(arithmetic=of_windows, n_rows=N_POSITIONS)
-        make_step_linear = make_linear(
-            arithmetic=arithmetic, n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES
+        make_window_linear, make_step_linear = _linear_factories(
+            arithmetic=arithmetic, slots=slots, dtype=self._dtype, kernels=kernels
         )
         self._self_kv, self._cross_kv = make_kv_caches(
             shape, device=self._device, dtype=self._dtype, kernels=kernels
@@ -252,6 +248,18 @@ class WhisperSpeechModel:
             moved = {slots[row]: slots[source] for row, source in sources.items()}
             n_tokens = max(len(states[slot].prompt.tokens) + len(states[slot].sampled) for slot in moved)
             self._self_kv.copy(moved, n_tokens=n_tokens - 1)
+
+
+def _linear_factories(
+    *, arithmetic: Arithmetic, slots: int, dtype: torch.dtype, kernels: Kernels | None
+) -> tuple[LinearFactory, LinearFactory]:
+    """Return what makes the linear layers of windows, and of steps. Only windows may have a faster arithmetic."""
+    make = partial(linear_factory, dtype=dtype, kernels=kernels)
+    of_windows: Arithmetic = arithmetic if kernels is None or kernels.prefer_tiles else "float"
+    return (
+        make(arithmetic=of_windows, n_rows=N_POSITIONS),
+        make(arithmetic=arithmetic, n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES),
+    )
 
 
 def _output_and_embeddings(

@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from hf_asr_endpoint.whisper import process
-from hf_asr_endpoint.whisper.kernels import processor
 
 
 def windows_cdll(name: str | None) -> ctypes.CDLL:
@@ -20,4 +19,3 @@ def test_windows_has_no_process_symbols(monkeypatch: pytest.MonkeyPatch) -> None
     assert process.process_symbols() is None
     process.limit_malloc_arenas()
     process.trim_heap()
-    assert not processor.has_gnu_openmp()

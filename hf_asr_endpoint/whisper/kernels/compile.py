@@ -14,7 +14,9 @@ from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "boundscheck": False}
-_SIGNATURE = types.void(types.CPointer(types.int64))
+_DATA, _THREAD_NUMBER = types.CPointer(types.int64), types.CPointer(types.int32)
+_SIGNATURES = {1: types.void(_DATA), 3: types.void(_THREAD_NUMBER, _THREAD_NUMBER, _DATA)}
+"""By the number of arguments: of a kernel, and of one as a microtask."""
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -27,24 +29,36 @@ def inlined(function: Callable[..., Any]) -> Any:
     return njit(inline="always", **_OPTIONS)(function)
 
 
-def compile_kernel(function: Callable[[Any], None], *, folder: Path | None) -> Any:
-    """Return a kernel as a C function of its data, `void (int64_t *)`.
+def as_microtask(function: Callable[[Any], None]) -> Callable[[Any, Any, Any], None]:
+    """Return a kernel as what LLVM's compilers call a microtask: its data comes after two thread numbers."""
+    kernel = compiled(function)
+
+    def microtask(_global_number: Any, _bound_number: Any, data: Any) -> None:
+        kernel(data)
+
+    microtask.__qualname__ = f"{function.__qualname__}.microtask"  # numba's cache finds it by this name.
+    return microtask
+
+
+def compile_kernel(function: Callable[..., None], *, folder: Path | None) -> Any:
+    """Return a kernel as a C function of its data, `void (int64_t *)`, or as a microtask.
 
     folder: keeps compiled code of one release and level, all that the kernel calls included. Without one, or when
     writing to it fails, each process compiles.
     """
+    signature = _SIGNATURES[function.__code__.co_argcount]
     if folder is not None:
         try:
             with _cache_in(folder):
                 kernel = _CachedKernel(
-                    function, normalize_signature(_SIGNATURE), {}, {"nopython": True, **_OPTIONS}
+                    function, normalize_signature(signature), {}, {"nopython": True, **_OPTIONS}
                 )
                 kernel.enable_caching()
                 kernel.compile()
                 return kernel
         except OSError:  # such as a full disk
             pass
-    return cfunc(_SIGNATURE, nopython=True, **_OPTIONS)(function)
+    return cfunc(signature, nopython=True, **_OPTIONS)(function)
 
 
 class _CachedKernel(CFunc):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, get_args
@@ -11,7 +10,7 @@ import torch
 
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.kernels.arm_features import DOT_PRODUCT, has_arm_feature
-from hf_asr_endpoint.whisper.process import process_symbols, publish_gnu_openmp
+from hf_asr_endpoint.whisper.kernels.openmp import find_openmp
 
 Level = Literal["avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dotprod"]
 """The levels that kernels are made for, the fastest first."""
@@ -48,19 +47,12 @@ def _allowed(available: tuple[Level, ...]) -> str:
 def levels() -> tuple[Level, ...]:
     """Return the levels whose instructions the processor reports, the fastest first.
 
-    None where kernels do not run: they need torch's threads to be GNU OpenMP's, and numba to compile for this
-    processor.
+    None where kernels do not run: they need torch's threads to be those of an OpenMP that they know, and numba to
+    compile for this processor.
     """
-    if not (has_gnu_openmp() and _compiles_for_this_processor()):
+    if not (find_openmp() and _compiles_for_this_processor()):
         return ()
     return tuple(level for level in LEVELS if _has_instructions(level))
-
-
-def has_gnu_openmp() -> bool:
-    """Say whether the process has loaded GNU OpenMP, as torch does on Linux."""
-    publish_gnu_openmp()
-    symbols = process_symbols() if sys.platform == "linux" else None
-    return all(hasattr(symbols, name) for name in ("GOMP_parallel", "omp_get_thread_num"))
 
 
 def _has_instructions(level: Level) -> bool:

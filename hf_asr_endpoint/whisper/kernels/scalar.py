@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import llvmlite.binding
 import numpy as np
 import torch
 from llvmlite import ir
@@ -13,7 +14,7 @@ from numba.extending import intrinsic
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import COUNTER_OFFSET
-from hf_asr_endpoint.whisper.process import publish_gnu_openmp
+from hf_asr_endpoint.whisper.kernels.openmp import THREAD_COUNT, THREAD_NUMBER, find_openmp
 
 TASKS_PER_THREAD = 4
 """Parts of a kernel's work for each thread, which takes one after another. A thread whose core is slower, or has
@@ -21,9 +22,18 @@ other work, takes fewer than the rest, and the rest do not wait for long."""
 
 _INT16, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
-publish_gnu_openmp()  # LLVM looks for these two among the process's symbols.
-thread_number = types.ExternalFunction("omp_get_thread_num", types.int32())
-thread_count = types.ExternalFunction("omp_get_num_threads", types.int32())
+thread_number = types.ExternalFunction(THREAD_NUMBER, types.int32())
+thread_count = types.ExternalFunction(THREAD_COUNT, types.int32())
+
+
+def _tell_llvm_the_runtime() -> None:
+    """LLVM would look for the two functions among the process's symbols, which not all systems publish."""
+    if (openmp := find_openmp()) is not None:
+        for name in (THREAD_NUMBER, THREAD_COUNT):
+            llvmlite.binding.add_symbol(name, openmp.address(name))
+
+
+_tell_llvm_the_runtime()
 
 
 @intrinsic
