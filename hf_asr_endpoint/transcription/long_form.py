@@ -99,7 +99,6 @@ class LongForm:
         self._running: dict[int, ChunkDecoding] = {}  # by the chunk's index
         self._n_begun = 0
         self._n_unscored = 0  # chunks whose scores are being waited for
-        self._votes: list[Vote] = []
         self._end: PreparationEnd | None = None
         self._segments = _InOrder()
 
@@ -163,19 +162,20 @@ class LongForm:
     def _detect_language(self, source: ChunkSource) -> None:
         """Ask for the recording's language as soon as there is enough speech, or no more.
 
-        One chunk that has enough is asked and decoded in one go. Several short ones are only asked: what they say
-        together decides the language that each of them is decoded in.
+        One chunk that has enough is asked and decoded in one go. Of several short ones, all but the first are
+        asked before: what they say together decides the language that each of them is decoded in.
         """
         speech_s = sum(span.end_s - span.start_s for chunk in self._waiting for span in chunk.speech)
         has_enough = speech_s >= ENOUGH_SPEECH_S or len(self._waiting) >= self._max_ahead
         if not has_enough and self._end is None:
             source.allow_another()
-        elif len(self._waiting) == 1 and not self._options.detects_language_only:
+            return
+        asked = list(self._waiting)[0 if self._options.detects_language_only else 1 :]
+        self._n_unscored = len(asked)
+        for chunk in asked:
+            self._ask_language(chunk)
+        if not asked:
             self._begin(self._waiting.popleft())
-        else:
-            self._n_unscored = len(self._waiting)
-            for chunk in self._waiting:
-                self._ask_language(chunk)
 
     def _ask_language(self, chunk: PreparedChunk) -> None:
         scored: list[Vote] = []
@@ -195,10 +195,14 @@ class LongForm:
 
     def _take_votes(self, event: _PartsScored) -> None:
         _raise_if_unfinished(event.sequence)
-        self._votes.extend(event.votes)
+        self._languages.keep(event.votes)
         self._n_unscored -= 1
-        if not self._n_unscored:
-            self._languages.decide(self._votes)
+        if self._n_unscored:
+            return
+        if self._options.detects_language_only:
+            self._languages.decide()
+        else:
+            self._begin(self._waiting.popleft())
 
     def _begin_waiting(self) -> None:
         """Begin the chunks that may be decoded now."""

@@ -75,15 +75,24 @@ class RecordingLanguages:
         """The recording's language token, once it is known."""
         self.probability: float | None = None
         """Of the detected language, among those allowed."""
+        self._votes: list[Vote] = []  # before it is decided
 
     @property
     def is_decided(self) -> bool:
         return not self.is_detected or self.main is not None
 
-    def decide(self, votes: Sequence[Vote]) -> None:
-        """Decide the recording's language by the parts of its first chunks, weighted by their length."""
+    def keep(self, votes: Sequence[Vote]) -> None:
+        """Keep what one of the first chunks says, until another one decides."""
+        self._votes.extend(votes)
+
+    def decide(self, votes: Sequence[Vote] = ()) -> None:
+        """Decide the recording's language by the parts of its first chunks, weighted by their length.
+
+        votes: with those that were kept, at least one.
+        """
         if self.is_decided:
             return
+        votes = (*self._votes, *votes)
         counted = [vote for vote in votes if vote.counts] or votes
         total = sum(vote.weight for vote in counted)
         means = {
