@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
 
 from hf_asr_endpoint import __version__
+from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.composition import open_services
 from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, default_of, flag_of, read_settings, variable_of
-from hf_asr_endpoint.errors import AsrError
+from hf_asr_endpoint.errors import AsrError, InvalidSettings
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +52,11 @@ def serve(settings: Settings) -> int:
         server.should_exit = True
 
     with listen(settings.host, settings.port) as listener:
+        services = open_services(settings, on_load_failure=stop)
+        _reload_keys_on_hangup(services.access)
         server = uvicorn.Server(
             uvicorn.Config(
-                create_app(open_services(settings, on_load_failure=stop)),
+                create_app(services),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -61,11 +67,27 @@ def serve(settings: Settings) -> int:
         )
         host, port = listener.getsockname()[:2]
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        if services.access is None and not ip_address(host).is_loopback:
+            logger.warning("no API keys are set: whoever reaches %s may use the server", host)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown.
             server.run(sockets=[listener])
     if failures:
         raise failures[0]
     return EXIT_OK
+
+
+def _reload_keys_on_hangup(access: Access | None) -> None:
+    """Read the API keys again after the signal SIGHUP, which Windows does not have."""
+    if access is None or not hasattr(signal, "SIGHUP"):
+        return
+
+    def reload() -> None:
+        try:
+            logger.info("read the API keys again: %d", access.keys.reload())
+        except InvalidSettings as exc:
+            logger.error("the API keys stay as they were: %s", exc)
+
+    signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())
 
 
 def listen(host: str, port: int) -> socket.socket:

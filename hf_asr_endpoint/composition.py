@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hf_asr_endpoint.api.access import Access, ApiKeys, read_entries
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.services import Services
@@ -52,6 +53,8 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
         cue_limits=cue_limits(settings),
         jobs=open_jobs(settings, model, transcriber),
         price_per_s=settings.price_per_s,
+        access=open_access(settings),
+        cors_origins=settings.cors_origins,
         start=transcriber.start,
     )
 
@@ -64,6 +67,8 @@ def load_services(settings: Settings) -> Services:
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
         price_per_s=settings.price_per_s,
+        access=open_access(settings),
+        cors_origins=settings.cors_origins,
     )
 
 
@@ -77,6 +82,15 @@ def served_model(settings: Settings) -> ServedModel:
     return ServedModel(
         names=tuple(dict.fromkeys((*own_names, *settings.served_model_names))), revision=settings.revision
     )
+
+
+def open_access(settings: Settings) -> Access | None:
+    """Return who may use the server, None for everybody. Raises InvalidSettings for keys that cannot be used."""
+    variable = None if settings.api_keys is None else settings.api_keys.get_secret_value()
+    file = settings.api_keys_file
+    if variable is None and file is None:
+        return None
+    return Access(keys=ApiKeys(lambda: read_entries(variable, file)), open_paths=settings.open_paths)
 
 
 def request_limits(settings: Settings) -> RequestLimits:

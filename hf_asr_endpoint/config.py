@@ -5,40 +5,24 @@ It knows where settings come from, not what they are used for.
 
 from __future__ import annotations
 
-import base64
 import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, ValidationError
+from pydantic import ByteSize, Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hf_asr_endpoint.errors import InvalidSettings
+from hf_asr_endpoint.setting_types import Names, OpenPaths, Origins, WebhookSecret
 from hf_asr_endpoint.user_folders import cache_folder
 
 ENV_PREFIX = "HF_ASR_"
 
-VARIABLE_ONLY = ("webhook_secret",)
+VARIABLE_ONLY = ("api_keys", "webhook_secret")
 """Settings without a flag, because every user of a machine can read the flags of its processes."""
-
-MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
-
-
-def _split_names(value: object) -> object:
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
-
-
-def _check_secret(value: SecretStr) -> SecretStr:
-    try:
-        n_bytes = len(base64.b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True))
-    except ValueError:
-        n_bytes = 0
-    if not MIN_SECRET_BYTES <= n_bytes <= MAX_SECRET_BYTES:
-        raise ValueError(f"allowed: base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes, after whsec_")
-    return value
 
 
 class Settings(BaseSettings):
@@ -56,7 +40,7 @@ class Settings(BaseSettings):
     revision: str | None = Field(
         None, description="Branch, tag or commit of a model on the Hub. Also read from `HF_REVISION`."
     )
-    served_model_names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+    served_model_names: Names = Field(
         (), description="More names that clients may use for the model, separated by commas."
     )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Device that the model runs on.")
@@ -94,6 +78,24 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` accepts other machines.")
     port: int = Field(
         8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one. Also read from `PORT`."
+    )
+    cors_origins: Origins = Field(
+        (),
+        description="Origins, separated by commas, whose pages may use the server from a browser, such as "
+        "`https://app.example,http://localhost:3000`; `*`: all.",
+    )
+    api_keys: SecretStr | None = Field(
+        None,
+        description="API keys, separated by commas, each as `KEY` or `NAME:KEY`: every request needs one of them. "
+        "The name is for the log. It has no flag, because other users of the machine could read that.",
+    )
+    api_keys_file: Path | None = Field(
+        None,
+        description="File with more such keys, a line each; `#` begins a comment. Read again after the signal "
+        "SIGHUP.",
+    )
+    open_paths: OpenPaths = Field(
+        ("/health",), description="Which of `/health` and `/info` need no key, separated by commas."
     )
     cache_dir: Path = Field(
         default_factory=cache_folder,
@@ -153,12 +155,12 @@ class Settings(BaseSettings):
     webhook_retry_for_s: float = Field(
         86_400.0, ge=0, description="How long a failed delivery is tried again, on average, in seconds."
     )
-    webhook_allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+    webhook_allowed_hosts: Names = Field(
         (),
         description="Hosts, addresses and networks, separated by commas, that webhooks may use in addition to "
         "public addresses, such as `receiver.lan,10.0.0.0/8`.",
     )
-    webhook_secret: Annotated[SecretStr, AfterValidator(_check_secret)] | None = Field(
+    webhook_secret: WebhookSecret | None = Field(
         None,
         description="Key that signs webhooks by the Standard Webhooks specification: `whsec_` and base64 of 24 to "
         "64 bytes. It has no flag, because other users of the machine could read that.",
@@ -251,7 +253,9 @@ def default_of(name: str) -> str:
         return f"{default // 2**20}MiB"
     if isinstance(default, float):
         return f"{default:g}"
-    return str(default) if default not in (None, ()) else ""
+    if isinstance(default, tuple):
+        return ",".join(default)
+    return "" if default is None else str(default)
 
 
 def settings_table() -> str:

@@ -15,6 +15,7 @@ AsrError
 │   ├── BodyTooLarge             the body exceeds its limit of bytes
 │   ├── UnsupportedEncoding      the body is compressed in an unknown way
 │   └── UploadTimeout            the client stopped sending
+├── Unauthorized                 the request has no API key, or an unknown one
 ├── InvalidAudio                 the format is known, but no audio can be decoded
 │   ├── UnsupportedAudio         the format is not a known audio format
 │   └── AudioTooLong             the audio exceeds its limit of seconds
@@ -105,6 +106,10 @@ class UnsupportedEncoding(InvalidRequest):
 
 class UploadTimeout(InvalidRequest):
     """The client stopped sending its body."""
+
+
+class Unauthorized(AsrError):
+    """The request has no API key, or one that the server does not know."""
 
 
 class InvalidAudio(AsrError):

@@ -49,8 +49,8 @@ def test_help_shows_every_flag_and_variable() -> None:
     text = run("serve", "--help").stdout
     for name in Settings.model_fields:
         assert flag_of(name) in text
-        assert (variable_of(name) in text) is (flag_of(name) != "")
-    assert "--webhook-secret" not in text
+        assert (f"[{variable_of(name)}]" in text) is (flag_of(name) != "")
+    assert "--webhook-secret" not in text and "--api-keys " not in text
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,37 @@ def test_a_request_during_loading_waits_for_the_model(cache_dir: Path, jfk: byte
         answer = requests.post(server.url, data=jfk, timeout=TIMEOUT_S)
         assert "ask not what your country can do" in answer.json()["text"]
         assert requests.get(f"{server.url}/health", timeout=TIMEOUT_S).status_code == 200
+
+
+def test_keys_are_read_again_after_a_hangup(cache_dir: Path, tmp_path: Path) -> None:
+    old, new, file = "old-0123456789", "new-0123456789", tmp_path / "keys"
+    env = {**os.environ, "HF_ASR_CACHE_DIR": str(cache_dir), "HF_ASR_API_KEYS_FILE": str(file)}
+
+    def status_with(key: str) -> int:
+        url, headers = f"{server.url}/info", {"Authorization": f"Bearer {key}"}
+        return requests.get(url, headers=headers, timeout=TIMEOUT_S).status_code
+
+    def hang_up_with(text: str, *, until: str) -> None:
+        file.write_text(text)
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + TIMEOUT_S
+        while until not in server.log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    file.write_text(old)
+    with run_server(env=env, wait_ready=False) as server:
+        assert (status_with(old), status_with(new)) == (200, 401)
+        hang_up_with(f"anna:{new}", until="read the API keys again: 1")
+        assert (status_with(old), status_with(new)) == (401, 200)
+        hang_up_with("short", until="the API keys stay as they were")
+        assert status_with(new) == 200
+
+
+def test_a_key_that_cannot_be_used_ends_the_start_without_being_shown() -> None:
+    result = run("serve", "--port", "0", HF_ASR_API_KEYS="sesame")
+    assert_fails_with(result, "API key 1 cannot be used")
+    assert "sesame" not in result.stderr
 
 
 def test_settings_are_read_from_variables(cache_dir: Path) -> None:

@@ -46,6 +46,8 @@ def test_default_values() -> None:
     [
         ("model", "openai/whisper-tiny", "openai/whisper-tiny"),
         ("served_model_names", "a, b/c,", ("a", "b/c")),
+        ("cors_origins", "https://App.example/, http://[::1]:3000", ("https://app.example", "http://[::1]:3000")),
+        ("cors_origins", "*", ("*",)),
         ("port", "9000", 9000),
         ("max_audio_bytes", "25MiB", 25 * 2**20),
         ("max_audio_bytes", "1000", 1000),
@@ -65,6 +67,9 @@ def test_variables_and_flags_are_parsed_alike(
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("cors_origins", "app.example"),
+        ("cors_origins", "https://app.example/page"),
+        ("cors_origins", "https://*.example"),
         ("port", "eighty"),
         ("port", "70000"),
         ("max_audio_bytes", "0"),

@@ -17,8 +17,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Lifespan
 
+from hf_asr_endpoint.api.access import access_middleware
 from hf_asr_endpoint.api.asr_webservice import errors as asr_webservice_errors
 from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
+from hf_asr_endpoint.api.cross_origin import cross_origin_middleware
 from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
@@ -74,8 +76,10 @@ def create_app(services: Services) -> Starlette:
     app = Starlette(
         routes=_routes(services, jobs, in_flight, openai_format),
         middleware=[
+            *cross_origin_middleware(services.cors_origins),
             Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error),
             Middleware(CleanPaths),
+            *access_middleware(services.access, render_error),
         ],
         # Starlette's router raises HTTPException, for a path or a method that has no route.
         exception_handlers={AsrError: respond_to_error, HTTPException: respond_unserved},

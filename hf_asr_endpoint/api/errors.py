@@ -31,6 +31,7 @@ from hf_asr_endpoint.errors import (
     MethodNotAllowed,
     Overloaded,
     StorageFailed,
+    Unauthorized,
     UnknownJob,
     UnknownModel,
     UnknownPath,
@@ -47,6 +48,7 @@ MAX_HEADER_CHARACTERS = 500
 STATUSES: Mapping[type[AsrError], int] = {
     InvalidRequest: 400,
     InvalidParameter: 422,
+    Unauthorized: 401,
     UnknownModel: 404,
     UnknownJob: 404,
     UnknownPath: 404,
@@ -142,6 +144,8 @@ def _headers_of(error: AsrError) -> dict[str, str]:
     """Return the headers that belong to an error in every dialect."""
     if isinstance(error, Overloaded):
         return {"Retry-After": str(error.retry_after_s)}
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}  # RFC 9110, section 15.5.2, wants it in each 401.
     if isinstance(error, MethodNotAllowed):
         return {"Allow": error.allowed}
     if isinstance(error, UnsupportedEncoding):

@@ -74,11 +74,12 @@ class RequestMiddleware:
             level = logging.DEBUG if scope["path"] == "/health" else logging.INFO
             logger.log(
                 level,
-                "%s %s status=%s id=%s audio_s=%s total_s=%.3f",
+                "%s %s status=%s id=%s key=%s audio_s=%s total_s=%.3f",
                 scope["method"],
                 shorten(quote(scope["path"], errors="replace"), max_characters=MAX_LOGGED_PATH_CHARACTERS),
                 status or "client-left",
                 request_id,
+                state.get("key_name", "-"),
                 f"{state['audio_s']:.2f}" if "audio_s" in state else "-",
                 time.perf_counter() - started,
             )

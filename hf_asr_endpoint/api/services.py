@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.subtitles.limits import CueLimits
@@ -32,5 +33,9 @@ class Services:
     """None: the paths of jobs respond that there are none."""
     price_per_s: float = 0.0
     """Of audio, for the costs that DeepInfra's responses show."""
+    access: Access | None = None
+    """Who may use the server; None: everybody."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages may use the server from a browser; "*": all."""
     start: Callable[[], None] = _do_nothing
     """Called once, when the application starts: begins to load the model."""

@@ -32,6 +32,7 @@ STATUSES = {
     "BodyTooLarge": 413,
     "UnsupportedEncoding": 415,
     "UploadTimeout": 408,
+    "Unauthorized": 401,
     "InvalidAudio": 400,
     "UnsupportedAudio": 415,
     "AudioTooLong": 413,

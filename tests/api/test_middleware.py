@@ -48,7 +48,7 @@ def test_each_request_is_logged_in_one_line(url: str, wav: bytes, caplog: pytest
         requests.get(f"{url}/health", timeout=TIMEOUT_S)
         wait_for(lambda: log_lines(caplog) != [])  # The line is written after the response.
     (line,) = log_lines(caplog)
-    assert line.startswith("POST / status=200 id=r1 audio_s=1.00 total_s=")
+    assert line.startswith("POST / status=200 id=r1 key=- audio_s=1.00 total_s=")
 
 
 def test_line_breaks_in_a_path_are_escaped_in_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from hf_asr_endpoint.errors import (
     MethodNotAllowed,
     MissingParameter,
     Overloaded,
+    Unauthorized,
     UnknownModel,
     UnknownParameter,
     UnknownPath,
@@ -25,6 +26,7 @@ RETRIABLE = (408, 429, 503)
 """Statuses after which the same request may succeed. OpenAI's clients also retry 409 and all from 500 on."""
 
 _CODES: dict[type[AsrError], str] = {
+    Unauthorized: "invalid_api_key",
     UnknownModel: "model_not_found",
     UnknownPath: "unknown_url",
     MethodNotAllowed: "method_not_supported",
