@@ -50,7 +50,8 @@ def test_help_shows_every_flag_and_variable() -> None:
     for name in Settings.model_fields:
         assert flag_of(name) in text
         assert (f"[{variable_of(name)}]" in text) is (flag_of(name) != "")
-    assert "--webhook-secret" not in text and "--api-keys " not in text
+    assert "--webhook-secret" not in text
+    assert "--api-keys " not in text
 
 
 @pytest.mark.parametrize(

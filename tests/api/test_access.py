@@ -129,6 +129,11 @@ def test_the_log_has_the_name_and_never_a_key(url: str, wav: bytes, caplog: pyte
     assert not any(key in caplog.text for key in (KEY, OTHER_KEY, WRONG))
 
 
+def test_a_large_upload_without_a_key_gets_its_answer(url: str) -> None:
+    """Also a client that sends all of its body before it reads."""
+    assert post(url, bytes(30_000_000), {"Authorization": f"Bearer {WRONG}"}).status_code == 401
+
+
 def test_openais_client_has_its_own_exception(url: str, wav: bytes) -> None:
     def transcribe(key: str) -> str:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
