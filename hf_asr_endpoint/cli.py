@@ -53,7 +53,8 @@ def serve(settings: Settings) -> int:
 
     with listen(settings.host, settings.port) as listener:
         services = open_services(settings, on_load_failure=stop)
-        _reload_keys_on_hangup(services.access)
+        if settings.api_keys_file is not None:
+            _reload_keys_on_hangup(services.access)
         server = uvicorn.Server(
             uvicorn.Config(
                 create_app(services),
@@ -107,7 +108,9 @@ def listen(host: str, port: int) -> socket.socket:
 def _parse(argv: Sequence[str] | None) -> tuple[Run, dict[str, Any]]:
     """Return the subcommand and the settings that flags give. Exits for a usage error."""
     parser = argparse.ArgumentParser(
-        prog="hf-asr", description="A Whisper server with the APIs of Hugging Face, OpenAI and DeepInfra."
+        prog="hf-asr",
+        description="A Whisper server with the APIs of Hugging Face, OpenAI and DeepInfra.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="command", required=True)
@@ -119,7 +122,8 @@ def _parse(argv: Sequence[str] | None) -> tuple[Run, dict[str, Any]]:
 
 def _add_command(add_parser: Callable[..., argparse.ArgumentParser], name: str, run: Run, *, help: str) -> None:
     """Add a subcommand with a flag for each setting."""
-    command = add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    # Without abbreviations: --api-keys KEY would be --api-keys-file, and its error would show the key.
+    command = add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", allow_abbrev=False)
     command.set_defaults(run=run)
     for setting, field in Settings.model_fields.items():
         if setting in VARIABLE_ONLY:

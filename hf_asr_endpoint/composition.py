@@ -17,7 +17,7 @@ from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.config import Settings
-from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -60,15 +60,18 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
 
 
 def load_services(settings: Settings) -> Services:
-    """Load the model, and return the services of a process that has no jobs. Raises ModelUnavailable."""
+    """Load the model, and return the services of a handler, which has no jobs and sees no keys.
+
+    Raises ModelUnavailable, and InvalidSettings for API keys, which it would ignore.
+    """
+    if settings.api_keys is not None or settings.api_keys_file is not None:
+        raise InvalidSettings("API keys are for `hf-asr serve`; before a handler, the platform asks for its own")
     return Services(
         transcriber=load_transcriber(settings, lambda step: logger.info("waiting for %s", step)),
         model=served_model(settings),
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
         price_per_s=settings.price_per_s,
-        access=open_access(settings),
-        cors_origins=settings.cors_origins,
     )
 
 

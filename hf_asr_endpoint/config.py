@@ -21,6 +21,9 @@ from hf_asr_endpoint.user_folders import cache_folder
 
 ENV_PREFIX = "HF_ASR_"
 
+NEVER_EMPTY = ("api_keys", "api_keys_file", "open_paths")
+"""Settings whose variable must not be there without a value: as a default, that would open the server."""
+
 VARIABLE_ONLY = ("api_keys", "webhook_secret")
 """Settings without a flag, because every user of a machine can read the flags of its processes."""
 
@@ -87,7 +90,8 @@ class Settings(BaseSettings):
     api_keys: SecretStr | None = Field(
         None,
         description="API keys, separated by commas, each as `KEY` or `NAME:KEY`: every request needs one of them. "
-        "The name is for the log. It has no flag, because other users of the machine could read that.",
+        "The name, before the first colon, is for the log. It has no flag, because other users of the machine "
+        "could read that.",
     )
     api_keys_file: Path | None = Field(
         None,
@@ -95,7 +99,8 @@ class Settings(BaseSettings):
         "SIGHUP.",
     )
     open_paths: OpenPaths = Field(
-        ("/health",), description="Which of `/health` and `/info` need no key, separated by commas."
+        ("/health",),
+        description="Which of `/health` and `/info` need no key, separated by commas; `none`: both need one.",
     )
     cache_dir: Path = Field(
         default_factory=cache_folder,
@@ -194,6 +199,9 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         raise InvalidSettings(
             f"the variable {unknown[0]} is not a setting; {f'use {close[0]}' if close else 'unset it'}"
         )
+    for name in NEVER_EMPTY:
+        if not os.environ.get(variable_of(name), "set").strip():
+            raise InvalidSettings(f"the variable {variable_of(name)} is empty; give it a value, or unset it")
     try:
         return Settings(**given)
     except ValidationError as exc:

@@ -11,19 +11,32 @@ from pydantic_settings import NoDecode
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+MAX_PORT = 65_535
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}  # Browsers leave them out.
+_ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
+)
 
 
 def _split(value: object) -> object:
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
+def _split_or_none(value: object) -> object:
+    return () if value == "none" else _split(value)
+
+
 def _check_origins(values: tuple[str, ...]) -> tuple[str, ...]:
-    origins = tuple(value.lower().removesuffix("/") for value in values)  # as browsers write them
-    for origin in origins:
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise ValueError(f"{origin!r} is not an origin; allowed: `*`, or like https://app.example:8443")
-    return origins
+    return tuple(value if value == "*" else _as_browsers_write(value) for value in values)
+
+
+def _as_browsers_write(value: str) -> str:
+    found = _ORIGIN.fullmatch(value.lower().removesuffix("/"))
+    if not found or int(found["port"] or 0) > MAX_PORT:
+        raise ValueError(f"{value!r} is not an origin; allowed: `*`, or like https://app.example:8443")
+    is_default = found["port"] is None or int(found["port"]) == _DEFAULT_PORTS.get(found["scheme"])
+    return f"{found['scheme']}://{found['host']}" + ("" if is_default else f":{found['port']}")
 
 
 def _check_secret(value: SecretStr) -> SecretStr:
@@ -42,7 +55,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[Names, AfterValidator(_check_origins)]
 """Origins of pages, as browsers write them, or "*"."""
 
-OpenPaths = Annotated[tuple[Literal["/health", "/info"], ...], NoDecode, BeforeValidator(_split)]
+OpenPaths = Annotated[tuple[Literal["/health", "/info"], ...], NoDecode, BeforeValidator(_split_or_none)]
 """Paths of operators that may need no key."""
 
 WebhookSecret = Annotated[SecretStr, AfterValidator(_check_secret)]

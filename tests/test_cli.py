@@ -232,6 +232,8 @@ def test_a_key_that_cannot_be_used_ends_the_start_without_being_shown() -> None:
     result = run("serve", "--port", "0", HF_ASR_API_KEYS="sesame")
     assert_fails_with(result, "API key 1 cannot be used")
     assert "sesame" not in result.stderr
+    result = run("serve", "--port", "0", "--api-keys", "anna:sesame-open")
+    assert "cannot be read" not in result.stderr, "--api-keys is not short for --api-keys-file"
 
 
 def test_settings_are_read_from_variables(cache_dir: Path) -> None:

@@ -11,9 +11,11 @@ from hf_asr_endpoint.config import (
     default_of,
     flag_of,
     platform_settings,
+    read_settings,
     settings_table,
     variable_of,
 )
+from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.user_folders import data_folder
 
 PLATFORM_VARIABLES = ("HF_MODEL_ID", "HF_MODEL_DIR", "HF_REVISION", "PORT", "XDG_CACHE_HOME", "XDG_DATA_HOME")
@@ -47,7 +49,14 @@ def test_default_values() -> None:
         ("model", "openai/whisper-tiny", "openai/whisper-tiny"),
         ("served_model_names", "a, b/c,", ("a", "b/c")),
         ("cors_origins", "https://App.example/, http://[::1]:3000", ("https://app.example", "http://[::1]:3000")),
+        (
+            "cors_origins",
+            "https://a.example:443,http://a.example:443",
+            ("https://a.example", "http://a.example:443"),
+        ),
         ("cors_origins", "*", ("*",)),
+        ("open_paths", "/info", ("/info",)),
+        ("open_paths", "none", ()),
         ("port", "9000", 9000),
         ("max_audio_bytes", "25MiB", 25 * 2**20),
         ("max_audio_bytes", "1000", 1000),
@@ -69,6 +78,8 @@ def test_variables_and_flags_are_parsed_alike(
     [
         ("cors_origins", "app.example"),
         ("cors_origins", "https://app.example/page"),
+        ("cors_origins", "https://app.example:65536"),
+        ("open_paths", "/v1/models"),
         ("cors_origins", "https://*.example"),
         ("port", "eighty"),
         ("port", "70000"),
@@ -83,6 +94,14 @@ def test_variables_and_flags_are_parsed_alike(
 def test_bad_values_are_refused(name: str, text: str) -> None:
     with pytest.raises(ValidationError, match=name):
         Settings(**{name: text})
+
+
+@pytest.mark.parametrize("name", ["api_keys", "api_keys_file", "open_paths"])
+def test_an_empty_variable_does_not_open_the_server(environment: pytest.MonkeyPatch, name: str) -> None:
+    """Such as `${KEYS}` of a container's file, if it is not set there."""
+    environment.setenv(variable_of(name), " ")
+    with pytest.raises(InvalidSettings, match=f"{variable_of(name)} is empty"):
+        read_settings({})
 
 
 SECRET = "whsec_" + "c2VjcmV0" * 4

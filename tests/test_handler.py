@@ -146,6 +146,7 @@ def test_the_handler_runs_without_the_packages_for_jobs() -> None:
     ("variable", "value", "message"),
     [
         ("HF_ASR_MAX_AUDIO_SECONDS", "5", "HF_ASR_MAX_AUDIO_SECONDS is not a setting; use HF_ASR_MAX_AUDIO_S"),
+        ("HF_ASR_API_KEYS", "anna:do-not-show", "API keys are for `hf-asr serve`"),
         ("HF_ASR_MAX_AUDIO_S", "x", "--max-audio-s (HF_ASR_MAX_AUDIO_S) is 'x'"),
     ],
 )

@@ -1,6 +1,6 @@
 """Who may use the server: API keys, in any of the headers in which clients send one.
 
-It keeps names and digests of keys, never a key, and nothing of it reaches a log or an answer.
+Requests are compared with digests of the keys. No key reaches a log or an answer.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,10 @@ KEY_HEADERS = ("api-key", "xi-api-key")
 
 MIN_KEY_CHARACTERS, MAX_KEY_CHARACTERS = 8, 256
 
-_ENTRY = re.compile(rf"(?:([\w.-]{{1,64}}):)?([!-+\--~]{{{MIN_KEY_CHARACTERS},{MAX_KEY_CHARACTERS}}})", re.ASCII)
+_LENGTH = f"{{{MIN_KEY_CHARACTERS},{MAX_KEY_CHARACTERS}}}"
+_ENTRY = re.compile(
+    rf"(?P<name>[\w.-]{{1,64}}):(?P<named>[!-+\--~]{_LENGTH})|(?P<key>[!-+\--9;-~]{_LENGTH})", re.ASCII
+)
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
 
@@ -35,12 +39,14 @@ class ApiKeys:
     def __init__(self, read: Callable[[], Iterable[str]]) -> None:
         """read: returns the entries, see `parse_entries`; called again by `reload`. Raises InvalidSettings."""
         self._read = read
+        self._lock = threading.Lock()  # Of two reloads the later one must win.
         self._names = parse_entries(read())
 
     def reload(self) -> int:
         """Read the keys again and return their number. Raises InvalidSettings, and then keeps those it has."""
-        self._names = parse_entries(self._read())
-        return len(self._names)
+        with self._lock:
+            self._names = parse_entries(self._read())
+            return len(self._names)
 
     def name_of(self, key: str) -> str | None:
         """Return a key's name, None for an unknown one. Its time does not depend on how much of a key is right."""
@@ -61,10 +67,11 @@ def parse_entries(entries: Iterable[str]) -> Mapping[bytes, str]:
         found = _ENTRY.fullmatch(entry)
         if not found:
             raise InvalidSettings(
-                f"API key {number} cannot be used; allowed: KEY or NAME:KEY; a key is {MIN_KEY_CHARACTERS} to "
-                f"{MAX_KEY_CHARACTERS} visible ASCII characters without a comma, a name letters, digits and . _ -"
+                f"API key {number} cannot be used; allowed: KEY or NAME:KEY, where a key is {MIN_KEY_CHARACTERS} "
+                f"to {MAX_KEY_CHARACTERS} visible ASCII characters without a comma, and a name is letters, digits "
+                "and . _ -; a key with a colon needs a name"
             )
-        name, key = found[1] or f"key-{number}", found[2]
+        name, key = found["name"] or f"key-{number}", found["named"] or found["key"]
         if _digest(key) in names or name in names.values():
             raise InvalidSettings(f"API key {number} or its name is there twice; each needs its own")
         names[_digest(key)] = name

@@ -55,7 +55,7 @@ _Event: TypeAlias = PreparedChunk | PreparationEnd | _PartsScored | _LanguageDec
 
 
 class ChunkSource(Protocol):
-    """Delivers the request's chunks until it has delivered as many as it may, plus one for each release."""
+    """Delivers the request's chunks until it has delivered as many as it may. A release allows one or two more."""
 
     def release(self) -> None:
         """Allow one more chunk."""

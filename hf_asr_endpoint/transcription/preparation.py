@@ -70,7 +70,7 @@ class Preparation:
     ) -> None:
         """reader: closed in every case. max_ahead: chunks delivered and not yet released, at most.
 
-        ramps_up: allow one chunk at first, and one more with each release, so that the first ones come sooner.
+        ramps_up: allow one chunk ahead at first, and one more with each release, so that the first come sooner.
         """
         self._reader = reader
         self._make_spectrogram = make_spectrogram

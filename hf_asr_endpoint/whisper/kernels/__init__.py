@@ -64,7 +64,8 @@ class Kernels:
 
     def _load(self, names: Iterable[str]) -> None:
         for name in names:
-            getattr(self, name)
+            if name != "encoder_attention" or self.prefer_tiles:
+                getattr(self, name)
 
     @cached_property
     def int8_gemm(self) -> Kernel:

@@ -93,7 +93,8 @@ def find_openmp() -> OpenMP | None:
         return None
     if hasattr(library, _GNU_FORK):
         return GnuOpenMP(library)
-    return IntelOpenMP(library) if hasattr(library, _FORK) else None
+    # Its entry point takes a variable number of arguments, which Apple's own processors pass in another way.
+    return IntelOpenMP(library) if hasattr(library, _FORK) and sys.platform != "darwin" else None
 
 
 def _torchs_library() -> ctypes.CDLL | None:

@@ -76,6 +76,7 @@ INTEL = ("__kmpc_fork_call", "__kmpc_global_thread_num", "__kmpc_push_num_thread
         ("linux", (openmp.THREAD_NUMBER, "GOMP_parallel"), openmp.GnuOpenMP),
         ("darwin", (openmp.THREAD_NUMBER, "GOMP_parallel", *INTEL), openmp.GnuOpenMP),
         ("win32", (openmp.THREAD_NUMBER, *INTEL), openmp.IntelOpenMP),
+        ("darwin", (openmp.THREAD_NUMBER, *INTEL), type(None)),
         ("win32", (), type(None)),  # such as Microsoft's own
         ("freebsd14", (openmp.THREAD_NUMBER, "GOMP_parallel"), type(None)),
     ],
