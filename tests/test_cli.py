@@ -217,7 +217,7 @@ def test_keys_are_read_again_after_a_hangup(cache_dir: Path, tmp_path: Path) -> 
         deadline = time.monotonic() + TIMEOUT_S
         while until not in server.log.read_text():
             assert time.monotonic() < deadline
-            time.sleep(0.05)
+            time.sleep(POLL_INTERVAL_S)
 
     file.write_text(old)
     with run_server(env=env, wait_ready=False) as server:

@@ -139,12 +139,12 @@ class AccessMiddleware:
 
 
 def access_middleware(access: Access | None, render_error: ErrorRenderer) -> list[Middleware]:
-    """Return what asks for keys; nothing if everybody may use the server."""
+    """Return the middleware that asks for keys; none if everybody may use the server."""
     return [] if access is None else [Middleware(AccessMiddleware, access=access, render_error=render_error)]
 
 
 def _keys_in(headers: Headers) -> list[str]:
-    """Return what may be a key: clients send an empty one, or one of another service, beside the right one."""
+    """Return all keys of a request: clients may send an empty one, or another service's, beside the right one."""
     bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
     given = (bearer[1] if bearer else "", *(headers.get(name, "").strip() for name in KEY_HEADERS))
     return [key for key in given if key]

@@ -20,7 +20,7 @@ EXPOSED_HEADERS = (
 def cross_origin_middleware(origins: Sequence[str]) -> list[Middleware]:
     """Return the outermost middleware, so that errors have its headers too; none without origins.
 
-    A browser's question before a request may name any header: clients send many of their own.
+    A preflight may name any header: clients send many of their own.
     """
     if not origins:
         return []

@@ -55,10 +55,10 @@ _Event: TypeAlias = PreparedChunk | PreparationEnd | _PartsScored | _LanguageDec
 
 
 class ChunkSource(Protocol):
-    """Delivers the request's chunks until it has delivered as many as it may. A release allows one or two more."""
+    """Delivers the request's chunks up to a number that grows with `release` and `allow_another`."""
 
     def release(self) -> None:
-        """Allow one more chunk."""
+        """Allow a chunk in the place of one that is done; a source that ramps up allows another one besides."""
         ...
 
     def allow_another(self) -> None:

@@ -75,14 +75,14 @@ class RecordingLanguages:
         """The recording's language token, once it is known."""
         self.probability: float | None = None
         """Of the detected language, among those allowed."""
-        self._votes: list[Vote] = []  # before it is decided
+        self._votes: list[Vote] = []  # kept until the language is decided
 
     @property
     def is_decided(self) -> bool:
         return not self.is_detected or self.main is not None
 
     def keep(self, votes: Sequence[Vote]) -> None:
-        """Keep what one of the first chunks says, until another one decides."""
+        """Keep the votes of a chunk that is not to decide alone."""
         self._votes.extend(votes)
 
     def decide(self, votes: Sequence[Vote] = ()) -> None:

@@ -16,7 +16,7 @@ import torch
 from hf_asr_endpoint.whisper.kernels import openmp
 
 RUNTIME = getattr(openmp, sys.argv[2])(ctypes.CDLL(sys.argv[1]))
-openmp.find_openmp = lambda: RUNTIME  # type: ignore[assignment]
+setattr(openmp, "find_openmp", lambda: RUNTIME)  # noqa: B010 - mypy forbids to assign a function.
 
 # Kernels ask for the runtime when they are imported.
 from numba import carray  # noqa: E402

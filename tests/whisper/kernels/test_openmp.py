@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ class Library:
             raise AttributeError(name)
         return self[name]
 
-    def __getitem__(self, name: str) -> ctypes._FuncPointer:  # type: ignore[name-defined]
+    def __getitem__(self, name: str) -> Any:
         assert name in self.names
         return ctypes.CFUNCTYPE(None)(lambda: None)
 
