@@ -18,13 +18,14 @@ from hf_asr_endpoint.api.mistral import schema as mistral
 from hf_asr_endpoint.api.multipart import FormLimits
 from hf_asr_endpoint.api.multipart_headers import CHARSETS
 from hf_asr_endpoint.api.openai.schema import MAX_LANGUAGES, PARAMETERS
-from hf_asr_endpoint.api.paths import PREFIXES, Prefix
+from hf_asr_endpoint.api.paths import DialectPaths
 from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
 from hf_asr_endpoint.api.whispercpp import schema as whispercpp
 from hf_asr_endpoint.audio import clock, ffmpeg, files, resample
 from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
+from tests.api.conftest import make_path_table
 from tests.api.huggingface.test_parameters import SCHEMA_KEYS
 
 ROOT = Path(__file__).parents[1]
@@ -155,18 +156,17 @@ def test_charsets_are_those_of_the_code() -> None:
     assert all(name in DOCS["requests"] for name in CHARSET_NAMES)
 
 
-@pytest.mark.parametrize("prefix", PREFIXES, ids=lambda prefix: prefix.path or "none")
-def test_each_prefix_is_in_the_table_of_paths(prefix: Prefix) -> None:
-    """A row lists prefixes, and the endpoints below them."""
-    section = DOCS["requests"].split("## Paths\n")[1].split("\n## ")[0]
-    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| ")]
-    documented = [
-        f"{method} {start}{rest or ''}"
-        for prefixes, endpoints in rows
-        for start in (*codes_in(prefixes), *([""] if "none" in prefixes else []))
-        for method, _, rest in (text.partition(" ") for text in codes_in(endpoints))
-    ]
-    for endpoint in prefix.endpoints:
+@pytest.mark.parametrize("dialect", make_path_table().dialects, ids=lambda dialect: dialect.name)
+def test_each_path_is_on_a_page(dialect: DialectPaths) -> None:
+    """As `METHOD /path`, or in a table whose rows are a prefix and the endpoints below it."""
+    documented = {code for page in DOCS.values() for line in page.splitlines() for code in codes_in(line)}
+    for line in DOCS["openai"].split("## Paths\n")[1].split("\n## ")[0].splitlines():
+        if line.startswith("| "):
+            prefixes, endpoints = line.split("|")[1:3]
+            starts = (*codes_in(prefixes), *([""] if "none" in prefixes else []))
+            methods_and_rests = [code.split(" ") for code in codes_in(endpoints)]
+            documented |= {f"{method} {start}{rest}" for start in starts for method, rest in methods_and_rests}
+    for endpoint in dialect.endpoints:
         if endpoint.path != "/v1/inference":  # It exists only to say that a model's name is missing.
             assert f"{endpoint.method} {endpoint.shown_path}" in documented
 

@@ -1,6 +1,6 @@
 """Puts the dialects, the jobs, the operators' routes and the middleware together into one application.
 
-It knows which error format each dialect has; it knows neither settings nor how its services were made.
+It knows which dialects there are; it knows neither settings nor how its services were made.
 """
 
 from __future__ import annotations
@@ -14,31 +14,26 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import Lifespan
 
 from hf_asr_endpoint.api.access import access_middleware
-from hf_asr_endpoint.api.asr_webservice import errors as asr_webservice_errors
 from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
 from hf_asr_endpoint.api.cross_origin import cross_origin_middleware
-from hf_asr_endpoint.api.deepinfra import errors as deepinfra_errors
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
-from hf_asr_endpoint.api.errors import ErrorFormat, ErrorRenderer
+from hf_asr_endpoint.api.dialect import Dialect
+from hf_asr_endpoint.api.errors import ErrorRenderer
 from hf_asr_endpoint.api.form_transcription import FormTranscription
-from hf_asr_endpoint.api.huggingface import errors as huggingface_errors
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.middleware import RequestMiddleware
 from hf_asr_endpoint.api.mistral.routes import MistralDialect
-from hf_asr_endpoint.api.openai import errors as openai_errors
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
 from hf_asr_endpoint.api.openai.routes import OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
-from hf_asr_endpoint.api.paths import CleanPaths, Dialect, methods_of
+from hf_asr_endpoint.api.paths import CleanPaths, PathTable
 from hf_asr_endpoint.api.services import Services
-from hf_asr_endpoint.api.unroutable import allow_header, refuse_method, refuse_path
-from hf_asr_endpoint.api.whispercpp import errors as whispercpp_errors
+from hf_asr_endpoint.api.unroutable import UnknownPaths, allow_header, refuse_method
 from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
@@ -50,31 +45,25 @@ def create_app(services: Services) -> Starlette:
     """Return the application. Its startup starts the services, its shutdown closes them."""
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
-    openai_format = openai_errors.make_error_format(max_audio_bytes=services.limits.openai_max_audio_bytes)
-    render_error = ErrorRenderer(
-        {
-            **dict.fromkeys(Dialect, huggingface_errors.ERROR_FORMAT),
-            Dialect.OPENAI: openai_format,
-            Dialect.DEEPINFRA: deepinfra_errors.ERROR_FORMAT,
-            Dialect.ASR_WEBSERVICE: asr_webservice_errors.ERROR_FORMAT,
-            Dialect.WHISPER_CPP: whispercpp_errors.ERROR_FORMAT,
-        }
-    )
+    dialects = make_dialects(services, jobs, in_flight)
+    paths = PathTable(dialect.paths for dialect in dialects)
+    unknown_paths = UnknownPaths(paths)
+    render_error = ErrorRenderer(paths, {dialect.paths.name: dialect.error_format for dialect in dialects})
 
     async def respond_to_error(request: Request, exc: Exception) -> Response:
         return render_error(exc, request.scope)
 
     async def respond_unserved(request: Request, _: Exception) -> Response:
         method, path = request.method, request.scope["path"]
-        methods = methods_of(path)
+        methods = paths.methods_of(path)
         if not methods:
-            return render_error(refuse_path(method, path), request.scope)
+            return render_error(unknown_paths.refuse(method, path), request.scope)
         if method == "OPTIONS":
             return Response(status_code=204, headers={"Allow": allow_header(methods)})
         return render_error(refuse_method(method, path, allowed=methods), request.scope)
 
     app = Starlette(
-        routes=_routes(services, jobs, in_flight, openai_format),
+        routes=[route for dialect in dialects for route in dialect.routes()],
         middleware=[
             *cross_origin_middleware(services.cors_origins),
             Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error),
@@ -89,38 +78,28 @@ def create_app(services: Services) -> Starlette:
     return app
 
 
-def _routes(
-    services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, openai_format: ErrorFormat
-) -> list[Route]:
-    """Return all routes of the table of paths. Mistral's comes before OpenAI's, whose path it shares."""
+def make_dialects(services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests) -> list[Dialect]:
+    """Return all dialects. Of two that serve a path, the first one does: Mistral's clients ask on OpenAI's."""
     transcriber, model, limits = services.transcriber, services.model, services.limits
-    openai_jobs = OpenAIJobKind(model=model, cue_limits=services.cue_limits)
-    openai = OpenAIDialect(
-        transcriber,
-        model=model,
-        limits=limits,
-        cue_limits=services.cue_limits,
-        in_flight=in_flight,
-        error_format=openai_format,
-    )
-    deepinfra = DeepInfraDialect(
-        transcriber,
-        jobs,
-        model=model,
-        price_per_s=services.price_per_s,
-        limits=limits,
-        in_flight=in_flight,
-    )
+    cue_limits = services.cue_limits
+    openai_jobs = OpenAIJobKind(model=model, cue_limits=cue_limits)
     forms = FormTranscription(transcriber, limits=limits, in_flight=in_flight)
     return [
-        *Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits).routes(),
-        *JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight).routes(),
-        *MistralDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
-        *openai.routes(),
-        *deepinfra.routes(),
-        *AsrWebserviceDialect(forms, cue_limits=services.cue_limits).routes(),
-        *WhisperCppDialect(forms, cue_limits=services.cue_limits).routes(),
-        *HuggingFaceDialect(transcriber, model=model, limits=limits, in_flight=in_flight).routes(),
+        HuggingFaceDialect(transcriber, model=model, limits=limits, in_flight=in_flight),
+        MistralDialect(transcriber, model=model, limits=limits, in_flight=in_flight),
+        OpenAIDialect(transcriber, model=model, limits=limits, cue_limits=cue_limits, in_flight=in_flight),
+        DeepInfraDialect(
+            transcriber,
+            jobs,
+            model=model,
+            price_per_s=services.price_per_s,
+            limits=limits,
+            in_flight=in_flight,
+        ),
+        AsrWebserviceDialect(forms, cue_limits=cue_limits),
+        WhisperCppDialect(forms, cue_limits=cue_limits),
+        JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight),
+        Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits),
     ]
 
 

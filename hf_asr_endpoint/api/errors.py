@@ -1,7 +1,7 @@
 """Exceptions to HTTP responses, for every dialect: one table of statuses, one place that makes the response.
 
-A dialect contributes an `ErrorFormat`: its body, its headers, and the statuses in which it differs. The table in
-`api/paths.py` says which dialect a request speaks.
+A dialect contributes an `ErrorFormat`: its body, its headers, and the statuses in which it differs. The table of
+paths says which dialect a request speaks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from hf_asr_endpoint.api.content_encoding import ENCODINGS
-from hf_asr_endpoint.api.paths import Dialect, clean_path, dialect_of
+from hf_asr_endpoint.api.paths import PathTable, clean_path
 from hf_asr_endpoint.errors import (
     AsrError,
     AudioTooLong,
@@ -109,17 +109,23 @@ class ErrorFormat:
 class ErrorRenderer:
     """Makes the response for an exception, in the format of the dialect that the request speaks."""
 
-    def __init__(self, formats: Mapping[Dialect, ErrorFormat]) -> None:
-        """formats: one for each dialect."""
+    def __init__(self, paths: PathTable, formats: Mapping[str, ErrorFormat]) -> None:
+        """formats: by the dialects' names."""
+        self._paths = paths
         self._formats = formats
 
     def __call__(self, exc: BaseException, scope: Scope) -> Response:
         """Return the response. The caller logs a bug: any exception that is not an AsrError."""
-        error = translate_exception(exc)
-        error_format = self._formats[dialect_of(scope["method"], clean_path(scope["path"]))]
-        details = error_format.describe(error)
-        headers = {**_headers_of(error), **error_format.headers(details)}
-        return JSONResponse(error_format.body(details), status_code=details.status, headers=headers)
+        dialect = self._paths.dialect_of(scope["method"], clean_path(scope["path"]))
+        return error_response(exc, self._formats[dialect.name])
+
+
+def error_response(exc: BaseException, error_format: ErrorFormat) -> Response:
+    """Return the response for an exception in a format."""
+    error = translate_exception(exc)
+    details = error_format.describe(error)
+    headers = {**_headers_of(error), **error_format.headers(details)}
+    return JSONResponse(error_format.body(details), status_code=details.status, headers=headers)
 
 
 def translate_exception(exc: BaseException) -> AsrError:
@@ -138,6 +144,10 @@ def message_header(details: ErrorDetails) -> dict[str, str]:
     """
     line = " ".join(details.message.split()).encode("ascii", "backslashreplace").decode()
     return {"X-Error-Message": _NOT_PRINTABLE.sub("?", line)[:MAX_HEADER_CHARACTERS].strip()}
+
+
+MESSAGE_FORMAT = ErrorFormat(body=lambda details: {"error": details.message}, headers=message_header)
+"""Hugging Face's: `{"error"}`, and the same sentence in X-Error-Message."""
 
 
 def _headers_of(error: AsrError) -> dict[str, str]:

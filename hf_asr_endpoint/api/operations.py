@@ -8,15 +8,25 @@ from starlette.routing import Route
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.paths import Dialect, make_routes
+from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
+from hf_asr_endpoint.api.paths import DialectPaths, Prefix, get
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.jobs.job import JobLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.units import SAMPLE_RATE
 
+PATHS = DialectPaths(
+    name="operators",
+    main_path="GET /health",
+    prefixes=(Prefix("/health", (get("", "health"),)), Prefix("/info", (get("", "info"),))),
+)
+
 
 class Operations:
     """`GET /health` and `GET /info`."""
+
+    paths = PATHS
+    error_format = MESSAGE_FORMAT
 
     def __init__(
         self,
@@ -33,7 +43,7 @@ class Operations:
         self._job_limits = job_limits
 
     def routes(self) -> list[Route]:
-        return make_routes(Dialect.OPERATIONS, {"health": self.health, "info": self.info})
+        return PATHS.routes({"health": self.health, "info": self.info})
 
     async def health(self, request: Request) -> JSONResponse:
         """Respond 200 when ready, else 503 with the step that loading is at, or with the failure."""

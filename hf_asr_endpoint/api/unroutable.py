@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from hf_asr_endpoint.api.paths import ENDPOINTS, MAIN_PATHS, Endpoint, prefix_of
+from hf_asr_endpoint.api.paths import Endpoint, PathTable
 from hf_asr_endpoint.errors import MethodNotAllowed, UnknownPath
 from hf_asr_endpoint.messages import shorten, show_value
 
@@ -14,9 +14,6 @@ MAX_COMPARED_CHARACTERS = 120
 
 MAX_METHOD_CHARACTERS = 20
 MIN_SIMILARITY = 0.8
-
-_SPECIFIC = tuple(endpoint for endpoint, _ in ENDPOINTS if endpoint.path not in ("/", "/v1"))
-"""The endpoints that another path may have inside it: all but those that are hardly more than a base URL."""
 
 
 def refuse_method(method: str, path: str, *, allowed: tuple[str, ...]) -> MethodNotAllowed:
@@ -28,44 +25,52 @@ def refuse_method(method: str, path: str, *, allowed: tuple[str, ...]) -> Method
     )
 
 
-def refuse_path(method: str, path: str) -> UnknownPath:
-    """Return the error for a path that does not exist: the closest path that does, and those of its dialect."""
-    prefix = prefix_of(path)
-    if prefix.path:
-        allowed = [_show(endpoint) for endpoint in prefix.endpoints]
-    else:
-        allowed = [f"{shown} ({dialect.value})" for dialect, shown in MAIN_PATHS.items()]
-    close = _closest(method, path)
-    hint = f"did you mean {_show(close)}? " if close else ""
-    return UnknownPath(f"the path {show_value(path)} does not exist; {hint}allowed: {', '.join(allowed)}")
-
-
 def allow_header(methods: tuple[str, ...]) -> str:
     """Return the value of Allow. Every path answers OPTIONS."""
     return ", ".join((*methods, "OPTIONS"))
 
 
-def _closest(method: str, path: str) -> Endpoint | None:
-    """Return the endpoint that a path begins, has inside it, or else resembles."""
-    if len(path) > MAX_COMPARED_CHARACTERS:
-        return None
-    by_name = {_fixed_part(endpoint): endpoint for endpoint, _ in reversed(ENDPOINTS)}
-    if path in by_name:  # All that is missing is the parameter at its end.
-        return by_name[path]
-    for inner in _inner_paths(path):
-        found = [endpoint for endpoint in _SPECIFIC if endpoint.has(inner)]
-        if found:
-            endpoint = next((endpoint for endpoint in found if method in endpoint.methods), found[0])
-            return _below_same_prefix(path, endpoint)
-    close = difflib.get_close_matches(path.lower(), by_name, n=1, cutoff=MIN_SIMILARITY)
-    return by_name[close[0]] if close else None
+class UnknownPaths:
+    """Makes the error for a path that does not exist: the closest path that does, and those of its dialect."""
 
+    def __init__(self, paths: PathTable) -> None:
+        self._paths = paths
+        self._endpoints = [endpoint for endpoint, _ in paths.endpoints]
+        # All but those that are hardly more than a base URL: what another path may have inside it.
+        self._specific = [endpoint for endpoint in self._endpoints if endpoint.path not in ("/", "/v1")]
+        self._by_fixed_part = {_fixed_part(endpoint): endpoint for endpoint in reversed(self._endpoints)}
 
-def _below_same_prefix(path: str, endpoint: Endpoint) -> Endpoint:
-    """Return the endpoint that does the same below the prefix that a path already has, if there is one."""
-    prefix = prefix_of(path)
-    same = (own for own in prefix.endpoints if prefix.path and own.operation == endpoint.operation)
-    return next(same, endpoint)
+    def refuse(self, method: str, path: str) -> UnknownPath:
+        """Return the error."""
+        prefix = self._paths.prefix_of(path)
+        if prefix.path:
+            allowed = [_show(endpoint) for endpoint in prefix.endpoints]
+        else:
+            listed = (dialect for dialect in self._paths.dialects if dialect.main_path)
+            allowed = [f"{dialect.main_path} ({dialect.name})" for dialect in listed]
+        close = self._closest(method, path)
+        hint = f"did you mean {_show(close)}? " if close else ""
+        return UnknownPath(f"the path {show_value(path)} does not exist; {hint}allowed: {', '.join(allowed)}")
+
+    def _closest(self, method: str, path: str) -> Endpoint | None:
+        """Return the endpoint that a path begins, has inside it, or else resembles."""
+        if len(path) > MAX_COMPARED_CHARACTERS:
+            return None
+        if path in self._by_fixed_part:  # All that is missing is the parameter at its end.
+            return self._by_fixed_part[path]
+        for inner in _inner_paths(path):
+            found = [endpoint for endpoint in self._specific if endpoint.has(inner)]
+            if found:
+                endpoint = next((endpoint for endpoint in found if method in endpoint.methods), found[0])
+                return self._below_same_prefix(path, endpoint)
+        close = difflib.get_close_matches(path.lower(), self._by_fixed_part, n=1, cutoff=MIN_SIMILARITY)
+        return self._by_fixed_part[close[0]] if close else None
+
+    def _below_same_prefix(self, path: str, endpoint: Endpoint) -> Endpoint:
+        """Return the endpoint that does the same below the prefix that a path already has, if there is one."""
+        prefix = self._paths.prefix_of(path)
+        same = (own for own in prefix.endpoints if prefix.path and own.operation == endpoint.operation)
+        return next(same, endpoint)
 
 
 def _inner_paths(path: str) -> Iterator[str]:

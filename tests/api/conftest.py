@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import socket
 import threading
 import time
@@ -16,10 +17,13 @@ import soundfile
 import uvicorn
 from starlette.types import ASGIApp
 
-from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.api.app import create_app, make_dialects
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.paths import PathTable
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.services import Services
+from hf_asr_endpoint.jobs.jobs import NoJobs
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from tests.fakes import FakeTranscriber
 
@@ -63,6 +67,17 @@ def make_limits(**changes: float) -> RequestLimits:
 def make_services(transcriber: Transcriber, **changes: Any) -> Services:
     """Return services with a Transcriber and small limits, with changes."""
     return Services(**{"transcriber": transcriber, "model": MODEL, "limits": make_limits(), **changes})
+
+
+def make_path_table() -> PathTable:
+    """Return the application's table of paths."""
+    dialects = make_dialects(make_services(FakeTranscriber()), NoJobs(""), InFlightRequests(1))
+    return PathTable(dialect.paths for dialect in dialects)
+
+
+def every_path() -> list[tuple[str, str]]:
+    """Return a method and a path for each of the application's endpoints."""
+    return sorted({(end.method, re.sub(r"{[^}]*}", "x", end.path)) for end, _ in make_path_table().endpoints})
 
 
 @pytest.fixture

@@ -15,14 +15,13 @@ from huggingface_hub import InferenceClient
 
 from hf_asr_endpoint.api.access import Access, ApiKeys, read_entries
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.api.paths import ENDPOINTS
 from hf_asr_endpoint.errors import InvalidSettings
-from tests.api.conftest import make_services, serve_app
+from tests.api.conftest import every_path, make_services, serve_app
 from tests.fakes import FakeTranscriber
 
 KEY, OTHER_KEY, WRONG = "sk-of-anna-0123456789", "sk-of-bert-0123456789", "sk-wrong-0123456789"
 ENTRIES = [f"anna:{KEY}", OTHER_KEY]
-EVERY_PATH = sorted({(endpoint.method, re.sub(r"{[^}]*}", "x", endpoint.path)) for endpoint, _ in ENDPOINTS})
+EVERY_PATH = every_path()
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
@@ -10,15 +9,14 @@ import requests
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.cross_origin import EXPOSED_HEADERS
-from hf_asr_endpoint.api.paths import ENDPOINTS
-from tests.api.conftest import make_services, serve_app
+from tests.api.conftest import every_path, make_services, serve_app
 from tests.fakes import FakeTranscriber
 
 PAGE, OTHER = "https://app.example", "https://app.example.attacker.example"
 ASKED_HEADERS = "authorization,content-type,x-stainless-os"
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 
-EVERY_PATH = sorted({(endpoint.method, re.sub(r"{[^}]*}", "x", endpoint.path)) for endpoint, _ in ENDPOINTS})
+EVERY_PATH = every_path()
 
 
 @pytest.fixture

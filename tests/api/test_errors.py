@@ -10,11 +10,17 @@ import requests
 
 from hf_asr_endpoint import errors
 from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT as DEEPINFRA
-from hf_asr_endpoint.api.errors import MAX_HEADER_CHARACTERS, MAX_MESSAGE_BYTES, ErrorFormat, ErrorRenderer
-from hf_asr_endpoint.api.huggingface.errors import ERROR_FORMAT as HUGGING_FACE
+from hf_asr_endpoint.api.errors import (
+    MAX_HEADER_CHARACTERS,
+    MAX_MESSAGE_BYTES,
+    MESSAGE_FORMAT,
+    ErrorFormat,
+    ErrorRenderer,
+    error_response,
+)
 from hf_asr_endpoint.api.openai.errors import make_error_format
-from hf_asr_endpoint.api.paths import Dialect
 from hf_asr_endpoint.errors import AsrError, BodyTooLarge, InvalidRequest, MethodNotAllowed, Overloaded
+from tests.api.conftest import make_path_table
 
 OPENAI = make_error_format(max_audio_bytes=200)
 STATUSES = {
@@ -59,11 +65,10 @@ def make_error(name: str) -> AsrError:
 
 
 def render(
-    exc: BaseException, *, error_format: ErrorFormat = HUGGING_FACE
+    exc: BaseException, *, error_format: ErrorFormat = MESSAGE_FORMAT
 ) -> tuple[int, dict[str, Any], dict[str, str]]:
     """Return status, body and headers of the response for an exception."""
-    renderer = ErrorRenderer(dict.fromkeys(Dialect, error_format))
-    response = renderer(exc, {"type": "http", "method": "GET", "path": "/x"})
+    response = error_response(exc, error_format)
     return response.status_code, json.loads(bytes(response.body)), dict(response.headers)
 
 
@@ -74,7 +79,7 @@ def test_every_error_of_the_tree_is_listed() -> None:
     assert tree == set(STATUSES)
 
 
-@pytest.mark.parametrize("error_format", [HUGGING_FACE, DEEPINFRA], ids=["Hugging Face", "DeepInfra"])
+@pytest.mark.parametrize("error_format", [MESSAGE_FORMAT, DEEPINFRA], ids=["Hugging Face", "DeepInfra"])
 @pytest.mark.parametrize(("name", "status"), STATUSES.items())
 def test_each_error_has_its_status(name: str, status: int, error_format: ErrorFormat) -> None:
     assert render(make_error(name), error_format=error_format)[0] == status
@@ -95,7 +100,7 @@ def test_openai_has_its_own_status_for_some(name: str, status: int) -> None:
     ],
 )
 @pytest.mark.parametrize(
-    "error_format", [HUGGING_FACE, OPENAI, DEEPINFRA], ids=["Hugging Face", "OpenAI", "DeepInfra"]
+    "error_format", [MESSAGE_FORMAT, OPENAI, DEEPINFRA], ids=["Hugging Face", "OpenAI", "DeepInfra"]
 )
 def test_some_errors_have_a_header_in_every_dialect(
     name: str, header: str, value: str, error_format: ErrorFormat
@@ -129,7 +134,7 @@ def test_characters_that_body_or_header_cannot_hold_are_escaped() -> None:
 
 @pytest.mark.parametrize("character", ["x", "é", "\ud800", "\N{GRINNING FACE}", "\0", " "], ids=ascii)
 @pytest.mark.parametrize(
-    "error_format", [HUGGING_FACE, OPENAI, DEEPINFRA], ids=["Hugging Face", "OpenAI", "DeepInfra"]
+    "error_format", [MESSAGE_FORMAT, OPENAI, DEEPINFRA], ids=["Hugging Face", "OpenAI", "DeepInfra"]
 )
 def test_a_message_of_any_length_can_be_sent(character: str, error_format: ErrorFormat) -> None:
     _, body, headers = render(InvalidRequest(character * 100_000), error_format=error_format)
@@ -172,18 +177,19 @@ def test_long_paths_and_names_are_shortened_in_messages(url: str, path: str, sta
         ("POST", "/v1/audio/speech", OPENAI),
         ("POST", "/v1/inference/x", DEEPINFRA),
         ("GET", "/models/x", OPENAI),
-        ("POST", "/models/x", HUGGING_FACE),
-        ("POST", "/v1", HUGGING_FACE),
-        ("POST", "/v1/jobs", HUGGING_FACE),
-        ("POST", "/", HUGGING_FACE),
+        ("POST", "/models/x", MESSAGE_FORMAT),
+        ("POST", "/v1", MESSAGE_FORMAT),
+        ("POST", "/v1/jobs", MESSAGE_FORMAT),
+        ("POST", "/", MESSAGE_FORMAT),
     ],
 )
 def test_method_and_path_decide_the_format(method: str, path: str, error_format: ErrorFormat) -> None:
+    paths = make_path_table()
     formats = {
-        **dict.fromkeys(Dialect, HUGGING_FACE),
-        Dialect.OPENAI: OPENAI,
-        Dialect.DEEPINFRA: DEEPINFRA,
+        **{dialect.name: MESSAGE_FORMAT for dialect in paths.dialects},
+        "OpenAI": OPENAI,
+        "DeepInfra": DEEPINFRA,
     }
     error = errors.InvalidParameter("wrong", parameter="x")
-    response = ErrorRenderer(formats)(error, {"type": "http", "method": method, "path": path})
+    response = ErrorRenderer(paths, formats)(error, {"type": "http", "method": method, "path": path})
     assert json.loads(bytes(response.body)) == error_format.body_of(error)

@@ -10,12 +10,14 @@ import requests
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.api.paths import ENDPOINTS, PREFIXES, Dialect, clean_path, dialect_of, make_routes, methods_of
-from tests.api.conftest import MODEL_NAMES, make_services
+from hf_asr_endpoint.api.deepinfra.routes import PATHS as DEEPINFRA_PATHS
+from hf_asr_endpoint.api.paths import clean_path
+from tests.api.conftest import MODEL_NAMES, make_path_table, make_services
 from tests.fakes import FakeTranscriber
 
 TIMEOUT_S = 10.0
 TEXT = "16000 samples"
+PATHS = make_path_table()
 
 OPENAI_PREFIXES = ("", "/v1", "/v1/openai", "/openai/v1", "/openai")
 DEPLOYMENTS = ("/openai/deployments/whisper-1", "/openai/deployments/openai/whisper-base")
@@ -157,7 +159,7 @@ def test_clean_paths(path: str, clean: str) -> None:
         ("/health", "GET, HEAD, OPTIONS"),
         ("/v1/audio/transcriptions/", "POST, OPTIONS"),
         ("/v1/models", "GET, HEAD, OPTIONS"),
-        ("/models/whisper-1", "GET, HEAD, POST, OPTIONS"),
+        ("/models/whisper-1", "POST, GET, HEAD, OPTIONS"),
         ("/v1/requests/x", "GET, HEAD, DELETE, OPTIONS"),
         ("/openai/deployments/x/audio/translations", "POST, OPTIONS"),
     ],
@@ -179,16 +181,16 @@ def test_head_answers_like_get_without_a_body(url: str, path: str, status: int) 
 
 def test_every_operation_of_the_table_has_a_handler() -> None:
     with pytest.raises(KeyError, match="infer"):
-        make_routes(Dialect.DEEPINFRA, {})
+        DEEPINFRA_PATHS.routes({})
 
 
-@pytest.mark.parametrize("index", range(len(ENDPOINTS)), ids=lambda i: ENDPOINTS[i][0].path)
+@pytest.mark.parametrize("index", range(len(PATHS.endpoints)), ids=lambda i: PATHS.endpoints[i][0].path)
 def test_each_endpoint_is_reached_in_its_dialect(index: int) -> None:
     """None is hidden behind a wider one of another dialect."""
-    endpoint, dialect = ENDPOINTS[index]
+    endpoint, dialect = PATHS.endpoints[index]
     path = endpoint.path.replace("{model:path}", "x/y").replace("{id}", "x")
-    assert endpoint.method in methods_of(path)
-    assert dialect_of(endpoint.method, path) is dialect
+    assert endpoint.method in PATHS.methods_of(path)
+    assert PATHS.dialect_of(endpoint.method, path) == dialect
 
 
 def test_the_application_serves_the_table_and_nothing_else() -> None:
@@ -198,9 +200,9 @@ def test_the_application_serves_the_table_and_nothing_else() -> None:
         if isinstance(route, Route)
         for method in route.methods or ()
     }
-    assert served == {(endpoint.path, method) for endpoint, _ in ENDPOINTS for method in endpoint.methods}
+    assert served == {(endpoint.path, method) for endpoint, _ in PATHS.endpoints for method in endpoint.methods}
 
 
 def test_prefixes_differ() -> None:
-    paths = [prefix.path for prefix in PREFIXES]
+    paths = [prefix.path for dialect in PATHS.dialects for prefix in dialect.prefixes]
     assert len(set(paths)) == len(paths)

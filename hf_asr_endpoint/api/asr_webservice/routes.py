@@ -9,13 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from hf_asr_endpoint.api.asr_webservice.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.asr_webservice.parameters import ParsedParameters, parse_detection, parse_parameters
 from hf_asr_endpoint.api.asr_webservice.render import render_language, render_output
 from hf_asr_endpoint.api.asr_webservice.schema import AUDIO_FILE
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
 from hf_asr_endpoint.api.form_transcription import FormTranscription, ParsedForm, take_audio
 from hf_asr_endpoint.api.multipart import FormBody
-from hf_asr_endpoint.api.paths import Dialect, make_routes
+from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.audio.source import EncodedAudio
 from hf_asr_endpoint.errors import UnsupportedParameter
@@ -27,16 +28,28 @@ ENGINE = "openai_whisper"
 _SAMPLES = parse_pcm_type("audio/L16; rate=16000; channels=1; endianness=little-endian")
 
 
+PATHS = DialectPaths(
+    name="whisper-asr-webservice",
+    main_path="POST /asr",
+    prefixes=(
+        Prefix("/asr", (post("", "transcribe"),)),
+        Prefix("/detect-language", (post("", "detect_language"),)),
+    ),
+)
+
+
 class AsrWebserviceDialect:
     """Serves the API. Its answers are texts for downloading, JSON too, as the service's are."""
+
+    paths = PATHS
+    error_format = ERROR_FORMAT
 
     def __init__(self, transcription: FormTranscription, *, cue_limits: CueLimits) -> None:
         self._transcription = transcription
         self._cue_limits = cue_limits
 
     def routes(self) -> list[Route]:
-        handlers = {"transcribe": self.transcribe, "detect_language": self.detect_language}
-        return make_routes(Dialect.ASR_WEBSERVICE, handlers)
+        return PATHS.routes({"transcribe": self.transcribe, "detect_language": self.detect_language})
 
     async def transcribe(self, request: Request) -> Response:
         parameters = parse_parameters(read_query(request))

@@ -11,13 +11,14 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.body import RequestLimits, receive_body
 from hf_asr_endpoint.api.body_parser import BodyLimits
+from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.deepinfra.job_kind import make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import ACCEPTED, ReceivedFields, take_fields
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.paths import Dialect, make_routes
+from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
@@ -31,8 +32,25 @@ VERSION = "version"
 """The field of the query string that names a revision of the model."""
 
 
+# A deployment comes before a model, whose name would begin with "deploy/". Without a name, the dialect's 404
+# lists the names.
+PATHS = DialectPaths(
+    name="DeepInfra",
+    main_path="POST /v1/inference/{model}",
+    prefixes=(
+        Prefix(
+            "/v1/inference",
+            (post("/deploy/{model:path}", "infer"), post("/{model:path}", "infer"), post("", "infer")),
+        ),
+    ),
+)
+
+
 class DeepInfraDialect:
     """Serves the API with one Transcriber."""
+
+    paths = PATHS
+    error_format = ERROR_FORMAT
 
     def __init__(
         self,
@@ -56,7 +74,7 @@ class DeepInfraDialect:
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return make_routes(Dialect.DEEPINFRA, {"infer": self.infer})
+        return PATHS.routes({"infer": self.infer})
 
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""

@@ -11,11 +11,12 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.body import RequestLimits, receive_body
 from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, BodyLimits, RawBody
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
+from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
 from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import AUDIO_KEY, ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.json_body import JsonBody
-from hf_asr_endpoint.api.paths import Dialect, make_routes
+from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
@@ -25,8 +26,32 @@ from hf_asr_endpoint.transcription.transcriber import Transcriber
 ACCEPTED = AcceptedBodies(audio_field=AUDIO_KEY, raw=True, json=True, samples=True)
 
 
+PATHS = DialectPaths(
+    name="Hugging Face",
+    main_path="POST /",
+    # All paths that no other dialect has below a prefix of its own are below this one.
+    prefixes=(
+        Prefix(
+            "",
+            (
+                post("/", "transcribe"),
+                post("/v1", "transcribe"),
+                post("/predict", "transcribe"),
+                post("/pipeline/automatic-speech-recognition/{model:path}", "transcribe"),
+                post("/models/{model:path}/pipeline/automatic-speech-recognition", "transcribe"),
+                post("/models/{model:path}", "transcribe"),
+                post("/hf-inference/models/{model:path}", "transcribe"),
+            ),
+        ),
+    ),
+)
+
+
 class HuggingFaceDialect:
     """Serves the task with one Transcriber."""
+
+    paths = PATHS
+    error_format = MESSAGE_FORMAT
 
     def __init__(
         self,
@@ -45,7 +70,7 @@ class HuggingFaceDialect:
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return make_routes(Dialect.HUGGING_FACE, {"transcribe": self.transcribe})
+        return PATHS.routes({"transcribe": self.transcribe})
 
     async def transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""

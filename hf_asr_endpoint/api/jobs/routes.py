@@ -11,11 +11,12 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.body import RequestLimits, receive_form
 from hf_asr_endpoint.api.body_parser import BodyLimits
+from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.openai.form import FILE, check_file
 from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
 from hf_asr_endpoint.api.openai.query import join_fields, read_fields
-from hf_asr_endpoint.api.paths import REQUESTS, Dialect, make_routes
+from hf_asr_endpoint.api.paths import DialectPaths, Prefix, delete, get, post
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobSpec, render_job
@@ -25,9 +26,24 @@ from hf_asr_endpoint.types import TASKS, Task
 
 OWN_FIELDS = ("webhook", "task")
 
+REQUESTS = "/v1/requests"
+"""The path of jobs by their id, which the answer to a new job shows."""
+
+PATHS = DialectPaths(
+    name="jobs",
+    main_path="POST /v1/jobs",
+    prefixes=(
+        Prefix("/v1/jobs", (post("", "create"),)),
+        Prefix(REQUESTS, (get("/{id}", "retrieve"), delete("/{id}", "end"))),
+    ),
+)
+
 
 class JobRoutes:
     """Accepts jobs with the fields of OpenAI's API, and shows and ends jobs of any dialect."""
+
+    paths = PATHS
+    error_format = MESSAGE_FORMAT
 
     def __init__(
         self, jobs: JobService, kind: JobKind, *, limits: RequestLimits, in_flight: InFlightRequests
@@ -41,7 +57,7 @@ class JobRoutes:
         self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
-        return make_routes(Dialect.JOBS, {"create": self.create, "retrieve": self.retrieve, "end": self.end})
+        return PATHS.routes({"create": self.create, "retrieve": self.retrieve, "end": self.end})
 
     async def create(self, request: Request) -> Response:
         """Respond 202 with the job's id, once the job is stored. Raises AsrError."""

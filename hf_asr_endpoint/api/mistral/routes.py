@@ -13,7 +13,7 @@ from starlette.types import Scope
 from hf_asr_endpoint.api.body import RequestLimits, receive_form
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.errors import ErrorRenderer
+from hf_asr_endpoint.api.errors import error_response
 from hf_asr_endpoint.api.events import write_events
 from hf_asr_endpoint.api.form_transcription import take_audio
 from hf_asr_endpoint.api.in_flight import InFlightRequests
@@ -21,7 +21,7 @@ from hf_asr_endpoint.api.mistral.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.mistral.parameters import parse_parameters
 from hf_asr_endpoint.api.mistral.render import EventWriter, render_body
 from hf_asr_endpoint.api.mistral.schema import FILE
-from hf_asr_endpoint.api.paths import Dialect
+from hf_asr_endpoint.api.paths import DialectPaths
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
@@ -53,6 +53,9 @@ def _is_mistral(headers: Headers) -> bool:
 class MistralDialect:
     """Serves the API with one Transcriber. Its errors have Mistral's form, on a path that is also OpenAI's."""
 
+    paths = DialectPaths(name="Mistral", main_path="", prefixes=())
+    error_format = ERROR_FORMAT
+
     def __init__(
         self, transcriber: Transcriber, *, model: ServedModel, limits: RequestLimits, in_flight: InFlightRequests
     ) -> None:
@@ -63,7 +66,6 @@ class MistralDialect:
             max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
         )
         self._in_flight = in_flight
-        self._render_error = ErrorRenderer(dict.fromkeys(Dialect, ERROR_FORMAT))
 
     def routes(self) -> list[Route]:
         return [MistralRoute(PATH, self.transcribe, methods=["POST"])]
@@ -72,7 +74,7 @@ class MistralDialect:
         try:
             return await self._transcribe(request)
         except AsrError as exc:
-            return self._render_error(exc, request.scope)
+            return error_response(exc, ERROR_FORMAT)
 
     async def _transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. A stream begins with its first event, and closes what is held."""

@@ -1,4 +1,4 @@
-"""The handlers of OpenAI's API; `api/paths.py` has the paths of each client."""
+"""The handlers of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from starlette.routing import Route
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.errors import ErrorFormat
 from hf_asr_endpoint.api.events import write_events
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.deployment import check_deployment, name_model
+from hf_asr_endpoint.api.openai.errors import make_error_format
 from hf_asr_endpoint.api.openai.form import check_file
 from hf_asr_endpoint.api.openai.groq import mark_for_groq
 from hf_asr_endpoint.api.openai.models import render_model, render_models
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
+from hf_asr_endpoint.api.openai.paths import PATHS
 from hf_asr_endpoint.api.openai.query import check_no_fields, join_fields, read_fields
 from hf_asr_endpoint.api.openai.request import receive_fields
 from hf_asr_endpoint.api.openai.stream import EventWriter
-from hf_asr_endpoint.api.paths import Dialect, make_routes
 from hf_asr_endpoint.api.responses import TEXT, render_response
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.sse import EventStream
@@ -39,6 +39,8 @@ from hf_asr_endpoint.types import Task
 class OpenAIDialect:
     """Serves the API with one Transcriber."""
 
+    paths = PATHS
+
     def __init__(
         self,
         transcriber: Transcriber,
@@ -47,9 +49,8 @@ class OpenAIDialect:
         limits: RequestLimits,
         cue_limits: CueLimits,
         in_flight: InFlightRequests,
-        error_format: ErrorFormat,
     ) -> None:
-        """error_format: for errors in the middle of a stream; the application responds with the others."""
+        self.error_format = make_error_format(max_audio_bytes=limits.openai_max_audio_bytes)
         self._transcriber = transcriber
         self._model = model
         self._max_audio_s = limits.max_audio_s
@@ -58,18 +59,16 @@ class OpenAIDialect:
         )
         self._cue_limits = cue_limits
         self._in_flight = in_flight
-        self._error_format = error_format
         self._created = int(time.time())
 
     def routes(self) -> list[Route]:
-        return make_routes(
-            Dialect.OPENAI,
+        return PATHS.routes(
             {
                 "create_transcription": self.create_transcription,
                 "create_translation": self.create_translation,
                 "list_models": self.list_models,
                 "retrieve_model": self.retrieve_model,
-            },
+            }
         )
 
     async def create_transcription(self, request: Request) -> Response:
@@ -126,7 +125,5 @@ class OpenAIDialect:
         stream = await self._transcriber.stream(reader, parameters.options)
         held.callback(stream.close)
         await cancel_on_disconnect(request.receive, stream.wait_for_event())
-        events = write_events(
-            stream, EventWriter(parameters), state=request.state, error_format=self._error_format
-        )
+        events = write_events(stream, EventWriter(parameters), state=request.state, error_format=self.error_format)
         return EventStream(events, held=held.pop_all())

@@ -8,25 +8,33 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.form_transcription import FormTranscription, ParsedForm, take_audio
 from hf_asr_endpoint.api.multipart import FormBody
-from hf_asr_endpoint.api.paths import Dialect, make_routes
+from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import TEXT
 from hf_asr_endpoint.api.subtitles import MEDIA_TYPES
+from hf_asr_endpoint.api.whispercpp.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.whispercpp.parameters import parse_parameters
 from hf_asr_endpoint.api.whispercpp.render import render_body
 from hf_asr_endpoint.api.whispercpp.schema import FILE
 from hf_asr_endpoint.subtitles.limits import CueLimits
 
+PATHS = DialectPaths(
+    name="whisper.cpp", main_path="POST /inference", prefixes=(Prefix("/inference", (post("", "infer"),)),)
+)
+
 
 class WhisperCppDialect:
     """Serves the API."""
+
+    paths = PATHS
+    error_format = ERROR_FORMAT
 
     def __init__(self, transcription: FormTranscription, *, cue_limits: CueLimits) -> None:
         self._transcription = transcription
         self._cue_limits = cue_limits
 
     def routes(self) -> list[Route]:
-        return make_routes(Dialect.WHISPER_CPP, {"infer": self.infer})
+        return PATHS.routes({"infer": self.infer})
 
     async def infer(self, request: Request) -> Response:
         query = read_query(request)
