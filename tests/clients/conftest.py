@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.clients.client import Client
 from tests.clients.running import run_client
-from tests.clients.table import Client
 from tests.conftest import DATA
 from tests.server import Server
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from tests.clients.table import NODE, PYTHON, Client
+from tests.clients.client import NODE, PYTHON, Client
 
 MIN_NODE = 20
 INSTALL_TIMEOUT_S = 300.0

@@ -7,8 +7,8 @@ import os
 import subprocess
 from typing import Any
 
+from tests.clients.client import Client
 from tests.clients.installation import prepare_command
-from tests.clients.table import Client
 
 RUN_TIMEOUT_S = 300.0
 QUIET = {

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.table import CLIENTS, NODE, PYTHON, Client
+from tests.clients.client import NODE, PYTHON, Client
+from tests.clients.table import CLIENTS
 
 
 @pytest.mark.parametrize(
