@@ -100,7 +100,8 @@ class Settings(BaseSettings):
     )
     open_paths: OpenPaths = Field(
         ("/health",),
-        description="Which of `/health` and `/info` need no key, separated by commas; `none`: both need one.",
+        description="Which of `/health`, `/info` and `/metrics` need no key, separated by commas; `none`: all "
+        "need one.",
     )
     cache_dir: Path = Field(
         default_factory=cache_folder,

@@ -55,7 +55,9 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Origins = Annotated[Names, AfterValidator(_check_origins)]
 """Origins of pages, as browsers write them, or "*"."""
 
-OpenPaths = Annotated[tuple[Literal["/health", "/info"], ...], NoDecode, BeforeValidator(_split_or_none)]
+OpenPaths = Annotated[
+    tuple[Literal["/health", "/info", "/metrics"], ...], NoDecode, BeforeValidator(_split_or_none)
+]
 """Paths of operators that may need no key."""
 
 WebhookSecret = Annotated[SecretStr, AfterValidator(_check_secret)]

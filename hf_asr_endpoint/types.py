@@ -5,6 +5,7 @@ They know nothing of HTTP, tensors or files. Times are seconds from the beginnin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -154,6 +155,26 @@ class ModelInfo:
     cpu_level: str | None = None
     n_threads: int = 1
     compiles_each_shape: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What a Transcriber does now, and what it has done since it was made.
+
+    engine_s: seconds of the model, by stage: "encode", "prefill", "decode", "align". preparation_s: seconds of
+    reading, finding speech and making spectrograms, and prepared_audio_s: seconds of audio in that time.
+    windows: that have ended, by outcome: "finished", "cancelled", "failed". fallbacks: windows decoded again.
+    """
+
+    slots: int = 0
+    slots_in_use: int = 0
+    windows_waiting: int = 0
+    engine_s: Mapping[str, float] = field(default_factory=dict)
+    preparation_s: float = 0.0
+    prepared_audio_s: float = 0.0
+    windows: Mapping[str, int] = field(default_factory=dict)
+    fallbacks: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import (
+    Activity,
     DecodedWindow,
     Health,
     ModelInfo,
@@ -101,6 +102,7 @@ class FakeTranscriber:
         self.options: list[TranscriptionOptions] = []
         self.n_running = 0
         self.n_cancelled = 0
+        self.n_finished = 0
         self.is_closed = False
 
     def hold(self, *, after: int = 0) -> None:
@@ -163,6 +165,7 @@ class FakeTranscriber:
             self.n_running -= 1
         if self._late_failure:
             raise self._late_failure
+        self.n_finished += 1
         return Transcription(
             task=options.task, language=options.language or "en", duration_s=duration_s, segments=tuple(segments)
         )
@@ -173,6 +176,10 @@ class FakeTranscriber:
 
     def health(self) -> Health:
         return self._health
+
+    def activity(self) -> Activity:
+        windows = {"finished": self.n_finished, "cancelled": self.n_cancelled, "failed": 0}
+        return Activity(slots=1, slots_in_use=self.n_running, windows=windows)
 
     def close(self) -> None:
         self.is_closed = True

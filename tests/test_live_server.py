@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import jiwer
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from tests.conftest import DATA
 from tests.server import Server
 
 TIMEOUT_S = 120.0
+DASHBOARD = Path(__file__).parents[1] / "docs" / "grafana-dashboard.json"
 SPOKEN = "ask not what your country can do for you"
 MALFORMED = sorted((DATA / "audio" / "malformed").iterdir())
 
@@ -90,3 +93,35 @@ def test_requests_at_once_are_all_answered_alike(server: Server, jfk: bytes) -> 
 def test_broken_files_have_a_transcript_or_a_400(server: Server, path: Path) -> None:
     answer = requests.post(server.url, data=path.read_bytes(), params={"num_beams": "1"}, timeout=TIMEOUT_S)
     assert (answer.status_code, set(answer.json())) in ((200, {"text"}), (400, {"error"}))
+
+
+def test_the_dashboard_uses_only_metrics_that_exist(server: Server, jfk: bytes) -> None:
+    post(server, jfk)
+    metrics = requests.get(f"{server.url}/metrics", timeout=TIMEOUT_S).text
+    exist = {sample.name for family in text_string_to_metric_families(metrics) for sample in family.samples}
+    dashboard = json.loads(DASHBOARD.read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    used = [set(re.findall(r"\b(?:hf_asr|process)_\w+", query)) for query in queries]
+    assert len(used) >= 10
+    assert all(used)
+    assert set().union(*used) <= exist
+
+
+def test_metrics_say_what_the_engine_has_done(server: Server, jfk: bytes) -> None:
+    before = metrics_of(server)
+    post(server, jfk)
+    after = metrics_of(server)
+    assert after["hf_asr_windows_total finished"] == before["hf_asr_windows_total finished"] + 1
+    assert 20 <= after["hf_asr_tokens_total"] - before["hf_asr_tokens_total"] <= 60
+    assert after["hf_asr_prepared_audio_seconds_total"] - before["hf_asr_prepared_audio_seconds_total"] > 10.9
+    for name in ("engine_seconds_total encode", "engine_seconds_total decode", "preparation_seconds_total"):
+        assert after[f"hf_asr_{name}"] > before[f"hf_asr_{name}"]
+    assert after["hf_asr_slots_in_use"] == 0
+    assert after["hf_asr_jobs queued"] == 0
+
+
+def metrics_of(server: Server) -> dict[str, float]:
+    """Return all values by their names and their labels' values."""
+    text = requests.get(f"{server.url}/metrics", timeout=TIMEOUT_S).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {" ".join((sample.name, *sample.labels.values())): sample.value for sample in samples}

@@ -26,6 +26,7 @@ from hf_asr_endpoint.api.form_transcription import FormTranscription
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
+from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.middleware import RequestMiddleware
 from hf_asr_endpoint.api.mistral.routes import MistralDialect
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
@@ -45,7 +46,8 @@ def create_app(services: Services) -> Starlette:
     """Return the application. Its startup starts the services, its shutdown closes them."""
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
-    dialects = make_dialects(services, jobs, in_flight)
+    metrics = Metrics(services.transcriber, model=services.model, in_flight=in_flight)
+    dialects = make_dialects(services, jobs, in_flight, metrics)
     paths = PathTable(dialect.paths for dialect in dialects)
     unknown_paths = UnknownPaths(paths)
     render_error = ErrorRenderer(paths, {dialect.paths.name: dialect.error_format for dialect in dialects})
@@ -66,7 +68,9 @@ def create_app(services: Services) -> Starlette:
         routes=[route for dialect in dialects for route in dialect.routes()],
         middleware=[
             *cross_origin_middleware(services.cors_origins),
-            Middleware(RequestMiddleware, in_flight=in_flight, render_error=render_error),
+            Middleware(
+                RequestMiddleware, paths=paths, in_flight=in_flight, metrics=metrics, render_error=render_error
+            ),
             Middleware(CleanPaths),
             *access_middleware(services.access, render_error),
         ],
@@ -78,7 +82,9 @@ def create_app(services: Services) -> Starlette:
     return app
 
 
-def make_dialects(services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests) -> list[Dialect]:
+def make_dialects(
+    services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, metrics: Metrics
+) -> list[Dialect]:
     """Return all dialects. Of two that serve a path, the first one does: Mistral's clients ask on OpenAI's."""
     transcriber, model, limits = services.transcriber, services.model, services.limits
     cue_limits = services.cue_limits
@@ -99,7 +105,7 @@ def make_dialects(services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRe
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),
         JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight),
-        Operations(transcriber, model=model, limits=limits, job_limits=jobs.limits),
+        Operations(transcriber, model=model, limits=limits, jobs=jobs, metrics=metrics),
     ]
 
 

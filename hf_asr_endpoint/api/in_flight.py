@@ -22,8 +22,9 @@ class InFlightRequests:
 
     def __init__(self, max_requests: int) -> None:
         """max_requests: permits at a time. A request beyond that is refused at once instead of queued."""
-        self._max_requests = max_requests
-        self._n_permits = 0
+        self.max_requests = max_requests
+        self.n_permits = 0
+        """Permits that are held now."""
         self._n_requests = 0
         self._cleanups: set[asyncio.Task[None]] = set()
         self._is_idle = asyncio.Event()
@@ -43,17 +44,17 @@ class InFlightRequests:
     @contextmanager
     def permit(self) -> Iterator[None]:
         """Hold one of the permits for requests that are received, wait or are worked on. Raises Overloaded."""
-        if self._n_permits >= self._max_requests:
+        if self.n_permits >= self.max_requests:
             raise Overloaded(
-                f"{self._n_permits} requests are in flight; allowed: {self._max_requests} at a time; "
+                f"{self.n_permits} requests are in flight; allowed: {self.max_requests} at a time; "
                 f"try again in {RETRY_AFTER_S} s",
                 retry_after_s=RETRY_AFTER_S,
             )
-        self._n_permits += 1
+        self.n_permits += 1
         try:
             yield
         finally:
-            self._n_permits -= 1
+            self.n_permits -= 1
 
     def add_cleanup(self, cleanup: Coroutine[None, None, None]) -> None:
         """Run a clean-up that the response need not wait for, but a shutdown must. Its failure is logged."""

@@ -1,4 +1,4 @@
-"""What surrounds every request in every dialect: its id, its log line, and a response when the dialect failed."""
+"""What surrounds every request in every dialect: its id, its log line, its metrics, its failures."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hf_asr_endpoint.api.errors import ErrorRenderer
 from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.metrics import Metrics
+from hf_asr_endpoint.api.paths import PathTable, clean_path
 from hf_asr_endpoint.messages import shorten
 
 logger = logging.getLogger(__name__)
 
 MAX_LOGGED_PATH_CHARACTERS = 200
+
+POLLED_PATHS = ("/health", "/metrics")
+"""Asked every few seconds: at INFO their lines would bury the others."""
 
 _SAFE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
@@ -31,9 +36,19 @@ class RequestMiddleware:
     consists of plain characters. A route may set `audio_s` in the state for the log.
     """
 
-    def __init__(self, app: ASGIApp, *, in_flight: InFlightRequests, render_error: ErrorRenderer) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        paths: PathTable,
+        in_flight: InFlightRequests,
+        metrics: Metrics,
+        render_error: ErrorRenderer,
+    ) -> None:
         self._app = app
+        self._paths = paths
         self._in_flight = in_flight
+        self._metrics = metrics
         self._render_error = render_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,19 +85,24 @@ class RequestMiddleware:
                 raise
             await self._render_error(exc, scope)(scope, receive, send_with_id)
         finally:
-            # Platforms poll the health every second: at INFO its lines would bury the others.
-            level = logging.DEBUG if scope["path"] == "/health" else logging.INFO
-            logger.log(
-                level,
-                "%s %s status=%s id=%s key=%s audio_s=%s total_s=%.3f",
-                scope["method"],
-                shorten(quote(scope["path"], errors="replace"), max_characters=MAX_LOGGED_PATH_CHARACTERS),
-                status or "client-left",
-                request_id,
-                state.get("key_name", "-"),
-                f"{state['audio_s']:.2f}" if "audio_s" in state else "-",
-                time.perf_counter() - started,
-            )
+            self._record(scope, status=str(status or "client-left"), total_s=time.perf_counter() - started)
+
+    def _record(self, scope: Scope, *, status: str, total_s: float) -> None:
+        """Count a request that has ended, and log it."""
+        state, path = scope["state"], scope["path"]
+        dialect = self._paths.dialect_of(scope["method"], clean_path(path))
+        self._metrics.count(api=dialect.name, status=status, total_s=total_s, audio_s=state.get("audio_s"))
+        logger.log(
+            logging.DEBUG if path in POLLED_PATHS else logging.INFO,
+            "%s %s status=%s id=%s key=%s audio_s=%s total_s=%.3f",
+            scope["method"],
+            shorten(quote(path, errors="replace"), max_characters=MAX_LOGGED_PATH_CHARACTERS),
+            status,
+            state["request_id"],
+            state.get("key_name", "-"),
+            f"{state['audio_s']:.2f}" if "audio_s" in state else "-",
+            total_s,
+        )
 
 
 def _request_id(headers: Headers) -> str:

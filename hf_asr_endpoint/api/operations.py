@@ -1,29 +1,34 @@
-"""For platforms and operators: whether the server is ready, what it serves and its limits."""
+"""For platforms and operators: whether the server is ready, what it serves, its limits and its metrics."""
 
 from __future__ import annotations
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
+from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, get
 from hf_asr_endpoint.api.served_model import ServedModel
-from hf_asr_endpoint.jobs.job import JobLimits
+from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 PATHS = DialectPaths(
     name="operators",
     main_path="GET /health",
-    prefixes=(Prefix("/health", (get("", "health"),)), Prefix("/info", (get("", "info"),))),
+    prefixes=(
+        Prefix("/health", (get("", "health"),)),
+        Prefix("/info", (get("", "info"),)),
+        Prefix("/metrics", (get("", "metrics"),)),
+    ),
 )
 
 
 class Operations:
-    """`GET /health` and `GET /info`."""
+    """`GET /health`, `GET /info` and `GET /metrics`."""
 
     paths = PATHS
     error_format = MESSAGE_FORMAT
@@ -34,16 +39,17 @@ class Operations:
         *,
         model: ServedModel,
         limits: RequestLimits,
-        job_limits: JobLimits | None,
+        jobs: Jobs | NoJobs,
+        metrics: Metrics,
     ) -> None:
-        """job_limits: None without jobs."""
         self._transcriber = transcriber
         self._model = model
         self._limits = limits
-        self._job_limits = job_limits
+        self._jobs = jobs
+        self._metrics = metrics
 
     def routes(self) -> list[Route]:
-        return PATHS.routes({"health": self.health, "info": self.info})
+        return PATHS.routes({"health": self.health, "info": self.info, "metrics": self.metrics})
 
     async def health(self, request: Request) -> JSONResponse:
         """Respond 200 when ready, else 503 with the step that loading is at, or with the failure."""
@@ -56,7 +62,7 @@ class Operations:
     async def info(self, request: Request) -> JSONResponse:
         """Return the model and the limits. `model` is null until it is loaded."""
         health = self._transcriber.health()
-        model = health.model
+        model, job_limits = health.model, self._jobs.limits
         return JSONResponse(
             {
                 "server": "hf-asr-endpoint",
@@ -80,11 +86,15 @@ class Operations:
                     "max_audio_s": self._limits.max_audio_s,
                     "max_concurrent_requests": self._limits.max_concurrent_requests,
                 },
-                "job_limits": self._job_limits
+                "job_limits": job_limits
                 and {
-                    "max_queued_jobs": self._job_limits.max_queued,
-                    "max_running_jobs": self._job_limits.max_running,
-                    "job_retention_s": self._job_limits.retention_s,
+                    "max_queued_jobs": job_limits.max_queued,
+                    "max_running_jobs": job_limits.max_running,
+                    "job_retention_s": job_limits.retention_s,
                 },
             }
         )
+
+    async def metrics(self, request: Request) -> Response:
+        """Return the metrics in Prometheus' text format, or as OpenMetrics if the client accepts that."""
+        return self._metrics.render(await self._jobs.counts(), accept=request.headers.get("accept", ""))

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
+from hf_asr_endpoint.engine.meter import Meter
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.scheduler import Scheduler
 from hf_asr_endpoint.engine.sequence import Attempt, Detection, Sequence, Stage, Status
@@ -34,6 +35,7 @@ class Engine:
         self._model = model
         self._windows_per_step = windows_per_step
         self._scheduler = Scheduler(slots=slots)
+        self.meter = Meter()
         # Shared between threads, under `_changed`:
         self._changed = threading.Condition()
         self._submitted: deque[Sequence] = deque()
@@ -98,6 +100,8 @@ class Engine:
         try:
             while self._wait_for_work():
                 self.step()
+                self.meter.n_slots_in_use = self._scheduler.n_slots_in_use
+                self.meter.n_waiting = self._scheduler.n_waiting
         except BaseException as exc:  # A thread that dies silently would leave every request waiting.
             logger.exception("the engine has stopped")
             reason = EngineUnavailable(f"the engine has stopped: {type(exc).__name__}: {exc}")
@@ -140,7 +144,10 @@ class Engine:
             if isinstance(sequence.attempt, Detection)
         }
         scores: dict[int, Many[LanguageScores]] = {}
-        if not self._succeeds(chosen, lambda: scores.update(self._model.encode(windows, spans=spans))):
+        is_encoded = self._succeeds(
+            Stage.ENCODE, chosen, lambda: scores.update(self._model.encode(windows, spans=spans))
+        )
+        if not is_encoded:
             return
         for sequence in chosen:
             if isinstance(sequence.attempt, Detection):
@@ -150,14 +157,18 @@ class Engine:
 
     def _prefill(self) -> None:
         new = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.PREFILL]
-        if self._succeeds(new, lambda: self._model.prefill(_rows(new))):
+        rows = _rows(new)
+        if self._succeeds(Stage.PREFILL, new, lambda: self._model.prefill(rows)):
+            self.meter.n_tokens += len(rows)
             for sequence in new:
                 sequence.stage = Stage.DECODE
             self._conclude(new)
 
     def _decode(self) -> None:
         batch = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.DECODE]
-        if self._succeeds(batch, lambda: self._model.decode_step(_rows(batch))):
+        rows = _rows(batch)
+        if self._succeeds(Stage.DECODE, batch, lambda: self._model.decode_step(rows)):
+            self.meter.n_tokens += len(rows)
             self._conclude(batch)
 
     def _align(self) -> None:
@@ -166,7 +177,7 @@ class Engine:
         chosen = waiting[: self._windows_per_step]
         texts = {_slot(sequence): _text(sequence) for sequence in chosen}
         alignments: dict[int, Any] = {}
-        if self._succeeds(chosen, lambda: alignments.update(self._model.align(texts))):
+        if self._succeeds(Stage.ALIGN, chosen, lambda: alignments.update(self._model.align(texts))):
             for sequence in chosen:
                 sequence.on_alignment(alignments[_slot(sequence)])
                 self._end(sequence, Status.FINISHED)
@@ -189,16 +200,18 @@ class Engine:
             case None:
                 self._end(sequence, Status.FINISHED)
             case Attempt():
+                self.meter.n_fallbacks += isinstance(sequence.attempt, Attempt)
                 sequence.begin(following)
             case AlignmentInput():
                 sequence.align(following)
 
-    def _succeeds(self, sequences: Many[Sequence], work: Callable[[], None]) -> bool:
+    def _succeeds(self, stage: Stage, sequences: Many[Sequence], work: Callable[[], None]) -> bool:
         """Run `work` for these sequences. When it raises, fail them, and only them, and return False."""
         if not sequences:
             return False
         try:
-            work()
+            with self.meter.timed(stage):
+                work()
         except Exception as exc:  # torch raises anything; the engine lives on.
             logger.exception("the model failed")
             error = EngineError(f"the model failed: {type(exc).__name__}: {exc}")
@@ -212,6 +225,7 @@ class Engine:
         for slot in sequence.slots:
             self._model.free(slot)
         self._scheduler.remove(sequence)
+        self.meter.ended[status] += 1
         if status is Status.FINISHED and sequence.rows:
             sequence.request.n_decoded += 1
         sequence.end(status, error)

@@ -32,13 +32,22 @@ class Scheduler:
         self._running: dict[int, Sequence] = {}  # By their first slots.
 
     def __len__(self) -> int:
-        return len(self._running) + sum(len(queue) for queue in self._waiting.values())
+        return len(self._running) + self.n_waiting
 
     def __iter__(self) -> Iterator[Sequence]:
         """All sequences, running and waiting."""
         yield from self._running.values()
         for queue in self._waiting.values():
             yield from queue
+
+    @property
+    def n_slots_in_use(self) -> int:
+        return self.slots - len(self._free)
+
+    @property
+    def n_waiting(self) -> int:
+        """Sequences that have no slots yet."""
+        return sum(len(queue) for queue in self._waiting.values())
 
     def submit(self, sequence: Sequence) -> None:
         self._waiting.setdefault(sequence.request, deque()).append(sequence)

@@ -5,8 +5,8 @@ Does not know how jobs are stored, run or delivered. Times are Unix seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
@@ -86,6 +86,14 @@ class Job:
     outcome: dict[str, Any] | None = None
     """The rendered result or error, a JSON object. None before the end, and for a cancelled job."""
     delivery: Delivery = Delivery()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobCounts:
+    """How many jobs are stored in each status, of the work and of the delivery."""
+
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    deliveries: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

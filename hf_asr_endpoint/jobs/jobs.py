@@ -11,7 +11,7 @@ from typing import BinaryIO, Protocol
 from hf_asr_endpoint.errors import JobsUnavailable, UnknownJob
 from hf_asr_endpoint.jobs.addresses import AddressGuard
 from hf_asr_endpoint.jobs.delivery import DeliveryWorker, RetrySchedule
-from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobSpec
+from hf_asr_endpoint.jobs.job import Job, JobCounts, JobKind, JobLimits, JobSpec
 from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.jobs.webhook import WebhookSender, parse_webhook_url
@@ -46,6 +46,10 @@ class JobService(Protocol):
         A repeated call for a cancelled job returns it again: it is removed when its retention time is over.
         Works on a full disk, too. Raises UnknownJob.
         """
+        ...
+
+    async def counts(self) -> JobCounts:
+        """Return how many jobs there are in each status."""
         ...
 
 
@@ -109,6 +113,10 @@ class Jobs:
             return None
         return await self.find(job_id)
 
+    async def counts(self) -> JobCounts:
+        self._check_open()
+        return await self._store.call(lambda table: table.counts())
+
     async def close(self) -> None:
         """Take no more jobs, queue the running ones again, and unlock the data directory."""
         self._is_open = False
@@ -163,6 +171,9 @@ class NoJobs:
 
     async def cancel_or_remove(self, job_id: str) -> Job | None:
         raise JobsUnavailable(self._reason)
+
+    async def counts(self) -> JobCounts:
+        return JobCounts()
 
     async def close(self) -> None:
         """There is nothing to close."""

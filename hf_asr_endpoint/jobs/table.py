@@ -22,7 +22,7 @@ from typing import Any
 
 from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.jobs.database import Database, read_job
-from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobSpec, JobStatus
+from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobCounts, JobSpec, JobStatus
 
 RETRY_AFTER_S = 30  # for clients, when the queue is full
 
@@ -83,6 +83,14 @@ class JobTable:
     def count_queued(self) -> int:
         n_queued: int = self._database.query(_COUNT_QUEUED, (JobStatus.QUEUED.value,))[0][0]
         return n_queued
+
+    def counts(self) -> JobCounts:
+        """Return how many jobs there are in each status, of the work and of the delivery."""
+        return JobCounts(jobs=self._count("status", JobStatus), deliveries=self._count("delivery", DeliveryStatus))
+
+    def _count(self, column: str, statuses: type[JobStatus | DeliveryStatus]) -> dict[str, int]:
+        found = self._database.query(f"SELECT {column}, count(*) FROM jobs GROUP BY {column}")
+        return {status.value: 0 for status in statuses} | {row[0]: row[1] for row in found}
 
     def next_queued(self) -> Job | None:
         """Return the oldest queued job."""

@@ -24,7 +24,15 @@ from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
-from hf_asr_endpoint.types import Health, ModelInfo, Segment, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.types import (
+    Activity,
+    Health,
+    ModelInfo,
+    Segment,
+    Transcription,
+    TranscriptionOptions,
+    Waveform,
+)
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.threads import use_one_core
 
@@ -93,6 +101,20 @@ class BatchingTranscriber:
         if self._engine.failure is not None:
             return Health(state="failed", detail=str(self._engine.failure))
         return Health(state="ready", model=self._info)
+
+    def activity(self) -> Activity:
+        meter, workers = self._engine.meter, self._workers
+        return Activity(
+            slots=self._engine.slots,
+            slots_in_use=meter.n_slots_in_use,
+            windows_waiting=meter.n_waiting,
+            engine_s={stage.value: seconds for stage, seconds in meter.seconds.items()},
+            preparation_s=workers.worked_s,
+            prepared_audio_s=workers.prepared_audio_s,
+            windows={status.value: n for status, n in meter.ended.items()},
+            fallbacks=meter.n_fallbacks,
+            tokens=meter.n_tokens,
+        )
 
     def close(self) -> None:
         self._is_closed = True

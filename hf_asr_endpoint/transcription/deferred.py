@@ -13,7 +13,7 @@ from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Health, Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import Activity, Health, Transcription, TranscriptionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ class DeferredTranscriber:
         if exc := self._loaded.exception():
             return Health(state="failed", detail=str(exc))
         return self._loaded.result().health()
+
+    def activity(self) -> Activity:
+        if not self._loaded.done() or self._loaded.exception():
+            return Activity()
+        return self._loaded.result().activity()
 
     def close(self) -> None:
         with self._lock:

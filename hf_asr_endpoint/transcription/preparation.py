@@ -87,6 +87,11 @@ class Preparation:
         self._worked_s = 0.0  # since the last chunk
 
     @property
+    def audio_s(self) -> float:
+        """Seconds of audio that have been read."""
+        return self._n_samples / SAMPLE_RATE
+
+    @property
     def is_fruitless(self) -> bool:
         """Whether it has long found no speech."""
         return self._worked_s > FRUITLESS_S
@@ -140,7 +145,7 @@ class Preparation:
         """Free the audio and deliver the end."""
         self._chunks = iter(())
         self._reader.close()
-        self._deliver(PreparationEnd(duration_s=self._n_samples / SAMPLE_RATE, error=error))
+        self._deliver(PreparationEnd(duration_s=self.audio_s, error=error))
 
     def _counted(self) -> Iterator[Waveform]:
         for block in self._reader:
@@ -182,6 +187,10 @@ class PreparationWorkers:
         self._changed = threading.Condition()
         self._queue: list[Preparation] = []  # by arrival
         self._is_closed = False
+        self.worked_s = 0.0
+        """Seconds of all turns since the start."""
+        self.prepared_audio_s = 0.0
+        """Seconds of audio that were read in them."""
         self._threads = [
             threading.Thread(target=self._run, name=f"prepare-{index}", daemon=True) for index in range(n_workers)
         ]
@@ -218,11 +227,17 @@ class PreparationWorkers:
         use_one_core()
         rested_at_s = 0.0
         while (preparation := self._next(rested_at_s)) is not None:
-            began = time.perf_counter()
+            began, audio_s = time.perf_counter(), preparation.audio_s
             preparation.take_turn()
+            ended = time.perf_counter()
             if preparation.is_fruitless:
-                ended = time.perf_counter()
                 rested_at_s = ended + REST * (ended - began)
+            self._count(ended - began, preparation.audio_s - audio_s)
+
+    def _count(self, worked_s: float, audio_s: float) -> None:
+        with self._changed:
+            self.worked_s += worked_s
+            self.prepared_audio_s += audio_s
 
     def _next(self, rested_at_s: float) -> Preparation | None:
         """Wait for the next turn and return its preparation; None when the workers close.

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
-from hf_asr_endpoint.types import Health, Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import Activity, Health, Transcription, TranscriptionOptions
 
 
 class Transcriber(Protocol):
@@ -31,6 +31,10 @@ class Transcriber(Protocol):
 
     def health(self) -> Health:
         """Return whether transcriptions can be made now. Never blocks."""
+        ...
+
+    def activity(self) -> Activity:
+        """Return what is going on, and what has been done since the start. Never blocks."""
         ...
 
     def close(self) -> None:

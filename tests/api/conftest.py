@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from hf_asr_endpoint.api.app import create_app, make_dialects
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import PathTable
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.services import Services
@@ -71,7 +72,9 @@ def make_services(transcriber: Transcriber, **changes: Any) -> Services:
 
 def make_path_table() -> PathTable:
     """Return the application's table of paths."""
-    dialects = make_dialects(make_services(FakeTranscriber()), NoJobs(""), InFlightRequests(1))
+    services, in_flight = make_services(FakeTranscriber()), InFlightRequests(1)
+    metrics = Metrics(services.transcriber, model=services.model, in_flight=in_flight)
+    dialects = make_dialects(services, NoJobs(""), in_flight, metrics)
     return PathTable(dialect.paths for dialect in dialects)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from hf_asr_endpoint.errors import EngineUnavailable, ModelUnavailable
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.types import Activity, TranscriptionOptions
 from tests.fakes import FakeTranscriber
 from tests.transcription.transcribing import Blocks
 
@@ -79,6 +80,18 @@ def test_health_names_the_loading_step_and_then_is_the_transcribers(
     loading.end(FakeTranscriber())
     assert asyncio.run(run_transcribe(deferred)) == "800 samples"
     assert deferred.health().state == "ready"
+
+
+def test_there_is_no_activity_before_the_transcribers(loading: Loading, deferred: DeferredTranscriber) -> None:
+    assert deferred.activity() == Activity()
+    transcriber = FakeTranscriber()
+    transcriber.n_finished = 3
+    loading.end(transcriber)
+    assert loading.has_ended.wait(DEADLINE_S)
+    deadline = time.monotonic() + DEADLINE_S
+    while deferred.activity() != transcriber.activity():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_requests_wait_for_loading_and_cancelling_one_does_not_end_others(

@@ -221,3 +221,16 @@ def test_a_stopped_server_frees_its_folder_and_leaves_running_jobs_queued(
     assert transcriber.is_closed
     with serve_jobs(tmp_path, FakeTranscriber()) as url:
         wait_for(lambda: status(url, job_id) == "succeeded")
+
+
+def test_metrics_count_jobs_and_deliveries_by_status(url: str, wav: bytes, transcriber: FakeTranscriber) -> None:
+    transcriber.hold()
+    running = post(url, wav).json()["request_id"]
+    wait_for(lambda: status(url, running) == "running")
+    assert 'hf_asr_jobs{status="running"} 1.0' in requests.get(f"{url}/metrics", timeout=TIMEOUT_S).text
+    transcriber.release()
+    wait_for(lambda: status(url, running) == "succeeded")
+    metrics = requests.get(f"{url}/metrics", timeout=TIMEOUT_S).text
+    assert 'hf_asr_jobs{status="running"} 0.0' in metrics
+    assert 'hf_asr_jobs{status="succeeded"} 1.0' in metrics
+    assert 'hf_asr_deliveries{status="none"} 1.0' in metrics

@@ -1,0 +1,155 @@
+"""What `/metrics` shows: counters of requests, and what the transcriber and the jobs say of themselves.
+
+Names end in their unit, and in `_total` for counters (https://prometheus.io/docs/practices/naming).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from hf_asr_endpoint import __version__
+from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.jobs.job import JobCounts
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import Activity
+
+REQUEST_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
+"""From a short clip on a GPU to hours of audio on a processor."""
+
+AUDIO_BUCKETS_S = (1, 5, 15, 30, 60, 300, 900, 3_600, 7_200)
+SPEED_BUCKETS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""In seconds of audio for each second of the request. Below 1, live speech would fall behind."""
+
+
+class Metrics:
+    """Counts requests, and renders all metrics. Used in the event loop."""
+
+    def __init__(self, transcriber: Transcriber, *, model: ServedModel, in_flight: InFlightRequests) -> None:
+        # They would double the number of series, and say when the server began.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "hf_asr_requests",
+            "Requests that have ended, by API and status; client-left: nobody received a response.",
+            ("api", "status"),
+            registry=self._registry,
+        )
+        self._request_s = Histogram(
+            "hf_asr_request_seconds",
+            "Time from a request's headers to the end of its response, in seconds.",
+            ("api",),
+            buckets=REQUEST_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._audio_s = Histogram(
+            "hf_asr_request_audio_seconds",
+            "Length of the audio of requests that got a transcription, in seconds.",
+            ("api",),
+            buckets=AUDIO_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._speed = Histogram(
+            "hf_asr_request_speed_ratio",
+            "Seconds of audio for each second of its request.",
+            ("api",),
+            buckets=SPEED_BUCKETS,
+            registry=self._registry,
+        )
+        self._jobs = Gauge("hf_asr_jobs", "Jobs that are stored, by status.", ("status",), registry=self._registry)
+        self._deliveries = Gauge(
+            "hf_asr_deliveries", "Jobs that are stored, by their webhook.", ("status",), registry=self._registry
+        )
+        self._registry.register(_Activity(transcriber, model=model, in_flight=in_flight))
+        ProcessCollector(registry=self._registry)
+
+    def count(self, *, api: str, status: str, total_s: float, audio_s: float | None) -> None:
+        """Count a request that has ended. audio_s: of its audio; None if it got no transcription."""
+        self._requests.labels(api, status).inc()
+        self._request_s.labels(api).observe(total_s)
+        if audio_s is not None:
+            self._audio_s.labels(api).observe(audio_s)
+            self._speed.labels(api).observe(audio_s / total_s)
+
+    def render(self, jobs: JobCounts, *, accept: str) -> Response:
+        """Return all metrics, as text or in the OpenMetrics format that `accept` asks for."""
+        for gauge, counts in ((self._jobs, jobs.jobs), (self._deliveries, jobs.deliveries)):
+            for status, n in counts.items():
+                gauge.labels(status).set(n)
+        encode, content_type = choose_encoder(accept)
+        return Response(encode(self._registry), headers={"Content-Type": content_type})
+
+
+class _Activity(Collector):
+    """Reads the transcriber's activity when the metrics are rendered."""
+
+    def __init__(self, transcriber: Transcriber, *, model: ServedModel, in_flight: InFlightRequests) -> None:
+        self._transcriber = transcriber
+        self._model = model
+        self._in_flight = in_flight
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._server()
+        yield from _engine(self._transcriber.activity())
+
+    def _server(self) -> Iterator[Metric]:
+        health = self._transcriber.health()
+        yield GaugeMetricFamily("hf_asr_ready", "1 if transcriptions can be made now.", health.state == "ready")
+        info = GaugeMetricFamily(
+            "hf_asr_info", "Always 1.", labels=("version", "model", "device", "dtype", "cpu_level")
+        )
+        model = health.model
+        shown = (model.device, model.dtype, model.cpu_level or "") if model else ("", "", "")
+        info.add_metric((__version__, self._model.id, *shown), 1)
+        yield info
+        yield GaugeMetricFamily(
+            "hf_asr_requests_in_flight", "Requests that hold a permit now.", self._in_flight.n_permits
+        )
+        yield GaugeMetricFamily(
+            "hf_asr_requests_in_flight_max", "Permits; a request beyond is refused.", self._in_flight.max_requests
+        )
+
+
+def _engine(activity: Activity) -> Iterable[Metric]:
+    return (
+        GaugeMetricFamily("hf_asr_slots", "Windows that the engine decodes at a time, at most.", activity.slots),
+        GaugeMetricFamily("hf_asr_slots_in_use", "Slots that are taken now.", activity.slots_in_use),
+        GaugeMetricFamily("hf_asr_windows_waiting", "Windows that wait for slots.", activity.windows_waiting),
+        _by_label(
+            CounterMetricFamily("hf_asr_engine_seconds", "Time of the model by stage.", labels=("stage",)),
+            activity.engine_s.items(),
+        ),
+        _by_label(
+            CounterMetricFamily("hf_asr_windows", "Windows that have ended, by outcome.", labels=("outcome",)),
+            activity.windows.items(),
+        ),
+        CounterMetricFamily("hf_asr_fallbacks", "Windows decoded again after a bad result.", activity.fallbacks),
+        CounterMetricFamily("hf_asr_tokens", "Tokens sampled, in all beams and attempts.", activity.tokens),
+        CounterMetricFamily(
+            "hf_asr_preparation_seconds",
+            "Time of decoding files, finding speech and making spectrograms.",
+            activity.preparation_s,
+        ),
+        CounterMetricFamily(
+            "hf_asr_prepared_audio_seconds", "Audio that was prepared, in seconds.", activity.prepared_audio_s
+        ),
+    )
+
+
+def _by_label(family: CounterMetricFamily, values: Iterable[tuple[str, float]]) -> Metric:
+    for label, value in values:
+        family.add_metric((label,), value)
+    return family
