@@ -15,6 +15,7 @@ from pathlib import Path
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hf_asr_endpoint.api.errors import ErrorRenderer
@@ -106,7 +107,7 @@ class Access:
 class AccessMiddleware:
     """Lets requests pass that have a key, or whose path needs none; responds 401 to all others.
 
-    A key's name is in `scope["state"]["key_name"]`, for the log.
+    A key's name is in `scope["state"]["key_name"]`, for the log and for `key_name`.
     """
 
     def __init__(self, app: ASGIApp, *, access: Access, render_error: ErrorRenderer) -> None:
@@ -136,6 +137,12 @@ class AccessMiddleware:
             "this server needs an API key; send it as 'Authorization: Bearer KEY', or in the header "
             + " or ".join(KEY_HEADERS)
         )
+
+
+def key_name(request: Request) -> str | None:
+    """Return the name of the key that a request came with; None if the server has no keys."""
+    name: str | None = getattr(request.state, "key_name", None)
+    return name
 
 
 def access_middleware(access: Access | None, render_error: ErrorRenderer) -> list[Middleware]:

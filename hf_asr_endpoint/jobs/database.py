@@ -25,7 +25,7 @@ from hf_asr_endpoint.jobs.spool import FOLDER as AUDIO_FOLDER
 logger = logging.getLogger(__name__)
 
 FILE = "jobs.sqlite3"
-VERSION = 2
+VERSION = 3
 """The version of the schema. A file of an earlier version is set aside; a file of a later one is an error."""
 
 SCHEMA = """
@@ -40,6 +40,7 @@ CREATE TABLE jobs (
     version TEXT,
     fields TEXT NOT NULL,  -- a JSON list of [name, text]; empty after the end of the job
     webhook TEXT,
+    owner TEXT,  -- the name of an API key
 
     -- The work. Times are Unix seconds.
     status TEXT NOT NULL,  -- a JobStatus
@@ -138,6 +139,7 @@ def read_job(row: sqlite3.Row) -> Job:
             version=row["version"],
             fields=tuple((name, text) for name, text in json.loads(row["fields"])),
             webhook=row["webhook"],
+            owner=row["owner"],
         ),
         status=JobStatus(row["status"]),
         created_at=row["created_at"],

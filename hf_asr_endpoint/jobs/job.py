@@ -54,6 +54,8 @@ class JobSpec:
     """The other parameters, not parsed: another process may run the job, and parses them itself."""
     webhook: str | None = None
     """The URL that receives the result."""
+    owner: str | None = None
+    """The name of the API key that submitted it; None on a server without keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

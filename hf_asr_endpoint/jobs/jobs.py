@@ -36,15 +36,18 @@ class JobService(Protocol):
         """
         ...
 
-    async def find(self, job_id: str) -> Job:
-        """Return a job. Raises UnknownJob."""
+    async def find(self, job_id: str, *, caller: str | None = None) -> Job:
+        """Return a job. caller: the name of the API key that asks; None: of a server without keys, or itself.
+
+        Raises UnknownJob, also for a job of another key.
+        """
         ...
 
-    async def cancel_or_remove(self, job_id: str) -> Job | None:
+    async def cancel_or_remove(self, job_id: str, *, caller: str | None = None) -> Job | None:
         """Cancel an unfinished job and return it, or remove a job that has succeeded or failed and return None.
 
         A repeated call for a cancelled job returns it again: it is removed when its retention time is over.
-        Works on a full disk, too. Raises UnknownJob.
+        Works on a full disk, too. Raises UnknownJob, as `find` does.
         """
         ...
 
@@ -94,15 +97,15 @@ class Jobs:
         self._worker.wake()
         return job
 
-    async def find(self, job_id: str) -> Job:
+    async def find(self, job_id: str, *, caller: str | None = None) -> Job:
         self._check_open()
         job = await self._store.call(lambda table: table.find(job_id))
-        if job is None:
+        if job is None or not _may_see(caller, job):
             raise self._unknown(job_id)
         return job
 
-    async def cancel_or_remove(self, job_id: str) -> Job | None:
-        self._check_open()
+    async def cancel_or_remove(self, job_id: str, *, caller: str | None = None) -> Job | None:
+        await self.find(job_id, caller=caller)
         if await self._store.call_with_reserve(lambda table: table.cancel(job_id)):
             await self._worker.stop(job_id)
             await self._store.remove_audio(job_id)
@@ -166,10 +169,10 @@ class NoJobs:
     async def submit(self, spec: JobSpec, audio: BinaryIO) -> Job:
         raise JobsUnavailable(self._reason)
 
-    async def find(self, job_id: str) -> Job:
+    async def find(self, job_id: str, *, caller: str | None = None) -> Job:
         raise JobsUnavailable(self._reason)
 
-    async def cancel_or_remove(self, job_id: str) -> Job | None:
+    async def cancel_or_remove(self, job_id: str, *, caller: str | None = None) -> Job | None:
         raise JobsUnavailable(self._reason)
 
     async def counts(self) -> JobCounts:
@@ -177,6 +180,11 @@ class NoJobs:
 
     async def close(self) -> None:
         """There is nothing to close."""
+
+
+def _may_see(caller: str | None, job: Job) -> bool:
+    """Return whether a job is the caller's. Jobs from a time without keys are everybody's."""
+    return caller is None or job.spec.owner in (None, caller)
 
 
 async def _restart_on_failure(run: Callable[[], Awaitable[None]]) -> None:

@@ -60,8 +60,8 @@ class JobTable:
             n_queued = connection.execute(_COUNT_QUEUED, (JobStatus.QUEUED.value,)).fetchone()[0]
             check_queue_length(n_queued, max_queued=max_queued)
             connection.execute(
-                "INSERT INTO jobs (id, kind, task, model, version, fields, webhook, status, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (id, kind, task, model, version, fields, webhook, owner, status, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     spec.kind,
@@ -70,6 +70,7 @@ class JobTable:
                     spec.version,
                     json.dumps(spec.fields),
                     spec.webhook,
+                    spec.owner,
                     JobStatus.QUEUED.value,
                     self._now(),
                 ),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from hf_asr_endpoint.api.access import key_name
 from hf_asr_endpoint.api.body import RequestLimits, receive_body
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT
@@ -110,7 +112,8 @@ class DeepInfraDialect:
             model=request.path_params["model"],
             version=_version(request),
         )
-        return JSONResponse(render_job(await self._jobs.submit(spec, received.audio.to_store())))
+        owned = replace(spec, owner=key_name(request))
+        return JSONResponse(render_job(await self._jobs.submit(owned, received.audio.to_store())))
 
     async def _receive(self, request: Request, held: AsyncExitStack) -> ReceivedFields:
         """Receive the body. held: closes its file at the end."""
