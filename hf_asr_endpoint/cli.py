@@ -61,6 +61,7 @@ def serve(settings: Settings) -> int:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # Nothing here depends on the client's address, or on the scheme.
                 ws="none",
                 lifespan="on",
                 timeout_graceful_shutdown=settings.shutdown_timeout_s,

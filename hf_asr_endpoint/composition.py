@@ -55,6 +55,7 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
         price_per_s=settings.price_per_s,
         access=open_access(settings),
         cors_origins=settings.cors_origins,
+        root_path=settings.root_path,
         start=transcriber.start,
     )
 

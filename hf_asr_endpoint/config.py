@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hf_asr_endpoint.errors import InvalidSettings
-from hf_asr_endpoint.setting_types import Names, OpenPaths, Origins, WebhookSecret
+from hf_asr_endpoint.setting_types import Names, OpenPaths, Origins, RootPath, WebhookSecret
 from hf_asr_endpoint.user_folders import cache_folder
 
 ENV_PREFIX = "HF_ASR_"
@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         ("/health",),
         description="Which of `/health`, `/info` and `/metrics` need no key, separated by commas; `none`: all "
         "need one.",
+    )
+    root_path: RootPath = Field(
+        "",
+        description="Path under which a proxy serves this server, such as `/whisper`. Requests may come with or "
+        "without it.",
     )
     cache_dir: Path = Field(
         default_factory=cache_folder,

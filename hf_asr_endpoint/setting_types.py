@@ -14,6 +14,7 @@ MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
 MAX_PORT = 65_535
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # Browsers leave them out.
+_PATH = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
 )
@@ -39,6 +40,15 @@ def _as_browsers_write(value: str) -> str:
     return f"{found['scheme']}://{found['host']}" + ("" if is_default else f":{found['port']}")
 
 
+def _check_root_path(value: str) -> str:
+    if value in ("", "/"):
+        return ""
+    path = value.removesuffix("/")
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"{value!r} is not a path; allowed: like /whisper or /apps/whisper")
+    return path
+
+
 def _check_secret(value: SecretStr) -> SecretStr:
     try:
         n_bytes = len(base64.b64decode(value.get_secret_value().removeprefix("whsec_"), validate=True))
@@ -59,6 +69,9 @@ OpenPaths = Annotated[
     tuple[Literal["/health", "/info", "/metrics"], ...], NoDecode, BeforeValidator(_split_or_none)
 ]
 """Paths of operators that may need no key."""
+
+RootPath = Annotated[str, AfterValidator(_check_root_path)]
+"""A path without a slash at its end; empty for the root."""
 
 WebhookSecret = Annotated[SecretStr, AfterValidator(_check_secret)]
 """`whsec_` and base64 of MIN_SECRET_BYTES to MAX_SECRET_BYTES."""

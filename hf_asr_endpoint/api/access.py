@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hf_asr_endpoint.api.errors import ErrorRenderer
-from hf_asr_endpoint.api.paths import clean_path
 from hf_asr_endpoint.errors import InvalidSettings, Unauthorized
 
 KEY_HEADERS = ("api-key", "xi-api-key")
@@ -117,7 +116,7 @@ class AccessMiddleware:
         self._open_paths = frozenset(access.open_paths)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and clean_path(scope["path"]) not in self._open_paths:
+        if scope["type"] == "http" and scope["path"] not in self._open_paths:
             try:
                 scope.setdefault("state", {})["key_name"] = self._check(Headers(scope=scope))
             except Unauthorized as exc:

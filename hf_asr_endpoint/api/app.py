@@ -67,11 +67,11 @@ def create_app(services: Services) -> Starlette:
     app = Starlette(
         routes=[route for dialect in dialects for route in dialect.routes()],
         middleware=[
+            Middleware(CleanPaths, root_path=services.root_path),
             *cross_origin_middleware(services.cors_origins),
             Middleware(
                 RequestMiddleware, paths=paths, in_flight=in_flight, metrics=metrics, render_error=render_error
             ),
-            Middleware(CleanPaths),
             *access_middleware(services.access, render_error),
         ],
         # Starlette's router raises HTTPException, for a path or a method that has no route.
@@ -104,7 +104,7 @@ def make_dialects(
         ),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),
-        JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight),
+        JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight, root_path=services.root_path),
         Operations(transcriber, model=model, limits=limits, jobs=jobs, metrics=metrics),
     ]
 

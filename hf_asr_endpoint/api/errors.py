@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
 from hf_asr_endpoint.api.content_encoding import ENCODINGS
-from hf_asr_endpoint.api.paths import PathTable, clean_path
+from hf_asr_endpoint.api.paths import PathTable
 from hf_asr_endpoint.errors import (
     AsrError,
     AudioTooLong,
@@ -115,8 +115,11 @@ class ErrorRenderer:
         self._formats = formats
 
     def __call__(self, exc: BaseException, scope: Scope) -> Response:
-        """Return the response. The caller logs a bug: any exception that is not an AsrError."""
-        dialect = self._paths.dialect_of(scope["method"], clean_path(scope["path"]))
+        """Return the response. scope: with a clean path.
+
+        The caller logs a bug: any exception that is not an AsrError.
+        """
+        dialect = self._paths.dialect_of(scope["method"], scope["path"])
         return error_response(exc, self._formats[dialect.name])
 
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hf_asr_endpoint.api.errors import ErrorRenderer
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.metrics import Metrics
-from hf_asr_endpoint.api.paths import PathTable, clean_path
+from hf_asr_endpoint.api.paths import PathTable
 from hf_asr_endpoint.messages import shorten
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class RequestMiddleware:
     def _record(self, scope: Scope, *, status: str, total_s: float) -> None:
         """Count a request that has ended, and log it."""
         state, path = scope["state"], scope["path"]
-        dialect = self._paths.dialect_of(scope["method"], clean_path(path))
+        dialect = self._paths.dialect_of(scope["method"], path)
         self._metrics.count(api=dialect.name, status=status, total_s=total_s, audio_s=state.get("audio_s"))
         logger.log(
             logging.DEBUG if path in POLLED_PATHS else logging.INFO,

@@ -158,15 +158,21 @@ def clean_path(path: str) -> str:
 
 
 class CleanPaths:
-    """ASGI middleware that serves a path with doubled slashes, or with one at its end, like the path without them.
+    """ASGI middleware that makes paths clean: without doubled slashes, one at the end, and `root_path`.
 
     A redirect would do the same for GET alone: clients repeat a POST without its body, or not at all.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, root_path: str = "") -> None:
+        """root_path: a proxy's path to this server, such as "/whisper". Some proxies remove it, others do not."""
         self._app = app
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            scope = {**scope, "path": clean_path(scope["path"])}
+            scope = {**scope, "path": self._below_root(clean_path(scope["path"]))}
         await self._app(scope, receive, send)
+
+    def _below_root(self, path: str) -> str:
+        is_below = path == self._root_path or path.startswith(f"{self._root_path}/")
+        return path.removeprefix(self._root_path) or "/" if is_below else path

@@ -37,5 +37,7 @@ class Services:
     """Who may use the server; None: everybody."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may use the server from a browser; "*": all."""
+    root_path: str = ""
+    """A proxy's path to this server."""
     start: Callable[[], None] = _do_nothing
     """Called once, when the application starts: begins to load the model."""

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import requests
+from openai import NotFoundError, OpenAI
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.deepinfra.routes import PATHS as DEEPINFRA_PATHS
 from hf_asr_endpoint.api.paths import clean_path
-from tests.api.conftest import MODEL_NAMES, make_path_table, make_services
+from tests.api.conftest import MODEL_NAMES, make_path_table, make_services, serve_app
 from tests.fakes import FakeTranscriber
 
 TIMEOUT_S = 10.0
@@ -150,6 +151,30 @@ def test_doubled_and_trailing_slashes_lose_no_body(url: str, wav: bytes, path: s
 )
 def test_clean_paths(path: str, clean: str) -> None:
     assert clean_path(path) == clean
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/apps/whisper/health", 200),
+        ("/apps/whisper//health/", 200),
+        ("/health", 200),
+        ("/apps/whisper", 405),
+        ("/apps/whisperer/health", 404),
+        ("/apps/whisper/apps/whisper/health", 404),
+    ],
+)
+def test_a_proxys_path_is_removed_once(path: str, status: int) -> None:
+    with serve_app(create_app(make_services(FakeTranscriber(), root_path="/apps/whisper"))) as url:
+        assert request("GET", url, path).status_code == status
+
+
+def test_openais_client_works_below_a_proxys_path(wav: bytes) -> None:
+    with serve_app(create_app(make_services(FakeTranscriber(), root_path="/apps/whisper"))) as url:
+        client = OpenAI(base_url=f"{url}/apps/whisper/v1", api_key="any", max_retries=0)
+        assert client.audio.transcriptions.create(model="whisper-1", file=("a.wav", wav)).text == TEXT
+        with pytest.raises(NotFoundError, match="whisper-9"):
+            client.audio.transcriptions.create(model="whisper-9", file=("a.wav", wav))
 
 
 @pytest.mark.parametrize(

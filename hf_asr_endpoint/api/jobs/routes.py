@@ -48,10 +48,17 @@ class JobRoutes:
     error_format = MESSAGE_FORMAT
 
     def __init__(
-        self, jobs: JobService, kind: JobKind, *, limits: RequestLimits, in_flight: InFlightRequests
+        self,
+        jobs: JobService,
+        kind: JobKind,
+        *,
+        limits: RequestLimits,
+        in_flight: InFlightRequests,
+        root_path: str = "",
     ) -> None:
-        """kind: parses OpenAI's fields and renders its results."""
+        """kind: parses OpenAI's fields and renders its results. root_path: a proxy's path to this server."""
         self._jobs = jobs
+        self._requests_path = root_path + REQUESTS
         self._kind = kind
         self._body_limits = BodyLimits(
             max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
@@ -69,7 +76,9 @@ class JobRoutes:
                 parsed = self._parse(join_fields(query, form.texts))
                 spec = replace(parsed, owner=key_name(request))
                 job = await self._jobs.submit(spec, check_file(form).to_store())
-        return JSONResponse(render_job(job), status_code=202, headers={"Location": f"{REQUESTS}/{job.id}"})
+        return JSONResponse(
+            render_job(job), status_code=202, headers={"Location": f"{self._requests_path}/{job.id}"}
+        )
 
     async def retrieve(self, request: Request) -> Response:
         """Return the job's status, its result or error, and its delivery."""

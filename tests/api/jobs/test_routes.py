@@ -23,11 +23,17 @@ TEXT = "16000 samples"
 
 @contextmanager
 def serve_jobs(
-    directory: Path, transcriber: FakeTranscriber, *, access: Access | None = None, **limits: float
+    directory: Path,
+    transcriber: FakeTranscriber,
+    *,
+    access: Access | None = None,
+    root_path: str = "",
+    **limits: float,
 ) -> Iterator[str]:
     kind = OpenAIJobKind(model=MODEL, cue_limits=CueLimits())
     jobs = make_jobs(directory, transcriber, kinds={KIND: kind}, **limits)
-    with serve_app(create_app(make_services(transcriber, jobs=jobs, access=access))) as url:
+    services = make_services(transcriber, jobs=jobs, access=access, root_path=root_path)
+    with serve_app(create_app(services)) as url:
         yield url
 
 
@@ -288,3 +294,12 @@ def test_a_job_from_a_time_without_keys_is_everybodys(
     with serve_jobs(tmp_path, FakeTranscriber(), access=access) as url:
         headers = {"api-key": "key-of-anna-0123456789"}
         assert requests.get(f"{url}/v1/requests/{job_id}", headers=headers, timeout=TIMEOUT_S).status_code == 200
+
+
+def test_the_location_of_a_job_has_the_proxys_path(
+    tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
+) -> None:
+    with serve_jobs(tmp_path, transcriber, root_path="/whisper") as url:
+        location = post(f"{url}/whisper", wav).headers["location"]
+        assert location.startswith("/whisper/v1/requests/R")
+        assert requests.get(url + location, timeout=TIMEOUT_S).status_code == 200
