@@ -21,6 +21,7 @@ from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.composition import open_services
 from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, default_of, flag_of, read_settings, variable_of
 from hf_asr_endpoint.errors import AsrError, InvalidSettings
+from hf_asr_endpoint.logs import configure_logging
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run, given = _parse(argv)
     try:
         settings = read_settings(given)
-        _configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         return run(settings)
     except (AsrError, OSError) as exc:
         print(f"hf-asr: error: {exc}", file=sys.stderr)
@@ -135,13 +136,3 @@ def _add_command(add_parser: Callable[..., argparse.ArgumentParser], name: str, 
             metavar=setting.split("_")[-1].upper(),
             help=f"{field.description} [{variable_of(setting)}]{default}".replace("%", "%%"),
         )
-
-
-def _configure_logging(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    for noisy in ("uvicorn.error", "httpx2", "httpcore2"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))
-    # It warns about every broken form. That is the client's error, and the response says so.
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)

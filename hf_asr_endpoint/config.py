@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hf_asr_endpoint.errors import InvalidSettings
+from hf_asr_endpoint.logs import LogFormat
 from hf_asr_endpoint.setting_types import Names, OpenPaths, Origins, RootPath, WebhookSecret
 from hf_asr_endpoint.user_folders import cache_folder
 
@@ -178,6 +179,10 @@ class Settings(BaseSettings):
     )
     shutdown_timeout_s: int = Field(
         30, ge=0, description="How long requests in flight may continue after a signal to stop, in seconds."
+    )
+    log_format: LogFormat = Field(
+        "text",
+        description="Lines of the log: `text` for people, or `json`, an object with fields for each request.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Lowest level that is logged."

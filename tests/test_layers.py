@@ -14,7 +14,7 @@ PACKAGE = Path(hf_asr_endpoint.__file__).parent
 NAME = PACKAGE.name
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("units", "errors", "messages", "user_folders", "language_names", "setting_types"),
+    ("units", "errors", "messages", "logs", "user_folders", "language_names", "setting_types"),
     ("decoding_options", "languages", "config", "cancellation"),
     ("types",),
     ("audio", "whisper", "subtitles"),

@@ -17,11 +17,15 @@ from hf_asr_endpoint.api.errors import ErrorRenderer
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import PathTable
+from hf_asr_endpoint.logs import FIELDS
 from hf_asr_endpoint.messages import shorten
 
 logger = logging.getLogger(__name__)
 
 MAX_LOGGED_PATH_CHARACTERS = 200
+
+LOGGED = ("status", "id", "key", "audio_s", "total_s")
+"""What a line of text says of a request behind its method and path. JSON has its API, too."""
 
 POLLED_PATHS = ("/health", "/metrics")
 """Asked every few seconds: at INFO their lines would bury the others."""
@@ -92,16 +96,23 @@ class RequestMiddleware:
         state, path = scope["state"], scope["path"]
         dialect = self._paths.dialect_of(scope["method"], path)
         self._metrics.count(api=dialect.name, status=status, total_s=total_s, audio_s=state.get("audio_s"))
+        fields = {
+            "method": scope["method"],
+            "path": shorten(quote(path, errors="replace"), max_characters=MAX_LOGGED_PATH_CHARACTERS),
+            "api": dialect.name,
+            "status": status,
+            "id": state["request_id"],
+            "key": state.get("key_name"),
+            "audio_s": round(state["audio_s"], 2) if "audio_s" in state else None,
+            "total_s": round(total_s, 3),
+        }
         logger.log(
             logging.DEBUG if path in POLLED_PATHS else logging.INFO,
-            "%s %s status=%s id=%s key=%s audio_s=%s total_s=%.3f",
-            scope["method"],
-            shorten(quote(path, errors="replace"), max_characters=MAX_LOGGED_PATH_CHARACTERS),
-            status,
-            state["request_id"],
-            state.get("key_name", "-"),
-            f"{state['audio_s']:.2f}" if "audio_s" in state else "-",
-            total_s,
+            "%s %s %s",
+            fields["method"],
+            fields["path"],
+            " ".join(f"{name}={'-' if fields[name] is None else fields[name]}" for name in LOGGED),
+            extra={FIELDS: fields},
         )
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import logging
+import re
 
 import pytest
 import requests
 
+from hf_asr_endpoint.logs import JsonFormatter
 from tests.api.conftest import Serve, wait_for
 from tests.fakes import FakeTranscriber
 
@@ -48,7 +51,30 @@ def test_each_request_is_logged_in_one_line(url: str, wav: bytes, caplog: pytest
         requests.get(f"{url}/health", timeout=TIMEOUT_S)
         wait_for(lambda: log_lines(caplog) != [])  # The line is written after the response.
     (line,) = log_lines(caplog)
-    assert line.startswith("POST / status=200 id=r1 key=- audio_s=1.00 total_s=")
+    assert line.startswith("POST / status=200 id=r1 key=- audio_s=1.0 total_s=")
+
+
+def test_a_line_of_json_has_a_field_for_all_that_is_known_of_a_request(
+    url: str, wav: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="hf_asr_endpoint"):
+        files = {"file": ("a.wav", wav)}
+        requests.post(
+            f"{url}/v1/audio/transcriptions/", files=files, data={"model": "whisper-1"}, timeout=TIMEOUT_S
+        )
+        wait_for(lambda: log_lines(caplog) != [])
+    (record,) = (record for record in caplog.records if record.name.startswith("hf_asr_endpoint"))
+    document = json.loads(JsonFormatter().format(record))
+    assert re.fullmatch("[0-9a-f]{32}", document.pop("id"))
+    assert 0 < document.pop("total_s") < TIMEOUT_S
+    assert {name: document[name] for name in ("method", "path", "api", "status", "key", "audio_s")} == {
+        "method": "POST",
+        "path": "/v1/audio/transcriptions",
+        "api": "OpenAI",
+        "status": "200",
+        "key": None,
+        "audio_s": 1.0,
+    }
 
 
 def test_line_breaks_in_a_path_are_escaped_in_the_log(url: str, caplog: pytest.LogCaptureFixture) -> None:
