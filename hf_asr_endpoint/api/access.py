@@ -24,6 +24,9 @@ from hf_asr_endpoint.errors import InvalidSettings, Unauthorized
 KEY_HEADERS = ("api-key", "xi-api-key")
 """Azure's and ElevenLabs', beside `Authorization: Bearer`, which all others send."""
 
+OPENED_TOO: Mapping[str, tuple[str, ...]] = {"/health": ("/health/ready", "/health/live")}
+"""Paths that need no key either, by the open one."""
+
 MIN_KEY_CHARACTERS, MAX_KEY_CHARACTERS = 8, 256
 
 _LENGTH = f"{{{MIN_KEY_CHARACTERS},{MAX_KEY_CHARACTERS}}}"
@@ -113,7 +116,7 @@ class AccessMiddleware:
         self._app = app
         self._render_error = render_error
         self._keys = access.keys
-        self._open_paths = frozenset(access.open_paths)
+        self._open_paths = {path for name in access.open_paths for path in (name, *OPENED_TOO.get(name, ()))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in self._open_paths:

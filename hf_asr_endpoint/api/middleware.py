@@ -27,7 +27,7 @@ MAX_LOGGED_PATH_CHARACTERS = 200
 LOGGED = ("status", "id", "key", "audio_s", "total_s")
 """What a line of text says of a request behind its method and path. JSON has its API, too."""
 
-POLLED_PATHS = ("/health", "/metrics")
+POLLED_PATHS = ("/health", "/health/ready", "/health/live", "/metrics")
 """Asked every few seconds: at INFO their lines would bury the others."""
 
 _SAFE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)

@@ -20,7 +20,7 @@ PATHS = DialectPaths(
     name="operators",
     main_path="GET /health",
     prefixes=(
-        Prefix("/health", (get("", "health"),)),
+        Prefix("/health", (get("", "health"), get("/ready", "health"), get("/live", "live"))),
         Prefix("/info", (get("", "info"),)),
         Prefix("/metrics", (get("", "metrics"),)),
     ),
@@ -28,7 +28,7 @@ PATHS = DialectPaths(
 
 
 class Operations:
-    """`GET /health`, `GET /info` and `GET /metrics`."""
+    """`GET /health`, `GET /health/ready`, `GET /health/live`, `GET /info` and `GET /metrics`."""
 
     paths = PATHS
     error_format = MESSAGE_FORMAT
@@ -49,7 +49,7 @@ class Operations:
         self._metrics = metrics
 
     def routes(self) -> list[Route]:
-        return PATHS.routes({"health": self.health, "info": self.info, "metrics": self.metrics})
+        return PATHS.routes({"health": self.health, "live": self.live, "info": self.info, "metrics": self.metrics})
 
     async def health(self, request: Request) -> JSONResponse:
         """Respond 200 when ready, else 503 with the step that loading is at, or with the failure."""
@@ -58,6 +58,11 @@ class Operations:
             return JSONResponse({"status": "ready"})
         key = "waiting_for" if health.state == "loading" else "error"
         return JSONResponse({"status": health.state, key: health.detail}, status_code=503)
+
+    async def live(self, request: Request) -> JSONResponse:
+        """Respond 200, and 503 when only a new process can help: the model cannot be loaded, or has stopped."""
+        state = self._transcriber.health().state
+        return JSONResponse({"status": state}, status_code=503 if state == "failed" else 200)
 
     async def info(self, request: Request) -> JSONResponse:
         """Return the model and the limits. `model` is null until it is loaded."""

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Literal
 
+import pytest
 import requests
 
 from hf_asr_endpoint import __version__
@@ -27,6 +29,18 @@ def test_health_is_503_after_a_failure_and_shows_it(serve: Serve) -> None:
     failed = FakeTranscriber(health=Health(state="failed", detail="no such model"))
     answer = requests.get(f"{serve(failed)}/health", timeout=10)
     assert (answer.status_code, answer.json()) == (503, {"status": "failed", "error": "no such model"})
+
+
+@pytest.mark.parametrize(
+    ("state", "live", "ready"), [("loading", 200, 503), ("ready", 200, 200), ("failed", 503, 503)]
+)
+def test_a_server_that_loads_is_alive_and_one_that_failed_is_not(
+    serve: Serve, state: Literal["loading", "ready", "failed"], live: int, ready: int
+) -> None:
+    url = serve(FakeTranscriber(health=Health(state=state)))
+    for path, status in (("live", live), ("ready", ready)):
+        answer = requests.get(f"{url}/health/{path}", timeout=10)
+        assert (answer.status_code, answer.json()["status"]) == (status, state)
 
 
 def test_info_shows_the_model_and_the_limits(url: str) -> None:
