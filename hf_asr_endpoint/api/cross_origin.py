@@ -12,7 +12,7 @@ METHODS = ("GET", "HEAD", "POST", "DELETE")
 
 EXPOSED_HEADERS = (
     *("x-request-id", "location", "content-disposition"),
-    *("retry-after", "x-should-retry", "x-error-message"),
+    *("retry-after", "ratelimit", "x-should-retry", "x-error-message"),
 )
 """Of responses, for pages to read in addition to those that browsers always let them read."""
 

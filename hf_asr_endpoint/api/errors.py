@@ -156,7 +156,8 @@ MESSAGE_FORMAT = ErrorFormat(body=lambda details: {"error": details.message}, he
 def _headers_of(error: AsrError) -> dict[str, str]:
     """Return the headers that belong to an error in every dialect."""
     if isinstance(error, Overloaded):
-        return {"Retry-After": str(error.retry_after_s)}
+        # huggingface_hub shows its users the second one (draft-ietf-httpapi-ratelimit-headers-09).
+        return {"Retry-After": str(error.retry_after_s), "RateLimit": f'"requests";r=0;t={error.retry_after_s}'}
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": "Bearer"}  # RFC 9110, section 15.5.2, wants it in each 401.
     if isinstance(error, MethodNotAllowed):

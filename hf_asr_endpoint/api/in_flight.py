@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,10 @@ from hf_asr_endpoint.errors import Overloaded
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 5
+"""Before any request has ended. Later it depends on how long requests take."""
+
+MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 60
+NEWEST_WEIGHT = 0.1  # of the last request, in the moving average of how long requests take
 
 
 class InFlightRequests:
@@ -25,6 +31,7 @@ class InFlightRequests:
         self.max_requests = max_requests
         self.n_permits = 0
         """Permits that are held now."""
+        self._held_s: float | None = None  # moving average of how long permits are held
         self._n_requests = 0
         self._cleanups: set[asyncio.Task[None]] = set()
         self._is_idle = asyncio.Event()
@@ -47,14 +54,26 @@ class InFlightRequests:
         if self.n_permits >= self.max_requests:
             raise Overloaded(
                 f"{self.n_permits} requests are in flight; allowed: {self.max_requests} at a time; "
-                f"try again in {RETRY_AFTER_S} s",
-                retry_after_s=RETRY_AFTER_S,
+                f"try again in {self._retry_after_s()} s",
+                retry_after_s=self._retry_after_s(),
             )
         self.n_permits += 1
+        began = time.monotonic()
         try:
             yield
         finally:
             self.n_permits -= 1
+            self._measure(time.monotonic() - began)
+
+    def _measure(self, held_s: float) -> None:
+        before_s = held_s if self._held_s is None else self._held_s
+        self._held_s = before_s + NEWEST_WEIGHT * (held_s - before_s)
+
+    def _retry_after_s(self) -> int:
+        """Return half the time that requests take: about half of those in flight will have ended then."""
+        if self._held_s is None:
+            return RETRY_AFTER_S
+        return min(max(math.ceil(self._held_s / 2), MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
 
     def add_cleanup(self, cleanup: Coroutine[None, None, None]) -> None:
         """Run a clean-up that the response need not wait for, but a shutdown must. Its failure is logged."""

@@ -94,6 +94,7 @@ def test_openai_has_its_own_status_for_some(name: str, status: int) -> None:
     ("name", "header", "value"),
     [
         ("Overloaded", "retry-after", "3"),
+        ("Overloaded", "ratelimit", '"requests";r=0;t=3'),
         ("MethodNotAllowed", "allow", "GET, HEAD"),
         ("UnsupportedEncoding", "accept-encoding", "gzip, deflate, identity"),
         ("InternalError", "x-should-retry", "false"),

@@ -18,6 +18,21 @@ def test_a_permit_beyond_the_limit_is_refused() -> None:
     assert refused.value.retry_after_s == RETRY_AFTER_S
 
 
+@pytest.mark.parametrize(("held_s", "retry_after_s"), [(0.2, 1), (6.0, 3), (600.0, 60)])
+def test_the_time_to_try_again_comes_from_how_long_requests_take(
+    monkeypatch: pytest.MonkeyPatch, held_s: float, retry_after_s: int
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    in_flight = InFlightRequests(1)
+    for _ in range(3):
+        with in_flight.permit():
+            now += held_s
+    with in_flight.permit(), pytest.raises(Overloaded, match=f"try again in {retry_after_s} s") as refused:
+        in_flight.permit().__enter__()
+    assert refused.value.retry_after_s == retry_after_s
+
+
 def test_a_permit_is_released_when_the_work_fails() -> None:
     in_flight = InFlightRequests(1)
     with pytest.raises(ZeroDivisionError), in_flight.permit():
