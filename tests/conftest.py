@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hf_asr_endpoint.whisper import threads
 from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 from hf_asr_endpoint.whisper.kernels.processor import LEVELS
 from tests.server import Server, run_server
+from tests.whisper import levels
 from tests.whisper.levels import EMULATED_HERE
 
 KERNEL_TESTS = ("tests/whisper/kernels/", "tests/whisper/kv_cache/", "tests/whisper/model/")
@@ -32,8 +34,19 @@ MODEL_NAMES = (
 
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for converted weights, empty when the session begins."""
-    return tmp_path_factory.mktemp("cache")
+    """A folder for converted weights and compiled kernels, empty when the session begins.
+
+    The session's processes share it, as servers on one machine do.
+    """
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_kernels(cache_dir: Path) -> None:
+    levels.cache_dir = cache_dir
 
 
 @pytest.fixture(scope="session")

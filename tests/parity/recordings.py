@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,13 @@ class Recording:
         return self.path.name
 
     def waveform(self) -> Waveform:
-        with self.path.open("rb") as file:
-            return np.concatenate(list(decode_audio(file)))
+        return _decode(self.path)
+
+
+@cache
+def _decode(path: Path) -> Waveform:
+    with path.open("rb") as file:
+        return np.concatenate(list(decode_audio(file)))
 
 
 LOCAL = [

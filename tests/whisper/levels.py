@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,10 +37,16 @@ def needs(level: Level) -> pytest.MarkDecorator:
 needs_kernels = pytest.mark.skipif(not HERE, reason="no kernels run on this processor")
 
 
+cache_dir: Path | None = None
+"""Where the session's processes share compiled kernels. Set before the first test."""
+
+
 @cache
 def kernels_of(level: Level) -> Kernels:
     """Return a level's kernels. Each is compiled by the first test that uses it."""
-    return Kernels(level, cache_dir=None, isa=emulated(level) if level in EMULATED_HERE else None)
+    if level in EMULATED_HERE:
+        return Kernels(level, cache_dir=None, isa=emulated(level))
+    return Kernels(level, cache_dir=cache_dir)
 
 
 def for_each_level(
