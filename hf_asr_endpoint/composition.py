@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hf_asr_endpoint.api.access import Access, ApiKeys, read_entries
+from hf_asr_endpoint.api.access import Access
+from hf_asr_endpoint.api.api_keys import ApiKeys, read_entries
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.served_model import ServedModel
 from hf_asr_endpoint.api.services import Services
@@ -43,6 +44,7 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
     Raises ModelUnavailable, StorageFailed and InvalidParameter for settings that cannot be followed.
     """
     model = served_model(settings)
+    access = open_access(settings)
     transcriber = DeferredTranscriber(
         lambda report: load_transcriber(settings, report), on_failure=on_load_failure
     )
@@ -51,9 +53,9 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
         model=model,
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
-        jobs=open_jobs(settings, model, transcriber),
+        jobs=open_jobs(settings, model, transcriber, access),
         price_per_s=settings.price_per_s,
-        access=open_access(settings),
+        access=access,
         cors_origins=settings.cors_origins,
         root_path=settings.root_path,
         start=transcriber.start,
@@ -117,7 +119,9 @@ def cue_limits(settings: Settings) -> CueLimits:
     )
 
 
-def open_jobs(settings: Settings, model: ServedModel, transcriber: Transcriber) -> Jobs | NoJobs:
+def open_jobs(
+    settings: Settings, model: ServedModel, transcriber: Transcriber, access: Access | None
+) -> Jobs | NoJobs:
     """Open the folder in which jobs are stored, and return the service that runs them.
 
     Without the setting `data_dir`, a default folder that cannot be used means a server without jobs: most servers
@@ -157,7 +161,12 @@ def open_jobs(settings: Settings, model: ServedModel, transcriber: Transcriber) 
         guard=guard,
         sender=WebhookSender(guard, timeout_s=settings.webhook_timeout_s, secret=secret),
         schedule=schedule,
+        on_audio=_charge_nobody if access is None else access.use.charge,
     )
+
+
+def _charge_nobody(owner: str | None, audio_s: float) -> None:
+    """Without keys nobody has an account."""
 
 
 def _job_kinds(settings: Settings, model: ServedModel) -> dict[str, JobKind]:

@@ -69,14 +69,20 @@ class Jobs:
         guard: AddressGuard,
         sender: WebhookSender,
         schedule: RetrySchedule,
+        on_audio: Callable[[str | None, float], None],
     ) -> None:
-        """store: recovered. kinds: by their names. This object closes the store and the guard."""
+        """store: recovered. kinds: by their names. This object closes the store and the guard.
+
+        on_audio: called with a job's owner and the seconds of its audio, when that has been transcribed.
+        """
         self.limits = limits
         self._store = store
         self._guard = guard
         self._schedule = schedule
         self._delivery = DeliveryWorker(store, sender, schedule=schedule)
-        self._worker = Worker(store, transcriber, kinds=kinds, limits=limits, on_result=self._delivery.wake)
+        self._worker = Worker(
+            store, transcriber, kinds=kinds, limits=limits, on_result=self._delivery.wake, on_audio=on_audio
+        )
         self._loops: tuple[asyncio.Task[None], ...] = ()
         self._is_open = True
 

@@ -37,13 +37,18 @@ class Worker:
         kinds: Mapping[str, JobKind],
         limits: JobLimits,
         on_result: Callable[[], None],
+        on_audio: Callable[[str | None, float], None],
     ) -> None:
-        """kinds: by their names. on_result: called when a job has succeeded or failed."""
+        """kinds: by their names. on_result: called when a job has succeeded or failed.
+
+        on_audio: called with a job's owner and the seconds of its audio, when that has been transcribed.
+        """
         self._store = store
         self._transcriber = transcriber
         self._kinds = kinds
         self._limits = limits
         self._on_result = on_result
+        self._on_audio = on_audio
         self._changed = asyncio.Event()  # A job was added, or one has ended.
         self._running: dict[str, asyncio.Task[None]] = {}
         self._is_exclusive = False  # The running job runs alone.
@@ -112,6 +117,7 @@ class Worker:
             kind = self._kind_of(job)
             parsed = await asyncio.to_thread(kind.parse, job.spec)
             transcription = await self._transcribe(job.id, parsed.options)
+            self._on_audio(job.spec.owner, transcription.duration_s)
             outcome = await asyncio.to_thread(parsed.render, transcription)
             await self._finish(job, JobStatus.SUCCEEDED, outcome, began, audio_s=transcription.duration_s)
         except EngineUnavailable as exc:

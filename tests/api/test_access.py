@@ -13,7 +13,8 @@ import pytest
 import requests
 from huggingface_hub import InferenceClient
 
-from hf_asr_endpoint.api.access import Access, ApiKeys, read_entries
+from hf_asr_endpoint.api.access import Access
+from hf_asr_endpoint.api.api_keys import ApiKeys, KeyLimits, read_entries
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.errors import InvalidSettings
 from tests.api.conftest import every_path, make_services, serve_app
@@ -25,8 +26,12 @@ EVERY_PATH = every_path()
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 
 
+def keys_of(*entries: str) -> ApiKeys:
+    return ApiKeys(lambda: read_entries(",".join(entries), None))
+
+
 def access(*entries: str, open_paths: tuple[str, ...] = ("/health",)) -> Access:
-    return Access(keys=ApiKeys(lambda: entries or ENTRIES), open_paths=open_paths)
+    return Access(keys=keys_of(*(entries or ENTRIES)), open_paths=open_paths)
 
 
 @pytest.fixture
@@ -164,11 +169,18 @@ def test_a_page_may_ask_before_it_sends_its_key(transcriber: FakeTranscriber) ->
     ("entries", "reason"),
     [
         (["short"], "8 to 256 visible ASCII characters"),
-        (["anna:secret1"], "API key 1 cannot be used"),  # a key of seven characters, not one of twelve
+        (
+            ["anna:secret1"],
+            "the API key in HF_ASR_API_KEYS at position 1 cannot be used",
+        ),  # a key of seven characters
         (["an@na:abcdefgh"], "a key with a colon needs a name"),
-        ([f"two words:{KEY}"], "API key 1 cannot be used"),
-        ([KEY, "with blank 0123"], "API key 2 cannot be used"),
-        (["x" * 257], "API key 1 cannot be used"),
+        ([f"two words:{KEY}"], "at position 1 cannot be used"),
+        ([KEY, "with-blank 0123"], "what follows the API key in HF_ASR_API_KEYS at position 2 cannot be used"),
+        ([f"{KEY} requests=0"], "allowed, once each and separated by blanks: requests=NUMBER"),
+        ([f"{KEY} requests=1 requests=2"], "once each"),
+        ([f"{KEY} requests=-1"], "from 1 on"),
+        ([f"{KEY} audio_s_per_minute=1e3"], "audio_s_per_minute=NUMBER"),
+        (["x" * 257], "at position 1 cannot be used"),
         ([KEY, f"anna:{KEY}"], "there twice"),
         ([f"anna:{KEY}", f"anna:{OTHER_KEY}"], "there twice"),
         ([], "there is no API key"),
@@ -176,25 +188,36 @@ def test_a_page_may_ask_before_it_sends_its_key(transcriber: FakeTranscriber) ->
 )
 def test_keys_that_cannot_be_used_are_refused_and_not_shown(entries: list[str], reason: str) -> None:
     with pytest.raises(InvalidSettings, match=reason) as raised:
-        ApiKeys(lambda: entries)
-    assert not any(entry.rpartition(":")[2] in str(raised.value) for entry in entries)
+        keys_of(*entries)
+    assert not any(entry.rpartition(":")[2].split()[0] in str(raised.value) for entry in entries)
 
 
 def test_keys_may_have_equals_signs_and_behind_a_name_colons() -> None:
-    keys = ApiKeys(lambda: ["anna:c2VjcmV0:LWtleQ==", "bGV0IG1lIGluIQ=="])
-    assert keys.name_of("c2VjcmV0:LWtleQ==") == "anna"
-    assert keys.name_of("LWtleQ==") is None
-    assert keys.name_of("bGV0IG1lIGluIQ==") == "key-2"
+    keys = keys_of("anna:c2VjcmV0:LWtleQ==", "bGV0IG1lIGluIQ==")
+    assert name_of(keys, "c2VjcmV0:LWtleQ==") == "anna"
+    assert name_of(keys, "LWtleQ==") is None
+    assert name_of(keys, "bGV0IG1lIGluIQ==") == "key-2"
+
+
+def name_of(keys: ApiKeys, secret: str) -> str | None:
+    key = keys.find(secret)
+    return key and key.name
+
+
+def test_what_follows_a_key_is_its_limits() -> None:
+    keys = keys_of(f"anna:{KEY}  requests=4 audio_s_per_minute=600", OTHER_KEY)
+    limits = [key.limits for secret in (KEY, OTHER_KEY) if (key := keys.find(secret))]
+    assert limits == [KeyLimits(requests=4, audio_s_per_minute=600), KeyLimits()]
 
 
 def test_the_variable_and_the_file_are_joined(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"# Anna's, of May\nanna:{KEY}\n\n  {OTHER_KEY}  \n")
-    assert read_entries("one-0123456789, two-0123456789,", file) == [
-        "one-0123456789",
-        "two-0123456789",
-        f"anna:{KEY}",
-        OTHER_KEY,
+    assert [(place, text.strip()) for place, text in read_entries("one-0123456789, two-0123456789,", file)] == [
+        ("HF_ASR_API_KEYS at position 1", "one-0123456789"),
+        ("HF_ASR_API_KEYS at position 2", "two-0123456789"),
+        (f"line 2 of {file}", f"anna:{KEY}"),
+        (f"line 4 of {file}", OTHER_KEY),
     ]
     with pytest.raises(InvalidSettings, match="cannot be read"):
         read_entries(None, tmp_path / "missing")
@@ -202,10 +225,11 @@ def test_the_variable_and_the_file_are_joined(tmp_path: Path) -> None:
 
 def test_keys_are_read_again_all_or_none() -> None:
     entries = list(ENTRIES)
-    keys = ApiKeys(lambda: entries)
+    keys = ApiKeys(lambda: read_entries(",".join(entries), None))
     entries[:] = [f"carl:{WRONG}"]
-    assert (keys.name_of(KEY), keys.reload(), keys.name_of(KEY), keys.name_of(WRONG)) == ("anna", 1, None, "carl")
+    assert name_of(keys, KEY) == "anna"
+    assert (keys.reload(), name_of(keys, KEY), name_of(keys, WRONG)) == (1, None, "carl")
     entries[:] = ["short"]
     with pytest.raises(InvalidSettings):
         keys.reload()
-    assert keys.name_of(WRONG) == "carl"
+    assert name_of(keys, WRONG) == "carl"

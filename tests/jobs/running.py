@@ -78,6 +78,7 @@ def make_jobs(
     *,
     schedule: RetrySchedule = QUICK,
     kinds: Mapping[str, JobKind] | None = None,
+    on_audio: Callable[[str | None, float], None] = lambda owner, audio_s: None,
     **limits: float,
 ) -> Jobs:
     """limits: some fields of JobLimits."""
@@ -99,6 +100,7 @@ def make_jobs(
         guard=guard,
         sender=WebhookSender(guard, timeout_s=10.0, secret=None),
         schedule=schedule,
+        on_audio=on_audio,
     )
 
 

@@ -6,18 +6,23 @@ from pathlib import Path
 
 import requests
 
-from hf_asr_endpoint.api.access import Access, ApiKeys
+from hf_asr_endpoint.api.access import Access
+from hf_asr_endpoint.api.api_keys import ApiKeys, read_entries
 from tests.api.conftest import wait_for
 from tests.api.jobs.test_routes import TIMEOUT_S, post, serve_jobs, status
 from tests.fakes import FakeTranscriber
 from tests.jobs.receiver import run_receiver
 
 
+def make_access(*entries: str) -> Access:
+    return Access(keys=ApiKeys(lambda: read_entries(",".join(entries), None)), open_paths=())
+
+
 def test_a_job_exists_for_the_key_that_submitted_it_only(
     tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
 ) -> None:
     keys = {name: f"key-of-{name}-0123456789" for name in ("anna", "bert")}
-    access = Access(keys=ApiKeys(lambda: [f"{name}:{key}" for name, key in keys.items()]), open_paths=())
+    access = make_access(*(f"{name}:{key}" for name, key in keys.items()))
     anna, bert = ({"Authorization": f"Bearer {key}"} for key in keys.values())
     with serve_jobs(tmp_path, transcriber, access=access) as url:
         form = {"files": {"file": ("a.wav", wav)}, "data": {"model": "whisper-1"}}
@@ -35,7 +40,7 @@ def test_a_job_exists_for_the_key_that_submitted_it_only(
 def test_a_job_of_deepinfras_api_has_an_owner_too(
     tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
 ) -> None:
-    access = Access(keys=ApiKeys(lambda: ["anna:key-of-anna-0123456789", "key-of-bert-0123456789"]), open_paths=())
+    access = make_access("anna:key-of-anna-0123456789", "key-of-bert-0123456789")
     with run_receiver() as receiver, serve_jobs(tmp_path, transcriber, access=access) as url:
         job_id = requests.post(
             f"{url}/v1/inference/openai/whisper-base",
@@ -58,7 +63,25 @@ def test_a_job_from_a_time_without_keys_is_everybodys(
     with serve_jobs(tmp_path, transcriber) as url:
         job_id = post(url, wav).json()["request_id"]
         wait_for(lambda: status(url, job_id) == "succeeded")
-    access = Access(keys=ApiKeys(lambda: ["anna:key-of-anna-0123456789"]), open_paths=())
+    access = make_access("anna:key-of-anna-0123456789")
     with serve_jobs(tmp_path, FakeTranscriber(), access=access) as url:
         headers = {"api-key": "key-of-anna-0123456789"}
         assert requests.get(f"{url}/v1/requests/{job_id}", headers=headers, timeout=TIMEOUT_S).status_code == 200
+
+
+def test_a_jobs_audio_counts_against_the_limits_of_its_key(
+    tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
+) -> None:
+    access = make_access("anna:key-of-anna-0123456789 audio_s_per_minute=1")
+    with serve_jobs(tmp_path, transcriber, access=access) as url:
+
+        def submit() -> requests.Response:
+            files, headers = {"file": ("a.wav", wav)}, {"api-key": "key-of-anna-0123456789"}
+            return requests.post(
+                f"{url}/v1/jobs", files=files, data={"model": "whisper-1"}, headers=headers, timeout=TIMEOUT_S
+            )
+
+        for n in (1, 2):
+            assert submit().status_code == 202
+            wait_for(lambda n=n: transcriber.n_finished == n)
+        assert submit().status_code == 429

@@ -31,7 +31,8 @@ def serve_jobs(
     **limits: float,
 ) -> Iterator[str]:
     kind = OpenAIJobKind(model=MODEL, cue_limits=CueLimits())
-    jobs = make_jobs(directory, transcriber, kinds={KIND: kind}, **limits)
+    on_audio = {} if access is None else {"on_audio": access.use.charge}
+    jobs = make_jobs(directory, transcriber, kinds={KIND: kind}, **on_audio, **limits)
     services = make_services(transcriber, jobs=jobs, access=access, root_path=root_path)
     with serve_app(create_app(services)) as url:
         yield url
