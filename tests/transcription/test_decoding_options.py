@@ -23,6 +23,7 @@ from tests.transcription.transcribing import Blocks
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 N_SLOTS = 8
+CLAUSE = 8 * SAMPLE_RATE  # samples of the recording, to the end of its first clause
 TOLERANCE = 1e-4
 N_TEXT_TOKENS = 50_256  # of an English-only vocabulary
 GREEDY = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
@@ -71,13 +72,15 @@ def test_searches_and_greedy_requests_do_not_affect_each_other(
 ) -> None:
     """With eight slots, one chunk with five beams or two with four candidates run at a time."""
     pause = np.zeros(5 * SAMPLE_RATE, np.float32)
-    long, *short = [speech, pause, speech], [speech[: 5 * SAMPLE_RATE]], [speech[4 * SAMPLE_RATE :]]
-    work = [(piece, options) for piece in short for options in (BEAMS, GREEDY, GROUPS, CONTRAST)]
+    first, second = speech[: 5 * SAMPLE_RATE], speech[4 * SAMPLE_RATE : CLAUSE]
+    long = [first, pause, second]
+    work = [([first], options) for options in (BEAMS, GREEDY, GROUPS, CONTRAST)]
+    work += [([second], options) for options in (BEAMS, CONTRAST)]
     work += [(long, BEAMS), (long, GREEDY)]
     alone = [transcribe(transcriber, one)[0] for one in work]
     together = transcribe(transcriber, *work)
     assert [result.text for result in together] == [result.text for result in alone]
-    assert len({result.text for result in alone}) >= 5
+    assert len({result.text for result in alone}) >= 4
     for result, expected in zip(together, alone, strict=True):
         for segment, other in zip(result.segments, expected.segments, strict=True):
             assert segment.window.avg_logprob == pytest.approx(other.window.avg_logprob, abs=TOLERANCE)
@@ -116,7 +119,6 @@ def test_best_of_samples_gives_the_same_text_alone_and_with_others(
 
 
 SPOKEN = "ask not what your country can do for you"
-CLAUSE = 8 * SAMPLE_RATE  # samples, up to the end of SPOKEN
 
 
 def plain(transcription: Transcription) -> str:
@@ -128,7 +130,7 @@ def plain(transcription: Transcription) -> str:
     [
         pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2), id="beams"),
         pytest.param(
-            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, early_stopping="never"),
+            DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, early_stopping="never", max_new_tokens=60),
             id="never stopping early",
         ),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.0,), num_beams=2, patience=2.0), id="patience"),

@@ -216,13 +216,14 @@ def test_fine_tuned_model_without_generation_config_transcribes(
     assert max(state.sampled) == pytest.approx(checkpoint.tokenizer.timestamp_begin + 11.0 * 50, abs=25)
 
 
-def test_transformers_is_not_imported(tiny_en_directory: Path) -> None:
+def test_transformers_is_not_imported(tiny_en_directory: Path, cache_dir: Path) -> None:
     """Its import and its model take three seconds and 140 MB."""
     code = f"""
 import sys
 from pathlib import Path
 from hf_asr_endpoint.whisper.loading import load_speech_model
-load_speech_model(Path({str(tiny_en_directory)!r}), device="cpu", dtype="auto", slots=1)
+directory, cache_dir = Path({str(tiny_en_directory)!r}), Path({str(cache_dir)!r})
+load_speech_model(directory, device="cpu", dtype="auto", slots=1, cache_dir=cache_dir)
 print(*{HEAVY!r} & sys.modules.keys())
 """
     completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
