@@ -89,7 +89,10 @@ class Metrics:
         for gauge, counts in ((self._jobs, jobs.jobs), (self._deliveries, jobs.deliveries)):
             for status, n in counts.items():
                 gauge.labels(status).set(n)
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):  # It compares versions without looking at them first.
+            encode, content_type = choose_encoder("")
         return Response(encode(self._registry), headers={"Content-Type": content_type})
 
 

@@ -117,6 +117,15 @@ def test_openmetrics_is_served_to_clients_that_accept_it(url: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "accept", ["application/openmetrics-text; version=abc", "text/plain; version=..", ";;,=", ""]
+)
+def test_a_broken_accept_header_gets_text(url: str, accept: str) -> None:
+    answer = requests.get(f"{url}/metrics", headers={"Accept": accept}, timeout=TIMEOUT_S)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
 def test_paths_make_no_series(url: str) -> None:
     """A client could make as many as it likes."""
     for n in range(20):
