@@ -230,7 +230,7 @@ def test_keys_are_read_again_after_a_hangup(cache_dir: Path, tmp_path: Path) -> 
 
 def test_a_key_that_cannot_be_used_ends_the_start_without_being_shown() -> None:
     result = run("serve", "--port", "0", HF_ASR_API_KEYS="sesame")
-    assert_fails_with(result, "API key 1 cannot be used")
+    assert_fails_with(result, "the API key in HF_ASR_API_KEYS at position 1 cannot be used")
     assert "sesame" not in result.stderr
     result = run("serve", "--port", "0", "--api-keys", "anna:sesame-open")
     assert "cannot be read" not in result.stderr, "--api-keys is not short for --api-keys-file"
