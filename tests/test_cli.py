@@ -217,7 +217,7 @@ def test_keys_are_read_again_after_a_hangup(cache_dir: Path, tmp_path: Path) -> 
         deadline = time.monotonic() + TIMEOUT_S
         while until not in server.log.read_text():
             assert time.monotonic() < deadline
-            time.sleep(POLL_INTERVAL_S)
+            time.sleep(POLL_INTERVAL_S)  # Only its log tells that another process has read the keys.
 
     file.write_text(old)
     with run_server(env=env, wait_ready=False) as server:

@@ -39,7 +39,7 @@ class AccessMiddleware:
     """Lets requests pass that have a key, or whose path needs none; responds 401 to all others.
 
     A POST counts against the key's limits, and is 429 beyond them; so does its audio, `scope["state"]["audio_s"]`.
-    A key's name is in `scope["state"]["key_name"]`, for the log and for `key_name`.
+    A key's name is in `scope["state"]["key_name"]`, for the log, and its owner in `scope["state"]["key_owner"]`.
     """
 
     def __init__(self, app: ASGIApp, *, access: Access, render_error: ErrorRenderer) -> None:
@@ -56,7 +56,7 @@ class AccessMiddleware:
         with ExitStack() as held:
             try:
                 key = self._check(Headers(scope=scope))
-                state["key_name"] = key.name
+                state["key_name"], state["key_owner"] = key.name, key.owner
                 if scope["method"] == "POST":
                     held.enter_context(self._use.permit(key))
             except (Unauthorized, Overloaded) as exc:
@@ -65,7 +65,7 @@ class AccessMiddleware:
             try:
                 await self._app(scope, receive, send)
             finally:
-                self._use.charge(key.name, state.get("audio_s", 0.0))
+                self._use.charge(key.owner, state.get("audio_s", 0.0))
 
     def _check(self, headers: Headers) -> ApiKey:
         """Return the request's key. Raises Unauthorized."""
@@ -81,10 +81,10 @@ class AccessMiddleware:
         )
 
 
-def key_name(request: Request) -> str | None:
-    """Return the name of the key that a request came with; None if the server has no keys."""
-    name: str | None = getattr(request.state, "key_name", None)
-    return name
+def key_owner(request: Request) -> str | None:
+    """Return the owner of the key that a request came with; None if the server has no keys."""
+    owner: str | None = getattr(request.state, "key_owner", None)
+    return owner
 
 
 def access_middleware(access: Access | None, render_error: ErrorRenderer) -> list[Middleware]:

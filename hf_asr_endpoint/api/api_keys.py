@@ -45,9 +45,14 @@ class KeyLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key without its secret. name: for the log, and the owner of its jobs."""
+    """A key without its secret.
+
+    name: for the log. owner: whose jobs and audio these are: the name, or the secret's digest if there is none. A
+    number would change when another key goes.
+    """
 
     name: str
+    owner: str
     limits: KeyLimits = field(default_factory=KeyLimits)
 
 
@@ -90,8 +95,12 @@ def parse_entries(entries: Iterable[Entry]) -> Mapping[bytes, ApiKey]:
                 f"{MIN_KEY_CHARACTERS} to {MAX_KEY_CHARACTERS} visible ASCII characters without a comma, and a "
                 "name is letters, digits and . _ -; a key with a colon needs a name"
             )
-        key = ApiKey(name=found["name"] or f"key-{number}", limits=_parse_limits(limits, place=entry.place))
         digest = _digest(found["named"] or found["key"])
+        key = ApiKey(
+            name=found["name"] or f"key-{number}",
+            owner=found["name"] or digest.hex(),
+            limits=_parse_limits(limits, place=entry.place),
+        )
         if digest in keys or key.name in {other.name for other in keys.values()}:
             raise InvalidSettings(f"the API key in {entry.place}, or its name, is there twice; each needs its own")
         keys[digest] = key

@@ -15,7 +15,7 @@ MINUTE_S = 60.0
 
 
 class KeyUse:
-    """Counts by the keys' names. now: returns seconds that only grow."""
+    """Counts by the keys' owners. now: returns seconds that only grow."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -24,7 +24,7 @@ class KeyUse:
     @contextmanager
     def permit(self, key: ApiKey) -> Iterator[None]:
         """Hold one of the key's permits. Raises Overloaded if it has none left, or has had too much audio."""
-        use = self._uses.setdefault(key.name, _Use(self._now()))
+        use = self._uses.setdefault(key.owner, _Use(self._now()))
         use.earn(key.limits, now=self._now())
         use.check(key)
         use.n_requests += 1
@@ -33,10 +33,10 @@ class KeyUse:
         finally:
             use.n_requests -= 1
 
-    def charge(self, name: str | None, audio_s: float) -> None:
-        """Count transcribed audio for a key by its name, if this process has seen it."""
-        if name is not None and name in self._uses:
-            self._uses[name].owed_s += audio_s
+    def charge(self, owner: str | None, audio_s: float) -> None:
+        """Count transcribed audio for an owner whose key this process has seen."""
+        if owner is not None and owner in self._uses:
+            self._uses[owner].owed_s += audio_s
 
 
 class _Use:

@@ -40,7 +40,7 @@ class Metrics:
 
     def __init__(self, transcriber: Transcriber, *, model: ServedModel, in_flight: InFlightRequests) -> None:
         # They would double the number of series, and say when the server began.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it.
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "hf_asr_requests",

@@ -40,7 +40,7 @@ CREATE TABLE jobs (
     version TEXT,
     fields TEXT NOT NULL,  -- a JSON list of [name, text]; empty after the end of the job
     webhook TEXT,
-    owner TEXT,  -- the name of an API key
+    owner TEXT,  -- of the API key that submitted it
 
     -- The work. Times are Unix seconds.
     status TEXT NOT NULL,  -- a JobStatus

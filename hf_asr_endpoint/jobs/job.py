@@ -55,7 +55,7 @@ class JobSpec:
     webhook: str | None = None
     """The URL that receives the result."""
     owner: str | None = None
-    """The name of the API key that submitted it; None on a server without keys."""
+    """Of the API key that submitted it; None on a server without keys."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,7 @@ class JobService(Protocol):
         ...
 
     async def find(self, job_id: str, *, caller: str | None = None) -> Job:
-        """Return a job. caller: the name of the API key that asks; None: of a server without keys, or itself.
+        """Return a job. caller: the owner of the API key that asks; None: of a server without keys, or itself.
 
         Raises UnknownJob, also for a job of another key.
         """

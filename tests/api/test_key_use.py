@@ -32,11 +32,11 @@ def post(url: str, wav: bytes, key: str) -> requests.Response:
 
 
 def test_requests_of_one_key_at_a_time() -> None:
-    use, key = KeyUse(Clock()), ApiKey(name="anna", limits=KeyLimits(requests=2))
+    use, key = KeyUse(Clock()), ApiKey(name="anna", owner="anna", limits=KeyLimits(requests=2))
     with ExitStack() as held:
         held.enter_context(use.permit(key))
         held.enter_context(use.permit(key))
-        held.enter_context(use.permit(ApiKey(name="bert", limits=KeyLimits(requests=1))))
+        held.enter_context(use.permit(ApiKey(name="bert", owner="bert", limits=KeyLimits(requests=1))))
         with pytest.raises(Overloaded, match="the API key anna has 2 requests in flight; allowed: 2 at a time"):
             held.enter_context(use.permit(key))
     with use.permit(key):
@@ -45,7 +45,7 @@ def test_requests_of_one_key_at_a_time() -> None:
 
 def test_audio_is_earned_back_with_time() -> None:
     clock = Clock()
-    use, key = KeyUse(clock), ApiKey(name="anna", limits=KeyLimits(audio_s_per_minute=60))
+    use, key = KeyUse(clock), ApiKey(name="anna", owner="anna", limits=KeyLimits(audio_s_per_minute=60))
     with use.permit(key):
         use.charge("anna", 90.0)
     with pytest.raises(Overloaded, match="allowed: 60 seconds of it a minute; try again in 31 s") as refused:
@@ -61,7 +61,7 @@ def test_audio_is_earned_back_with_time() -> None:
 
 
 def test_unknown_owners_and_keys_without_limits_cost_nothing() -> None:
-    use, key = KeyUse(Clock()), ApiKey(name="anna")
+    use, key = KeyUse(Clock()), ApiKey(name="anna", owner="anna")
     use.charge(None, 10.0)
     use.charge("nobody", 10.0)
     for _ in range(100):

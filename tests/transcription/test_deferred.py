@@ -91,7 +91,7 @@ def test_there_is_no_activity_before_the_transcribers(loading: Loading, deferred
     deadline = time.monotonic() + DEADLINE_S
     while deferred.activity() != transcriber.activity():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.01)  # The result is there a moment after the load has ended, and nothing tells.
 
 
 def test_requests_wait_for_loading_and_cancelling_one_does_not_end_others(

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.access import key_name
+from hf_asr_endpoint.api.access import key_owner
 from hf_asr_endpoint.api.body import RequestLimits, receive_body
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT
@@ -112,7 +112,7 @@ class DeepInfraDialect:
             model=request.path_params["model"],
             version=_version(request),
         )
-        owned = replace(spec, owner=key_name(request))
+        owned = replace(spec, owner=key_owner(request))
         return JSONResponse(render_job(await self._jobs.submit(owned, received.audio.to_store())))
 
     async def _receive(self, request: Request, held: AsyncExitStack) -> ReceivedFields:

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.access import key_name
+from hf_asr_endpoint.api.access import key_owner
 from hf_asr_endpoint.api.body import RequestLimits, receive_form
 from hf_asr_endpoint.api.body_parser import BodyLimits
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
@@ -74,7 +74,7 @@ class JobRoutes:
         with self._in_flight.permit():
             async with receive_form(request, self._body_limits, file_field=FILE) as form:
                 parsed = self._parse(join_fields(query, form.texts))
-                spec = replace(parsed, owner=key_name(request))
+                spec = replace(parsed, owner=key_owner(request))
                 job = await self._jobs.submit(spec, check_file(form).to_store())
         return JSONResponse(
             render_job(job), status_code=202, headers={"Location": f"{self._requests_path}/{job.id}"}
@@ -82,13 +82,13 @@ class JobRoutes:
 
     async def retrieve(self, request: Request) -> Response:
         """Return the job's status, its result or error, and its delivery."""
-        job = await self._jobs.find(request.path_params["id"], caller=key_name(request))
+        job = await self._jobs.find(request.path_params["id"], caller=key_owner(request))
         return await render_response(lambda: _with_delivery(job))
 
     async def end(self, request: Request) -> Response:
         """Cancel an unfinished job, or remove a finished one with its result and its delivery."""
         job_id: str = request.path_params["id"]
-        job = await self._jobs.cancel_or_remove(job_id, caller=key_name(request))
+        job = await self._jobs.cancel_or_remove(job_id, caller=key_owner(request))
         return await render_response(
             lambda: {"request_id": job_id, "deleted": True} if job is None else _with_delivery(job)
         )

@@ -57,6 +57,24 @@ def test_a_job_of_deepinfras_api_has_an_owner_too(
             )
 
 
+def test_a_key_without_a_name_keeps_its_jobs_when_another_key_goes(
+    tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
+) -> None:
+    """By its number in the list, the third key would have become the second, with the jobs of that."""
+    first, second, third = (f"key-number-{n}-0123456789" for n in (1, 2, 3))
+
+    def ask(url: str, key: str) -> int:
+        answer = requests.get(f"{url}/v1/requests/{job_id}", headers={"api-key": key}, timeout=TIMEOUT_S)
+        return answer.status_code
+
+    with serve_jobs(tmp_path, transcriber, access=make_access(first, second, third)) as url:
+        form = {"files": {"file": ("a.wav", wav)}, "data": {"model": "whisper-1"}}
+        submitted = requests.post(f"{url}/v1/jobs", headers={"api-key": second}, timeout=TIMEOUT_S, **form)
+        job_id = submitted.json()["request_id"]
+    with serve_jobs(tmp_path, FakeTranscriber(), access=make_access(second, third)) as url:
+        assert (ask(url, second), ask(url, third)) == (200, 404)
+
+
 def test_a_job_from_a_time_without_keys_is_everybodys(
     tmp_path: Path, wav: bytes, transcriber: FakeTranscriber
 ) -> None:
