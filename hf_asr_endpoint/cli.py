@@ -18,15 +18,20 @@ import uvicorn
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.api.connections import ConnectionLimits, limited_protocol
 from hf_asr_endpoint.composition import open_services
-from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, default_of, flag_of, read_settings, variable_of
+from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, flag_of, read_settings, variable_of
 from hf_asr_endpoint.errors import AsrError, InvalidSettings
+from hf_asr_endpoint.file_limit import raise_file_limit
 from hf_asr_endpoint.logs import configure_logging
+from hf_asr_endpoint.settings_table import default_of
 
 logger = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_USAGE = 0, 2
 BACKLOG = 2048  # connections that wait to be accepted
+FILES_PER_CONNECTION = 2  # its socket, and the file that its upload is in
+OTHER_FILES = 200  # libraries, the model, jobs, and files that are being decoded
 
 Run = Callable[[Settings], int]
 """A subcommand: does its work and returns the exit code."""
@@ -52,7 +57,7 @@ def serve(settings: Settings) -> int:
         failures.append(failure)
         server.should_exit = True
 
-    with listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port, send_timeout_s=settings.send_timeout_s) as listener:
         services = open_services(settings, on_load_failure=stop)
         if settings.api_keys_file is not None:
             _reload_keys_on_hangup(services.access)
@@ -64,6 +69,7 @@ def serve(settings: Settings) -> int:
                 server_header=False,
                 proxy_headers=False,  # Nothing here depends on the client's address, or on the scheme.
                 ws="none",
+                http=limited_protocol(connection_limits(settings)),
                 lifespan="on",
                 timeout_graceful_shutdown=settings.shutdown_timeout_s,
             )
@@ -93,7 +99,25 @@ def _reload_keys_on_hangup(access: Access | None) -> None:
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=reload).start())
 
 
-def listen(host: str, port: int) -> socket.socket:
+def connection_limits(settings: Settings) -> ConnectionLimits:
+    """Return the limits of connections: as set, or as many as the system allows open files for."""
+    most = (raise_file_limit(FILES_PER_CONNECTION * settings.max_connections + OTHER_FILES) - OTHER_FILES) // (
+        FILES_PER_CONNECTION
+    )
+    if most < settings.max_connections:
+        logger.warning(
+            "the system allows only %d connections, fewer than %s; raise its limit of open files (ulimit -n)",
+            max(most, 1),
+            flag_of("max_connections"),
+        )
+    return ConnectionLimits(
+        max_connections=max(min(most, settings.max_connections), 1),
+        header_timeout_s=settings.header_timeout_s,
+        drain_timeout_s=settings.upload_timeout_s,
+    )
+
+
+def listen(host: str, port: int, *, send_timeout_s: float) -> socket.socket:
     """Return a listening socket. Raises OSError with a sentence that says what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -104,6 +128,9 @@ def listen(host: str, port: int) -> socket.socket:
     # Accepted connections inherit this option. asyncio sets it only for sockets made with an explicit protocol
     # number. Without it, the end of each response waits 40 ms for the client to acknowledge the beginning.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # So do they this one: without it, a client that never reads keeps its response in memory for ever (RFC 5482).
+    if sys.platform == "linux":
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(send_timeout_s * 1000))
     return listener
 
 

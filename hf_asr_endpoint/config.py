@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ByteSize, Field, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.logs import LogFormat
+from hf_asr_endpoint.platform_variables import PlatformVariables
 from hf_asr_endpoint.setting_types import Names, OpenPaths, Origins, RootPath, WebhookSecret
 from hf_asr_endpoint.user_folders import cache_folder
 
@@ -67,10 +67,10 @@ class Settings(BaseSettings):
         16, ge=1, le=1024, description="Chunks of audio, up to 30 seconds each, that are decoded at the same time."
     )
     max_beams: int = Field(
-        16,
+        15,
         ge=1,
         description="Maximum number of beams, samples (`best_of`) or candidates of contrastive search in a "
-        "request. Each one takes a slot, so `slots` must be at least as high.",
+        "request. Each one takes a slot, and one slot in 16 (at least one) is kept for other requests.",
     )
     encoder_padding_s: float = Field(
         4.0,
@@ -137,9 +137,46 @@ class Settings(BaseSettings):
         description="The same for characters twice as wide: Chinese, Japanese and Korean ones.",
     )
     max_concurrent_requests: int = Field(
-        64, ge=1, description="Maximum requests in flight, waiting ones included; one more gets status 429."
+        64,
+        ge=1,
+        description="Maximum requests that wait or are worked on; one more gets status 429. With API keys, "
+        "an eighth of them is kept for other keys than the one that holds the rest.",
     )
-    upload_idle_timeout_s: float = Field(60.0, gt=0, description="Maximum pause during an upload, in seconds.")
+    max_waiting_audio_s: float = Field(
+        12 * 3600.0,
+        gt=0,
+        description="Maximum audio that these requests wait with, in seconds, as far as their files tell; a "
+        "request beyond that gets status 429, unless nothing else waits. Jobs do not count.",
+    )
+    request_timeout_s: float = Field(
+        3600.0,
+        gt=0,
+        description="Maximum time from the end of an upload to its transcription, in seconds; then status 504. "
+        "Jobs have no such limit.",
+    )
+    max_connections: int = Field(
+        1000,
+        ge=1,
+        description="Maximum open connections. One more takes the place of the one that has been idle the "
+        "longest; if none is, it gets status 429.",
+    )
+    header_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="Maximum time for the headers of a request, in seconds; then status 408.",
+    )
+    send_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        description="How long a client may leave a response unread, in seconds; then the connection is closed. On "
+        "Linux only.",
+    )
+    upload_timeout_s: float = Field(
+        1800.0, gt=0, description="Maximum time for a whole upload, in seconds; then status 408."
+    )
+    upload_idle_timeout_s: float = Field(
+        60.0, gt=0, description="Maximum pause during an upload, in seconds; then status 408."
+    )
     price_per_s: float = Field(
         0.0,
         ge=0,
@@ -220,33 +257,6 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         raise InvalidSettings(_explain(exc)) from None
 
 
-class PlatformVariables(PydanticBaseSettingsSource):
-    """The variables that hosting platforms set, such as the containers of Inference Endpoints."""
-
-    def __call__(self) -> dict[str, Any]:
-        return platform_settings(os.environ)
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        return platform_settings(os.environ).get(field_name), field_name, False
-
-
-def platform_settings(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings that a platform's variables give.
-
-    HF_MODEL_DIR counts only if the directory has a model: the containers set it to their mount point even when the
-    model comes from HF_MODEL_ID.
-    """
-    found = {
-        "model": environ.get("HF_MODEL_ID"),
-        "revision": environ.get("HF_REVISION"),
-        "port": environ.get("PORT"),
-    }
-    directory = environ.get("HF_MODEL_DIR")
-    if directory and (Path(directory) / "config.json").is_file():
-        found["model"] = directory
-    return {name: value for name, value in found.items() if value}
-
-
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """Return the HF_ASR_* variables that are not settings, most likely because they are misspelt."""
     known = {variable_of(name) for name in Settings.model_fields}
@@ -261,30 +271,6 @@ def flag_of(name: str) -> str:
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"{ENV_PREFIX}{name.upper()}"
-
-
-def default_of(name: str) -> str:
-    """Return the default of a setting as the documentation shows it, or "" if there is none."""
-    if name == "cache_dir":
-        return "~/.cache/hf-asr-endpoint"
-    default = Settings.model_fields[name].default
-    if isinstance(default, ByteSize):
-        return f"{default // 2**20}MiB"
-    if isinstance(default, float):
-        return f"{default:g}"
-    if isinstance(default, tuple):
-        return ",".join(default)
-    return "" if default is None else str(default)
-
-
-def settings_table() -> str:
-    """Return the table of all settings for docs/settings.md, in Markdown."""
-    rows = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = f"`{default_of(name)}`" if default_of(name) else ""
-        flag = f"`{flag_of(name)}`" if flag_of(name) else ""
-        rows.append(f"| {flag} | `{variable_of(name)}` | {default} | {field.description} |")
-    return "\n".join(rows)
 
 
 def _explain(error: ValidationError) -> str:

@@ -131,7 +131,7 @@ def test_a_port_in_use_is_refused() -> None:
 
 def test_responses_do_not_wait_for_acknowledgements() -> None:
     """Each response took 40 ms longer: its end was held back until the client acknowledged its beginning."""
-    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+    with listen("127.0.0.1", 0, send_timeout_s=60.0) as listener, socket.create_connection(listener.getsockname()):
         connection, _ = listener.accept()
         with connection:
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -8,14 +8,13 @@ from pydantic import ValidationError
 
 from hf_asr_endpoint.config import (
     Settings,
-    default_of,
     flag_of,
-    platform_settings,
     read_settings,
-    settings_table,
     variable_of,
 )
 from hf_asr_endpoint.errors import InvalidSettings
+from hf_asr_endpoint.platform_variables import platform_settings
+from hf_asr_endpoint.settings_table import default_of, settings_table
 from hf_asr_endpoint.user_folders import data_folder
 
 PLATFORM_VARIABLES = ("HF_MODEL_ID", "HF_MODEL_DIR", "HF_REVISION", "PORT", "XDG_CACHE_HOME", "XDG_DATA_HOME")

@@ -22,8 +22,8 @@ from hf_asr_endpoint.api.paths import DialectPaths
 from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS
 from hf_asr_endpoint.api.whispercpp import schema as whispercpp
 from hf_asr_endpoint.audio import clock, ffmpeg, files, resample
-from hf_asr_endpoint.config import settings_table
 from hf_asr_endpoint.decoding_options import DecodingOptions
+from hf_asr_endpoint.settings_table import settings_table
 from hf_asr_endpoint.transcription.attempt_rules import DEFAULT_MAX_NEW_TOKENS
 from tests.api.conftest import make_path_table
 from tests.api.huggingface.test_parameters import SCHEMA_KEYS

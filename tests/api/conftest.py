@@ -39,10 +39,11 @@ Serve = Callable[..., str]
 
 
 @contextmanager
-def serve_app(app: ASGIApp) -> Iterator[str]:
-    """Run an application on a free port, in a thread."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
+def serve_app(app: ASGIApp, *, listener: socket.socket | None = None, **changes: Any) -> Iterator[str]:
+    """Run an application on a free port, in a thread. changes: of uvicorn's settings."""
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    settings = {"log_config": None, "timeout_graceful_shutdown": 5, **changes}
+    server = uvicorn.Server(uvicorn.Config(app, **settings))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -61,6 +62,8 @@ def make_limits(**changes: float) -> RequestLimits:
         "max_audio_s": 30.0,
         "max_concurrent_requests": 4,
         "upload_idle_timeout_s": 5.0,
+        "upload_timeout_s": 20.0,
+        "request_timeout_s": 60.0,
     }
     return RequestLimits(**{**values, **changes})
 
