@@ -107,6 +107,8 @@ def request_limits(settings: Settings) -> RequestLimits:
         max_audio_s=settings.max_audio_s,
         max_concurrent_requests=settings.max_concurrent_requests,
         upload_idle_timeout_s=settings.upload_idle_timeout_s,
+        upload_timeout_s=settings.upload_timeout_s,
+        request_timeout_s=settings.request_timeout_s,
     )
 
 
@@ -235,6 +237,7 @@ def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Trans
         max_ahead=settings.slots + CHUNKS_AHEAD,
         encoder_padding_s=settings.encoder_padding_s,
         max_beams=settings.max_beams,
+        max_waiting_audio_s=settings.max_waiting_audio_s,
     )
     report("the engine to warm up")
     batching.warm_up(slots=settings.slots)

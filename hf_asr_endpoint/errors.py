@@ -14,12 +14,13 @@ AsrError
 │   ├── MethodNotAllowed         the path exists, but not with this method
 │   ├── BodyTooLarge             the body exceeds its limit of bytes
 │   ├── UnsupportedEncoding      the body is compressed in an unknown way
-│   └── UploadTimeout            the client stopped sending
+│   └── UploadTimeout            the client stopped sending, or sends too slowly
 ├── Unauthorized                 the request has no API key, or an unknown one
 ├── InvalidAudio                 the format is known, but no audio can be decoded
 │   ├── UnsupportedAudio         the format is not a known audio format
 │   └── AudioTooLong             the audio exceeds its limit of seconds
-├── Overloaded                   the limit of concurrent requests is reached
+├── Overloaded                   the limit of requests, or of audio, that may wait is reached
+├── WorkTimeout                  the work took longer than allowed
 ├── StorageFailed                a body or a job cannot be stored: the disk is full, or writing is not permitted
 ├── JobsUnavailable              this server takes no jobs
 ├── EngineError                  the model failed while working on a request
@@ -105,7 +106,7 @@ class UnsupportedEncoding(InvalidRequest):
 
 
 class UploadTimeout(InvalidRequest):
-    """The client stopped sending its body."""
+    """The client stopped sending its body, or took too long."""
 
 
 class Unauthorized(AsrError):
@@ -125,7 +126,7 @@ class AudioTooLong(InvalidAudio):
 
 
 class Overloaded(AsrError):
-    """The limit of concurrent requests is reached.
+    """The limit of requests, or of audio, that may wait is reached.
 
     `retry_after_s`: seconds after which another attempt is reasonable.
     """
@@ -133,6 +134,10 @@ class Overloaded(AsrError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class WorkTimeout(AsrError):
+    """The work on a request took longer than the server allows."""
 
 
 class StorageFailed(AsrError):

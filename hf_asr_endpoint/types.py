@@ -66,6 +66,21 @@ class TranscriptionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """For whom a transcription is made.
+
+    owner: of the API key; slots are shared between owners first, and then between each one's requests. None:
+    nobody in particular. is_patient: the audio neither counts as waiting nor is refused, like that of a job.
+    """
+
+    owner: str | None = None
+    is_patient: bool = False
+
+
+ANYBODY = Caller()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """A word with its times, which lie in its segment's and never go back. probability: 0 to 1."""
 
@@ -163,12 +178,16 @@ class Activity:
 
     engine_s: seconds of the model, by stage: "encode", "prefill", "decode", "align". preparation_s: seconds of
     reading, finding speech and making spectrograms, and prepared_audio_s: seconds of audio in that time.
-    windows: that have ended, by outcome: "finished", "cancelled", "failed". fallbacks: windows decoded again.
+    waiting_audio_s: of the requests in flight, as far as their files tell. speed: seconds of audio that were
+    lately transcribed in a second; None before any. windows: that have ended, by outcome: "finished", "cancelled",
+    "failed". fallbacks: windows decoded again.
     """
 
     slots: int = 0
     slots_in_use: int = 0
     windows_waiting: int = 0
+    waiting_audio_s: float = 0.0
+    speed: float | None = None
     engine_s: Mapping[str, float] = field(default_factory=dict)
     preparation_s: float = 0.0
     prepared_audio_s: float = 0.0

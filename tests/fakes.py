@@ -12,7 +12,9 @@ from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import (
+    ANYBODY,
     Activity,
+    Caller,
     DecodedWindow,
     Health,
     ModelInfo,
@@ -76,7 +78,7 @@ def make_segment(
 class FakeTranscriber:
     """A Transcriber that counts samples: its text is, for example, " 16000 samples".
 
-    It remembers the options it was given. Between `hold` and `release` its work does not end.
+    It remembers the options and the callers it was given. Between `hold` and `release` its work does not end.
     failure: raised instead of yielding anything. segments: its segments instead. late_failure: raised
     behind them, instead of the transcription.
     """
@@ -100,6 +102,7 @@ class FakeTranscriber:
         self._released.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.options: list[TranscriptionOptions] = []
+        self.callers: list[Caller] = []
         self.n_running = 0
         self.n_cancelled = 0
         self.n_finished = 0
@@ -113,8 +116,10 @@ class FakeTranscriber:
     def release(self) -> None:
         self._released.set()
 
-    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
-        stream = await self.stream(reader, options)
+    async def transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> Transcription:
+        stream = await self.stream(reader, options, caller)
         try:
             async for event in stream:
                 if isinstance(event, Transcription):
@@ -123,7 +128,10 @@ class FakeTranscriber:
             stream.close()
         raise AssertionError("there was no transcription")
 
-    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
+    async def stream(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> TranscriptionStream:
+        self.callers.append(caller)
         token = CancellationToken()
         stream = TranscriptionStream(token)
         working = asyncio.create_task(self._work(reader, options, stream))

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Lifespan
 
 from hf_asr_endpoint.api.access import access_middleware
+from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
 from hf_asr_endpoint.api.cross_origin import cross_origin_middleware
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
@@ -86,26 +87,19 @@ def make_dialects(
     services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, metrics: Metrics
 ) -> list[Dialect]:
     """Return all dialects. Of two that serve a path, the first one does: Mistral's clients ask on OpenAI's."""
-    transcriber, model, limits = services.transcriber, services.model, services.limits
-    cue_limits = services.cue_limits
+    transcriber, model, cue_limits = services.transcriber, services.model, services.cue_limits
+    admission = Admission(transcriber, limits=services.limits, in_flight=in_flight)
     openai_jobs = OpenAIJobKind(model=model, cue_limits=cue_limits)
-    forms = FormTranscription(transcriber, limits=limits, in_flight=in_flight)
+    forms = FormTranscription(admission)
     return [
-        HuggingFaceDialect(transcriber, model=model, limits=limits, in_flight=in_flight),
-        MistralDialect(transcriber, model=model, limits=limits, in_flight=in_flight),
-        OpenAIDialect(transcriber, model=model, limits=limits, cue_limits=cue_limits, in_flight=in_flight),
-        DeepInfraDialect(
-            transcriber,
-            jobs,
-            model=model,
-            price_per_s=services.price_per_s,
-            limits=limits,
-            in_flight=in_flight,
-        ),
+        HuggingFaceDialect(admission, model=model),
+        MistralDialect(admission, model=model),
+        OpenAIDialect(admission, model=model, cue_limits=cue_limits),
+        DeepInfraDialect(admission, jobs, model=model, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),
-        JobRoutes(jobs, openai_jobs, limits=limits, in_flight=in_flight, root_path=services.root_path),
-        Operations(transcriber, model=model, limits=limits, jobs=jobs, metrics=metrics),
+        JobRoutes(admission, jobs, openai_jobs, root_path=services.root_path),
+        Operations(transcriber, model=model, limits=services.limits, jobs=jobs, metrics=metrics),
     ]
 
 

@@ -7,6 +7,7 @@ whatever it holds, keeps other requests waiting. This module does not read the b
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,10 +16,8 @@ from functools import partial
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message
 
 from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, BodyLimits, BodyParser
-from hf_asr_endpoint.api.multipart import FormBody
 from hf_asr_endpoint.errors import UploadTimeout
 
 BLOCK_BYTES = 128 * 2**10
@@ -42,6 +41,11 @@ class RequestLimits:
     max_audio_s: float
     max_concurrent_requests: int
     upload_idle_timeout_s: float
+    """Of a pause during an upload."""
+    upload_timeout_s: float
+    """Of a whole upload."""
+    request_timeout_s: float
+    """From the end of the upload to the transcription."""
 
 
 @asynccontextmanager
@@ -50,7 +54,8 @@ async def receive_body(request: Request, limits: BodyLimits, accepted: AcceptedB
 
     Raises BodyTooLarge as soon as a limit is passed, by what arrives or by what it decompresses to; InvalidRequest
     and its kinds for a body that cannot be parsed; UnsupportedEncoding; UnsupportedAudio for a form where none is
-    accepted; UploadTimeout if nothing arrives for a while; StorageFailed if the disk is full; ClientDisconnect.
+    accepted; UploadTimeout if nothing arrives for a while, or not all in time; StorageFailed if the disk is full;
+    ClientDisconnect.
     uvicorn discards what arrives after that, so that the client gets to read the answer.
     """
     parser = BodyParser(request, limits, accepted)
@@ -62,23 +67,13 @@ async def receive_body(request: Request, limits: BodyLimits, accepted: AcceptedB
         asyncio.get_running_loop().run_in_executor(_THREADS, parser.close)
 
 
-@asynccontextmanager
-async def receive_form(request: Request, limits: BodyLimits, *, file_field: str) -> AsyncIterator[FormBody]:
-    """Receive a form, as `receive_body` does, where nothing else is accepted."""
-    async with receive_body(request, limits, AcceptedBodies(audio_field=file_field, form=True)) as body:
-        assert isinstance(body, FormBody)
-        yield body
-
-
 async def _parse(request: Request, limits: BodyLimits, parser: BodyParser) -> Body:
+    upload = _Upload(request, limits)
     waiting = bytearray()
-    n_received = 0
     is_last = False
     while not is_last:
-        message = await _next_message(request, limits, n_received)
-        waiting += message.get("body", b"")
-        n_received += len(message.get("body", b""))
-        is_last = not message.get("more_body", False)
+        data, is_last = await upload.next()
+        waiting += data
         if len(waiting) >= BLOCK_BYTES and not is_last:
             await _in_thread(partial(parser.take, bytes(waiting)))
             waiting.clear()
@@ -95,14 +90,36 @@ async def _in_thread(work: Callable[[], T]) -> T:
         raise
 
 
-async def _next_message(request: Request, limits: BodyLimits, n_received: int) -> Message:
-    try:
-        message = await asyncio.wait_for(request.receive(), limits.upload_idle_timeout_s)
-    except TimeoutError as exc:
-        raise UploadTimeout(
-            f"the body stopped after {n_received} bytes; "
-            f"allowed: pauses of {limits.upload_idle_timeout_s:g} s at most"
-        ) from exc
-    if message["type"] == "http.disconnect":
-        raise ClientDisconnect()
-    return message
+class _Upload:
+    """A body on its way, and the time that it takes."""
+
+    def __init__(self, request: Request, limits: BodyLimits) -> None:
+        self._request = request
+        self._limits = limits
+        self._n_received = 0
+        self._ends_at_s = time.monotonic() + limits.upload_timeout_s
+
+    async def next(self) -> tuple[bytes, bool]:
+        """Return what arrives next, and whether it is the last. Raises UploadTimeout and ClientDisconnect."""
+        remaining_s = self._ends_at_s - time.monotonic()
+        try:
+            async with asyncio.timeout(min(self._limits.upload_idle_timeout_s, remaining_s)):
+                message = await self._request.receive()
+        except TimeoutError as exc:
+            raise UploadTimeout(self._explain()) from exc
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect()
+        data: bytes = message.get("body", b"")
+        self._n_received += len(data)
+        return data, not message.get("more_body", False)
+
+    def _explain(self) -> str:
+        if time.monotonic() >= self._ends_at_s:
+            return (
+                f"the body was not complete at {self._n_received} bytes; "
+                f"allowed: {self._limits.upload_timeout_s:g} s for the whole upload"
+            )
+        return (
+            f"the body stopped after {self._n_received} bytes; "
+            f"allowed: pauses of {self._limits.upload_idle_timeout_s:g} s at most"
+        )

@@ -38,6 +38,7 @@ from hf_asr_endpoint.errors import (
     UnsupportedAudio,
     UnsupportedEncoding,
     UploadTimeout,
+    WorkTimeout,
 )
 
 MAX_MESSAGE_BYTES = 2_048
@@ -60,6 +61,7 @@ STATUSES: Mapping[type[AsrError], int] = {
     UnsupportedAudio: 415,
     AudioTooLong: 413,
     Overloaded: 429,
+    WorkTimeout: 504,
     StorageFailed: 507,
     JobsUnavailable: 503,
     EngineError: 500,

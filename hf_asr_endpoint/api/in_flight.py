@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,7 @@ RETRY_AFTER_S = 5
 """Before any request has ended. Later it depends on how long requests take."""
 
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 60
+KEPT_SHARE = 8  # One permit in 8 is kept for other API keys than the one that holds the rest.
 NEWEST_WEIGHT = 0.1  # of the last request, in the moving average of how long requests take
 
 
@@ -31,6 +33,7 @@ class InFlightRequests:
         self.max_requests = max_requests
         self.n_permits = 0
         """Permits that are held now."""
+        self._held_by: Counter[str | None] = Counter()
         self._held_s: float | None = None  # moving average of how long permits are held
         self._n_requests = 0
         self._cleanups: set[asyncio.Task[None]] = set()
@@ -48,22 +51,38 @@ class InFlightRequests:
             self._n_requests -= 1
             self._set_idle()
 
-    @contextmanager
-    def permit(self) -> Iterator[None]:
-        """Hold one of the permits for requests that are received, wait or are worked on. Raises Overloaded."""
+    def check(self, owner: str | None = None) -> None:
+        """Raise Overloaded if no permit is free. owner: of the request's API key; None without keys."""
         if self.n_permits >= self.max_requests:
-            raise Overloaded(
-                f"{self.n_permits} requests are in flight; allowed: {self.max_requests} at a time; "
-                f"try again in {self._retry_after_s()} s",
-                retry_after_s=self._retry_after_s(),
+            raise self._overloaded(
+                f"{self.n_permits} requests are in flight; allowed: {self.max_requests} at a time"
             )
+        allowed = self.max_requests - self.max_requests // KEPT_SHARE
+        if owner is not None and self._held_by[owner] >= allowed:
+            raise self._overloaded(
+                f"{self._held_by[owner]} requests of this API key are in flight; "
+                f"allowed: {allowed} at a time, of {self.max_requests} for all keys"
+            )
+
+    @contextmanager
+    def permit(self, owner: str | None = None) -> Iterator[None]:
+        """Hold one of the permits for requests that wait or are worked on. Raises Overloaded, as `check` does."""
+        self.check(owner)
         self.n_permits += 1
+        self._held_by[owner] += 1
         began = time.monotonic()
         try:
             yield
         finally:
             self.n_permits -= 1
+            self._held_by[owner] -= 1
+            if not self._held_by[owner]:
+                del self._held_by[owner]
             self._measure(time.monotonic() - began)
+
+    def _overloaded(self, what: str) -> Overloaded:
+        retry_after_s = self._retry_after_s()
+        return Overloaded(f"{what}; try again in {retry_after_s} s", retry_after_s=retry_after_s)
 
     def _measure(self, held_s: float) -> None:
         before_s = held_s if self._held_s is None else self._held_s

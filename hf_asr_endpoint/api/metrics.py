@@ -131,6 +131,16 @@ def _engine(activity: Activity) -> Iterable[Metric]:
         GaugeMetricFamily("hf_asr_slots", "Windows that the engine decodes at a time, at most.", activity.slots),
         GaugeMetricFamily("hf_asr_slots_in_use", "Slots that are taken now.", activity.slots_in_use),
         GaugeMetricFamily("hf_asr_windows_waiting", "Windows that wait for slots.", activity.windows_waiting),
+        GaugeMetricFamily(
+            "hf_asr_waiting_audio_seconds",
+            "Audio of the requests in flight that is not transcribed, as far as files tell.",
+            activity.waiting_audio_s,
+        ),
+        GaugeMetricFamily(
+            "hf_asr_speed_ratio",
+            "Audio lately transcribed in a second with work, in seconds.",
+            activity.speed or 0.0,
+        ),
         _by_label(
             CounterMetricFamily("hf_asr_engine_seconds", "Time of the model by stage.", labels=("stage",)),
             activity.engine_s.items(),

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator
 import soundfile
 
 from hf_asr_endpoint.audio.containers import N_SNIFF_BYTES, PCM_CONTAINERS, sniff_container
+from hf_asr_endpoint.audio.declared_length import DeclaredLength
 from hf_asr_endpoint.audio.ffmpeg import decode_with_ffmpeg
 from hf_asr_endpoint.audio.files import SeekableFile, skip_id3_tags
 from hf_asr_endpoint.audio.headerless import PcmFormat, with_byte_order
@@ -33,15 +34,21 @@ MAX_PCM_CHANNELS = 1024  # libsndfile's own limit
 
 
 def decode_audio(
-    file: SeekableFile, *, pcm: PcmFormat | None = None, audio_track: int | None = None
+    file: SeekableFile,
+    *,
+    pcm: PcmFormat | None = None,
+    audio_track: int | None = None,
+    length: DeclaredLength | None = None,
 ) -> Generator[Waveform]:
     """Yield the waveform of a seekable file in blocks, shape = (n_samples,).
 
     A block may be empty: the consumer can stop there. Times are the container's: what is damaged or absent is
     silence. `pcm` is used only if the bytes are of no known container. audio_track: the index among the audio
-    tracks; None chooses one. Raises InvalidAudio if nothing can be decoded, UnsupportedAudio if the bytes are of
-    no known audio format either, and InvalidParameter for a track that the file does not have.
+    tracks; None chooses one. length: told before the first block, if the file says it. Raises InvalidAudio if
+    nothing can be decoded, UnsupportedAudio if the bytes are of no known audio format either, and InvalidParameter
+    for a track that the file does not have.
     """
+    length = length or DeclaredLength()
     rest = skip_id3_tags(file)
     head = rest.read(N_SNIFF_BYTES)
     container = sniff_container(head)
@@ -50,14 +57,14 @@ def decode_audio(
     rest.seek(0)
     if container in PCM_CONTAINERS and (sound := _open_sound(rest)):
         check_track(audio_track, n_tracks=1)
-        yield from _read_sound(sound)
+        yield from _read_sound(sound, length)
     elif container is None and pcm is not None:
         check_track(audio_track, n_tracks=1)
-        yield from _read_sound(_open_pcm(rest, pcm))
+        yield from _read_sound(_open_pcm(rest, pcm), length)
     else:
         rest.seek(0)
         try:
-            yield from decode_with_ffmpeg(rest, container, audio_track=audio_track)
+            yield from decode_with_ffmpeg(rest, container, audio_track=audio_track, length=length)
         except InvalidAudio as exc:
             if piece := name_later_piece(head):
                 raise InvalidAudio(
@@ -98,8 +105,9 @@ def _open_pcm(file: SeekableFile, pcm: PcmFormat) -> soundfile.SoundFile:
         ) from exc
 
 
-def _read_sound(sound: soundfile.SoundFile) -> Iterator[Waveform]:
+def _read_sound(sound: soundfile.SoundFile, length: DeclaredLength) -> Iterator[Waveform]:
     with sound:
+        length.seconds = sound.frames / sound.samplerate
         converter = WaveformConverter(sound.samplerate, sound.channels)
         n_frames = max(1, BLOCK_VALUES // sound.channels)
         try:

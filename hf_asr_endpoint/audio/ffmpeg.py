@@ -13,6 +13,7 @@ import av.error
 import numpy as np
 
 from hf_asr_endpoint.audio.clock import Placed, Timeline
+from hf_asr_endpoint.audio.declared_length import DeclaredLength
 from hf_asr_endpoint.audio.files import BoundedInput, SeekableFile
 from hf_asr_endpoint.audio.frame_count import FrameCount
 from hf_asr_endpoint.audio.frames import FrameGatherer, reason_of
@@ -49,7 +50,11 @@ A disk error destroys fewer. A file of nothing else has a million packets a mega
 
 
 def decode_with_ffmpeg(
-    file: SeekableFile, container: str | None, *, audio_track: int | None = None
+    file: SeekableFile,
+    container: str | None,
+    *,
+    length: DeclaredLength,
+    audio_track: int | None = None,
 ) -> Iterator[Waveform]:
     """Yield the waveform in blocks, shape = (n_samples,); an empty block is a place where the consumer can stop.
 
@@ -59,6 +64,8 @@ def decode_with_ffmpeg(
     """
     source = BoundedInput(file)
     with _open(source, container) as opened:
+        if opened.duration is not None and opened.duration >= 0:
+            length.seconds = opened.duration / av.time_base
         n_tracks = len(opened.streams.audio)
         check_track(audio_track, n_tracks=n_tracks)
         if audio_track is not None or n_tracks == 1:

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
+from hf_asr_endpoint.audio.declared_length import DeclaredLength
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.audio.files import ClosableFile
 from hf_asr_endpoint.audio.headerless import PcmFormat, WithAuHeader
@@ -60,11 +61,11 @@ def open_waveform(source: AudioSource, *, max_audio_s: float, audio_track: int |
     """
     if isinstance(source, SampledAudio):
         check_track(audio_track, n_tracks=1)
-        return WaveformReader(_resample(source), None, max_audio_s=max_audio_s)
-    file = ClosableFile(source.file)
-    return WaveformReader(
-        decode_audio(file, pcm=source.pcm, audio_track=audio_track), file, max_audio_s=max_audio_s
-    )
+        length = DeclaredLength(source.samples.shape[-1] / source.sample_rate)
+        return WaveformReader(_resample(source), None, max_audio_s=max_audio_s, length=length)
+    file, length = ClosableFile(source.file), DeclaredLength()
+    blocks = decode_audio(file, pcm=source.pcm, audio_track=audio_track, length=length)
+    return WaveformReader(blocks, file, max_audio_s=max_audio_s, length=length)
 
 
 class WaveformReader:
@@ -75,11 +76,22 @@ class WaveformReader:
     is decoded, and ValueError after `close`.
     """
 
-    def __init__(self, blocks: Generator[Waveform], file: ClosableFile | None, *, max_audio_s: float) -> None:
+    def __init__(
+        self, blocks: Generator[Waveform], file: ClosableFile | None, *, max_audio_s: float, length: DeclaredLength
+    ) -> None:
         self._blocks = _check(blocks, max_audio_s=max_audio_s)
+        self._max_audio_s = max_audio_s
+        self._length = length
         self._file = file
         self._is_closed = False
         self._in_use = threading.Lock()  # held while a block is decoded, and while the decoder is freed
+
+    @property
+    def declared_s(self) -> float | None:
+        """How long the audio says it is, in seconds, at most `max_audio_s`; None before the first block, and for
+        audio that does not say. It may be wrong."""
+        seconds = self._length.seconds
+        return None if seconds is None else min(seconds, self._max_audio_s)
 
     def __iter__(self) -> Iterator[Waveform]:
         return self

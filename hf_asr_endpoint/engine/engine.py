@@ -13,7 +13,7 @@ from typing import Any
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.engine.meter import Meter
 from hf_asr_endpoint.engine.model import SpeechModel
-from hf_asr_endpoint.engine.scheduler import Scheduler
+from hf_asr_endpoint.engine.scheduler import Scheduler, n_reserved_slots
 from hf_asr_endpoint.engine.sequence import Attempt, Detection, Sequence, Stage, Status
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
@@ -46,8 +46,13 @@ class Engine:
 
     @property
     def slots(self) -> int:
-        """How many slots there are, and so the maximum for one sequence."""
+        """How many slots there are."""
         return self._scheduler.slots
+
+    @property
+    def slots_per_request(self) -> int:
+        """How many of them one request may have, and so one sequence."""
+        return self.slots - n_reserved_slots(self.slots)
 
     def start(self) -> None:
         """Start the engine's thread. Called once."""
@@ -65,7 +70,7 @@ class Engine:
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence that needs at most `slots`. Raises EngineUnavailable when the thread has ended."""
-        assert sequence.n_slots <= self.slots
+        assert sequence.n_slots <= self.slots_per_request
         with self._changed:
             if self._end_of_thread is not None:
                 raise self._end_of_thread

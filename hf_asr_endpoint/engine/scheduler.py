@@ -1,11 +1,11 @@
 """Which sequences get slots and which advance. Pure: no threads, no clock, no model.
 
-Fairness is by request: a long file is many sequences, a short clip is one, and the waiting request with the fewest
-slots is served first. While a short request is running, a long one advances only a few of its sequences, so that a
-step is quick and the clip is not slowed down.
+Fairness is by owner, then by request: a long file is many sequences, a short clip is one. Of the owners that wait,
+the one with the fewest slots is served first, and of its requests the one with the fewest. While a short request
+is running, a long one advances only a few of its sequences, so that a step is quick and the clip not slowed down.
 
-A sequence with several beams gets all its slots at once. When it is next and too few are free, no other sequence
-is admitted until there are enough.
+A sequence with several beams gets all its slots at once. When it is next and too few are free, others are admitted
+only to as many slots as are reserved, which it cannot need, until there are enough.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from hf_asr_endpoint.engine.sequence import Request, Sequence, Status
 
 SHORT_REQUEST = 2  # sequences, waiting and running: up to a minute of speech
 MAX_BESIDE_SHORT = 2  # sequences of a longer request that advance while a short one is running
-RESERVED_SHARE = 16  # one slot in 16 is kept for the next request: requests that have slots do not get it
+RESERVED_SHARE = 16  # one slot in 16 is kept for other requests than the one that has the rest
+
+
+def n_reserved_slots(slots: int) -> int:
+    """Return how many of an engine's slots no request gets in addition to all others."""
+    return max(1, slots // RESERVED_SHARE) if slots > 1 else 0
 
 
 class Scheduler:
@@ -26,10 +31,12 @@ class Scheduler:
 
     def __init__(self, *, slots: int) -> None:
         self.slots = slots
-        self._max_per_request = slots - max(1, slots // RESERVED_SHARE) if slots > 1 else 1
+        self._n_reserved = n_reserved_slots(slots)
+        self._max_per_request = slots - self._n_reserved
         self._free = list(range(slots))  # A heap: giving out low slots first keeps the running ones together.
         self._waiting: dict[Request, deque[Sequence]] = {}  # In the order in which requests were last served.
         self._running: dict[int, Sequence] = {}  # By their first slots.
+        self._overtaking: set[Sequence] = set()  # Running, admitted while the next one waited for enough slots.
 
     def __len__(self) -> int:
         return len(self._running) + self.n_waiting
@@ -54,9 +61,12 @@ class Scheduler:
 
     def admit(self) -> Sequence | None:
         """Give the next waiting sequence its slots and return it; None when no sequence may start now."""
-        sequence = self._next()
+        queued = self._queued()
+        sequence = self._next(queued)
         if sequence is None:
             return None
+        if sequence is not queued[0]:
+            self._overtaking.add(sequence)
         queue = self._waiting.pop(sequence.request)
         queue.popleft()
         if queue:
@@ -69,7 +79,7 @@ class Scheduler:
     def is_filling(self) -> bool:
         """Return whether all sequences are of one request and another one of them would be admitted now."""
         requests = {sequence.request for sequence in self._running.values()} | self._waiting.keys()
-        return len(requests) == 1 and self._next() is not None
+        return len(requests) == 1 and self._next(self._queued()) is not None
 
     def batch(self) -> list[Sequence]:
         """Return the running sequences that advance now, in the order in which they were admitted."""
@@ -85,6 +95,7 @@ class Scheduler:
     def remove(self, sequence: Sequence) -> None:
         """Remove a sequence, running or waiting."""
         if sequence.slots:
+            self._overtaking.discard(sequence)
             del self._running[sequence.slots[0]]
             for slot in sequence.slots:
                 heapq.heappush(self._free, slot)
@@ -94,16 +105,25 @@ class Scheduler:
         if not queue:
             del self._waiting[sequence.request]
 
-    def _next(self) -> Sequence | None:
-        """Return the waiting sequence that may start now."""
-        counts = self._running_counts()
-        taken = self._slot_counts()
+    def _queued(self) -> list[Sequence]:
+        """Return each waiting request's next sequence, if its request may run another, the next one first."""
+        counts, taken = self._running_counts(), self._slot_counts()
+        of_owner: Counter[str | None] = Counter()
+        for request, n_slots in taken.items():
+            of_owner[request.owner] += n_slots
         candidates = [request for request in self._waiting if self._may_run_another(request, counts, taken)]
-        if not self._free or not candidates:
+        candidates.sort(key=lambda request: (of_owner[request.owner], taken[request]))  # Equals stay in order.
+        return [self._waiting[request][0] for request in candidates]
+
+    def _next(self, queued: list[Sequence]) -> Sequence | None:
+        """Return the sequence that may start now."""
+        if not queued or not self._free:
             return None
-        request = min(candidates, key=lambda candidate: taken[candidate])  # The first of equals.
-        sequence = self._waiting[request][0]
-        return sequence if sequence.n_slots <= len(self._free) else None
+        n_free = len(self._free)
+        if queued[0].n_slots <= n_free:
+            return queued[0]
+        n_reserved = self._n_reserved - sum(len(sequence.slots) for sequence in self._overtaking)
+        return next((one for one in queued[1:] if one.n_slots <= min(n_free, n_reserved)), None)
 
     def _running_counts(self) -> Counter[Request]:
         return Counter(sequence.request for sequence in self._running.values())
@@ -120,7 +140,7 @@ class Scheduler:
         counts, taken: running sequences and slots by request.
         """
         if not counts[request]:
-            return True
+            return self._waiting[request][0].n_slots <= self._max_per_request
         if request.prefers_latency and counts[request] > request.n_decoded:
             return False
         n_slots = taken[request] + self._waiting[request][0].n_slots

@@ -62,10 +62,18 @@ class Request:
 
     prefers_latency: its first sequence is decoded alone, and each one that finishes lets one more run at a time,
     so that a stream begins early and goes on evenly; otherwise its sequences fill the slots at once.
+    owner: whose request it is, among all those that share the slots; None: nobody's in particular.
     """
 
-    def __init__(self, token: CancellationToken | None = None, *, prefers_latency: bool = False) -> None:
+    def __init__(
+        self,
+        token: CancellationToken | None = None,
+        *,
+        prefers_latency: bool = False,
+        owner: str | None = None,
+    ) -> None:
         self.token = token or CancellationToken()
+        self.owner = owner
         self.prefers_latency = prefers_latency
         self.n_decoded = 0
         """How many of its sequences have been decoded to their end. Counted by the engine."""

@@ -15,7 +15,7 @@ from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobStatus
 from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import Caller, Transcription, TranscriptionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ class Worker:
         try:
             kind = self._kind_of(job)
             parsed = await asyncio.to_thread(kind.parse, job.spec)
-            transcription = await self._transcribe(job.id, parsed.options)
+            transcription = await self._transcribe(job, parsed.options)
             self._on_audio(job.spec.owner, transcription.duration_s)
             outcome = await asyncio.to_thread(parsed.render, transcription)
             await self._finish(job, JobStatus.SUCCEEDED, outcome, began, audio_s=transcription.duration_s)
@@ -146,12 +146,14 @@ class Worker:
             )
         return kind
 
-    async def _transcribe(self, job_id: str, options: TranscriptionOptions) -> Transcription:
-        file = await self._store.open_audio(job_id)
+    async def _transcribe(self, job: Job, options: TranscriptionOptions) -> Transcription:
+        file = await self._store.open_audio(job.id)
         reader = open_waveform(
             EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s, audio_track=options.audio_track
         )
-        return await self._transcriber.transcribe(reader, options)
+        # Its queue has bounded it before: audio that other requests wait with does not refuse it.
+        caller = Caller(owner=job.spec.owner, is_patient=True)
+        return await self._transcriber.transcribe(reader, options, caller)
 
     async def _retry(self, job: Job, error: EngineError, began: float) -> None:
         """Queue a job again after the model failed on it, or fail it after the last attempt."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -13,6 +14,7 @@ from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
+from hf_asr_endpoint.transcription.backlog import Backlog
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_limits import (
     check_language_and_task,
@@ -25,7 +27,9 @@ from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
 from hf_asr_endpoint.types import (
+    ANYBODY,
     Activity,
+    Caller,
     Health,
     ModelInfo,
     Segment,
@@ -52,10 +56,11 @@ class BatchingTranscriber:
         max_ahead: int,
         encoder_padding_s: float,
         max_beams: int,
+        max_waiting_audio_s: float = math.inf,
     ) -> None:
         """max_ahead: chunks of a request in memory. encoder_padding_s: silence after a chunk shorter than 30 s.
 
-        max_beams: beams, candidates or samples in a request, at most.
+        max_beams: beams, candidates or samples in a request, at most. max_waiting_audio_s: of all requests.
         """
         self._engine = engine
         self._tokenizer = tokenizer
@@ -65,6 +70,7 @@ class BatchingTranscriber:
         self._max_ahead = max_ahead
         self._encoder_padding_s = encoder_padding_s
         self._max_beams = max_beams
+        self._backlog = Backlog(max_s=max_waiting_audio_s)
         self._is_closed = False
         self._tokens: set[CancellationToken] = set()  # of the requests in flight; used in the event loop
         self._requests = ThreadPoolExecutor(max_requests, "request", initializer=use_one_core)
@@ -82,8 +88,10 @@ class BatchingTranscriber:
             compiles_each_shape=self._info.compiles_each_shape,
         )
 
-    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
-        stream = self._start(reader, options, streams=False)
+    async def transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> Transcription:
+        stream = self._start(reader, options, caller, streams=False)
         try:
             async for event in stream:
                 if isinstance(event, Transcription):
@@ -92,8 +100,10 @@ class BatchingTranscriber:
             stream.close()
         raise EngineError("the transcription ended without a result")
 
-    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
-        return self._start(reader, options, streams=True)
+    async def stream(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> TranscriptionStream:
+        return self._start(reader, options, caller, streams=True)
 
     def health(self) -> Health:
         if self._is_closed:
@@ -108,6 +118,8 @@ class BatchingTranscriber:
             slots=self._engine.slots,
             slots_in_use=meter.n_slots_in_use,
             windows_waiting=meter.n_waiting,
+            waiting_audio_s=self._backlog.waiting_s,
+            speed=self._backlog.speed,
             engine_s={stage.value: seconds for stage, seconds in meter.seconds.items()},
             preparation_s=workers.worked_s,
             prepared_audio_s=workers.prepared_audio_s,
@@ -125,7 +137,7 @@ class BatchingTranscriber:
         self._requests.shutdown(cancel_futures=True)
 
     def _start(
-        self, reader: WaveformReader, options: TranscriptionOptions, *, streams: bool
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller, *, streams: bool
     ) -> TranscriptionStream:
         """Start a request's thread. streams: whether segments are wanted as they come."""
         token = CancellationToken()
@@ -133,7 +145,12 @@ class BatchingTranscriber:
         try:
             self._check(options)
             future = self._requests.submit(
-                self._run, reader, options, stream, Request(token, prefers_latency=streams)
+                self._run,
+                reader,
+                options,
+                stream,
+                Request(token, prefers_latency=streams, owner=caller.owner),
+                caller,
             )
         except RuntimeError as exc:
             reader.close()
@@ -157,15 +174,20 @@ class BatchingTranscriber:
     def _check(self, options: TranscriptionOptions) -> None:
         """Raise InvalidParameter for what this model and engine cannot do."""
         check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
-        check_width(options.decoding, max_beams=self._max_beams, slots=self._engine.slots)
+        check_width(options.decoding, max_beams=self._max_beams, slots=self._engine.slots_per_request)
         check_suppress_tokens(self._tokenizer, options.decoding)
 
     def _run(
-        self, reader: WaveformReader, options: TranscriptionOptions, stream: TranscriptionStream, request: Request
+        self,
+        reader: WaveformReader,
+        options: TranscriptionOptions,
+        stream: TranscriptionStream,
+        request: Request,
+        caller: Caller,
     ) -> None:
         """The request's thread."""
         try:
-            for event in self._transcribe(reader, options, request):
+            for event in self._transcribe(reader, options, request, caller):
                 if request.prefers_latency or isinstance(event, Transcription):
                     stream.put(event)
             stream.finish()
@@ -173,10 +195,17 @@ class BatchingTranscriber:
             stream.finish(exc)
 
     def _transcribe(
-        self, reader: WaveformReader, options: TranscriptionOptions, request: Request
+        self, reader: WaveformReader, options: TranscriptionOptions, request: Request, caller: Caller
     ) -> Iterator[Segment | Transcription]:
+        place = self._backlog.open_place()
+        request.token.add_callback(place.leave)  # `run` cancels it at its end.
         long_form = LongForm(
-            self._engine, options, vocabulary=self._vocabulary, max_ahead=self._max_ahead, request=request
+            self._engine,
+            options,
+            vocabulary=self._vocabulary,
+            max_ahead=self._max_ahead,
+            request=request,
+            on_progress=place.advance,
         )
 
         def start(deliver: Deliver) -> Preparation:
@@ -189,6 +218,7 @@ class BatchingTranscriber:
                 token=request.token,
                 deliver=deliver,
                 ramps_up=request.prefers_latency,
+                on_length=(lambda seconds: None) if caller.is_patient else place.declare,
             )
             self._workers.submit(preparation)
             return preparation

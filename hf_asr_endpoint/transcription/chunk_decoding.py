@@ -16,18 +16,12 @@ from torch import Tensor
 from hf_asr_endpoint.audio.chunking import SpeechSpan
 from hf_asr_endpoint.engine.sequence import Attempt, Detection, Request, Sequence
 from hf_asr_endpoint.transcription.attempt_rules import attempt_rules, slots_per_sequence
+from hf_asr_endpoint.transcription.detection import detection, votes_of
 from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder
-from hf_asr_endpoint.transcription.passages import (
-    Passage,
-    RecordingLanguages,
-    Vote,
-    positions,
-    split_parts,
-)
+from hf_asr_endpoint.transcription.passages import Passage, RecordingLanguages
 from hf_asr_endpoint.transcription.preparation import PreparedChunk
 from hf_asr_endpoint.transcription.repetition import repeats
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
-from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.transcription.speech_times import fit_to_speech
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.word_split import ends_with_words
@@ -83,6 +77,15 @@ class ChunkDecoding:
         self.forgets_previous = False
         """Whether the current window was decoded without the previous text, because of a loop with it."""
         self.is_done = False
+
+    @property
+    def begin_s(self) -> float:
+        """Where the chunk begins, in seconds from the beginning of the file."""
+        return self._offset_s
+
+    @property
+    def end_s(self) -> float:
+        return self._offset_s + self._duration_s
 
     def window(
         self,
@@ -287,14 +290,3 @@ class ChunkDecoding:
     def _speech_s(self, start_s: float, end_s: float) -> float:
         """Return the seconds of speech between two times in the chunk."""
         return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self._speech)
-
-
-def detection(spectrogram: ChunkSpectrogram, speech: Many[SpeechSpan]) -> Detection:
-    """Return the question which language a chunk's parts are in."""
-    window = spectrogram.window(0.0, is_whole=False)
-    return Detection(window=window, spans=tuple(positions(split_parts(speech))))
-
-
-def votes_of(speech: Many[SpeechSpan], scores: Many[LanguageScores]) -> list[Vote]:
-    """Return the answers to `detection`."""
-    return [Vote(part=part, scores=of_part) for part, of_part in zip(split_parts(speech), scores, strict=True)]

@@ -13,7 +13,7 @@ from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Activity, Health, Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import ANYBODY, Activity, Caller, Health, Transcription, TranscriptionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,17 @@ class DeferredTranscriber:
         """Start to load. Called once."""
         threading.Thread(target=self._run, name="load", daemon=True).start()
 
-    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
+    async def transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> Transcription:
         transcriber = await self._wait(reader)
-        return await transcriber.transcribe(reader, options)
+        return await transcriber.transcribe(reader, options, caller)
 
-    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
+    async def stream(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> TranscriptionStream:
         transcriber = await self._wait(reader)
-        return await transcriber.stream(reader, options)
+        return await transcriber.stream(reader, options, caller)
 
     def health(self) -> Health:
         if not self._loaded.done():

@@ -16,7 +16,8 @@ from typing import Protocol, TypeAlias
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineUnavailable
-from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding, detection, votes_of
+from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
+from hf_asr_endpoint.transcription.detection import detection, votes_of
 from hf_asr_endpoint.transcription.passages import ENOUGH_SPEECH_S, RecordingLanguages, Vote
 from hf_asr_endpoint.transcription.preparation import Deliver, PreparationEnd, PreparedChunk
 from hf_asr_endpoint.transcription.vocabulary import MAX_PREVIOUS_TOKENS, Vocabulary
@@ -77,14 +78,17 @@ class LongForm:
         vocabulary: Vocabulary,
         max_ahead: int,
         request: Request,
+        on_progress: Callable[[float], None] = lambda done_s: None,
     ) -> None:
-        """max_ahead: chunks decoded at a time, at most."""
+        """max_ahead: chunks decoded at a time, at most. on_progress: takes up to where all is decoded, in seconds
+        from the beginning; called in the thread of `run`."""
         self._engine = engine
         self._options = options
         self._vocabulary = vocabulary
         self._max_ahead = max_ahead
         self._max_running = 1 if options.condition_on_previous_text else max_ahead
         self._request = request
+        self._on_progress = on_progress
         self._languages = RecordingLanguages(
             given=vocabulary.language_token(options.language),
             allowed=vocabulary.language_tokens(options.languages),
@@ -247,6 +251,7 @@ class LongForm:
         if decoding.is_done:
             del self._running[event.index]
             source.release()
+            self._on_progress(min((chunk.begin_s for chunk in self._running.values()), default=decoding.end_s))
         else:
             self._submit(event.index)
         yield from self._segments.push(event.index, segments, is_done=decoding.is_done)

@@ -30,7 +30,10 @@ def check_language_and_task(
 
 
 def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:
-    """Raise InvalidParameter for more beams, candidates or samples than settings and slots allow."""
+    """Raise InvalidParameter for more beams, candidates or samples than settings and slots allow.
+
+    slots: that one request may have.
+    """
     used = {
         "num_beams": options.beams.num_beams if options.searches else 1,
         "top_k": n_candidates(options) if options.searches else 1,

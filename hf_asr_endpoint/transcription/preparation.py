@@ -67,16 +67,20 @@ class Preparation:
         token: CancellationToken,
         deliver: Deliver,
         ramps_up: bool = False,
+        on_length: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """reader: closed in every case. max_ahead: chunks delivered and not yet released, at most.
 
         ramps_up: allow one chunk ahead at first, and one more with each release, so that the first come sooner.
+        on_length: takes the length in seconds that the file declares, if it does; what it raises ends the request.
         """
         self._reader = reader
         self._make_spectrogram = make_spectrogram
         self._token = token
         self._deliver = deliver
+        self._on_length = on_length
         self._n_samples = 0
+        self._is_length_told = False
         self._chunks = split_chunks(self._counted(), detector, options=chunking)
         self._lock = threading.Lock()
         self._n_free = 1 if ramps_up else max_ahead
@@ -149,6 +153,9 @@ class Preparation:
 
     def _counted(self) -> Iterator[Waveform]:
         for block in self._reader:
+            if self._reader.declared_s is not None and not self._is_length_told:
+                self._is_length_told = True
+                self._on_length(self._reader.declared_s)
             self._n_samples += len(block)
             yield block
 

@@ -43,8 +43,14 @@ class TranscriptionStream:
         if not self._events and self._error is not None:
             raise self._error
 
-    def close(self) -> None:
-        """Stop the work, within one decoding step. Returns at once; what reads the audio closes it."""
+    def close(self, error: Exception | None = None) -> None:
+        """Stop the work, within one decoding step. Returns at once; what reads the audio closes it.
+
+        error: raised by the stream, instead of what stopping the work comes to.
+        """
+        if error is not None:
+            self._end(error)
+            self._changed.set()
         self._token.cancel()
 
     def put(self, event: Segment | Transcription) -> None:

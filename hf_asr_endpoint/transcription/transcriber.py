@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
-from hf_asr_endpoint.types import Activity, Health, Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import ANYBODY, Activity, Caller, Health, Transcription, TranscriptionOptions
 
 
 class Transcriber(Protocol):
@@ -14,15 +14,19 @@ class Transcriber(Protocol):
 
     Both ways to ask for one take ownership of the reader: it is closed in every case, once nothing reads from it
     any more, which may be a moment after the call has ended. Both raise InvalidParameter for options that this
-    model cannot follow, InvalidAudio and its kinds for the audio, EngineError when the model fails, and
-    EngineUnavailable when there is none.
+    model cannot follow, InvalidAudio and its kinds for the audio, Overloaded when too much audio waits already and
+    the caller is not patient, EngineError when the model fails, and EngineUnavailable when there is none.
     """
 
-    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
+    async def transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> Transcription:
         """Return the transcription of a recording. Cancelling the call stops the work within one decoding step."""
         ...
 
-    async def stream(self, reader: WaveformReader, options: TranscriptionOptions) -> TranscriptionStream:
+    async def stream(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> TranscriptionStream:
         """Begin a transcription whose segments are wanted early, and return it in flight.
 
         Raises only what is known at once; the rest is raised by the stream.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import socket
@@ -10,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,12 +95,44 @@ def test_a_stalled_upload_ends_with_408(serve: Serve, transcriber: FakeTranscrib
         assert read_answer(connection).startswith(b"HTTP/1.1 408")
 
 
-def test_a_client_that_leaves_while_sending_frees_its_place(serve: Serve, transcriber: FakeTranscriber) -> None:
-    url = serve(transcriber, max_concurrent_requests=1)
+def test_an_upload_that_drips_ends_with_408_although_it_never_pauses(
+    serve: Serve, transcriber: FakeTranscriber
+) -> None:
+    url = serve(transcriber, upload_idle_timeout_s=5.0, upload_timeout_s=0.3)
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), DEADLINE_S) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf a")
-        wait_for(lambda: requests.post(url, data=b"x", timeout=DEADLINE_S).status_code == 429)
-    wait_for(lambda: requests.post(url, data=make_wav(10), timeout=DEADLINE_S).status_code == 200)
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        connection.settimeout(0.02)
+        answer = b""
+        for _ in range(100):
+            connection.sendall(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer += connection.recv(65_536)
+            if answer:
+                break
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"allowed: 0.3 s for the whole upload" in answer
+
+
+def test_slow_uploads_take_no_place_from_a_fast_one(serve: Serve, transcriber: FakeTranscriber) -> None:
+    """64 sockets with a byte each now and then kept everybody else out."""
+    url = serve(transcriber, max_concurrent_requests=1)
+    with ExitStack() as held:
+        for _ in range(64):
+            address = urlsplit(url).hostname, urlsplit(url).port
+            connection = held.enter_context(socket.create_connection(address, DEADLINE_S))
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf a")
+        assert requests.post(url, data=make_wav(10), timeout=DEADLINE_S).status_code == 200
+
+
+def test_work_that_takes_too_long_is_ended_with_504(
+    serve: Serve, transcriber: FakeTranscriber, wav: bytes
+) -> None:
+    url = serve(transcriber, request_timeout_s=0.2)
+    transcriber.hold()
+    refused = requests.post(url, data=wav, timeout=DEADLINE_S)
+    assert refused.status_code == 504
+    assert "allowed: 0.2 s from the audio's arrival" in refused.json()["error"]
+    wait_for(lambda: transcriber.n_cancelled == 1)
 
 
 def test_a_client_that_leaves_while_waiting_cancels_the_work(

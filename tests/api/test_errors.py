@@ -43,6 +43,7 @@ STATUSES = {
     "UnsupportedAudio": 415,
     "AudioTooLong": 413,
     "Overloaded": 429,
+    "WorkTimeout": 504,
     "StorageFailed": 507,
     "JobsUnavailable": 503,
     "EngineError": 500,

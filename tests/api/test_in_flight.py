@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import ExitStack
 
 import pytest
 
@@ -31,6 +32,26 @@ def test_the_time_to_try_again_comes_from_how_long_requests_take(
     with in_flight.permit(), pytest.raises(Overloaded, match=f"try again in {retry_after_s} s") as refused:
         in_flight.permit().__enter__()
     assert refused.value.retry_after_s == retry_after_s
+
+
+def test_the_last_permits_are_kept_for_other_keys() -> None:
+    in_flight = InFlightRequests(8)
+    with ExitStack() as held:
+        for _ in range(7):
+            held.enter_context(in_flight.permit("anna"))
+        with pytest.raises(Overloaded, match=r"7 requests of this API key .* allowed: 7 at a time, of 8 for all"):
+            in_flight.check("anna")
+        held.enter_context(in_flight.permit("bert"))
+        with pytest.raises(Overloaded, match="8 requests are in flight; allowed: 8 at a time"):
+            in_flight.check("carla")
+    in_flight.check("anna")
+
+
+def test_without_keys_all_permits_are_for_everybody() -> None:
+    in_flight = InFlightRequests(8)
+    with ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(in_flight.permit())
 
 
 def test_a_permit_is_released_when_the_work_fails() -> None:

@@ -86,7 +86,7 @@ def test_client_checks_health(server: Server, client: InferenceClient) -> None:
 def test_client_shows_what_is_wrong(client: InferenceClient, jfk: bytes) -> None:
     with pytest.raises(BadRequestError, match="wav file cannot be decoded"):
         client.automatic_speech_recognition(b"RIFF\x04\0\0\0WAVE")
-    with pytest.raises(HfHubHTTPError, match=r"num_beams is 99; allowed: up to 16, by .* --max-beams") as refused:
+    with pytest.raises(HfHubHTTPError, match=r"num_beams is 99; allowed: up to 15, by .* --max-beams") as refused:
         client.automatic_speech_recognition(jfk, extra_body={"generation_parameters": {"num_beams": 99}})
     assert refused.value.response.status_code == 422
     assert refused.value.request_id

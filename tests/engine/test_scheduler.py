@@ -80,6 +80,18 @@ def test_no_request_gets_every_slot(n_slots: int, most: int) -> None:
     assert len(admit_all(scheduler)) == min(1, n_slots - most)
 
 
+def test_the_owner_with_the_fewest_slots_goes_first_however_many_requests_another_one_has() -> None:
+    scheduler = Scheduler(slots=8)
+    crowd = [Request(owner="anna") for _ in range(12)]
+    for request in crowd:
+        submit(scheduler, request, 1)
+    admitted = [scheduler.admit() for _ in range(4)]
+    bert = Request(owner="bert")
+    submit(scheduler, bert, 2)
+    admitted = requests_of(admit_all(scheduler))
+    assert admitted == [bert, bert, *crowd[4:6]]
+
+
 def test_two_requests_share_all_slots() -> None:
     scheduler = Scheduler(slots=16)
     requests = [Request(), Request()]

@@ -24,18 +24,33 @@ def test_a_sequence_gets_all_its_slots_at_once_or_none() -> None:
     assert [sequence.slots for sequence in again] == [(1,), (3,), (4,), (5,)]
 
 
-def test_no_smaller_sequence_overtakes_a_wide_one_that_is_next() -> None:
-    scheduler = Scheduler(slots=4)
-    running = [submit(scheduler, Request(), 1)[0] for _ in range(2)]
+def test_smaller_sequences_overtake_a_wide_one_that_is_next_in_the_reserved_slots_only() -> None:
+    """A clip waited behind two searches, one after the other, for 100 s."""
+    scheduler = Scheduler(slots=16)
+    (first,) = submit(scheduler, Request(), 1, n_slots=15)
+    admit_all(scheduler)
+    (wide,) = submit(scheduler, Request(), 1, n_slots=15)
+    clips = [submit(scheduler, Request(), 1)[0] for _ in range(3)]
+    assert admit_all(scheduler) == [clips[0]]
+    end(scheduler, clips[0])
+    assert admit_all(scheduler) == [clips[1]]
+    end(scheduler, first)
+    assert admit_all(scheduler) == [wide]
+    end(scheduler, clips[1])
+    assert admit_all(scheduler) == [clips[2]]
+
+
+def test_a_wide_sequence_that_is_next_gets_the_slots_that_become_free() -> None:
+    scheduler = Scheduler(slots=5)
+    running = [submit(scheduler, Request(), 1)[0] for _ in range(4)]
     admit_all(scheduler)
     (wide,) = submit(scheduler, Request(), 1, n_slots=4)
-    (late,) = submit(scheduler, Request(), 1)
+    late = submit(scheduler, Request(), 3)
+    assert admit_all(scheduler) == late[:1]
     for sequence in running:
         assert scheduler.admit() is None
         end(scheduler, sequence)
     assert admit_all(scheduler) == [wide]
-    end(scheduler, wide)
-    assert admit_all(scheduler) == [late]
 
 
 def test_whoever_has_the_fewest_slots_goes_first() -> None:
@@ -46,9 +61,10 @@ def test_whoever_has_the_fewest_slots_goes_first() -> None:
     assert requests_of(admit_all(scheduler)) == [beams, *[greedy] * 5, beams, greedy]
 
 
-@pytest.mark.parametrize(("n_slots", "width", "n_admitted"), [(16, 5, 3), (16, 16, 1), (16, 7, 2), (5, 5, 1)])
+@pytest.mark.parametrize(("n_slots", "width", "n_admitted"), [(16, 5, 3), (16, 15, 1), (16, 7, 2), (5, 4, 1)])
 def test_wide_sequences_of_one_request_leave_slots_to_others(n_slots: int, width: int, n_admitted: int) -> None:
-    """But one of them may run, whatever it takes."""
     scheduler = Scheduler(slots=n_slots)
     submit(scheduler, Request(), 5, n_slots=width)
     assert len(admit_all(scheduler)) == n_admitted
+    (clip,) = submit(scheduler, Request(), 1)
+    assert admit_all(scheduler) == [clip]

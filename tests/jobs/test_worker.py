@@ -11,7 +11,7 @@ import pytest
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded
 from hf_asr_endpoint.jobs.job import JobStatus, render_job
-from hf_asr_endpoint.types import Health, Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import ANYBODY, Caller, Health, Transcription, TranscriptionOptions
 from tests.fakes import FakeTranscriber
 from tests.jobs.running import (
     PlainKind,
@@ -34,12 +34,14 @@ class FailingTranscriber(FakeTranscriber):
         self._failures = list(failures)
         self.n_calls = 0
 
-    async def transcribe(self, reader: WaveformReader, options: TranscriptionOptions) -> Transcription:
+    async def transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> Transcription:
         self.n_calls += 1
         if self._failures:
             reader.close()
             raise self._failures.pop(0)
-        return await super().transcribe(reader, options)
+        return await super().transcribe(reader, options, caller)
 
 
 class LoadingTranscriber(FakeTranscriber):

@@ -12,6 +12,7 @@ import pytest
 
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.engine.engine import Engine
+from hf_asr_endpoint.engine.scheduler import n_reserved_slots
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.types import Transcription, TranscriptionOptions, Waveform
@@ -23,6 +24,7 @@ from tests.transcription.transcribing import Blocks
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 N_SLOTS = 8
+MOST = N_SLOTS - n_reserved_slots(N_SLOTS)
 CLAUSE = 8 * SAMPLE_RATE  # samples of the recording, to the end of its first clause
 TOLERANCE = 1e-4
 N_TEXT_TOKENS = 50_256  # of an English-only vocabulary
@@ -92,9 +94,7 @@ def test_more_beams_than_slots_are_refused_before_the_recording_is_read(transcri
         yield
 
     options = TranscriptionOptions(decoding=DecodingOptions.from_flat(num_beams=N_SLOTS + 1))
-    with pytest.raises(
-        InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}; allowed: up to {N_SLOTS}, .*--slots"
-    ):
+    with pytest.raises(InvalidParameter, match=rf"num_beams is {N_SLOTS + 1}; allowed: up to {MOST}, .*--slots"):
         transcribe(transcriber, (waveform(), options))
 
 
@@ -142,7 +142,7 @@ def plain(transcription: Transcription) -> str:
             DecodingOptions.from_flat(num_beams=4, num_beam_groups=2), id="groups of beams, then the ladder"
         ),
         pytest.param(DecodingOptions.from_flat(penalty_alpha=0.2), id="contrastive search, then the ladder"),
-        pytest.param(DecodingOptions.from_flat(num_beams=N_SLOTS, best_of=N_SLOTS), id="all slots"),
+        pytest.param(DecodingOptions.from_flat(num_beams=MOST, best_of=MOST), id="all slots"),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.8,), top_k=1), id="top_k 1 is greedy"),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.8,), top_p=1e-6), id="top_p 0 is greedy"),
         pytest.param(DecodingOptions.from_flat(temperatures=(0.01,)), id="sampling at a low temperature"),

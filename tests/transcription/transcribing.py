@@ -85,10 +85,11 @@ def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]
 
 
 class Blocks:
-    """A WaveformReader over blocks in memory."""
+    """A WaveformReader over blocks in memory. declared_s: the length that the audio says it has, in seconds."""
 
-    def __init__(self, blocks: Iterable[Waveform]) -> None:
+    def __init__(self, blocks: Iterable[Waveform], *, declared_s: float | None = None) -> None:
         self._blocks = blocks
+        self.declared_s = declared_s
         self.is_closed = threading.Event()
 
     def __iter__(self) -> Iterator[Waveform]:

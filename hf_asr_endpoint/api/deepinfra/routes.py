@@ -11,24 +11,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.access import key_owner
-from hf_asr_endpoint.api.body import RequestLimits, receive_body
-from hf_asr_endpoint.api.body_parser import BodyLimits
+from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.deepinfra.job_kind import make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import ACCEPTED, ReceivedFields, take_fields
-from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
-from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
-from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
-from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 VERSION = "version"
 """The field of the query string that names a revision of the model."""
@@ -49,31 +44,24 @@ PATHS = DialectPaths(
 
 
 class DeepInfraDialect:
-    """Serves the API with one Transcriber."""
+    """Serves the API."""
 
     paths = PATHS
     error_format = ERROR_FORMAT
 
     def __init__(
         self,
-        transcriber: Transcriber,
+        admission: Admission,
         jobs: JobService,
         *,
         model: ServedModel,
         price_per_s: float,
-        limits: RequestLimits,
-        in_flight: InFlightRequests,
     ) -> None:
         """jobs: for requests with a webhook. price_per_s: of audio, for the `cost` in responses."""
-        self._transcriber = transcriber
+        self._admission = admission
         self._jobs = jobs
         self._model = model
         self._price_per_s = price_per_s
-        self._max_audio_s = limits.max_audio_s
-        self._body_limits = BodyLimits(
-            max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
-        )
-        self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"infer": self.infer})
@@ -82,19 +70,12 @@ class DeepInfraDialect:
         """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""
         self._model.check(request.path_params.get("model", ""), version=_version(request))
         async with AsyncExitStack() as held:
-            held.enter_context(self._in_flight.permit())
             received = await self._receive(request, held)
             parameters = parse_parameters(received.texts)
             if parameters.webhook is not None:
                 return await self._submit(request, received, parameters)
             started = time.perf_counter()
-            reader = open_waveform(
-                received.audio, max_audio_s=self._max_audio_s, audio_track=parameters.options.audio_track
-            )
-            transcription = await cancel_on_disconnect(
-                request.receive, self._transcriber.transcribe(reader, parameters.options)
-            )
-        request.state.audio_s = transcription.duration_s
+            transcription = await self._admission.transcribe(request, received.audio, parameters.options)
         work = Work(
             request_id=request.state.request_id,
             runtime_s=time.perf_counter() - started,
@@ -118,7 +99,7 @@ class DeepInfraDialect:
     async def _receive(self, request: Request, held: AsyncExitStack) -> ReceivedFields:
         """Receive the body. held: closes its file at the end."""
         query = [(name, text) for name, text in read_query(request) if name != VERSION]
-        body = await held.enter_async_context(receive_body(request, self._body_limits, ACCEPTED))
+        body = await held.enter_async_context(self._admission.receive(request, ACCEPTED))
         return take_fields(body, query=query)
 
 

@@ -8,20 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.body import RequestLimits, receive_body
-from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, BodyLimits, RawBody
-from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
+from hf_asr_endpoint.api.admission import Admission
+from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, RawBody
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
 from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import AUDIO_KEY, ParsedRequest, parse_document, parse_raw
-from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.json_body import JsonBody
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
 from hf_asr_endpoint.api.served_model import ServedModel
-from hf_asr_endpoint.audio.source import open_waveform
-from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 ACCEPTED = AcceptedBodies(audio_field=AUDIO_KEY, raw=True, json=True, samples=True)
 
@@ -48,26 +44,14 @@ PATHS = DialectPaths(
 
 
 class HuggingFaceDialect:
-    """Serves the task with one Transcriber."""
+    """Serves the task."""
 
     paths = PATHS
     error_format = MESSAGE_FORMAT
 
-    def __init__(
-        self,
-        transcriber: Transcriber,
-        *,
-        model: ServedModel,
-        limits: RequestLimits,
-        in_flight: InFlightRequests,
-    ) -> None:
-        self._transcriber = transcriber
+    def __init__(self, admission: Admission, *, model: ServedModel) -> None:
+        self._admission = admission
         self._model = model
-        self._limits = limits
-        self._body_limits = BodyLimits(
-            max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
-        )
-        self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"transcribe": self.transcribe})
@@ -76,18 +60,9 @@ class HuggingFaceDialect:
         """Read, parse, transcribe, render. Raises AsrError."""
         if "model" in request.path_params:
             self._model.check(request.path_params["model"])
-        with self._in_flight.permit():
-            async with receive_body(request, self._body_limits, ACCEPTED) as body:
-                parsed = await asyncio.to_thread(self._parse, request, body)
-                reader = open_waveform(
-                    parsed.audio,
-                    max_audio_s=self._limits.max_audio_s,
-                    audio_track=parsed.parameters.options.audio_track,
-                )
-                transcription = await cancel_on_disconnect(
-                    request.receive, self._transcriber.transcribe(reader, parsed.parameters.options)
-                )
-        request.state.audio_s = transcription.duration_s
+        async with self._admission.receive(request, ACCEPTED) as body:
+            parsed = await asyncio.to_thread(self._parse, request, body)
+            transcription = await self._admission.transcribe(request, parsed.audio, parsed.parameters.options)
         return await render_response(
             lambda: render_transcription(transcription, return_timestamps=parsed.parameters.return_timestamps)
         )
@@ -97,4 +72,4 @@ class HuggingFaceDialect:
         if isinstance(body, RawBody):
             return parse_raw(body.file, media_type=request.headers.get("content-type"), query=query)
         assert isinstance(body, JsonBody)
-        return parse_document(body.document, query=query, max_audio_bytes=self._limits.max_audio_bytes)
+        return parse_document(body.document, query=query, max_audio_bytes=self._admission.limits.max_audio_bytes)

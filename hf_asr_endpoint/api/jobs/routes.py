@@ -11,10 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.access import key_owner
-from hf_asr_endpoint.api.body import RequestLimits, receive_form
-from hf_asr_endpoint.api.body_parser import BodyLimits
+from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
-from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.openai.form import FILE, check_file
 from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
 from hf_asr_endpoint.api.openai.query import join_fields, read_fields
@@ -49,21 +47,17 @@ class JobRoutes:
 
     def __init__(
         self,
+        admission: Admission,
         jobs: JobService,
         kind: JobKind,
         *,
-        limits: RequestLimits,
-        in_flight: InFlightRequests,
         root_path: str = "",
     ) -> None:
         """kind: parses OpenAI's fields and renders its results. root_path: a proxy's path to this server."""
+        self._admission = admission
         self._jobs = jobs
         self._requests_path = root_path + REQUESTS
         self._kind = kind
-        self._body_limits = BodyLimits(
-            max_audio_bytes=limits.max_audio_bytes, upload_idle_timeout_s=limits.upload_idle_timeout_s
-        )
-        self._in_flight = in_flight
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"create": self.create, "retrieve": self.retrieve, "end": self.end})
@@ -71,11 +65,10 @@ class JobRoutes:
     async def create(self, request: Request) -> Response:
         """Respond 202 with the job's id, once the job is stored. Raises AsrError."""
         query = read_fields(request)
-        with self._in_flight.permit():
-            async with receive_form(request, self._body_limits, file_field=FILE) as form:
-                parsed = self._parse(join_fields(query, form.texts))
-                spec = replace(parsed, owner=key_owner(request))
-                job = await self._jobs.submit(spec, check_file(form).to_store())
+        async with self._admission.receive_form(request, file_field=FILE) as form:
+            parsed = self._parse(join_fields(query, form.texts))
+            spec = replace(parsed, owner=key_owner(request))
+            job = await self._jobs.submit(spec, check_file(form).to_store())
         return JSONResponse(
             render_job(job), status_code=202, headers={"Location": f"{self._requests_path}/{job.id}"}
         )

@@ -7,14 +7,10 @@ JSON becomes what a form would hold, so that both are parsed alike. Sources: Ope
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
-from starlette.requests import Request
-
-from hf_asr_endpoint.api.body import receive_body
-from hf_asr_endpoint.api.body_parser import AcceptedBodies, BodyLimits
+from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body
 from hf_asr_endpoint.api.encoded_audio import ALLOWED
 from hf_asr_endpoint.api.json_body import JsonBody
 from hf_asr_endpoint.api.multipart import FormBody
@@ -35,15 +31,12 @@ HEADERLESS_FORMATS = ("pcm", "pcm16", "pcm24", "l16", "g711_ulaw", "g711_alaw")
 """Formats of `input_audio` that the bytes cannot show. They show every other, whatever it is called."""
 
 
-@asynccontextmanager
-async def receive_fields(request: Request, limits: BodyLimits) -> AsyncIterator[FormBody]:
-    """Receive a form, or JSON as the form that it stands for. Raises as `receive_body` does."""
-    async with receive_body(request, limits, ACCEPTED) as body:
-        if isinstance(body, JsonBody):
-            yield form_of(body.document)
-        else:
-            assert isinstance(body, FormBody)
-            yield body
+def as_form(body: Body) -> FormBody:
+    """Return a form, or JSON as the form that it stands for. Raises InvalidRequest and its kinds."""
+    if isinstance(body, JsonBody):
+        return form_of(body.document)
+    assert isinstance(body, FormBody)
+    return body
 
 
 def form_of(document: Any) -> FormBody:

@@ -197,6 +197,16 @@ def test_a_later_failure_is_the_last_event(serve: Serve, wav: bytes, failure: Ex
     wait_for(lambda: post(url, wav).status_code == 200)
 
 
+def test_a_stream_that_takes_too_long_ends_with_an_error(serve: Serve, wav: bytes) -> None:
+    fake = FakeTranscriber(segments=SEGMENTS)
+    fake.hold(after=1)
+    answer = post(serve(fake, request_timeout_s=0.3), wav)
+    *events, last = received(answer)
+    assert deltas(events) == ["One,"]
+    assert "allowed: 0.3 s from the audio's arrival" in last["error"]["message"]
+    wait_for(lambda: fake.n_cancelled == 1)
+
+
 def test_the_permit_is_held_until_the_stream_ends(serve: Serve, wav: bytes) -> None:
     fake = FakeTranscriber(segments=SEGMENTS)
     fake.hold(after=1)

@@ -1,0 +1,115 @@
+"""A request's way to its transcription, the same for every dialect: received, admitted, worked on, within limits.
+
+A body is received before its request is admitted, so that a slow upload takes no place from a fast one. Where no
+place is free, a request is refused before its body is read, and again after it if the last place has gone. Knows
+no dialect's parameters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from starlette.requests import Request
+
+from hf_asr_endpoint.api.access import key_owner
+from hf_asr_endpoint.api.body import RequestLimits, receive_body
+from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, BodyLimits
+from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
+from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.multipart import FormBody
+from hf_asr_endpoint.audio.source import AudioSource, WaveformReader, open_waveform
+from hf_asr_endpoint.errors import WorkTimeout
+from hf_asr_endpoint.transcription.stream import TranscriptionStream
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import Caller, Transcription, TranscriptionOptions
+
+
+class Admission:
+    """Receives bodies and has their audio transcribed by one Transcriber."""
+
+    def __init__(self, transcriber: Transcriber, *, limits: RequestLimits, in_flight: InFlightRequests) -> None:
+        self._transcriber = transcriber
+        self._limits = limits
+        self._in_flight = in_flight
+
+    @property
+    def limits(self) -> RequestLimits:
+        return self._limits
+
+    @asynccontextmanager
+    async def receive(
+        self, request: Request, accepted: AcceptedBodies, *, max_audio_bytes: int | None = None
+    ) -> AsyncIterator[Body]:
+        """Receive and parse the body. Its files are open until the context ends.
+
+        max_audio_bytes: None for the server's own limit. Raises Overloaded, and what `receive_body` raises.
+        """
+        self._in_flight.check(key_owner(request))
+        limits = BodyLimits(
+            max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes,
+            upload_idle_timeout_s=self._limits.upload_idle_timeout_s,
+            upload_timeout_s=self._limits.upload_timeout_s,
+        )
+        async with receive_body(request, limits, accepted) as body:
+            yield body
+
+    @asynccontextmanager
+    async def receive_form(
+        self, request: Request, *, file_field: str, max_audio_bytes: int | None = None
+    ) -> AsyncIterator[FormBody]:
+        """Receive a form, as `receive` does, where nothing else is accepted."""
+        accepted = AcceptedBodies(audio_field=file_field, form=True)
+        async with self.receive(request, accepted, max_audio_bytes=max_audio_bytes) as body:
+            assert isinstance(body, FormBody)
+            yield body
+
+    async def transcribe(
+        self, request: Request, audio: AudioSource, options: TranscriptionOptions
+    ) -> Transcription:
+        """Return the transcription. The request's state gets its `audio_s`.
+
+        Raises Overloaded, WorkTimeout, ClientDisconnect once the client has gone, and what the Transcriber raises.
+        """
+        caller = Caller(owner=key_owner(request))
+        with self._in_flight.permit(caller.owner):
+            reader = self._open(audio, options)
+            try:
+                async with asyncio.timeout(self._limits.request_timeout_s):
+                    transcription = await cancel_on_disconnect(
+                        request.receive, self._transcriber.transcribe(reader, options, caller)
+                    )
+            except TimeoutError as exc:
+                raise self._timeout() from exc
+        request.state.audio_s = transcription.duration_s
+        return transcription
+
+    async def stream(
+        self, request: Request, audio: AudioSource, options: TranscriptionOptions, *, held: AsyncExitStack
+    ) -> TranscriptionStream:
+        """Return a stream once its first event is there, so that an error before it has its own status.
+
+        held: closed by the caller at the stream's end; it ends the work. Raises what `transcribe` raises; so does
+        the stream, for what comes later.
+        """
+        caller = Caller(owner=key_owner(request))
+        held.enter_context(self._in_flight.permit(caller.owner))
+        stream = await self._transcriber.stream(self._open(audio, options), options, caller)
+        held.callback(stream.close)
+        timer = asyncio.get_running_loop().call_later(
+            self._limits.request_timeout_s, lambda: stream.close(self._timeout())
+        )
+        held.callback(timer.cancel)
+        await cancel_on_disconnect(request.receive, stream.wait_for_event())
+        return stream
+
+    def _open(self, audio: AudioSource, options: TranscriptionOptions) -> WaveformReader:
+        return open_waveform(audio, max_audio_s=self._limits.max_audio_s, audio_track=options.audio_track)
+
+    def _timeout(self) -> WorkTimeout:
+        limit_s = self._limits.request_timeout_s
+        return WorkTimeout(
+            f"the transcription took longer than {limit_s:g} s; allowed: {limit_s:g} s from the audio's arrival; "
+            "send shorter pieces, or submit a job, which has no such limit"
+        )

@@ -1,0 +1,12 @@
+"""What a file says of its own length, before it is decoded. Whoever opens the file tells; it may be wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class DeclaredLength:
+    """seconds: None until it is told, and for a file that does not say."""
+
+    seconds: float | None = None

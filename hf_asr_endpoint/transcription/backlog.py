@@ -1,0 +1,120 @@
+"""The audio that requests wait with, in seconds, and how fast it becomes less. Knows no text and no HTTP.
+
+A recording counts with the length that its file declares, minus what has been transcribed; one that declares none
+counts with nothing. What is declared may be wrong: it decides who waits, and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+from hf_asr_endpoint.errors import Overloaded
+
+SPEED_MEMORY_S = 60.0
+"""Seconds of work after which an earlier speed counts a third (1 / e)."""
+
+MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 3600
+
+
+class Backlog:
+    """Counts the recordings that have a place. From any thread."""
+
+    def __init__(self, *, max_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        """max_s: seconds of audio that may wait. now: returns seconds that only grow."""
+        self._max_s = max_s
+        self._now = now
+        self._lock = threading.Lock()
+        self._places: set[Place] = set()
+        self._done_s = 0.0  # of audio, fading
+        self._busy_s = 0.0  # of time in which there was work, fading likewise
+        self._updated_at = now()
+
+    @property
+    def waiting_s(self) -> float:
+        """Seconds of audio that wait now."""
+        with self._lock:
+            return self._waiting_s()
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of audio that were lately transcribed in a second in which there was work; None before any."""
+        with self._lock:
+            return self._speed()
+
+    def open_place(self) -> Place:
+        """Return a place whose recording has no length yet, and need not get one."""
+        place = Place(self)
+        with self._lock:
+            self._update(0.0)
+            self._places.add(place)
+        return place
+
+    def _declare(self, place: Place, length_s: float) -> None:
+        with self._lock:
+            waiting_s = self._waiting_s()
+            if waiting_s and waiting_s + length_s > self._max_s:
+                raise self._overloaded(waiting_s, length_s)
+            place.remaining_s = length_s
+
+    def _overloaded(self, waiting_s: float, length_s: float) -> Overloaded:
+        excess_s = min(waiting_s, waiting_s + length_s - self._max_s)
+        wait_s = math.ceil(excess_s / (self._speed() or 1.0))
+        retry_after_s = min(max(wait_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+        return Overloaded(
+            f"{waiting_s:.0f} s of audio are waiting, and this request has {length_s:.0f} s; allowed: "
+            f"{self._max_s:g} s in all; try again in {retry_after_s} s",
+            retry_after_s=retry_after_s,
+        )
+
+    def _advance(self, place: Place, done_s: float) -> None:
+        with self._lock:
+            newly_s = max(done_s - place.done_s, 0.0)
+            place.done_s += newly_s
+            place.remaining_s = max(place.remaining_s - newly_s, 0.0)
+            self._update(newly_s)
+
+    def _leave(self, place: Place) -> None:
+        with self._lock:
+            self._update(0.0)
+            self._places.discard(place)
+
+    def _waiting_s(self) -> float:
+        return sum(place.remaining_s for place in self._places)
+
+    def _speed(self) -> float | None:
+        return self._done_s / self._busy_s if self._done_s and self._busy_s else None
+
+    def _update(self, newly_s: float) -> None:
+        elapsed_s = self._now() - self._updated_at
+        self._updated_at += elapsed_s
+        if self._places:
+            kept = math.exp(-elapsed_s / SPEED_MEMORY_S)
+            self._done_s *= kept
+            self._busy_s = self._busy_s * kept + elapsed_s
+        self._done_s += newly_s
+
+
+class Place:
+    """One recording in the backlog."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+        self.done_s = 0.0
+        """Seconds from the beginning that are transcribed."""
+        self.remaining_s = 0.0
+        """Seconds that are not, as far as the length is known."""
+
+    def declare(self, length_s: float) -> None:
+        """Say how long the recording is, once. Raises Overloaded if too much waits already."""
+        self._backlog._declare(self, length_s)
+
+    def advance(self, done_s: float) -> None:
+        """Say up to where the recording is transcribed, in seconds from its beginning."""
+        self._backlog._advance(self, done_s)
+
+    def leave(self) -> None:
+        """Give the place up: nothing waits here any more."""
+        self._backlog._leave(self)

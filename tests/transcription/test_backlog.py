@@ -1,0 +1,85 @@
+"""How much audio waits, how fast it is transcribed, and who is refused for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_asr_endpoint.errors import Overloaded
+from hf_asr_endpoint.transcription.backlog import MAX_RETRY_AFTER_S, Backlog
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def backlog(clock: Clock) -> Backlog:
+    return Backlog(max_s=100.0, now=clock)
+
+
+def test_what_waits_is_the_declared_length_minus_what_is_done(backlog: Backlog) -> None:
+    first, second = backlog.open_place(), backlog.open_place()
+    assert backlog.waiting_s == 0
+    first.declare(60.0)
+    second.declare(30.0)
+    assert backlog.waiting_s == 90
+    first.advance(20.0)
+    first.advance(15.0)
+    assert backlog.waiting_s == 70
+    first.advance(75.0)
+    assert backlog.waiting_s == 30, "more than it declared"
+    second.leave()
+    second.leave()
+    assert backlog.waiting_s == 0
+
+
+def test_a_recording_beyond_the_limit_is_refused_and_counts_with_nothing(backlog: Backlog) -> None:
+    backlog.open_place().declare(60.0)
+    with pytest.raises(Overloaded, match=r"60 s of audio are waiting, .* has 41 s; allowed: 100 s"):
+        backlog.open_place().declare(41.0)
+    assert backlog.waiting_s == 60
+    backlog.open_place().declare(40.0)
+
+
+def test_a_recording_above_the_limit_is_accepted_where_nothing_waits(backlog: Backlog) -> None:
+    backlog.open_place().declare(500.0)
+    with pytest.raises(Overloaded):
+        backlog.open_place().declare(1.0)
+
+
+@pytest.mark.parametrize(("speed", "retry_after_s"), [(20.0, 2), (0.5, 80), (0.001, MAX_RETRY_AFTER_S)])
+def test_the_time_to_try_again_comes_from_the_measured_speed(
+    backlog: Backlog, clock: Clock, speed: float, retry_after_s: int
+) -> None:
+    place = backlog.open_place()
+    place.declare(10 * speed + 90.0)
+    clock.seconds += 10
+    place.advance(10 * speed)
+    with pytest.raises(Overloaded, match=f"try again in {retry_after_s} s") as refused:
+        backlog.open_place().declare(50.0)
+    assert refused.value.retry_after_s == retry_after_s
+
+
+def test_the_speed_is_of_the_time_with_work_and_forgets(backlog: Backlog, clock: Clock) -> None:
+    assert backlog.speed is None
+    place = backlog.open_place()
+    clock.seconds += 5
+    place.advance(50.0)
+    place.leave()
+    assert backlog.speed == pytest.approx(10, rel=0.1)
+    clock.seconds += 1_000
+    assert backlog.speed == pytest.approx(10, rel=0.1), "nothing was waiting for it"
+    place = backlog.open_place()
+    for _ in range(60):
+        clock.seconds += 10
+        place.advance(place.done_s + 20.0)
+    assert backlog.speed == pytest.approx(2, rel=0.1)
