@@ -5,7 +5,7 @@ They know nothing of HTTP, tensors or files. Times are seconds from the beginnin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias, get_args
 
@@ -66,15 +66,37 @@ class TranscriptionOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a recording is transcribed, in seconds from its beginning.
+
+    length_s: of the whole recording, as its file declares it; None if it does not.
+    """
+
+    done_s: float
+    length_s: float | None
+
+    @property
+    def fraction(self) -> float | None:
+        """0 to 1; None if the length is not known."""
+        return min(self.done_s / self.length_s, 1.0) if self.length_s else None
+
+
+def ignore_progress(progress: Progress) -> None:
+    """What a caller does with it who does not want to know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """For whom a transcription is made.
 
     owner: of the API key; slots are shared between owners first, and then between each one's requests. None:
     nobody in particular. is_patient: the audio neither counts as waiting nor is refused, like that of a job.
+    on_progress: called in a thread of the Transcriber, after each window that completes what is before it.
     """
 
     owner: str | None = None
     is_patient: bool = False
+    on_progress: Callable[[Progress], None] = ignore_progress
 
 
 ANYBODY = Caller()

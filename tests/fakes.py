@@ -18,6 +18,7 @@ from hf_asr_endpoint.types import (
     DecodedWindow,
     Health,
     ModelInfo,
+    Progress,
     Segment,
     Transcription,
     TranscriptionOptions,
@@ -78,9 +79,9 @@ def make_segment(
 class FakeTranscriber:
     """A Transcriber that counts samples: its text is, for example, " 16000 samples".
 
-    It remembers the options and the callers it was given. Between `hold` and `release` its work does not end.
-    failure: raised instead of yielding anything. segments: its segments instead. late_failure: raised
-    behind them, instead of the transcription.
+    It remembers the options and the callers it was given, and tells its progress after each segment. Between
+    `hold` and `release` its work does not end. failure: raised instead of yielding anything. segments: its
+    segments instead. late_failure: raised behind them, instead of the transcription.
     """
 
     def __init__(
@@ -134,18 +135,22 @@ class FakeTranscriber:
         self.callers.append(caller)
         token = CancellationToken()
         stream = TranscriptionStream(token)
-        working = asyncio.create_task(self._work(reader, options, stream))
+        working = asyncio.create_task(self._work(reader, options, caller, stream))
         self._tasks.add(working)
         working.add_done_callback(self._tasks.discard)
         token.add_callback(working.cancel)
         return stream
 
     async def _work(
-        self, reader: WaveformReader, options: TranscriptionOptions, stream: TranscriptionStream
+        self,
+        reader: WaveformReader,
+        options: TranscriptionOptions,
+        caller: Caller,
+        stream: TranscriptionStream,
     ) -> None:
         self.options.append(options)
         try:
-            stream.put(await self._transcribe(reader, options, stream))
+            stream.put(await self._transcribe(reader, options, caller, stream))
             stream.finish()
         except Exception as exc:
             stream.finish(exc)
@@ -153,7 +158,11 @@ class FakeTranscriber:
             reader.close()
 
     async def _transcribe(
-        self, reader: WaveformReader, options: TranscriptionOptions, stream: TranscriptionStream
+        self,
+        reader: WaveformReader,
+        options: TranscriptionOptions,
+        caller: Caller,
+        stream: TranscriptionStream,
     ) -> Transcription:
         n_samples = await asyncio.to_thread(lambda: sum(len(block) for block in reader))
         duration_s = n_samples / SAMPLE_RATE
@@ -165,6 +174,7 @@ class FakeTranscriber:
                 if self._failure:
                     raise self._failure
                 stream.put(segment)
+                caller.on_progress(Progress(done_s=segment.end, length_s=duration_s))
             await self._pass(len(segments))
         except asyncio.CancelledError:
             self.n_cancelled += 1

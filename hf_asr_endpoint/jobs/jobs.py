@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import BinaryIO, Protocol
 
 from hf_asr_endpoint.errors import JobsUnavailable, UnknownJob
 from hf_asr_endpoint.jobs.addresses import AddressGuard
 from hf_asr_endpoint.jobs.delivery import DeliveryWorker, RetrySchedule
-from hf_asr_endpoint.jobs.job import Job, JobCounts, JobKind, JobLimits, JobSpec
+from hf_asr_endpoint.jobs.job import Job, JobCounts, JobKind, JobLimits, JobSpec, JobStatus
+from hf_asr_endpoint.jobs.progress import ENDED, JobProgress, ProgressBoard
 from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.jobs.webhook import WebhookSender, parse_webhook_url
@@ -21,6 +23,7 @@ from hf_asr_endpoint.transcription.transcriber import Transcriber
 logger = logging.getLogger(__name__)
 
 SWEEP_INTERVAL_S = 60.0  # between removals of old jobs
+WATCH_INTERVAL_S = 15.0  # after which a watched job is read again, whatever has been told of it
 RESTART_INTERVAL_S = 5.0  # after a bug has ended one of the loops
 
 
@@ -40,6 +43,17 @@ class JobService(Protocol):
         """Return a job. caller: the owner of the API key that asks; None: of a server without keys, or itself.
 
         Raises UnknownJob, also for a job of another key.
+        """
+        ...
+
+    def progress(self, job: Job) -> JobProgress:
+        """Return how far a job is, and how much longer it will take."""
+        ...
+
+    def watch(self, job_id: str, *, caller: str | None = None) -> AsyncIterator[Job]:
+        """Yield a job, and again after each change of its status or progress, until it has ended.
+
+        Raises UnknownJob, as `find` does, and when the job is removed.
         """
         ...
 
@@ -79,9 +93,16 @@ class Jobs:
         self._store = store
         self._guard = guard
         self._schedule = schedule
+        self._board = ProgressBoard()
         self._delivery = DeliveryWorker(store, sender, schedule=schedule)
         self._worker = Worker(
-            store, transcriber, kinds=kinds, limits=limits, on_result=self._delivery.wake, on_audio=on_audio
+            store,
+            transcriber,
+            kinds=kinds,
+            limits=limits,
+            on_result=self._delivery.wake,
+            on_audio=on_audio,
+            board=self._board,
         )
         self._loops: tuple[asyncio.Task[None], ...] = ()
         self._is_open = True
@@ -110,10 +131,29 @@ class Jobs:
             raise self._unknown(job_id)
         return job
 
+    def progress(self, job: Job) -> JobProgress:
+        if not job.status.is_final:
+            return self._board.progress_of(job.id)
+        return ENDED if job.status is JobStatus.SUCCEEDED else JobProgress()
+
+    async def watch(self, job_id: str, *, caller: str | None = None) -> AsyncIterator[Job]:
+        job = await self.find(job_id, caller=caller)  # The board keeps no events of jobs that do not exist.
+        while not job.status.is_final:
+            news = self._board.news_of(job_id)
+            job = await self.find(job_id, caller=caller)
+            if job.status.is_final:
+                break
+            yield job
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), WATCH_INTERVAL_S)
+        self._board.tell(job_id)
+        yield job
+
     async def cancel_or_remove(self, job_id: str, *, caller: str | None = None) -> Job | None:
         await self.find(job_id, caller=caller)
         if await self._store.call_with_reserve(lambda table: table.cancel(job_id)):
             await self._worker.stop(job_id)
+            self._board.tell(job_id)
             await self._store.remove_audio(job_id)
             await self._store.reserve_space()
         elif await self._store.call_with_reserve(lambda table: table.remove(job_id)):
@@ -176,6 +216,12 @@ class NoJobs:
         raise JobsUnavailable(self._reason)
 
     async def find(self, job_id: str, *, caller: str | None = None) -> Job:
+        raise JobsUnavailable(self._reason)
+
+    def progress(self, job: Job) -> JobProgress:
+        raise JobsUnavailable(self._reason)
+
+    def watch(self, job_id: str, *, caller: str | None = None) -> AsyncIterator[Job]:
         raise JobsUnavailable(self._reason)
 
     async def cancel_or_remove(self, job_id: str, *, caller: str | None = None) -> Job | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -12,10 +13,11 @@ from typing import Any
 from hf_asr_endpoint.audio.source import EncodedAudio, open_waveform
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobStatus
+from hf_asr_endpoint.jobs.progress import ProgressBoard
 from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Caller, Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import Caller, Progress, Transcription, TranscriptionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Worker:
         limits: JobLimits,
         on_result: Callable[[], None],
         on_audio: Callable[[str | None, float], None],
+        board: ProgressBoard,
     ) -> None:
         """kinds: by their names. on_result: called when a job has succeeded or failed.
 
@@ -49,6 +52,7 @@ class Worker:
         self._limits = limits
         self._on_result = on_result
         self._on_audio = on_audio
+        self._board = board
         self._changed = asyncio.Event()  # A job was added, or one has ended.
         self._running: dict[str, asyncio.Task[None]] = {}
         self._is_exclusive = False  # The running job runs alone.
@@ -92,9 +96,11 @@ class Worker:
                 task = asyncio.create_task(self._run_job(job), name=job.id)
                 self._running[job.id] = task
                 task.add_done_callback(self._forget)
+                self._board.begin(job.id)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         del self._running[task.get_name()]
+        self._board.end(task.get_name())
         self._is_exclusive = False
         self._changed.set()
         if not task.cancelled() and (exc := task.exception()):
@@ -151,8 +157,14 @@ class Worker:
         reader = open_waveform(
             EncodedAudio(file=file), max_audio_s=self._limits.max_audio_s, audio_track=options.audio_track
         )
+        loop = asyncio.get_running_loop()
+
+        def tell(progress: Progress) -> None:
+            with contextlib.suppress(RuntimeError):  # The loop has been closed.
+                loop.call_soon_threadsafe(self._board.report, job.id, progress)
+
         # Its queue has bounded it before: audio that other requests wait with does not refuse it.
-        caller = Caller(owner=job.spec.owner, is_patient=True)
+        caller = Caller(owner=job.spec.owner, is_patient=True, on_progress=tell)
         return await self._transcriber.transcribe(reader, options, caller)
 
     async def _retry(self, job: Job, error: EngineError, began: float) -> None:

@@ -44,9 +44,12 @@ class Backlog:
         with self._lock:
             return self._speed()
 
-    def open_place(self) -> Place:
-        """Return a place whose recording has no length yet, and need not get one."""
-        place = Place(self)
+    def open_place(self, *, is_patient: bool = False) -> Place:
+        """Return a place whose recording has no length yet, and need not get one.
+
+        is_patient: the recording neither counts as waiting nor is refused.
+        """
+        place = Place(self, is_patient=is_patient)
         with self._lock:
             self._update(0.0)
             self._places.add(place)
@@ -55,9 +58,9 @@ class Backlog:
     def _declare(self, place: Place, length_s: float) -> None:
         with self._lock:
             waiting_s = self._waiting_s()
-            if waiting_s and waiting_s + length_s > self._max_s:
+            if waiting_s and waiting_s + length_s > self._max_s and not place.is_patient:
                 raise self._overloaded(waiting_s, length_s)
-            place.remaining_s = length_s
+            place.length_s = length_s
 
     def _overloaded(self, waiting_s: float, length_s: float) -> Overloaded:
         excess_s = min(waiting_s, waiting_s + length_s - self._max_s)
@@ -73,7 +76,6 @@ class Backlog:
         with self._lock:
             newly_s = max(done_s - place.done_s, 0.0)
             place.done_s += newly_s
-            place.remaining_s = max(place.remaining_s - newly_s, 0.0)
             self._update(newly_s)
 
     def _leave(self, place: Place) -> None:
@@ -82,7 +84,7 @@ class Backlog:
             self._places.discard(place)
 
     def _waiting_s(self) -> float:
-        return sum(place.remaining_s for place in self._places)
+        return sum(place.remaining_s for place in self._places if not place.is_patient)
 
     def _speed(self) -> float | None:
         return self._done_s / self._busy_s if self._done_s and self._busy_s else None
@@ -100,12 +102,18 @@ class Backlog:
 class Place:
     """One recording in the backlog."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: Backlog, *, is_patient: bool) -> None:
         self._backlog = backlog
+        self.is_patient = is_patient
         self.done_s = 0.0
         """Seconds from the beginning that are transcribed."""
-        self.remaining_s = 0.0
-        """Seconds that are not, as far as the length is known."""
+        self.length_s: float | None = None
+        """Seconds of the whole recording, as declared; None as long as it is not known."""
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds that are not transcribed, as far as the length is known."""
+        return max((self.length_s or 0.0) - self.done_s, 0.0)
 
     def declare(self, length_s: float) -> None:
         """Say how long the recording is, once. Raises Overloaded if too much waits already."""

@@ -32,6 +32,7 @@ from hf_asr_endpoint.types import (
     Caller,
     Health,
     ModelInfo,
+    Progress,
     Segment,
     Transcription,
     TranscriptionOptions,
@@ -197,15 +198,20 @@ class BatchingTranscriber:
     def _transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, request: Request, caller: Caller
     ) -> Iterator[Segment | Transcription]:
-        place = self._backlog.open_place()
+        place = self._backlog.open_place(is_patient=caller.is_patient)
         request.token.add_callback(place.leave)  # `run` cancels it at its end.
+
+        def advance(done_s: float) -> None:
+            place.advance(done_s)
+            caller.on_progress(Progress(done_s=place.done_s, length_s=place.length_s))
+
         long_form = LongForm(
             self._engine,
             options,
             vocabulary=self._vocabulary,
             max_ahead=self._max_ahead,
             request=request,
-            on_progress=place.advance,
+            on_progress=advance,
         )
 
         def start(deliver: Deliver) -> Preparation:
@@ -218,7 +224,7 @@ class BatchingTranscriber:
                 token=request.token,
                 deliver=deliver,
                 ramps_up=request.prefers_latency,
-                on_length=(lambda seconds: None) if caller.is_patient else place.declare,
+                on_length=place.declare,
             )
             self._workers.submit(preparation)
             return preparation

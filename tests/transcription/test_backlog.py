@@ -56,6 +56,15 @@ def test_a_recording_above_the_limit_is_accepted_where_nothing_waits(backlog: Ba
         backlog.open_place().declare(1.0)
 
 
+def test_a_patient_recording_neither_counts_nor_is_refused(backlog: Backlog) -> None:
+    job = backlog.open_place(is_patient=True)
+    job.declare(80.0)
+    assert (backlog.waiting_s, job.remaining_s) == (0, 80)
+    backlog.open_place().declare(90.0)
+    backlog.open_place(is_patient=True).declare(1_000.0)
+    assert backlog.waiting_s == 90
+
+
 @pytest.mark.parametrize(("speed", "retry_after_s"), [(20.0, 2), (0.5, 80), (0.001, MAX_RETRY_AFTER_S)])
 def test_the_time_to_try_again_comes_from_the_measured_speed(
     backlog: Backlog, clock: Clock, speed: float, retry_after_s: int

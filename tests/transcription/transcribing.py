@@ -22,6 +22,7 @@ from tests.conftest import DATA
 from tests.fakes import DEADLINE_S
 
 N_SLOTS = 8
+MAX_WAITING_AUDIO_S = 1000.0
 GREEDY = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
 SPOKEN = "ask not what your country can do for you"
 
@@ -79,6 +80,7 @@ def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]
         max_ahead=2 * N_SLOTS,
         encoder_padding_s=6.0,
         max_beams=N_SLOTS,
+        max_waiting_audio_s=MAX_WAITING_AUDIO_S,
     )
     yield transcriber
     transcriber.close()

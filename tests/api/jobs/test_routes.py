@@ -127,6 +127,7 @@ def test_the_webhook_receives_the_jobs_document(url: str, wav: bytes) -> None:
     (received,) = receiver.received
     document = get(url, job_id)
     assert document.pop("delivery")["attempts"] == 1
+    assert (document.pop("progress"), document.pop("estimated_remaining_s")) == (1.0, 0.0)
     assert received.document() == document
     assert document["results"]["text"] == TEXT
 
