@@ -17,6 +17,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 RETRY_AFTER_S = 5
+LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,9 @@ class LimitedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self.cycle is not None and {name for name, _ in self.cycle.scope["headers"]} >= LENGTHS:
+            # Two lengths may hide a second request from a proxy (RFC 9112, section 6.1): this one is the last.
+            self.cycle.keep_alive = False
         self._watch()
 
     def on_response_complete(self) -> None:

@@ -84,9 +84,16 @@ class Metrics:
             self._audio_s.labels(api).observe(audio_s)
             self._speed.labels(api).observe(audio_s / total_s)
 
-    def render(self, jobs: JobCounts, *, accept: str) -> Response:
-        """Return all metrics, as text or in the OpenMetrics format that `accept` asks for."""
-        for gauge, counts in ((self._jobs, jobs.jobs), (self._deliveries, jobs.deliveries)):
+    def render(self, jobs: JobCounts | None, *, accept: str) -> Response:
+        """Return all metrics, as text or in the OpenMetrics format that `accept` asks for.
+
+        jobs: None where they cannot be counted now; then they are left out.
+        """
+        for gauge, counts in (
+            (self._jobs, jobs.jobs if jobs else {}),
+            (self._deliveries, jobs.deliveries if jobs else {}),
+        ):
+            gauge.clear()
             for status, n in counts.items():
                 gauge.labels(status).set(n)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -12,9 +14,12 @@ from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
 from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, get
 from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.units import SAMPLE_RATE
+
+logger = logging.getLogger(__name__)
 
 PATHS = DialectPaths(
     name="operators",
@@ -102,4 +107,9 @@ class Operations:
 
     async def metrics(self, request: Request) -> Response:
         """Return the metrics in Prometheus' text format, or as OpenMetrics if the client accepts that."""
-        return self._metrics.render(await self._jobs.counts(), accept=request.headers.get("accept", ""))
+        try:
+            jobs = await self._jobs.counts()
+        except (StorageFailed, JobsUnavailable) as exc:  # All other metrics matter most when something is broken.
+            logger.warning("jobs are left out of the metrics: %s", exc)
+            jobs = None
+        return self._metrics.render(jobs, accept=request.headers.get("accept", ""))

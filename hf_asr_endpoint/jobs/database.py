@@ -25,6 +25,7 @@ from hf_asr_endpoint.jobs.spool import FOLDER as AUDIO_FOLDER
 logger = logging.getLogger(__name__)
 
 FILE = "jobs.sqlite3"
+BUSY_TIMEOUT_S = 5.0  # for another program, such as a backup, that holds the file
 VERSION = 3
 """The version of the schema. A file of an earlier version is set aside; a file of a later one is an error."""
 
@@ -161,7 +162,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     # SQLite would create a file that every user can read. It gives the log the mode of the database file.
     with contextlib.suppress(OSError):  # SQLite's own error says more.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
         connection.text_factory = bytes.decode  # SQLite's own error for invalid UTF-8 contains the text.

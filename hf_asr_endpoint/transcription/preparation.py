@@ -9,6 +9,7 @@ turns. Knows no engine and no text.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,11 +19,13 @@ from hf_asr_endpoint.audio.chunking import Chunk, ChunkingOptions, SpeechSpan, s
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.audio.speech_spans import SpeechDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
-from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core
+
+logger = logging.getLogger(__name__)
 
 TURN_S = 0.02  # seconds of work after which another request gets the worker
 HEAD_START_S = 0.5  # seconds that a new request is ahead of the others: a clip is prepared at once
@@ -235,7 +238,11 @@ class PreparationWorkers:
         rested_at_s = 0.0
         while (preparation := self._next(rested_at_s)) is not None:
             began, audio_s = time.perf_counter(), preparation.audio_s
-            preparation.take_turn()
+            try:
+                preparation.take_turn()
+            except BaseException as exc:  # Such as SystemExit: without its thread, all later requests would wait.
+                logger.exception("a turn of preparing audio ended its thread's work")
+                preparation.end(EngineError(f"the audio could not be prepared: {type(exc).__name__}: {exc}"))
             ended = time.perf_counter()
             if preparation.is_fruitless:
                 rested_at_s = ended + REST * (ended - began)

@@ -106,6 +106,13 @@ def test_what_is_left_of_a_refused_upload_is_thrown_away_for_a_time(serve_limite
         wait_for(lambda: not can_send(connection))
 
 
+def test_a_request_with_two_lengths_is_the_last_of_its_connection(serve_limited: ServeLimited) -> None:
+    with connect(serve_limited()) as connection:
+        lengths = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n" + lengths + b"\r\n0\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
 def test_the_connection_that_has_been_idle_the_longest_makes_way(
     serve_limited: ServeLimited, transcriber: FakeTranscriber, wav: bytes
 ) -> None:

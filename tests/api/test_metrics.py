@@ -12,8 +12,12 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from hf_asr_endpoint import __version__
+from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.jobs.job import JobCounts
+from hf_asr_endpoint.jobs.jobs import NoJobs
 from hf_asr_endpoint.types import Health
-from tests.api.conftest import MODEL_NAMES, Serve, wait_for
+from tests.api.conftest import MODEL_NAMES, Serve, make_services, serve_app, wait_for
 from tests.fakes import FakeTranscriber
 
 TIMEOUT_S = 10.0
@@ -46,6 +50,20 @@ def transcribe(url: str, wav: bytes, path: str = "/v1/audio/transcriptions") -> 
     return requests.post(
         url + path, files={"file": ("a.wav", wav)}, data={"model": "whisper-1"}, timeout=TIMEOUT_S
     )
+
+
+class BrokenJobs(NoJobs):
+    """Jobs whose disk is full."""
+
+    async def counts(self) -> JobCounts:
+        raise StorageFailed("jobs cannot be kept")
+
+
+def test_metrics_leave_jobs_out_that_cannot_be_counted(transcriber: FakeTranscriber) -> None:
+    with serve_app(create_app(make_services(transcriber, jobs=BrokenJobs("")))) as url:
+        samples = samples_of(url)
+    assert value(samples, "hf_asr_ready") == 1
+    assert "hf_asr_jobs" not in names_of(samples)
 
 
 def test_requests_are_counted_by_api_and_status(url: str, wav: bytes) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from hf_asr_endpoint.errors import InvalidParameter, JobsUnavailable, Overloaded, StorageFailed, UnknownJob
+from hf_asr_endpoint.jobs.database import FILE
 from hf_asr_endpoint.jobs.job import Job, JobStatus
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.types import Health
@@ -90,6 +93,25 @@ def test_jobs_that_are_refused_after_the_copy_leave_no_audio(tmp_path: Path) -> 
             (accepted,) = [result for result in results if isinstance(result, Job)]
             assert all(isinstance(result, Job | Overloaded) for result in results)
             assert audio_files(tmp_path) == [accepted.id]
+
+    run(work())
+
+
+def test_a_database_that_another_program_holds_refuses_jobs_until_it_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hf_asr_endpoint.jobs.database.BUSY_TIMEOUT_S", 0.05)
+
+    async def work() -> None:
+        loading = FakeTranscriber(health=Health(state="loading"))
+        async with running_jobs(tmp_path, loading) as jobs:
+            with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                with pytest.raises(StorageFailed, match=r"^jobs cannot be kept \(database is locked\)"):
+                    await jobs.submit(plain_job(), make_audio())
+                assert audio_files(tmp_path) == []
+                other.execute("ROLLBACK")
+            await jobs.submit(plain_job(), make_audio())
 
     run(work())
 

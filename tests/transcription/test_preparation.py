@@ -236,6 +236,19 @@ def test_an_error_of_the_audio_is_delivered_as_the_end(workers: PreparationWorke
     assert consumer.reader.is_closed.is_set()
 
 
+def test_what_would_end_a_worker_ends_only_the_request(workers: PreparationWorkers) -> None:
+    def broken() -> Iterator[Waveform]:
+        yield SECOND
+        raise SystemExit("gone")
+
+    consumer, next_one = Consumer(broken()), Consumer([SECOND])
+    workers.submit(consumer.preparation)
+    assert str(consumer.end().error) == "the audio could not be prepared: SystemExit: gone"
+    assert consumer.reader.is_closed.is_set()
+    workers.submit(next_one.preparation)
+    assert next_one.end().error is None
+
+
 def test_closing_ends_every_preparation() -> None:
     workers = PreparationWorkers(n_workers=1, is_engine_busy=lambda: False)
     consumers = [Consumer(endless()) for _ in range(3)]
