@@ -11,7 +11,8 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Detection, Request, Sequence, Status
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.language_scores import LanguageScores
-from tests.fakes import DEADLINE_S, NO_SPEECH_PROB, Method
+from tests.fake_model import NO_SPEECH_PROB, Method
+from tests.fakes import DEADLINE_S
 
 N_SLOTS = 4
 METHODS: tuple[Method, ...] = ("encode", "prefill", "decode_step")

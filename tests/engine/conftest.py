@@ -4,7 +4,7 @@ import pytest
 
 from hf_asr_endpoint.engine.engine import Engine
 from tests.engine.callers import N_SLOTS
-from tests.fakes import FakeSpeechModel
+from tests.fake_model import FakeSpeechModel
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hf_asr_endpoint.engine.sequence import Attempt, Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineError
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
-from tests.fakes import FakeSpeechModel
+from tests.fake_model import FakeSpeechModel
 
 N_SLOTS = 4
 

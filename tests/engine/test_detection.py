@@ -13,7 +13,7 @@ from hf_asr_endpoint.errors import EngineError
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from tests.engine.callers import Caller, make_attempt, run, submit
-from tests.fakes import LANGUAGE, FakeSpeechModel, scores_for
+from tests.fake_model import LANGUAGE, FakeSpeechModel, scores_for
 
 SPANS = (PositionSpan(0, 10), PositionSpan(15, 30))
 AT_THE_WINDOW = make_attempt(is_encoded=True)

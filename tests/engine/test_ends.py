@@ -8,7 +8,7 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request, Status
 from hf_asr_endpoint.errors import EngineError
 from tests.engine.callers import METHODS, Caller, make_attempt, run, submit
-from tests.fakes import FakeSpeechModel, Method
+from tests.fake_model import FakeSpeechModel, Method
 
 
 def test_cancelling_a_running_sequence_frees_its_slot_within_a_step(

@@ -9,7 +9,7 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Attempt, Request, Status
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt
 from tests.engine.callers import N_SLOTS, Caller, make_attempt, run, submit
-from tests.fakes import EOT, FakeSpeechModel
+from tests.fake_model import EOT, FakeSpeechModel
 
 
 def test_each_step_adds_one_token_and_the_end_is_reported_once(engine: Engine, model: FakeSpeechModel) -> None:

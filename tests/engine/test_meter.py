@@ -8,7 +8,7 @@ from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request, Stage, Status
 from tests.engine.callers import Caller, make_attempt, run, started, submit
-from tests.fakes import FakeSpeechModel
+from tests.fake_model import FakeSpeechModel
 
 
 def test_tokens_and_windows_are_counted(engine: Engine) -> None:

@@ -13,7 +13,8 @@ from hf_asr_endpoint.engine.scheduler import Scheduler
 from hf_asr_endpoint.engine.sequence import Sequence, Status
 from hf_asr_endpoint.errors import EngineUnavailable
 from tests.engine.callers import N_SLOTS, Caller, started, submit
-from tests.fakes import DEADLINE_S, EOT, FakeSpeechModel
+from tests.fake_model import EOT, FakeSpeechModel
+from tests.fakes import DEADLINE_S
 
 
 def test_the_thread_waits_for_work(engine: Engine) -> None:

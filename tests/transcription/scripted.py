@@ -22,7 +22,7 @@ from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
-from tests.fakes import FakeSpeechModel, scores_for
+from tests.fake_model import FakeSpeechModel, scores_for
 
 N_SLOTS = 8
 PADDING_S = 6.0
