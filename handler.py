@@ -15,7 +15,7 @@ from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import parse_document
 from hf_asr_endpoint.audio.source import open_waveform
 from hf_asr_endpoint.composition import load_services
-from hf_asr_endpoint.config import read_settings
+from hf_asr_endpoint.read_settings import read_settings
 
 
 class EndpointHandler:
@@ -26,7 +26,7 @@ class EndpointHandler:
 
         Raises InvalidSettings and ModelUnavailable.
         """
-        self._services = load_services(read_settings({"model": str(path)} if path else {}))
+        self._services = load_services(read_settings({"model": (str(path),)} if path else {}))
         self._threads = ThreadPoolExecutor()
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:

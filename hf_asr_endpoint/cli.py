@@ -20,10 +20,11 @@ from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.connections import ConnectionLimits, limited_protocol
 from hf_asr_endpoint.composition import open_services
-from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, flag_of, read_settings, variable_of
+from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, flag_of, variable_of
 from hf_asr_endpoint.errors import AsrError, InvalidSettings
 from hf_asr_endpoint.file_limit import raise_file_limit
 from hf_asr_endpoint.logs import configure_logging
+from hf_asr_endpoint.read_settings import read_settings
 from hf_asr_endpoint.settings_table import default_of
 
 logger = logging.getLogger(__name__)
@@ -160,6 +161,7 @@ def _add_command(add_parser: Callable[..., argparse.ArgumentParser], name: str, 
         default = f" (default: {default_of(setting)})" if default_of(setting) else ""
         command.add_argument(
             flag_of(setting),
+            action="append" if setting == "model" else "store",
             metavar=setting.split("_")[-1].upper(),
             help=f"{field.description} [{variable_of(setting)}]{default}".replace("%", "%%"),
         )

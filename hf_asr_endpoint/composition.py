@@ -7,24 +7,25 @@ the command line.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.api_keys import ApiKeys, read_entries
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.engine.turns import Turns
 from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
+from hf_asr_endpoint.loading import load_transcriber
+from hf_asr_endpoint.model_choice import ModelChoice, choose_models
 from hf_asr_endpoint.subtitles.limits import CueLimits
-from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
+from hf_asr_endpoint.transcription.pool import ModelPool, PooledModel
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
 from hf_asr_endpoint.whisper.checkpoint.weights.reference import is_path, model_names
-from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_often, trim_heap
 
 if TYPE_CHECKING:
     from hf_asr_endpoint.jobs.job import JobKind
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel regions of a step
-CHUNKS_AHEAD = 4  # of a recording: chunks that wait, in addition to those in the slots
-
 
 def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], None]) -> Services:
     """Return the services of a server. Their `start` begins to load the model, in a thread of its own.
@@ -43,17 +41,16 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
     on_load_failure: called in that thread, once, when loading fails.
     Raises ModelUnavailable, StorageFailed and InvalidParameter for settings that cannot be followed.
     """
-    model = served_model(settings)
+    choices = choose_models(settings)
+    models = served_models(choices)
     access = open_access(settings)
-    transcriber = DeferredTranscriber(
-        lambda report: load_transcriber(settings, report), on_failure=on_load_failure
-    )
+    transcriber = open_pool(choices, models, settings, on_load_failure=on_load_failure)
     return Services(
         transcriber=transcriber,
-        model=model,
+        models=models,
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
-        jobs=open_jobs(settings, model, transcriber, access),
+        jobs=open_jobs(settings, models, transcriber, access),
         price_per_s=settings.price_per_s,
         access=access,
         cors_origins=settings.cors_origins,
@@ -69,25 +66,56 @@ def load_services(settings: Settings) -> Services:
     """
     if settings.api_keys is not None or settings.api_keys_file is not None:
         raise InvalidSettings("API keys are for `hf-asr serve`; before a handler, the platform asks for its own")
+    choices = choose_models(settings)
+    if len(choices) > 1:
+        raise InvalidSettings(f"there are {len(choices)} models; a handler has one")
     return Services(
-        transcriber=load_transcriber(settings, lambda step: logger.info("waiting for %s", step)),
-        model=served_model(settings),
+        transcriber=load_transcriber(choices[0], settings, lambda step: logger.info("waiting for %s", step)),
+        models=served_models(choices),
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
         price_per_s=settings.price_per_s,
     )
 
 
-def served_model(settings: Settings) -> ServedModel:
-    """Return the model's names and version. Raises ModelUnavailable for an embedded model that does not exist.
+def open_pool(
+    choices: tuple[ModelChoice, ...],
+    models: ServedModels,
+    settings: Settings,
+    *,
+    on_load_failure: Callable[[Exception], None],
+) -> ModelPool:
+    """Return the Transcriber over all models, none of which is loaded yet."""
+    turns = Turns() if len(choices) > 1 else None
 
-    A directory's path is not among the names: clients must not learn, or probe, where files are on the server.
-    """
-    names = model_names(settings.model)
-    own_names = names[:1] if is_path(settings.model) else names
-    return ServedModel(
-        names=tuple(dict.fromkeys((*own_names, *settings.served_model_names))), revision=settings.revision
+    def pooled(served: ServedModel, choice: ModelChoice) -> PooledModel:
+        return PooledModel(
+            id=served.id,
+            load=lambda report: load_transcriber(choice, settings, report, turns=turns),
+            loads_at_start=choice.load_at == "start",
+        )
+
+    return ModelPool(
+        [pooled(served, choice) for served, choice in zip(models, choices, strict=True)],
+        on_failure=on_load_failure,
+        max_bytes=None if settings.max_model_bytes is None else int(settings.max_model_bytes),
+        idle_timeout_s=settings.model_idle_timeout_s,
     )
+
+
+def served_models(choices: Sequence[ModelChoice]) -> ServedModels:
+    """Return the models' names and versions, the default one first.
+
+    Raises ModelUnavailable for an embedded model that does not exist, InvalidSettings for a name of two models.
+    """
+    return ServedModels([_served_model(choice) for choice in choices])
+
+
+def _served_model(choice: ModelChoice) -> ServedModel:
+    """A directory's path is not among the names: clients must not learn, or probe, where files are."""
+    names = model_names(choice.model)
+    own_names = names[:1] if is_path(choice.model) else names
+    return ServedModel(names=tuple(dict.fromkeys((*own_names, *choice.names))), revision=choice.revision)
 
 
 def open_access(settings: Settings) -> Access | None:
@@ -122,7 +150,7 @@ def cue_limits(settings: Settings) -> CueLimits:
 
 
 def open_jobs(
-    settings: Settings, model: ServedModel, transcriber: Transcriber, access: Access | None
+    settings: Settings, models: ServedModels, transcriber: Transcriber, access: Access | None
 ) -> Jobs | NoJobs:
     """Open the folder in which jobs are stored, and return the service that runs them.
 
@@ -152,7 +180,7 @@ def open_jobs(
     return Jobs(
         store,
         transcriber,
-        kinds=_job_kinds(settings, model),
+        kinds=_job_kinds(settings, models),
         limits=JobLimits(
             max_queued=settings.max_queued_jobs,
             max_running=settings.max_running_jobs,
@@ -171,14 +199,14 @@ def _charge_nobody(owner: str | None, audio_s: float) -> None:
     """Without keys nobody has an account."""
 
 
-def _job_kinds(settings: Settings, model: ServedModel) -> dict[str, JobKind]:
+def _job_kinds(settings: Settings, models: ServedModels) -> dict[str, JobKind]:
     """Return the job kind of each dialect, by the name that is stored with its jobs."""
     from hf_asr_endpoint.api.deepinfra import job_kind as deepinfra_kind
     from hf_asr_endpoint.api.openai import job_kind as openai_kind
 
     return {
-        openai_kind.KIND: openai_kind.OpenAIJobKind(model=model, cue_limits=cue_limits(settings)),
-        deepinfra_kind.KIND: deepinfra_kind.DeepInfraJobKind(model=model, price_per_s=settings.price_per_s),
+        openai_kind.KIND: openai_kind.OpenAIJobKind(models=models, cue_limits=cue_limits(settings)),
+        deepinfra_kind.KIND: deepinfra_kind.DeepInfraJobKind(models=models, price_per_s=settings.price_per_s),
     }
 
 
@@ -200,68 +228,3 @@ def _open_job_store(path: Path) -> JobStore:
     except BaseException:
         directory.close()
         raise
-
-
-def load_transcriber(settings: Settings, report: Callable[[str], None]) -> Transcriber:
-    """Download or convert the model if necessary, load it and return a Transcriber. Takes seconds to minutes.
-
-    report: called before each slow step with its name, such as "torch to be imported". Clients see it in
-    `/health`, so it must not show a path. Raises ModelUnavailable.
-    """
-    report("torch to be imported")
-    _prepare_process()
-    # Imported here, because that takes seconds, in which the server already responds to GET /health.
-    from hf_asr_endpoint.engine.engine import Engine
-    from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-    from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
-    from hf_asr_endpoint.whisper.loading import load_speech_model
-
-    directory = resolve_model(
-        settings.model, revision=settings.revision, cache_dir=settings.cache_dir, report=report
-    )
-    logger.info("loading the weights in %s", directory)
-    report("the weights to be loaded")
-    model, tokenizer, info = load_speech_model(
-        directory,
-        device=settings.device,
-        dtype=settings.dtype,
-        slots=settings.slots,
-        cpu_level=settings.cpu_level,
-        cache_dir=settings.cache_dir,
-    )
-    batching = BatchingTranscriber(
-        Engine(model, slots=settings.slots),
-        tokenizer,
-        info,
-        max_requests=settings.max_concurrent_requests + settings.max_running_jobs,
-        max_ahead=settings.slots + CHUNKS_AHEAD,
-        encoder_padding_s=settings.encoder_padding_s,
-        max_beams=settings.max_beams,
-        max_waiting_audio_s=settings.max_waiting_audio_s,
-    )
-    report("the engine to warm up")
-    batching.warm_up(slots=settings.slots)
-    trim_heap()  # Return the memory that only loading needed.
-    kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
-    logger.info(
-        "ready: %s on %s in %s%s, threads: %d",
-        settings.model,
-        info.device,
-        info.dtype,
-        kernels,
-        info.n_threads,
-    )
-    return batching
-
-
-def _prepare_process() -> None:
-    """Configure the process before torch is imported: OpenMP's threads wait only briefly before they sleep.
-
-    By default they spin for milliseconds. Anything else that needs a core then makes each step many times slower:
-    the thread for which the others spin cannot run. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) would double the
-    time of a step with a single sequence, because waking takes time, too.
-    """
-    switch_threads_often()
-    limit_malloc_arenas()
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS_BEFORE_SLEEP))

@@ -5,25 +5,28 @@ It knows where settings come from, not what they are used for.
 
 from __future__ import annotations
 
-import difflib
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import ByteSize, Field, SecretStr, ValidationError
+from pydantic import ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.logs import LogFormat
 from hf_asr_endpoint.platform_variables import PlatformVariables
-from hf_asr_endpoint.setting_types import Names, OpenPaths, Origins, RootPath, WebhookSecret
+from hf_asr_endpoint.setting_types import (
+    CpuLevel,
+    Device,
+    Dtype,
+    LoadAt,
+    Names,
+    OpenPaths,
+    Origins,
+    RootPath,
+    WebhookSecret,
+)
 from hf_asr_endpoint.user_folders import cache_folder
 
 ENV_PREFIX = "HF_ASR_"
-
-NEVER_EMPTY = ("api_keys", "api_keys_file", "open_paths")
-"""Settings whose variable must not be there without a value: as a default, that would open the server."""
 
 VARIABLE_ONLY = ("api_keys", "webhook_secret")
 """Settings without a flag, because every user of a machine can read the flags of its processes."""
@@ -34,12 +37,29 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
-    model: str = Field(
-        "embedded:whisper-base",
+    model: Names = Field(
+        ("embedded:whisper-base",),
         min_length=1,
         description="Model to serve: `embedded:whisper-base`, `embedded:whisper-tiny.en`, a name on the Hugging "
-        "Face Hub, or a local directory in transformers' or CTranslate2's format. Also read from `HF_MODEL_DIR`, "
-        "if it has a model, and `HF_MODEL_ID`.",
+        "Face Hub, or a local directory in transformers' or CTranslate2's format. Several, separated by commas or "
+        "in repeated flags: the first is the default. Or a file of models, `*.toml`. Also read from "
+        "`HF_MODEL_DIR`, if it has a model, and `HF_MODEL_ID`.",
+    )
+    load_models: LoadAt = Field(
+        "start",
+        description="When models other than the default one are loaded: at the `start`, or at their `first-use`.",
+    )
+    max_model_bytes: ByteSize | None = Field(
+        None,
+        gt=0,
+        description="Memory for all models together, such as `2GiB`. Where one does not fit, those that have been "
+        "unused the longest are unloaded; a request brings them back. At the start, only the default one "
+        "is loaded then.",
+    )
+    model_idle_timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="Time without a request after which a model that was loaded by one is unloaded, in seconds.",
     )
     revision: str | None = Field(
         None, description="Branch, tag or commit of a model on the Hub. Also read from `HF_REVISION`."
@@ -47,17 +67,15 @@ class Settings(BaseSettings):
     served_model_names: Names = Field(
         (), description="More names that clients may use for the model, separated by commas."
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Device that the model runs on.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+    device: Device = Field("auto", description="Device that the model runs on.")
+    dtype: Dtype = Field(
         "auto",
         description="Precision of the weights. `auto` on a CPU: int8 with AVX2 or Arm's dot products "
         "(FEAT_DotProd), else bfloat16 if the CPU computes with it, else float32; `auto` on other devices: "
         "float16. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products; with AMX, the "
         "encoder computes in bfloat16.",
     )
-    cpu_level: Literal[
-        "auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"
-    ] = Field(
+    cpu_level: CpuLevel = Field(
         "auto",
         description="Instructions that the kernels on a CPU use. `auto`: the fastest that the processor reports; "
         "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused. "
@@ -237,32 +255,6 @@ class Settings(BaseSettings):
         return init_settings, env_settings, PlatformVariables(settings_cls)
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
-    """Return the settings of this process. The command line and handler.py both read theirs here.
-
-    given: values that have precedence over variables. Raises InvalidSettings, also for a misspelt variable.
-    """
-    if unknown := unknown_variables(os.environ):
-        close = difflib.get_close_matches(unknown[0], map(variable_of, Settings.model_fields), n=1)
-        raise InvalidSettings(
-            f"the variable {unknown[0]} is not a setting; {f'use {close[0]}' if close else 'unset it'}"
-        )
-    for name in NEVER_EMPTY:
-        if not os.environ.get(variable_of(name), "set").strip():
-            raise InvalidSettings(f"the variable {variable_of(name)} is empty; give it a value, or unset it")
-    try:
-        return Settings(**given)
-    except ValidationError as exc:
-        # Without the cause: its message would show a webhook secret in a traceback.
-        raise InvalidSettings(_explain(exc)) from None
-
-
-def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Return the HF_ASR_* variables that are not settings, most likely because they are misspelt."""
-    known = {variable_of(name) for name in Settings.model_fields}
-    return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in known)
-
-
 def flag_of(name: str) -> str:
     """Return the command-line flag of a setting, or "" if it has none."""
     return "" if name in VARIABLE_ONLY else f"--{name.replace('_', '-')}"
@@ -271,14 +263,3 @@ def flag_of(name: str) -> str:
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"{ENV_PREFIX}{name.upper()}"
-
-
-def _explain(error: ValidationError) -> str:
-    sentences = []
-    for detail in error.errors(include_url=False):
-        name = str(detail["loc"][0])
-        if name in VARIABLE_ONLY:
-            sentences.append(f"{variable_of(name)} cannot be used: {detail['msg']}")
-        else:
-            sentences.append(f"{flag_of(name)} ({variable_of(name)}) is {detail['input']!r}: {detail['msg']}")
-    return "; ".join(sentences)

@@ -21,7 +21,11 @@ _ORIGIN = re.compile(
 
 
 def _split(value: object) -> object:
-    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    """Split a text, or each of several, at commas."""
+    if not isinstance(value, str | list):
+        return value
+    texts = [value] if isinstance(value, str) else value
+    return [name.strip() for text in texts for name in str(text).split(",") if name.strip()]
 
 
 def _split_or_none(value: object) -> object:
@@ -58,6 +62,11 @@ def _check_secret(value: SecretStr) -> SecretStr:
         raise ValueError(f"allowed: base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes, after whsec_")
     return value
 
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"]
+LoadAt = Literal["start", "first-use"]
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names with commas between them."""

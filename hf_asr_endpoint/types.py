@@ -40,6 +40,8 @@ class TranscriptionOptions:
     """What one caller wants for one recording."""
 
     task: Task = "transcribe"
+    model: str | None = None
+    """The id of the model, where there are several; None: the default one."""
     language: str | None = None
     """Code as in Whisper ("de"); None detects it."""
     languages: tuple[str, ...] = ()
@@ -183,6 +185,7 @@ class ModelInfo:
     cpu_level: of the kernels that it runs on; None where torch's operators do.
     n_threads: that compute a step together on a CPU.
     compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
+    memory_bytes: of its weights and caches.
     """
 
     device: str
@@ -192,6 +195,7 @@ class ModelInfo:
     cpu_level: str | None = None
     n_threads: int = 1
     compiles_each_shape: bool = True
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,10 +226,10 @@ class Activity:
 class Health:
     """Whether transcriptions can be had now.
 
-    state: "loading" (requests wait), "ready", or "failed" (requests are refused).
+    state: "loading" (requests wait), "ready", "failed" (requests are refused), or "unloaded" (a request loads it).
     detail: while loading, what is being waited for; when failed, why.
     """
 
-    state: Literal["loading", "ready", "failed"]
+    state: Literal["loading", "ready", "failed", "unloaded"]
     detail: str = ""
     model: ModelInfo | None = None

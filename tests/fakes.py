@@ -168,10 +168,10 @@ class FakeTranscriber:
         while n_yielded >= self._n_passing and not self._released.is_set():
             await asyncio.sleep(POLL_INTERVAL_S)
 
-    def health(self) -> Health:
+    def health(self, model: str | None = None) -> Health:
         return self._health
 
-    def activity(self) -> Activity:
+    def activity(self, model: str | None = None) -> Activity:
         windows = {"finished": self.n_finished, "cancelled": self.n_cancelled, "failed": 0}
         return Activity(slots=1, slots_in_use=self.n_running, windows=windows)
 

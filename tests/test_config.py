@@ -6,14 +6,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hf_asr_endpoint.config import (
-    Settings,
-    flag_of,
-    read_settings,
-    variable_of,
-)
+from hf_asr_endpoint.config import Settings, flag_of, variable_of
 from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.platform_variables import platform_settings
+from hf_asr_endpoint.read_settings import read_settings
 from hf_asr_endpoint.settings_table import default_of, settings_table
 from hf_asr_endpoint.user_folders import data_folder
 
@@ -36,7 +32,7 @@ def model_dir(tmp_path: Path) -> Path:
 
 def test_default_values() -> None:
     settings = Settings()
-    assert settings.model == "embedded:whisper-base"
+    assert settings.model == ("embedded:whisper-base",)
     assert settings.max_audio_bytes == 100 * 2**20
     assert settings.max_audio_s == 6 * 3600
     assert settings.cache_dir == Path("~/.cache/hf-asr-endpoint").expanduser()
@@ -45,7 +41,10 @@ def test_default_values() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("model", "openai/whisper-tiny", "openai/whisper-tiny"),
+        ("model", "openai/whisper-tiny", ("openai/whisper-tiny",)),
+        ("model", "a/b, embedded:x", ("a/b", "embedded:x")),
+        ("max_model_bytes", "2GiB", 2 * 2**30),
+        ("load_models", "first-use", "first-use"),
         ("served_model_names", "a, b/c,", ("a", "b/c")),
         ("cors_origins", "https://App.example/, http://[::1]:3000", ("https://app.example", "http://[::1]:3000")),
         (
@@ -137,12 +136,12 @@ def test_flags_win_over_variables_and_variables_over_the_platforms(
     environment: pytest.MonkeyPatch, model_dir: Path
 ) -> None:
     environment.setenv("HF_MODEL_ID", "platform/id")
-    assert Settings().model == "platform/id"
+    assert Settings().model == ("platform/id",)
     environment.setenv("HF_MODEL_DIR", str(model_dir))
-    assert Settings().model == str(model_dir)
+    assert Settings().model == (str(model_dir),)
     environment.setenv("HF_ASR_MODEL", "own/variable")
-    assert Settings().model == "own/variable"
-    assert Settings(model="flag").model == "flag"
+    assert Settings().model == ("own/variable",)
+    assert Settings(model="flag").model == ("flag",)
 
 
 def test_a_model_dir_without_a_model_is_ignored(tmp_path: Path) -> None:

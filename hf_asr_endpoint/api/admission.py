@@ -23,7 +23,7 @@ from hf_asr_endpoint.audio.source import AudioSource, WaveformReader, open_wavef
 from hf_asr_endpoint.errors import WorkTimeout
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Caller, Transcription, TranscriptionOptions
+from hf_asr_endpoint.types import Caller, Health, Transcription, TranscriptionOptions
 
 
 class Admission:
@@ -37,6 +37,10 @@ class Admission:
     @property
     def limits(self) -> RequestLimits:
         return self._limits
+
+    def health(self, model: str) -> Health:
+        """Return a model's health."""
+        return self._transcriber.health(model)
 
     @asynccontextmanager
     async def receive(

@@ -47,7 +47,7 @@ def create_app(services: Services) -> Starlette:
     """Return the application. Its startup starts the services, its shutdown closes them."""
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
-    metrics = Metrics(services.transcriber, model=services.model, in_flight=in_flight)
+    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight)
     dialects = make_dialects(services, jobs, in_flight, metrics)
     paths = PathTable(dialect.paths for dialect in dialects)
     unknown_paths = UnknownPaths(paths)
@@ -87,19 +87,19 @@ def make_dialects(
     services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, metrics: Metrics
 ) -> list[Dialect]:
     """Return all dialects. Of two that serve a path, the first one does: Mistral's clients ask on OpenAI's."""
-    transcriber, model, cue_limits = services.transcriber, services.model, services.cue_limits
+    transcriber, models, cue_limits = services.transcriber, services.models, services.cue_limits
     admission = Admission(transcriber, limits=services.limits, in_flight=in_flight)
-    openai_jobs = OpenAIJobKind(model=model, cue_limits=cue_limits)
+    openai_jobs = OpenAIJobKind(models=models, cue_limits=cue_limits)
     forms = FormTranscription(admission)
     return [
-        HuggingFaceDialect(admission, model=model),
-        MistralDialect(admission, model=model),
-        OpenAIDialect(admission, model=model, cue_limits=cue_limits),
-        DeepInfraDialect(admission, jobs, model=model, price_per_s=services.price_per_s),
+        HuggingFaceDialect(admission, models=models),
+        MistralDialect(admission, models=models),
+        OpenAIDialect(admission, models=models, cue_limits=cue_limits),
+        DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),
         JobRoutes(admission, jobs, openai_jobs, root_path=services.root_path),
-        Operations(transcriber, model=model, limits=services.limits, jobs=jobs, metrics=metrics),
+        Operations(transcriber, models=models, limits=services.limits, jobs=jobs, metrics=metrics),
     ]
 
 

@@ -5,7 +5,7 @@ Names end in their unit, and in `_total` for counters (https://prometheus.io/doc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -22,7 +22,7 @@ from starlette.responses import Response
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.jobs.job import JobCounts
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Activity
@@ -38,7 +38,7 @@ SPEED_BUCKETS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 class Metrics:
     """Counts requests, and renders all metrics. Used in the event loop."""
 
-    def __init__(self, transcriber: Transcriber, *, model: ServedModel, in_flight: InFlightRequests) -> None:
+    def __init__(self, transcriber: Transcriber, *, models: ServedModels, in_flight: InFlightRequests) -> None:
         # They would double the number of series, and say when the server began.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it.
         self._registry = CollectorRegistry()
@@ -73,7 +73,7 @@ class Metrics:
         self._deliveries = Gauge(
             "hf_asr_deliveries", "Jobs that are stored, by their webhook.", ("status",), registry=self._registry
         )
-        self._registry.register(_Activity(transcriber, model=model, in_flight=in_flight))
+        self._registry.register(_Activity(transcriber, models=models, in_flight=in_flight))
         ProcessCollector(registry=self._registry)
 
     def count(self, *, api: str, status: str, total_s: float, audio_s: float | None) -> None:
@@ -103,27 +103,64 @@ class Metrics:
         return Response(encode(self._registry), headers={"Content-Type": content_type})
 
 
+GAUGES: tuple[tuple[str, str, Callable[[Activity], float]], ...] = (
+    ("hf_asr_slots", "Windows that the engine decodes at a time, at most.", lambda activity: activity.slots),
+    ("hf_asr_slots_in_use", "Slots that are taken now.", lambda activity: activity.slots_in_use),
+    ("hf_asr_windows_waiting", "Windows that wait for slots.", lambda activity: activity.windows_waiting),
+    (
+        "hf_asr_waiting_audio_seconds",
+        "Audio of the requests in flight that is not transcribed, as far as files tell.",
+        lambda activity: activity.waiting_audio_s,
+    ),
+    (
+        "hf_asr_speed_ratio",
+        "Seconds of audio lately transcribed in a second with work.",
+        lambda activity: activity.speed or 0.0,
+    ),
+)
+COUNTERS: tuple[tuple[str, str, Callable[[Activity], float]], ...] = (
+    ("hf_asr_fallbacks", "Windows decoded again after a bad result.", lambda activity: activity.fallbacks),
+    ("hf_asr_tokens", "Tokens sampled, in all beams and attempts.", lambda activity: activity.tokens),
+    (
+        "hf_asr_preparation_seconds",
+        "Time of decoding files, finding speech and making spectrograms.",
+        lambda activity: activity.preparation_s,
+    ),
+    (
+        "hf_asr_prepared_audio_seconds",
+        "Audio that was prepared, in seconds.",
+        lambda activity: activity.prepared_audio_s,
+    ),
+)
+LABELLED: tuple[tuple[str, str, str, Callable[[Activity], Mapping[str, float]]], ...] = (
+    ("hf_asr_engine_seconds", "Time of the model by stage.", "stage", lambda activity: activity.engine_s),
+    ("hf_asr_windows", "Windows that have ended, by outcome.", "outcome", lambda activity: activity.windows),
+)
+
+
 class _Activity(Collector):
     """Reads the transcriber's activity when the metrics are rendered."""
 
-    def __init__(self, transcriber: Transcriber, *, model: ServedModel, in_flight: InFlightRequests) -> None:
+    def __init__(self, transcriber: Transcriber, *, models: ServedModels, in_flight: InFlightRequests) -> None:
         self._transcriber = transcriber
-        self._model = model
+        self._models = models
         self._in_flight = in_flight
 
     def collect(self) -> Iterator[Metric]:
         yield from self._server()
-        yield from _engine(self._transcriber.activity())
+        yield from _engine([(model.id, self._transcriber.activity(model.id)) for model in self._models])
 
     def _server(self) -> Iterator[Metric]:
         health = self._transcriber.health()
         yield GaugeMetricFamily("hf_asr_ready", "1 if transcriptions can be made now.", health.state == "ready")
         info = GaugeMetricFamily(
-            "hf_asr_info", "Always 1.", labels=("version", "model", "device", "dtype", "cpu_level")
+            "hf_asr_info", "Always 1.", labels=("version", "model", "status", "device", "dtype", "cpu_level")
         )
-        model = health.model
-        shown = (model.device, model.dtype, model.cpu_level or "") if model else ("", "", "")
-        info.add_metric((__version__, self._model.id, *shown), 1)
+        for served in self._models:
+            of_model = self._transcriber.health(served.id)
+            model = of_model.model
+            shown = (model.device, model.dtype, model.cpu_level or "") if model else ("", "", "")
+            info.add_metric((__version__, served.id, of_model.state, *shown), 1)
         yield info
         yield GaugeMetricFamily(
             "hf_asr_requests_in_flight", "Requests that hold a permit now.", self._in_flight.n_permits
@@ -133,43 +170,21 @@ class _Activity(Collector):
         )
 
 
-def _engine(activity: Activity) -> Iterable[Metric]:
-    return (
-        GaugeMetricFamily("hf_asr_slots", "Windows that the engine decodes at a time, at most.", activity.slots),
-        GaugeMetricFamily("hf_asr_slots_in_use", "Slots that are taken now.", activity.slots_in_use),
-        GaugeMetricFamily("hf_asr_windows_waiting", "Windows that wait for slots.", activity.windows_waiting),
-        GaugeMetricFamily(
-            "hf_asr_waiting_audio_seconds",
-            "Audio of the requests in flight that is not transcribed, as far as files tell.",
-            activity.waiting_audio_s,
-        ),
-        GaugeMetricFamily(
-            "hf_asr_speed_ratio",
-            "Audio lately transcribed in a second with work, in seconds.",
-            activity.speed or 0.0,
-        ),
-        _by_label(
-            CounterMetricFamily("hf_asr_engine_seconds", "Time of the model by stage.", labels=("stage",)),
-            activity.engine_s.items(),
-        ),
-        _by_label(
-            CounterMetricFamily("hf_asr_windows", "Windows that have ended, by outcome.", labels=("outcome",)),
-            activity.windows.items(),
-        ),
-        CounterMetricFamily("hf_asr_fallbacks", "Windows decoded again after a bad result.", activity.fallbacks),
-        CounterMetricFamily("hf_asr_tokens", "Tokens sampled, in all beams and attempts.", activity.tokens),
-        CounterMetricFamily(
-            "hf_asr_preparation_seconds",
-            "Time of decoding files, finding speech and making spectrograms.",
-            activity.preparation_s,
-        ),
-        CounterMetricFamily(
-            "hf_asr_prepared_audio_seconds", "Audio that was prepared, in seconds.", activity.prepared_audio_s
-        ),
-    )
-
-
-def _by_label(family: CounterMetricFamily, values: Iterable[tuple[str, float]]) -> Metric:
-    for label, value in values:
-        family.add_metric((label,), value)
-    return family
+def _engine(activities: Sequence[tuple[str, Activity]]) -> Iterator[Metric]:
+    """Yield what models do. activities: with the models' ids."""
+    for name, help_text, value in GAUGES:
+        gauge = GaugeMetricFamily(name, help_text, labels=("model",))
+        for model, activity in activities:
+            gauge.add_metric((model,), value(activity))
+        yield gauge
+    for name, help_text, value in COUNTERS:
+        counter = CounterMetricFamily(name, help_text, labels=("model",))
+        for model, activity in activities:
+            counter.add_metric((model,), value(activity))
+        yield counter
+    for name, help_text, label, values in LABELLED:
+        counter = CounterMetricFamily(name, help_text, labels=("model", label))
+        for model, activity in activities:
+            for label_value, n in values(activity).items():
+                counter.add_metric((model, label_value), n)
+        yield counter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,10 +14,11 @@ from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
 from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, get
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 logger = logging.getLogger(__name__)
@@ -42,13 +44,13 @@ class Operations:
         self,
         transcriber: Transcriber,
         *,
-        model: ServedModel,
+        models: ServedModels,
         limits: RequestLimits,
         jobs: Jobs | NoJobs,
         metrics: Metrics,
     ) -> None:
         self._transcriber = transcriber
-        self._model = model
+        self._models = models
         self._limits = limits
         self._jobs = jobs
         self._metrics = metrics
@@ -78,18 +80,11 @@ class Operations:
                 "server": "hf-asr-endpoint",
                 "version": __version__,
                 "task": "automatic-speech-recognition",
-                "model_id": self._model.id,
-                "model_names": list(self._model.accepted_names),
+                "model_id": self._models.default.id,
+                "model_names": list(self._models.accepted_names),
                 "status": health.state,
-                "model": model
-                and {
-                    "device": model.device,
-                    "dtype": model.dtype,
-                    "cpu_level": model.cpu_level,
-                    "n_threads": model.n_threads,
-                    "is_multilingual": model.is_multilingual,
-                    "n_mels": model.n_mels,
-                },
+                "model": model and _describe(model),
+                "models": [self._entry(served) for served in self._models],
                 "sampling_rate": SAMPLE_RATE,
                 "limits": {
                     "max_audio_bytes": self._limits.max_audio_bytes,
@@ -105,6 +100,15 @@ class Operations:
             }
         )
 
+    def _entry(self, served: ServedModel) -> dict[str, Any]:
+        health = self._transcriber.health(served.id)
+        return {
+            "id": served.id,
+            "names": list(served.names),
+            "status": health.state,
+            "model": health.model and _describe(health.model),
+        }
+
     async def metrics(self, request: Request) -> Response:
         """Return the metrics in Prometheus' text format, or as OpenMetrics if the client accepts that."""
         try:
@@ -113,3 +117,15 @@ class Operations:
             logger.warning("jobs are left out of the metrics: %s", exc)
             jobs = None
         return self._metrics.render(jobs, accept=request.headers.get("accept", ""))
+
+
+def _describe(model: ModelInfo) -> dict[str, Any]:
+    return {
+        "device": model.device,
+        "dtype": model.dtype,
+        "cpu_level": model.cpu_level,
+        "n_threads": model.n_threads,
+        "is_multilingual": model.is_multilingual,
+        "n_mels": model.n_mels,
+        "memory_bytes": model.memory_bytes,
+    }

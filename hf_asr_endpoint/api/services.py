@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
@@ -25,7 +25,7 @@ class Services:
     """Everything that an application needs. Its shutdown closes the transcriber and the jobs."""
 
     transcriber: Transcriber
-    model: ServedModel
+    models: ServedModels
     limits: RequestLimits
     cue_limits: CueLimits = field(default_factory=CueLimits)
     """Of one cue of a subtitle."""

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from collections.abc import Sequence as Many
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from hf_asr_endpoint.engine.meter import Meter
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.scheduler import Scheduler, n_reserved_slots
 from hf_asr_endpoint.engine.sequence import Attempt, Detection, Sequence, Stage, Status
+from hf_asr_endpoint.engine.turns import Turns
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
@@ -30,9 +32,15 @@ class Engine:
     its `on_end` is called exactly once.
     """
 
-    def __init__(self, model: SpeechModel, *, slots: int, windows_per_step: int = 1) -> None:
-        """windows_per_step: windows encoded, or aligned, before the running sequences get their next token."""
+    def __init__(
+        self, model: SpeechModel, *, slots: int, windows_per_step: int = 1, turns: Turns | None = None
+    ) -> None:
+        """windows_per_step: windows encoded, or aligned, before the running sequences get their next token.
+
+        turns: of engines that share the processor; None: this is the only one.
+        """
         self._model = model
+        self._turn: AbstractContextManager[None] = turns or nullcontext()
         self._windows_per_step = windows_per_step
         self._scheduler = Scheduler(slots=slots)
         self.meter = Meter()
@@ -104,7 +112,8 @@ class Engine:
         reason = EngineUnavailable(SHUTTING_DOWN)
         try:
             while self._wait_for_work():
-                self.step()
+                with self._turn:
+                    self.step()
                 self.meter.n_slots_in_use = self._scheduler.n_slots_in_use
                 self.meter.n_waiting = self._scheduler.n_waiting
         except BaseException as exc:  # A thread that dies silently would leave every request waiting.

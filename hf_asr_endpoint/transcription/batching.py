@@ -106,14 +106,14 @@ class BatchingTranscriber:
     ) -> TranscriptionStream:
         return self._start(reader, options, caller, streams=True)
 
-    def health(self) -> Health:
+    def health(self, model: str | None = None) -> Health:
         if self._is_closed:
             return Health(state="failed", detail=SHUTTING_DOWN)
         if self._engine.failure is not None:
             return Health(state="failed", detail=str(self._engine.failure))
         return Health(state="ready", model=self._info)
 
-    def activity(self) -> Activity:
+    def activity(self, model: str | None = None) -> Activity:
         meter, workers = self._engine.meter, self._workers
         return Activity(
             slots=self._engine.slots,

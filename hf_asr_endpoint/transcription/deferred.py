@@ -51,14 +51,14 @@ class DeferredTranscriber:
         transcriber = await self._wait(reader)
         return await transcriber.stream(reader, options, caller)
 
-    def health(self) -> Health:
+    def health(self, model: str | None = None) -> Health:
         if not self._loaded.done():
             return Health(state="loading", detail=self._step)
         if exc := self._loaded.exception():
             return Health(state="failed", detail=str(exc))
         return self._loaded.result().health()
 
-    def activity(self) -> Activity:
+    def activity(self, model: str | None = None) -> Activity:
         if not self._loaded.done() or self._loaded.exception():
             return Activity()
         return self._loaded.result().activity()

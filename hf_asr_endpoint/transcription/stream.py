@@ -25,6 +25,7 @@ class TranscriptionStream:
         self._error: Exception | None = None
         self._is_finished = False
         self._changed = asyncio.Event()
+        self._end_callbacks: list[Callable[[], None]] = []
 
     def __aiter__(self) -> TranscriptionStream:
         return self
@@ -53,6 +54,13 @@ class TranscriptionStream:
             self._changed.set()
         self._token.cancel()
 
+    def add_end_callback(self, callback: Callable[[], None]) -> None:
+        """Call `callback` in the event loop when the stream has ended, at once if it has."""
+        if self._is_finished:
+            callback()
+        else:
+            self._end_callbacks.append(callback)
+
     def put(self, event: Segment | Transcription) -> None:
         """Add an event. From any thread."""
         self._call(lambda: self._events.append(event))
@@ -65,6 +73,9 @@ class TranscriptionStream:
         if self._is_finished:
             return
         self._is_finished = True
+        callbacks, self._end_callbacks = self._end_callbacks, []
+        for callback in callbacks:
+            callback()
         if error is None or isinstance(error, Exception):
             self._error = error
             return

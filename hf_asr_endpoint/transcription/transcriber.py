@@ -33,12 +33,15 @@ class Transcriber(Protocol):
         """
         ...
 
-    def health(self) -> Health:
-        """Return whether transcriptions can be made now. Never blocks."""
+    def health(self, model: str | None = None) -> Health:
+        """Return whether transcriptions can be made now, by a model or, without one, at all. Never blocks."""
         ...
 
-    def activity(self) -> Activity:
-        """Return what is going on, and what has been done since the start. Never blocks."""
+    def activity(self, model: str | None = None) -> Activity:
+        """Return what a model does, by default the default one, and what it has done since it was loaded.
+
+        Never blocks.
+        """
         ...
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype, choose_devi
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.processor import choose_level
+from hf_asr_endpoint.whisper.memory import held_bytes
 from hf_asr_endpoint.whisper.model.linear import Arithmetic
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core
@@ -54,7 +55,13 @@ def load_speech_model(
         model = WhisperSpeechModel(checkpoint, slots=slots, arithmetic=arithmetic, kernels=kernels)
     level = None if kernels is None else kernels.level
     has_other_windows = kernels is None or arithmetic != "int8" or not kernels.prefer_tiles
-    info = replace(checkpoint.info, cpu_level=level, n_threads=N_CORES, compiles_each_shape=has_other_windows)
+    info = replace(
+        checkpoint.info,
+        cpu_level=level,
+        n_threads=N_CORES,
+        compiles_each_shape=has_other_windows,
+        memory_bytes=held_bytes(model),
+    )
     return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info
 
 

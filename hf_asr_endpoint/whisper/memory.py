@@ -28,6 +28,30 @@ def zeros_in_large_pages(size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     return _as_tensor(mmap.mmap(-1, math.prod(size) * dtype.itemsize, **options), size, dtype)
 
 
+def held_bytes(root: object) -> int:
+    """Return the bytes of all tensors that an object of this package holds, each memory counted once."""
+    seen: set[int] = set()
+    storages: dict[int, int] = {}
+    waiting = [root]
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Tensor):
+            storage = item.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple | set | frozenset):
+            waiting.extend(item)
+        elif type(item).__module__.startswith(__package__.partition(".")[0]):
+            names = [name for kind in type(item).__mro__ for name in getattr(kind, "__slots__", ())]
+            waiting.extend(getattr(item, name) for name in names if hasattr(item, name))
+            waiting.extend(getattr(item, "__dict__", {}).values())
+    return sum(storages.values())
+
+
 def _as_tensor(pages: mmap.mmap, size: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     if hasattr(mmap, "MADV_HUGEPAGE"):  # Linux only; most systems give large pages to private memory alone
         pages.madvise(mmap.MADV_HUGEPAGE)

@@ -22,14 +22,14 @@ from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import PathTable
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.jobs.jobs import NoJobs
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from tests.fakes import FakeTranscriber
 
 MODEL_NAMES = ("openai/whisper-base", "whisper-base")
-MODEL = ServedModel(names=MODEL_NAMES)
+MODELS = ServedModels([ServedModel(names=MODEL_NAMES)])
 STOP_TIMEOUT_S = 20.0
 DEADLINE_S = 10.0
 POLL_INTERVAL_S = 0.005
@@ -70,13 +70,13 @@ def make_limits(**changes: float) -> RequestLimits:
 
 def make_services(transcriber: Transcriber, **changes: Any) -> Services:
     """Return services with a Transcriber and small limits, with changes."""
-    return Services(**{"transcriber": transcriber, "model": MODEL, "limits": make_limits(), **changes})
+    return Services(**{"transcriber": transcriber, "models": MODELS, "limits": make_limits(), **changes})
 
 
 def make_path_table() -> PathTable:
     """Return the application's table of paths."""
     services, in_flight = make_services(FakeTranscriber()), InFlightRequests(1)
-    metrics = Metrics(services.transcriber, model=services.model, in_flight=in_flight)
+    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight)
     dialects = make_dialects(services, NoJobs(""), in_flight, metrics)
     return PathTable(dialect.paths for dialect in dialects)
 

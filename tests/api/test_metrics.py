@@ -92,7 +92,9 @@ def test_a_client_that_leaves_is_counted(serve: Serve, wav: bytes) -> None:
     url = serve(transcriber)
     with pytest.raises(requests.ReadTimeout):
         requests.post(url, data=wav, timeout=0.3)
-    wait_for(lambda: value(samples_of(url), "hf_asr_windows_total", outcome="cancelled") == 1)
+    wait_for(
+        lambda: value(samples_of(url), "hf_asr_windows_total", model=MODEL_NAMES[0], outcome="cancelled") == 1
+    )
     assert value(samples_of(url), "hf_asr_requests_total", api="Hugging Face", status="client-left") == 1
 
 
@@ -102,7 +104,7 @@ def test_what_goes_on_now_is_shown(serve: Serve, wav: bytes) -> None:
     url = serve(transcriber)
     client = threading.Thread(target=lambda: requests.post(url, data=wav, timeout=TIMEOUT_S))
     client.start()
-    wait_for(lambda: value(samples_of(url), "hf_asr_slots_in_use") == 1)
+    wait_for(lambda: value(samples_of(url), "hf_asr_slots_in_use", model=MODEL_NAMES[0]) == 1)
     samples = samples_of(url)
     assert value(samples, "hf_asr_requests_in_flight") == 1
     assert value(samples, "hf_asr_requests_in_flight_max") == 4
@@ -116,6 +118,7 @@ def test_the_model_and_its_readiness_are_shown(url: str, serve: Serve) -> None:
     labels = {
         "version": __version__,
         "model": MODEL_NAMES[0],
+        "status": "ready",
         "device": "cpu",
         "dtype": "float32",
         "cpu_level": "",

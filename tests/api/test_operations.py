@@ -55,7 +55,11 @@ def test_info_shows_the_model_and_the_limits(url: str) -> None:
         "n_threads": 1,
         "is_multilingual": True,
         "n_mels": 80,
+        "memory_bytes": 0,
     }
+    assert info["models"] == [
+        {"id": MODEL_NAMES[0], "names": list(MODEL_NAMES), "status": "ready", "model": info["model"]}
+    ]
     assert info["limits"] == {"max_audio_bytes": 300_000, "max_audio_s": 30.0, "max_concurrent_requests": 4}
 
 

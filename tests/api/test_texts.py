@@ -12,7 +12,7 @@ from hf_asr_endpoint.api.huggingface.parameters import parse_parameters as parse
 from hf_asr_endpoint.api.huggingface.parameters import parse_query
 from hf_asr_endpoint.api.openai.parameters import parse_parameters as parse_openai
 from hf_asr_endpoint.api.query import MAX_QUERY_BYTES, MAX_QUERY_FIELDS, read_query
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.api.texts import MAX_PROMPT_CHARACTERS, check_text, join_names, suggest
 from hf_asr_endpoint.errors import InvalidParameter, InvalidRequest
 from hf_asr_endpoint.messages import quote
@@ -23,7 +23,9 @@ MAX_MESSAGE_CHARACTERS = 2_000
 
 def openai(*texts: tuple[str, str]) -> Any:
     return parse_openai(
-        [("model", "m"), *texts], task="transcribe", model=ServedModel(names=("m",), revision=None)
+        [("model", "m"), *texts],
+        task="transcribe",
+        models=ServedModels([ServedModel(names=("m",))]),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import render_counts, render_results
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.jobs.job import Fields, JobSpec, ParsedJob
 from hf_asr_endpoint.types import Transcription
 
@@ -31,13 +32,14 @@ def make_spec(texts: Fields, parameters: ParsedParameters, *, model: str, versio
 class DeepInfraJobKind:
     """The JobKind of this dialect."""
 
-    def __init__(self, *, model: ServedModel, price_per_s: float) -> None:
+    def __init__(self, *, models: ServedModels, price_per_s: float) -> None:
         """price_per_s: of audio, when the job ends."""
-        self._model = model
+        self._models = models
         self._price_per_s = price_per_s
 
     def parse(self, spec: JobSpec) -> ParsedJob:
-        self._model.check(spec.model, version=spec.version)  # The server may have restarted with another model.
+        # The server may have restarted with other models.
+        model = self._models.choose(spec.model, version=spec.version)
         parameters = parse_parameters(spec.fields)
 
         def render(transcription: Transcription) -> dict[str, Any]:
@@ -46,7 +48,7 @@ class DeepInfraJobKind:
                 "results": render_results(transcription, shows_words=parameters.shows_words),
             }
 
-        return ParsedJob(options=parameters.options, render=render)
+        return ParsedJob(options=replace(parameters.options, model=model), render=render)
 
     def render_failure(self, message: str) -> dict[str, Any]:
         return {"error": message}

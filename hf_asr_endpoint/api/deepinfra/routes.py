@@ -20,7 +20,7 @@ from hf_asr_endpoint.api.deepinfra.request import ACCEPTED, ReceivedFields, take
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
@@ -54,13 +54,13 @@ class DeepInfraDialect:
         admission: Admission,
         jobs: JobService,
         *,
-        model: ServedModel,
+        models: ServedModels,
         price_per_s: float,
     ) -> None:
         """jobs: for requests with a webhook. price_per_s: of audio, for the `cost` in responses."""
         self._admission = admission
         self._jobs = jobs
-        self._model = model
+        self._models = models
         self._price_per_s = price_per_s
 
     def routes(self) -> list[Route]:
@@ -68,14 +68,15 @@ class DeepInfraDialect:
 
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""
-        self._model.check(request.path_params.get("model", ""), version=_version(request))
+        model = self._models.choose(request.path_params.get("model", ""), version=_version(request))
         async with AsyncExitStack() as held:
             received = await self._receive(request, held)
             parameters = parse_parameters(received.texts)
             if parameters.webhook is not None:
                 return await self._submit(request, received, parameters)
             started = time.perf_counter()
-            transcription = await self._admission.transcribe(request, received.audio, parameters.options)
+            options = replace(parameters.options, model=model)
+            transcription = await self._admission.transcribe(request, received.audio, options)
         work = Work(
             request_id=request.state.request_id,
             runtime_s=time.perf_counter() - started,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +18,7 @@ from hf_asr_endpoint.api.json_body import JsonBody
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 
 ACCEPTED = AcceptedBodies(audio_field=AUDIO_KEY, raw=True, json=True, samples=True)
 
@@ -49,20 +50,20 @@ class HuggingFaceDialect:
     paths = PATHS
     error_format = MESSAGE_FORMAT
 
-    def __init__(self, admission: Admission, *, model: ServedModel) -> None:
+    def __init__(self, admission: Admission, *, models: ServedModels) -> None:
         self._admission = admission
-        self._model = model
+        self._models = models
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"transcribe": self.transcribe})
 
     async def transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
-        if "model" in request.path_params:
-            self._model.check(request.path_params["model"])
+        model = self._models.choose(request.path_params.get("model"))
         async with self._admission.receive(request, ACCEPTED) as body:
             parsed = await asyncio.to_thread(self._parse, request, body)
-            transcription = await self._admission.transcribe(request, parsed.audio, parsed.parameters.options)
+            options = replace(parsed.parameters.options, model=model)
+            transcription = await self._admission.transcribe(request, parsed.audio, options)
         return await render_response(
             lambda: render_transcription(transcription, return_timestamps=parsed.parameters.return_timestamps)
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hf_asr_endpoint.api.mistral.schema import FIELDS, LISTS, ONLY, Parameters
 from hf_asr_endpoint.api.plain_fields import check_only, collect_texts, language_code, validate
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import TranscriptionOptions
@@ -24,7 +24,7 @@ class ParsedParameters:
     granularity: Literal["segment", "word"] | None
 
 
-def parse_parameters(texts: Iterable[tuple[str, str]], *, model: ServedModel) -> ParsedParameters:
+def parse_parameters(texts: Iterable[tuple[str, str]], *, models: ServedModels) -> ParsedParameters:
     """Parse the names and texts of all fields but `file`. Raises UnknownModel, InvalidParameter and its kinds."""
     items: dict[str, list[str]] = {}
     plain = []
@@ -37,11 +37,9 @@ def parse_parameters(texts: Iterable[tuple[str, str]], *, model: ServedModel) ->
     values: dict[str, Any] = {**collect_texts(plain, allowed=FIELDS)}
     check_only(values, ONLY)
     parameters = validate(Parameters, {**values, **items})
-    if parameters.model is not None:
-        model.check(parameters.model)
     return ParsedParameters(
-        options=_options(parameters),
-        model=parameters.model or model.id,
+        options=replace(_options(parameters), model=models.choose(parameters.model)),
+        model=parameters.model or models.default.id,
         is_stream=parameters.stream,
         granularity=_granularity(parameters),
     )

@@ -21,7 +21,7 @@ from hf_asr_endpoint.api.mistral.schema import FILE
 from hf_asr_endpoint.api.paths import DialectPaths
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.api.sse import EventStream
 from hf_asr_endpoint.errors import AsrError
 
@@ -51,9 +51,9 @@ class MistralDialect:
     paths = DialectPaths(name="Mistral", main_path="", prefixes=())
     error_format = ERROR_FORMAT
 
-    def __init__(self, admission: Admission, *, model: ServedModel) -> None:
+    def __init__(self, admission: Admission, *, models: ServedModels) -> None:
         self._admission = admission
-        self._model = model
+        self._models = models
 
     def routes(self) -> list[Route]:
         return [MistralRoute(PATH, self.transcribe, methods=["POST"])]
@@ -69,7 +69,7 @@ class MistralDialect:
         query = read_query(request)
         async with AsyncExitStack() as held:
             form = await held.enter_async_context(self._admission.receive_form(request, file_field=FILE))
-            parameters = parse_parameters((*query, *form.texts), model=self._model)
+            parameters = parse_parameters((*query, *form.texts), models=self._models)
             audio = take_audio(form, file_field=FILE)
             if parameters.is_stream:
                 stream = await self._admission.stream(request, audio, parameters.options, held=held)

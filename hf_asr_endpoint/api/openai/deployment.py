@@ -1,6 +1,6 @@
 """Azure's paths, which name a deployment instead of a model.
 
-Whoever makes a deployment chooses its name. `--served-model-names` gives the served model the names that the
+Whoever makes a deployment chooses its name. `--served-model-names` gives the default model the names that the
 clients' deployments have; a deployment of another name is refused like another model.
 Source: Azure OpenAI's REST reference, "Transcriptions - Create"; `AzureOpenAI` in openai-python's `lib/azure.py`.
 """
@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import UnknownModel
 from hf_asr_endpoint.messages import show_value
 
 MODEL = "model"
 
 
-def check_deployment(request: Request, model: ServedModel) -> str | None:
+def check_deployment(request: Request, models: ServedModels) -> str | None:
     """Return the deployment's name; None on a path that has none. Raises UnknownModel."""
     name: str | None = request.path_params.get(MODEL)
-    if name is not None and name not in model.accepted_names:
+    if name is not None and name not in models.accepted_names:
         raise UnknownModel(
-            f"the deployment {show_value(name)} is not served here; allowed: {', '.join(model.accepted_names)}, "
+            f"the deployment {show_value(name)} is not served here; allowed: {', '.join(models.accepted_names)}, "
             "and names that the server's setting --served-model-names adds"
         )
     return name

@@ -1,4 +1,4 @@
-"""The list of models, in which the one model appears once per name."""
+"""The entries in the list of models, in which a model appears once per name."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from typing import Any
 OWNER = "hf-asr-endpoint"
 
 
-def render_model(name: str, *, created: int) -> dict[str, Any]:
-    """Return one entry. created: Unix time in seconds."""
-    return {"id": name, "object": "model", "created": created, "owned_by": OWNER}
-
-
-def render_models(names: tuple[str, ...], *, created: int) -> dict[str, Any]:
-    """Return the list."""
-    return {"object": "list", "data": [render_model(name, created=created) for name in names]}
+def render_model(name: str, *, created: int, state: str) -> dict[str, Any]:
+    """Return one entry. created: Unix time in seconds. state: of the model, an extension."""
+    return {"id": name, "object": "model", "created": created, "owned_by": OWNER, "status": state}

@@ -18,7 +18,7 @@ from hf_asr_endpoint.api.openai.schema import (
     ServerVad,
     read_format,
 )
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.api.subtitles import CUE_FORMATS, SUBTITLE_FORMATS
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
@@ -44,15 +44,14 @@ class ParsedParameters:
     shows_logprobs: bool
 
 
-def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: ServedModel) -> ParsedParameters:
+def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, models: ServedModels) -> ParsedParameters:
     """Parse the names and texts of all fields of a form but `file`.
 
-    model: the only one that the form may name; a form that names none gets it, too.
+    models: that the form may name; a form that names none gets the default one.
     Raises UnknownModel, InvalidParameter.
     """
     fields = collect_fields(texts, allowed=PARAMETERS, fixed=fixed_parameters(task))
-    if "model" in fields:
-        model.check(fields.pop("model"))
+    model = models.choose(fields.pop("model", None))
     reason = UNSUPPORTED_FORMATS.get(str(read_format(fields.get("response_format"))))
     if reason is not None:
         raise UnsupportedValue(
@@ -66,7 +65,7 @@ def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: Ser
         raise _explain(exc, fields) from exc
     granularities = parameters.timestamp_granularities
     parsed = ParsedParameters(
-        options=_options(parameters, task=task),
+        options=_options(parameters, task=task, model=model),
         response_format=parameters.response_format,
         shape=parameters.shape(parameters.response_format, name="response_format"),
         is_stream=parameters.stream,
@@ -78,11 +77,12 @@ def parse_parameters(texts: Iterable[tuple[str, str]], *, task: Task, model: Ser
     return parsed
 
 
-def _options(parameters: Parameters, *, task: Task) -> TranscriptionOptions:
+def _options(parameters: Parameters, *, task: Task, model: str | None) -> TranscriptionOptions:
     temperature = parameters.temperature
     choice = _language_choice(parameters)
     return TranscriptionOptions(
         task=task,
+        model=model,
         language=choice.language,
         languages=choice.languages,
         prompt=parameters.prompt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AsyncExitStack
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -16,14 +17,14 @@ from hf_asr_endpoint.api.openai.deployment import check_deployment, name_model
 from hf_asr_endpoint.api.openai.errors import make_error_format
 from hf_asr_endpoint.api.openai.form import check_file
 from hf_asr_endpoint.api.openai.groq import mark_for_groq
-from hf_asr_endpoint.api.openai.models import render_model, render_models
+from hf_asr_endpoint.api.openai.models import render_model
 from hf_asr_endpoint.api.openai.parameters import parse_parameters
 from hf_asr_endpoint.api.openai.paths import PATHS
 from hf_asr_endpoint.api.openai.query import check_no_fields, join_fields, read_fields
 from hf_asr_endpoint.api.openai.request import ACCEPTED, as_form
 from hf_asr_endpoint.api.openai.stream import EventWriter
 from hf_asr_endpoint.api.responses import TEXT, render_response
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.api.sse import EventStream
 from hf_asr_endpoint.api.subtitles import MEDIA_TYPES
 from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedValue
@@ -36,11 +37,11 @@ class OpenAIDialect:
 
     paths = PATHS
 
-    def __init__(self, admission: Admission, *, model: ServedModel, cue_limits: CueLimits) -> None:
+    def __init__(self, admission: Admission, *, models: ServedModels, cue_limits: CueLimits) -> None:
         self._max_audio_bytes = admission.limits.openai_max_audio_bytes
         self.error_format = make_error_format(max_audio_bytes=self._max_audio_bytes)
         self._admission = admission
-        self._model = model
+        self._models = models
         self._cue_limits = cue_limits
         self._created = int(time.time())
 
@@ -70,17 +71,20 @@ class OpenAIDialect:
 
     async def list_models(self, request: Request) -> Response:
         check_no_fields(request)
-        return JSONResponse(render_models(self._model.accepted_names, created=self._created))
+        return JSONResponse({"object": "list", "data": list(map(self._entry, self._models.accepted_names))})
 
     async def retrieve_model(self, request: Request) -> Response:
         check_no_fields(request)
-        name: str = request.path_params["model"]
-        self._model.check(name)
-        return JSONResponse(render_model(name, created=self._created))
+        return JSONResponse(self._entry(request.path_params["model"]))
+
+    def _entry(self, name: str) -> dict[str, Any]:
+        """Return a name's entry in the list of models. Raises UnknownModel."""
+        state = self._admission.health(self._models.find(name).id).state
+        return render_model(name, created=self._created, state=state)
 
     async def _create(self, request: Request, task: Task) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""
-        deployment = check_deployment(request, self._model)
+        deployment = check_deployment(request, self._models)
         query = read_fields(request)
         async with AsyncExitStack() as held:
             body = await held.enter_async_context(
@@ -88,7 +92,7 @@ class OpenAIDialect:
             )
             form = as_form(body)
             texts = name_model(join_fields(query, form.texts), deployment)
-            parameters = parse_parameters(texts, task=task, model=self._model)
+            parameters = parse_parameters(texts, task=task, models=self._models)
             audio = check_file(form)
             if parameters.is_stream:
                 stream = await self._admission.stream(request, audio, parameters.options, held=held)

@@ -4,7 +4,7 @@ import pytest
 
 from hf_asr_endpoint.api.deepinfra.job_kind import DeepInfraJobKind, make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import parse_parameters
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.errors import UnknownModel
 from hf_asr_endpoint.jobs.job import JobSpec
 
@@ -16,7 +16,7 @@ def make(*, model: str = "whisper-base", version: str | None = None) -> JobSpec:
 
 
 def make_kind(*names: str, revision: str | None = None) -> DeepInfraJobKind:
-    return DeepInfraJobKind(model=ServedModel(names=names, revision=revision), price_per_s=0.0)
+    return DeepInfraJobKind(models=ServedModels([ServedModel(names=names, revision=revision)]), price_per_s=0.0)
 
 
 def test_spec_has_what_the_request_was_parsed_to() -> None:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from tests.api.conftest import MODEL_NAMES, Serve, make_services, make_wav, serve_app
 from tests.api.deepinfra.asking import MISSING, PATH, TEXT, TIMEOUT_S, detail_of, error_of, post, post_json
 from tests.fakes import FakeTranscriber
@@ -145,8 +145,8 @@ def test_a_path_without_a_model_is_404(url: str, wav: bytes, path: str) -> None:
 
 
 def test_another_version_is_404(wav: bytes) -> None:
-    model = ServedModel(names=MODEL_NAMES, revision="abc")
-    with serve_app(create_app(make_services(FakeTranscriber(), model=model))) as url:
+    models = ServedModels([ServedModel(names=MODEL_NAMES, revision="abc")])
+    with serve_app(create_app(make_services(FakeTranscriber(), models=models))) as url:
         assert post(url, wav, f"{PATH}?version=abc").status_code == 200
         assert post(url, wav, f"{PATH}?version=").status_code == 200
         assert "the version 'abd' is not served here; allowed: 'abc'" in error_of(

@@ -16,7 +16,7 @@ from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.deepinfra.job_kind import KIND, DeepInfraJobKind
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.types import Word
-from tests.api.conftest import MODEL, Serve, make_services, make_wav, serve_app, wait_for
+from tests.api.conftest import MODELS, Serve, make_services, make_wav, serve_app, wait_for
 from tests.fakes import FakeTranscriber, make_segment
 from tests.jobs.receiver import Receiver, run_receiver
 from tests.jobs.running import audio_files, make_jobs
@@ -29,7 +29,7 @@ PRICE_PER_S = 0.25
 
 @contextmanager
 def serve_jobs(directory: Path, transcriber: FakeTranscriber, **limits: float) -> Iterator[str]:
-    kind = DeepInfraJobKind(model=MODEL, price_per_s=PRICE_PER_S)
+    kind = DeepInfraJobKind(models=MODELS, price_per_s=PRICE_PER_S)
     jobs = make_jobs(directory, transcriber, kinds={KIND: kind}, **limits)
     with serve_app(create_app(make_services(transcriber, jobs=jobs, price_per_s=PRICE_PER_S))) as url:
         yield url

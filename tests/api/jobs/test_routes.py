@@ -12,7 +12,7 @@ from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.openai.job_kind import KIND, OpenAIJobKind
 from hf_asr_endpoint.subtitles.limits import CueLimits
-from tests.api.conftest import MODEL, Serve, make_services, serve_app, wait_for
+from tests.api.conftest import MODELS, Serve, make_services, serve_app, wait_for
 from tests.fakes import FakeTranscriber
 from tests.jobs.receiver import run_receiver
 from tests.jobs.running import audio_files, make_jobs
@@ -30,7 +30,7 @@ def serve_jobs(
     root_path: str = "",
     **limits: float,
 ) -> Iterator[str]:
-    kind = OpenAIJobKind(model=MODEL, cue_limits=CueLimits())
+    kind = OpenAIJobKind(models=MODELS, cue_limits=CueLimits())
     on_audio = {} if access is None else {"on_audio": access.use.charge}
     jobs = make_jobs(directory, transcriber, kinds={KIND: kind}, **on_audio, **limits)
     services = make_services(transcriber, jobs=jobs, access=access, root_path=root_path)

@@ -19,7 +19,7 @@ from hf_asr_endpoint.errors import (
     UnsupportedValue,
 )
 from hf_asr_endpoint.types import TranscriptionOptions, Word
-from tests.api.conftest import MODEL, Serve
+from tests.api.conftest import MODELS, Serve
 from tests.fakes import FakeTranscriber, make_segment
 from tests.server import Server
 
@@ -36,7 +36,7 @@ SEGMENTS = [
 
 
 def parse(*fields: tuple[str, str]) -> ParsedParameters:
-    return parse_parameters(fields, model=MODEL)
+    return parse_parameters(fields, models=MODELS)
 
 
 def post(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hf_asr_endpoint.api.openai.job_kind import KIND, OpenAIJobKind
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.errors import UnknownModel, UnsupportedValue
 from hf_asr_endpoint.jobs.job import JobSpec
 from hf_asr_endpoint.subtitles.limits import CueLimits
@@ -21,7 +21,9 @@ def make_spec(*fields: tuple[str, str], model: str = "whisper-base", task: Task 
 
 @pytest.fixture
 def kind() -> OpenAIJobKind:
-    return OpenAIJobKind(model=ServedModel(names=("whisper-base",), revision=None), cue_limits=CueLimits())
+    return OpenAIJobKind(
+        models=ServedModels([ServedModel(names=("whisper-base",), revision=None)]), cue_limits=CueLimits()
+    )
 
 
 def test_options_have_the_task_and_the_fields_of_the_job(kind: OpenAIJobKind) -> None:

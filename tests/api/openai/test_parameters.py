@@ -3,17 +3,17 @@ from __future__ import annotations
 import pytest
 
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters, parse_parameters
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES
 from hf_asr_endpoint.errors import InvalidParameter, UnknownModel, UnsupportedValue
 from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import TASKS, Task, TranscriptionOptions, VoiceActivityOptions
 
-MODEL = ServedModel(names=("openai/whisper-base", "whisper-base"))
+MODELS = ServedModels([ServedModel(names=("openai/whisper-base", "whisper-base"))])
 
 
 def parse(*texts: tuple[str, str], task: Task = "transcribe") -> ParsedParameters:
-    return parse_parameters([("model", "whisper-1"), *texts], task=task, model=MODEL)
+    return parse_parameters([("model", "whisper-1"), *texts], task=task, models=MODELS)
 
 
 def test_defaults() -> None:
@@ -32,12 +32,12 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize("texts", [[], [("model", "")], [("model", "null")], [("model", '"whisper-1"')]])
 def test_without_a_model_the_served_one_is_meant(texts: list[tuple[str, str]]) -> None:
-    assert parse_parameters(texts, task="transcribe", model=MODEL) == parse()
+    assert parse_parameters(texts, task="transcribe", models=MODELS) == parse()
 
 
 def test_another_model_is_refused() -> None:
     with pytest.raises(UnknownModel):
-        parse_parameters([("model", "whisper-2")], task="transcribe", model=MODEL)
+        parse_parameters([("model", "whisper-2")], task="transcribe", models=MODELS)
 
 
 @pytest.mark.parametrize("language", ["de", "German", "DE", "de-AT", "deu", "ger", "Deutsch", "<|de|>", '"de"'])

