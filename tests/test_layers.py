@@ -17,13 +17,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("units", "errors", "messages", "logs", "user_folders", "file_limit"),
     ("language_names", "setting_types", "platform_variables"),
     ("decoding_options", "languages", "config", "cancellation"),
+    ("settings_table", "read_settings", "model_choice"),
     ("types",),
     ("audio", "whisper", "subtitles"),
     ("engine",),
     ("transcription",),
     ("jobs",),
     ("api",),
-    ("composition", "settings_table"),
+    ("loading",),
+    ("composition",),
     ("cli", "ray_serve"),
     ("__main__",),
 )
@@ -92,7 +94,7 @@ def test_process_symbols_are_loaded_in_one_place() -> None:
 
 def test_settings_stop_at_the_composition_root() -> None:
     users = {part_of(path) for path in FILES if f"{NAME}.config" in set(imported_modules(path))}
-    assert users <= {"composition", "settings_table", "cli", "ray_serve"}
+    assert users <= {"composition", "loading", "model_choice", "read_settings", "settings_table", "cli"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
