@@ -17,7 +17,7 @@ from hf_asr_endpoint.audio.declared_length import DeclaredLength
 from hf_asr_endpoint.audio.files import BoundedInput, SeekableFile
 from hf_asr_endpoint.audio.frame_count import FrameCount
 from hf_asr_endpoint.audio.frames import FrameGatherer, reason_of
-from hf_asr_endpoint.audio.tracks import check_track, find_speech
+from hf_asr_endpoint.audio.tracks import check_track, find_speech, read_packets
 from hf_asr_endpoint.errors import InvalidAudio, UnsupportedAudio
 from hf_asr_endpoint.types import Waveform
 
@@ -118,7 +118,7 @@ class _TrackDecoder:
 
     def __init__(self, container: av.container.InputContainer, source: BoundedInput, *, track: int) -> None:
         stream = container.streams.audio[track]
-        self._packets = container.demux(stream)
+        self._packets = read_packets(container, [stream])
         self._source = source
         self._timeline: Timeline[av.AudioFrame] = Timeline(zero_s=_zero_s(container))
         # FFmpeg's decoders of WMA give a frame the time of a later packet.

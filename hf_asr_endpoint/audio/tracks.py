@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import contextlib
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 import av
@@ -47,6 +48,15 @@ def order_tracks(streams: Streams) -> list[Track]:
     return sorted(range(len(streams)), key=lambda track: not streams[track].disposition & default)
 
 
+def read_packets(container: av.container.InputContainer, streams: Streams) -> Iterator[AudioPacket]:
+    """Yield the packets of some tracks, at the end one for each that empties its decoder. Raises FFmpegError."""
+    # A transport stream may get more streams in its middle. At its end, PyAV's demux looks all of them up in a
+    # list that has only those of the beginning; by then it has yielded all that was asked for.
+    with contextlib.suppress(IndexError):
+        for packet in container.demux(streams):
+            yield cast("AudioPacket", packet)
+
+
 def find_speech(container: av.container.InputContainer) -> Generator[None, None, Track]:
     """Return the first track, by preference, whose beginning sounds like speech; else the first audible one.
 
@@ -57,10 +67,10 @@ def find_speech(container: av.container.InputContainer) -> Generator[None, None,
     probes = {streams[track].index: _Probe() for track in order}
     preferred = probes[streams[order[0]].index]
     try:
-        for packet in container.demux([streams[track] for track in order]):
+        for packet in read_packets(container, [streams[track] for track in order]):
             yield
             probe = probes[packet.stream.index]
-            probe.take(cast("AudioPacket", packet))
+            probe.take(packet)
             if preferred.is_lively or probe.duration_s >= PROBE_S:
                 break
     except av.error.FFmpegError:

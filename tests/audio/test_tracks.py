@@ -113,3 +113,13 @@ def test_samples_are_one_track() -> None:
 @pytest.mark.skipif(not SECOND_DEFAULT.exists(), reason="the shared cases are not here")
 def test_the_reported_file_is_not_silent() -> None:
     assert np.sqrt(np.mean(decode(SECOND_DEFAULT.read_bytes()) ** 2)) > 0.01
+
+
+@pytest.mark.parametrize("n_tracks", [1, 2])
+def test_tracks_that_begin_in_the_middle_do_no_harm(n_tracks: int) -> None:
+    """As in a recorded broadcast, where the next programme has more languages."""
+    part = write_tracks([LOW] * n_tracks, default=[], container="mpegts")
+    with_more = write_tracks([LOW] * n_tracks + [HIGH] * 7, default=[], container="mpegts")
+    waveform = decode(part * 20 + with_more + part * 20)
+    assert pitch_of(waveform) == 400
+    assert len(waveform) == pytest.approx(41 * N_SAMPLES, rel=0.1)
