@@ -60,6 +60,17 @@ class LimitedProtocol(H11Protocol):
         self._stop_timer()
         super().connection_lost(exc)
 
+    def send_400_response(self, msg: str) -> None:
+        """Respond to what is not HTTP. Behind a request's headers it is a body: nobody waits for the response to
+        that request any more, or it has begun already."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
     def _watch(self) -> None:
         """Start the time of a connection that has become idle; stop that of one that works."""
         if self.cycle is not None and not self.cycle.response_complete:

@@ -165,3 +165,32 @@ def test_a_client_that_never_reads_is_dropped(transcriber: FakeTranscriber) -> N
     with serve_app(respond_much, listener=listener, lifespan="off") as url, connect(url) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_for(lambda: bool(ended))
+
+
+BROKEN_CHUNK = b"x\r\n"
+CHUNKED_HEAD = b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_body_that_is_not_http_gets_one_answer(
+    serve_limited: ServeLimited, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The application's own answer comes too late, and is no bug of its own."""
+    with connect(serve_limited()) as connection:
+        connection.sendall(b"POST /unknown" + CHUNKED_HEAD + BROKEN_CHUNK)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_body_that_is_not_http_behind_an_answer_closes_the_connection(
+    serve_limited: ServeLimited, caplog: pytest.LogCaptureFixture
+) -> None:
+    with connect(serve_limited()) as connection:
+        connection.sendall(b"POST /unknown" + CHUNKED_HEAD)
+        answer = connection.recv(65_536)
+        connection.sendall(BROKEN_CHUNK)
+        answer += read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 404 ")
+    assert answer.count(b"HTTP/1.1") == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
