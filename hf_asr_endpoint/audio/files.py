@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import io
 import time
-from typing import BinaryIO, Protocol
+from collections.abc import Callable
+from typing import BinaryIO, Protocol, TypeVar
 
 from hf_asr_endpoint.errors import InvalidAudio
+
+T = TypeVar("T")
 
 MAX_CALL_CPU_S = 2.0
 """CPU time of one call into FFmpeg, checked when it reads. Opening a long mp4 takes some hundredths of it."""
@@ -50,31 +53,42 @@ class SeekableFile(Protocol):
 
 
 class ClosableFile:
-    """A file that decoders find at its end as soon as `end` is called, whatever they are doing.
+    """A file that decoders find at its end as soon as `end` is called, or it is closed, whatever they are doing.
 
-    It does not raise: an error in a callback cannot pass through libsndfile, and FFmpeg may ignore it.
+    It does not raise: an error in a callback cannot pass through libsndfile, and FFmpeg may ignore it. The files
+    of a request are closed when its client leaves, while a decoder may still be at work.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._has_ended = False
+        self.has_ended = False
+        """Whether decoders have found it, or will find it, at an end that is not its own."""
 
     def read(self, size: int, /) -> bytes:
-        return b"" if self._has_ended else self._file.read(size)
+        return b"" if self.has_ended else self._unless_closed(lambda: self._file.read(size), b"")
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
+        return self._unless_closed(lambda: self._file.seek(offset, whence), 0)
 
     def tell(self) -> int:
-        return self._file.tell()
+        return self._unless_closed(self._file.tell, 0)
 
     def end(self) -> None:
         """Make the file end here. Any thread may call it."""
-        self._has_ended = True
+        self.has_ended = True
 
     def close(self) -> None:
         """Close the underlying file. No decoder may use it any more."""
         self._file.close()
+
+    def _unless_closed(self, use: Callable[[], T], otherwise: T) -> T:
+        try:
+            return use()
+        except ValueError:
+            if not self._file.closed:
+                raise
+            self.has_ended = True
+            return otherwise
 
 
 class RestOfFile:

@@ -101,12 +101,12 @@ class WaveformReader:
             with self._in_use:
                 block = None if self._is_closed else next(self._blocks)
         except (StopIteration, InvalidAudio):
-            if not self._is_closed:
+            if not self._is_cut_off:
                 raise
-            block = None  # The decoder found the file at its end because of `close`.
+            block = None  # The decoder found the file at its end because it was closed.
         finally:
             self._free_if_closed()
-        if block is None or self._is_closed:
+        if block is None or self._is_cut_off:
             raise ValueError("the waveform was closed while it was read")
         return block
 
@@ -120,6 +120,11 @@ class WaveformReader:
         if self._file is not None:
             self._file.end()
         self._free_if_closed()
+
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether this reader was closed, or its file by somebody else."""
+        return self._is_closed or (self._file is not None and self._file.has_ended)
 
     def _free_if_closed(self) -> None:
         # A thread that does not get the lock leaves the work to the thread that holds it, which comes here next.

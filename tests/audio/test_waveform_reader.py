@@ -152,3 +152,16 @@ def test_closing_while_another_thread_decodes_ends_its_block_early(data: bytes) 
     assert [str(error) for error in errors] == ["the waveform was closed while it was read"]
     assert file.closed
     assert file.n_reads_after_release == 0
+
+
+@encodings
+def test_a_file_that_somebody_else_closes_ends_the_reading(data: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    """As the server closes a request's files when its client leaves. What its callbacks raise, cffi prints."""
+    file = io.BytesIO(data)
+    reader = read(EncodedAudio(file=file))
+    next(reader)
+    file.close()
+    with pytest.raises(ValueError, match="closed while it was read"):
+        list(reader)
+    reader.close()
+    assert capfd.readouterr().err == ""
