@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-precision bench-attacks gpu-check test-arm test-levels clean
+	bench-shapes bench-precision bench-attacks gpu-check fuzz test-arm test-levels clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-levels: .venv/.test ## Run the kernels' tests at the x86 levels that this p
 
 test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
 	$(BIN)/python -m pytest -m clients tests/clients
+
+fuzz: .venv/.test ## Decode 20,000 mutated files and send 10,000 mutated requests, within 20 minutes (optional: ARGS="--minutes 60 --seed 7")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: .venv/.bench ## Compare speed, accuracy and memory with other engines (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
 	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
