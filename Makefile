@@ -4,8 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-precision bench-attacks gpu-check fuzz test-arm test-levels clean
-	bench-shapes bench-precision bench-attacks soak gpu-check test-arm test-levels clean
+	bench-shapes bench-precision bench-attacks bench-overload soak gpu-check fuzz test-arm test-levels clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +60,9 @@ bench-precision: .venv/.bench ## Print how precise each kind of linear layer is 
 
 bench-attacks: .venv/.bench ## Send a running server requests built to cost it much (URL=http://… PID=of the server)
 	$(BIN)/python -m bench.attacks --url $(URL) $(if $(PID),--pid $(PID)) $(ARGS)
+
+bench-overload: .venv/.bench ## Offer a server 10 times what it can do for 2 minutes, and 64 slow uploads (optional: SPEECH= ARGS="--seconds 30 --places 8")
+	$(BIN)/python -m bench.overload --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 soak: .venv/.bench ## Let 32 clients of all kinds ask for 20 minutes: no error, no growth of memory (optional: SPEECH= ARGS="--minutes 5 --clients 8")
 	$(BIN)/python -m bench.soak --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)

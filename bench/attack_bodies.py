@@ -16,13 +16,17 @@ MB = 10**6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """make_body: called once, before anything is measured. n_at_once: how many clients send it."""
+    """make_body: called once, before anything is measured. n_at_once: how many clients send it.
+
+    is_bomb: the server must be done with it within a limit on time and one on memory.
+    """
 
     name: str
     path: str
     make_body: Callable[[], bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
     n_at_once: int = 1
+    is_bomb: bool = False
 
 
 def around(begin: bytes, middle: bytes, end: bytes, n_bytes: int) -> bytes:

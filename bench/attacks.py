@@ -1,12 +1,14 @@
 """Requests built to cost a server much for little, against one that is running; its own limits must refuse them.
 
 Run by `make bench-attacks URL=http://… PID=…`. Prints for each attack its status, the longest wait of another
-client for GET /health, and the memory and disk that the server's process needed beyond what it had.
+client for GET /health, and the memory and disk that the server's process needed beyond what it had. Red is what
+exceeds a limit; then the program ends with status 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.attack_bodies import ATTACKS, Attack
+from bench.bombs import BOMBS
 from bench.peak_memory import peak_rss_mib, reset_peak_rss, rss_mib
 from bench.report import NO_VALUE
 
@@ -29,6 +32,9 @@ POLL_INTERVAL_S = 0.01
 REST_S = 10.0
 MAX_WAIT_MS = 100.0
 """What the longest wait of another client may be."""
+
+MAX_BOMB_S = 2.0
+MAX_BOMB_MIB = 300.0
 
 WIDTH = 130  # characters
 MIB = 2**20
@@ -44,6 +50,16 @@ class Outcome:
     grown_mib: float | None = None
     disk_mib: float | None = None
 
+    def excesses(self, attack: Attack) -> set[str]:
+        """Return which of "status", "wait", and for a bomb "elapsed" and "grown" exceed their limits."""
+        exceeded = {
+            "status": any(not status.isdigit() or int(status) >= 500 for status in self.statuses),
+            "wait": self.longest_wait_ms > MAX_WAIT_MS,
+            "elapsed": attack.is_bomb and self.elapsed_s > MAX_BOMB_S,
+            "grown": attack.is_bomb and (self.grown_mib or 0.0) > MAX_BOMB_MIB,
+        }
+        return {name for name, is_exceeded in exceeded.items() if is_exceeded}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,18 +67,23 @@ def main() -> None:
     parser.add_argument("--pid", type=int, help="the server's process, whose memory and disk are measured")
     parser.add_argument("--only", default="", help="names of attacks, or parts of them, with commas between")
     arguments = parser.parse_args()
-    chosen = [attack for attack in ATTACKS if any(part in attack.name for part in arguments.only.split(","))]
+    chosen = [
+        attack for attack in (*ATTACKS, *BOMBS) if any(part in attack.name for part in arguments.only.split(","))
+    ]
     table = Table(title=f"Attacks on {arguments.url}")
     for column in ("attack", "sent MB", "status", "seconds", "longest /health ms", "memory + MiB", "disk MiB"):
         table.add_column(column, justify="left" if column in ("attack", "status") else "right")
     console = Console(width=WIDTH)
+    n_exceeded = 0
     table.add_row("none", "", "", f"{REST_S:g}", f"{_rest(arguments.url):.0f}", "", "", end_section=True)
     for attack in chosen:
         body = attack.make_body()
         outcome = measure(arguments.url, attack, body, pid=arguments.pid)
+        n_exceeded += bool(outcome.excesses(attack))
         table.add_row(*_row(attack, len(body), outcome))
         console.print(f"{attack.name}: {', '.join(sorted(set(outcome.statuses)))}")
     console.print(table)
+    sys.exit(1 if n_exceeded else 0)
 
 
 def _rest(url: str) -> float:
@@ -151,14 +172,18 @@ def _deleted_files_mib(pid: int) -> float:
 
 def _row(attack: Attack, n_bytes: int, outcome: Outcome) -> list[str]:
     counts = {status: outcome.statuses.count(status) for status in sorted(set(outcome.statuses))}
-    wait = f"{outcome.longest_wait_ms:.0f}"
+    excesses = outcome.excesses(attack)
+
+    def cell(text: str, name: str) -> str:
+        return f"[red]{text}[/red]" if name in excesses else text
+
     return [
         attack.name,
         f"{n_bytes * attack.n_at_once / 1e6:.2f}",
-        ", ".join(status if n == 1 else f"{n} × {status}" for status, n in counts.items()),
-        f"{outcome.elapsed_s:.1f}",
-        wait if outcome.longest_wait_ms <= MAX_WAIT_MS else f"[red]{wait}[/red]",
-        NO_VALUE if outcome.grown_mib is None else f"{outcome.grown_mib:.0f}",
+        cell(", ".join(status if n == 1 else f"{n} × {status}" for status, n in counts.items()), "status"),
+        cell(f"{outcome.elapsed_s:.1f}", "elapsed"),
+        cell(f"{outcome.longest_wait_ms:.0f}", "wait"),
+        cell(NO_VALUE if outcome.grown_mib is None else f"{outcome.grown_mib:.0f}", "grown"),
         NO_VALUE if outcome.disk_mib is None else f"{outcome.disk_mib:.0f}",
     ]
 

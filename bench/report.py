@@ -20,6 +20,18 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One thing that must hold, and what came out."""
+
+    what: str
+    result: str
+    holds: bool
+
+    def __str__(self) -> str:
+        return f"{'pass' if self.holds else 'FAIL'}: {self.what}: {self.result}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetResult:
     """Results for one set of recordings. rtfx: audio seconds per second. wer: in per cent."""
 

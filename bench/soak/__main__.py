@@ -18,9 +18,10 @@ from rich.table import Table
 
 from bench.engines.server import environment
 from bench.recordings import short_clips, write_repeated
+from bench.report import Bar
 from bench.soak.client import Recordings
 from bench.soak.driving import Soak, soak
-from bench.soak.evaluation import KIND_COLUMNS, Bar, error_bar, kind_rows, log_bar, memory_bar, quarter_means
+from bench.soak.evaluation import KIND_COLUMNS, error_bar, kind_rows, log_bar, memory_bar, quarter_means
 from bench.weights import MODELS
 from tests.server import run_server
 
@@ -68,7 +69,7 @@ def _show(console: Console, result: Soak, bars: Sequence[Bar], *, n_clients: int
     if means := quarter_means(result.memory_mib):
         console.print(f"RSS, mean of each quarter in MiB: {', '.join(f'{mib:.0f}' for mib in means)}")
     for bar in bars:
-        console.print(f"{'pass' if bar.holds else 'FAIL'}: {bar.what}: {bar.result}")
+        console.print(str(bar), markup=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.load_result import percentile
-from bench.report import NO_VALUE
+from bench.report import NO_VALUE, Bar
 
 MAX_MEMORY_CHANGE = 0.05
 """By how much the mean memory of the last quarter may differ from that of the second, as a part of the second."""
@@ -25,15 +25,6 @@ class Request:
     kind: str
     latency_s: float
     error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """One thing that must hold, and what came out."""
-
-    what: str
-    result: str
-    holds: bool
 
 
 def quarter_means(samples: Sequence[float]) -> tuple[float, float, float, float] | None:

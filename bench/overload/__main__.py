@@ -1,0 +1,154 @@
+"""A server that is offered ten times what it can do, and one whose uploads are slow. Run by `make bench-overload`.
+
+What the server can do is measured first, with as many clients as it has places. Then requests come at ten times
+this rate, whatever becomes of them. Each must get its text, or 429 at once. GET /health under the same load shows
+how long anything takes that needs no work: the client and other programs use the same processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.engines.server import environment
+from bench.overload.evaluation import ANSWER_COLUMNS, Capacity, answer_row, overload_bars, slow_upload_bar
+from bench.overload.sending import Answer, Sender, Sound, ask_for_health, open_loop
+from bench.recordings import duration_s, short_clips
+from bench.weights import MODELS
+from tests.server import run_server
+
+CLIP_S = 10.0
+N_CLIPS = 8
+N_ALONE = 8
+N_SLOW = 64
+N_FAST = 20
+SLOW_HEAD_START_S = 3.0
+WIDTH = 130  # characters
+
+
+def main() -> None:
+    arguments = _parser().parse_args()
+    clips = sorted((clip.path for clip in short_clips(arguments.speech)), key=_distance)[:N_CLIPS]
+    settings = environment(max_concurrent_requests=arguments.places)
+    with run_server("--model", arguments.model, env=settings) as server:
+        sounds, capacity = asyncio.run(_measure(server.url, clips, arguments))
+        # A process of its own, so that nothing else in this one makes its clients wait.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
+            per_s = arguments.times * capacity.requests_per_s
+            answers, healths = processes.submit(_overload, server.url, sounds, per_s, arguments.seconds).result()
+            alone, fast, slow = processes.submit(_slow_uploads, server.url, sounds).result()
+    table = Table(*ANSWER_COLUMNS)
+    table.title = f"{per_s:.1f} requests/s for {arguments.seconds:g} s, {arguments.places} places"
+    table.caption = f"alone {capacity.window_s:.2f} s; with all places {capacity.requests_per_s:.2f} requests/s"
+    table.add_row(*answer_row("accepted", [answer for answer in answers if answer.status == 200]))
+    table.add_row(*answer_row("429", [answer for answer in answers if answer.status == 429]))
+    table.add_row(*answer_row("GET /health meanwhile", healths), end_section=True)
+    table.add_row(*answer_row("a client alone", alone))
+    table.add_row(*answer_row(f"beside {N_SLOW} slow uploads", fast))
+    console = Console(width=WIDTH)
+    console.print(table)
+    bars = [*overload_bars(answers, capacity), slow_upload_bar(fast, slow)]
+    for bar in bars:
+        console.print(str(bar), markup=False)
+    sys.exit(0 if all(bar.holds for bar in bars) else 1)
+
+
+def _distance(path: Path) -> float:
+    """Return how far a recording is from the length at which all are about equal work, in seconds."""
+    return abs(duration_s(path) - CLIP_S)
+
+
+async def _measure(url: str, clips: Sequence[Path], arguments: argparse.Namespace) -> tuple[list[Sound], Capacity]:
+    """Return the recordings with their texts, and what the server can do."""
+    sender = Sender(url)
+    audios = [clip.read_bytes() for clip in clips]
+    sounds = [Sound(audio=audio, text=(await sender.ask("POST", audio)).text) for audio in audios]
+    alone = [await sender.transcribe(sound) for sound in sounds[:N_ALONE]]
+    deadline = time.perf_counter() + arguments.capacity_seconds
+
+    async def ask(index: int) -> list[Answer]:
+        answers: list[Answer] = []
+        while time.perf_counter() < deadline:
+            answers.append(await sender.transcribe(sounds[(index + len(answers)) % len(sounds)]))
+        return answers
+
+    began = time.perf_counter()
+    answers = [
+        answer
+        for answers in await asyncio.gather(*(ask(index) for index in range(arguments.places)))
+        for answer in answers
+    ]
+    elapsed_s = time.perf_counter() - began
+    for answer in (*alone, *answers):
+        if answer.status != 200 or answer.error:
+            raise RuntimeError(f"without overload, a request failed: {answer}")
+    capacity = Capacity(
+        window_s=statistics.median(answer.elapsed_s for answer in alone),
+        requests_per_s=len(answers) / elapsed_s,
+        max_requests=arguments.places,
+    )
+    return sounds, capacity
+
+
+def _overload(
+    url: str, sounds: Sequence[Sound], per_s: float, seconds: float
+) -> tuple[list[Answer], list[Answer]]:
+    """Return the answers to the overload, and those of GET /health while it comes."""
+
+    async def run() -> tuple[list[Answer], list[Answer]]:
+        sender, stopped = Sender(url), asyncio.Event()
+        asking = asyncio.create_task(ask_for_health(sender, stopped=stopped))
+        answers = await open_loop(sender, sounds, per_s=per_s, seconds=seconds)
+        stopped.set()
+        return answers, await asking
+
+    return asyncio.run(run())
+
+
+def _slow_uploads(url: str, sounds: Sequence[Sound]) -> tuple[list[Answer], list[Answer], list[Answer | None]]:
+    """Return the answers to a client alone, to the same beside slow uploads, and what became of those."""
+
+    async def ask(sender: Sender) -> list[Answer]:
+        return [await sender.transcribe(sounds[index % len(sounds)]) for index in range(N_FAST)]
+
+    async def run() -> tuple[list[Answer], list[Answer], list[Answer | None]]:
+        sender, stopped = Sender(url), asyncio.Event()
+        alone = await ask(sender)
+        dripping = [asyncio.create_task(sender.drip(sounds[0], stopped=stopped)) for _ in range(N_SLOW)]
+        await asyncio.sleep(SLOW_HEAD_START_S)
+        fast = await ask(sender)
+        stopped.set()
+        return alone, fast, list(await asyncio.gather(*dripping))
+
+    return asyncio.run(run())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
+    parser.add_argument(
+        "--places", type=int, default=16, help="--max-concurrent-requests of the server (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--times", type=float, default=10.0, help="how many times more than it can do (default: %(default)s)"
+    )
+    parser.add_argument("--seconds", type=float, default=120.0, help="of overload (default: %(default)s)")
+    parser.add_argument(
+        "--capacity-seconds", type=float, default=30.0, help="in which to measure it (default: %(default)s)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
