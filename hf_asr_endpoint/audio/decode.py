@@ -30,6 +30,9 @@ from hf_asr_endpoint.types import Waveform
 BLOCK_VALUES = 2**18
 """Values (samples × channels) that libsndfile decodes at once: 1 MiB of float32."""
 
+_ADDRESSABLE = ("PCM_", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+"""Beginnings of the subtypes whose samples all have the same size: reading the last one needs none before it."""
+
 MAX_PCM_CHANNELS = 1024  # libsndfile's own limit
 
 
@@ -108,6 +111,7 @@ def _open_pcm(file: SeekableFile, pcm: PcmFormat) -> soundfile.SoundFile:
 def _read_sound(sound: soundfile.SoundFile, length: DeclaredLength) -> Iterator[Waveform]:
     with sound:
         length.seconds = sound.frames / sound.samplerate
+        length.is_certain = sound.subtype.startswith(_ADDRESSABLE) and _has_last_frame(sound)
         converter = WaveformConverter(sound.samplerate, sound.channels)
         n_frames = max(1, BLOCK_VALUES // sound.channels)
         try:
@@ -116,3 +120,14 @@ def _read_sound(sound: soundfile.SoundFile, length: DeclaredLength) -> Iterator[
         except soundfile.SoundFileError as exc:
             raise InvalidAudio(f"the {sound.format} file is damaged: {exc}") from exc
         yield converter.flush()
+
+
+def _has_last_frame(sound: soundfile.SoundFile) -> bool:
+    """Return whether the file is as long as its header says. The next read begins at the beginning."""
+    try:
+        sound.seek(sound.frames - 1)
+        has_last = len(sound.read(1, dtype="float32", always_2d=True)) == 1
+        sound.seek(0)
+    except soundfile.SoundFileError:
+        return False
+    return has_last

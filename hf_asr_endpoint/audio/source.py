@@ -61,7 +61,8 @@ def open_waveform(source: AudioSource, *, max_audio_s: float, audio_track: int |
     """
     if isinstance(source, SampledAudio):
         check_track(audio_track, n_tracks=1)
-        length = DeclaredLength(source.samples.shape[-1] / source.sample_rate)
+        # A rate that is impossible is refused when the samples are converted.
+        length = DeclaredLength(source.samples.shape[-1] / max(source.sample_rate, 1), is_certain=True)
         return WaveformReader(_resample(source), None, max_audio_s=max_audio_s, length=length)
     file, length = ClosableFile(source.file), DeclaredLength()
     blocks = decode_audio(file, pcm=source.pcm, audio_track=audio_track, length=length)
@@ -72,14 +73,14 @@ class WaveformReader:
     """An iterator over blocks of mono float32 at SAMPLE_RATE, each shape = (n_samples,); it can be read once.
 
     A block may be empty: it is a place where the consumer can stop. Iteration raises UnsupportedAudio or
-    InvalidAudio, InvalidParameter for a track that the file lacks, AudioTooLong as soon as more than `max_audio_s`
-    is decoded, and ValueError after `close`.
+    InvalidAudio, InvalidParameter for a track that the file lacks, AudioTooLong before the first block if the
+    length is certain, else as soon as more than `max_audio_s` is decoded, and ValueError after `close`.
     """
 
     def __init__(
         self, blocks: Generator[Waveform], file: ClosableFile | None, *, max_audio_s: float, length: DeclaredLength
     ) -> None:
-        self._blocks = _check(blocks, max_audio_s=max_audio_s)
+        self._blocks = _check(blocks, length, max_audio_s=max_audio_s)
         self._max_audio_s = max_audio_s
         self._length = length
         self._file = file
@@ -147,12 +148,14 @@ def _resample(audio: SampledAudio) -> Generator[Waveform]:
     yield converter.flush()
 
 
-def _check(blocks: Generator[Waveform], *, max_audio_s: float) -> Generator[Waveform]:
+def _check(blocks: Generator[Waveform], length: DeclaredLength, *, max_audio_s: float) -> Generator[Waveform]:
+    """Yield the blocks that are within the limits. A length that is certain is refused before the first one."""
     n_samples = 0
     with closing(blocks):
         for block in blocks:
             n_samples += len(block)
-            if n_samples > max_audio_s * SAMPLE_RATE:
+            is_surely_longer = length.is_certain and (length.seconds or 0.0) > max_audio_s
+            if is_surely_longer or n_samples > max_audio_s * SAMPLE_RATE:
                 raise AudioTooLong(
                     f"the audio is longer than {max_audio_s:g} s; allowed: at most {max_audio_s:g} s"
                 )

@@ -16,9 +16,13 @@ from hf_asr_endpoint.errors import AudioTooLong
 N_SAMPLES = 40_000
 
 
-def encoded(container: str, *, subtype: str | None = None) -> io.BytesIO:
+N_LONG = 30 * 16_000
+"""Samples that are not decoded in one block."""
+
+
+def encoded(container: str, *, subtype: str | None = None, n_samples: int = N_SAMPLES) -> io.BytesIO:
     file = io.BytesIO()
-    tone = 0.1 * np.sin(np.arange(N_SAMPLES) * 2 * np.pi * 440 / 16_000)
+    tone = 0.1 * np.sin(np.arange(n_samples) * 2 * np.pi * 440 / 16_000)
     soundfile.write(file, tone, 16_000, format=container, subtype=subtype)
     file.seek(0)
     return file
@@ -57,3 +61,32 @@ def test_no_file_declares_more_than_the_server_would_read() -> None:
         next(reader)
     assert reader.declared_s == 2.0
     reader.close()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(EncodedAudio(file=encoded("WAV", n_samples=N_LONG)), id="wav"),
+        pytest.param(EncodedAudio(file=encoded("AIFF", n_samples=N_LONG)), id="aiff"),
+        pytest.param(EncodedAudio(file=encoded("CAF", subtype="FLOAT", n_samples=N_LONG)), id="caf of floats"),
+        pytest.param(EncodedAudio(file=encoded("AU", subtype="ULAW", n_samples=N_LONG)), id="au of mu-law"),
+        pytest.param(
+            EncodedAudio(file=io.BytesIO(bytes(2 * N_LONG)), pcm=PcmFormat(sample_rate=16_000)), id="no header"
+        ),
+        pytest.param(
+            SampledAudio(samples=np.zeros(N_LONG, np.float32), sample_rate=16_000), id="an array of samples"
+        ),
+    ],
+)
+def test_plain_samples_that_are_too_many_are_refused_before_the_first(source: AudioSource) -> None:
+    """Silence compresses so well that hours of it are a small request."""
+    reader = open_waveform(source, max_audio_s=20.0)
+    with pytest.raises(AudioTooLong, match=r"longer than 20 s"):
+        next(reader)
+
+
+def test_a_header_that_lies_refuses_nothing() -> None:
+    data = bytearray(encoded("WAV").getvalue())
+    data[40:44] = b"\xff" * 4  # the size of the samples
+    reader = open_waveform(EncodedAudio(file=io.BytesIO(bytes(data))), max_audio_s=N_SAMPLES / 16_000)
+    assert sum(len(block) for block in reader) == N_SAMPLES
