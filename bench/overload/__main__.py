@@ -13,8 +13,6 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
@@ -42,11 +40,9 @@ def main() -> None:
     settings = environment(max_concurrent_requests=arguments.places)
     with run_server("--model", arguments.model, env=settings) as server:
         sounds, capacity = asyncio.run(_measure(server.url, clips, arguments))
-        # A process of its own, so that nothing else in this one makes its clients wait.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as processes:
-            per_s = arguments.times * capacity.requests_per_s
-            answers, healths = processes.submit(_overload, server.url, sounds, per_s, arguments.seconds).result()
-            alone, fast, slow = processes.submit(_slow_uploads, server.url, sounds).result()
+        per_s = arguments.times * capacity.requests_per_s
+        answers, healths = asyncio.run(_overload(server.url, sounds, per_s, arguments.seconds))
+        alone, fast, slow = asyncio.run(_slow_uploads(server.url, sounds))
     table = Table(*ANSWER_COLUMNS)
     table.title = f"{per_s:.1f} requests/s for {arguments.seconds:g} s, {arguments.places} places"
     table.caption = f"alone {capacity.window_s:.2f} s; with all places {capacity.requests_per_s:.2f} requests/s"
@@ -100,37 +96,32 @@ async def _measure(url: str, clips: Sequence[Path], arguments: argparse.Namespac
     return sounds, capacity
 
 
-def _overload(
+async def _overload(
     url: str, sounds: Sequence[Sound], per_s: float, seconds: float
 ) -> tuple[list[Answer], list[Answer]]:
     """Return the answers to the overload, and those of GET /health while it comes."""
-
-    async def run() -> tuple[list[Answer], list[Answer]]:
-        sender, stopped = Sender(url), asyncio.Event()
-        asking = asyncio.create_task(ask_for_health(sender, stopped=stopped))
-        answers = await open_loop(sender, sounds, per_s=per_s, seconds=seconds)
-        stopped.set()
-        return answers, await asking
-
-    return asyncio.run(run())
+    sender, stopped = Sender(url), asyncio.Event()
+    asking = asyncio.create_task(ask_for_health(sender, stopped=stopped))
+    answers = await open_loop(sender, sounds, per_s=per_s, seconds=seconds)
+    stopped.set()
+    return answers, await asking
 
 
-def _slow_uploads(url: str, sounds: Sequence[Sound]) -> tuple[list[Answer], list[Answer], list[Answer | None]]:
+async def _slow_uploads(
+    url: str, sounds: Sequence[Sound]
+) -> tuple[list[Answer], list[Answer], list[Answer | None]]:
     """Return the answers to a client alone, to the same beside slow uploads, and what became of those."""
+    sender, stopped = Sender(url), asyncio.Event()
 
-    async def ask(sender: Sender) -> list[Answer]:
+    async def ask() -> list[Answer]:
         return [await sender.transcribe(sounds[index % len(sounds)]) for index in range(N_FAST)]
 
-    async def run() -> tuple[list[Answer], list[Answer], list[Answer | None]]:
-        sender, stopped = Sender(url), asyncio.Event()
-        alone = await ask(sender)
-        dripping = [asyncio.create_task(sender.drip(sounds[0], stopped=stopped)) for _ in range(N_SLOW)]
-        await asyncio.sleep(SLOW_HEAD_START_S)
-        fast = await ask(sender)
-        stopped.set()
-        return alone, fast, list(await asyncio.gather(*dripping))
-
-    return asyncio.run(run())
+    alone = await ask()
+    dripping = [asyncio.create_task(sender.drip(sounds[0], stopped=stopped)) for _ in range(N_SLOW)]
+    await asyncio.sleep(SLOW_HEAD_START_S)
+    fast = await ask()
+    stopped.set()
+    return alone, fast, list(await asyncio.gather(*dripping))
 
 
 def _parser() -> argparse.ArgumentParser:
