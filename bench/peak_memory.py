@@ -1,7 +1,8 @@
-"""The current and the peak memory of a process, from Linux's /proc."""
+"""The memory and the processor time of a process, from Linux's /proc."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -28,3 +29,12 @@ def reset_peak_rss(pid: int) -> None:
     clear_refs = Path(f"/proc/{pid}/clear_refs")
     if clear_refs.exists():
         clear_refs.write_text("5")
+
+
+def cpu_s(pid: int) -> float | None:
+    """Return the processor time of a process in seconds (proc(5), stat); None without /proc."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return None
+    fields = stat.read_text().rpartition(")")[2].split()  # after the name, which may have blanks
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

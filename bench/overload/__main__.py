@@ -1,8 +1,8 @@
 """A server that is offered ten times what it can do, and one whose uploads are slow. Run by `make bench-overload`.
 
-What the server can do is measured first, with as many clients as it has places. Then requests come at ten times
-this rate, whatever becomes of them. Each must get its text, or 429 at once. GET /health under the same load shows
-how long anything takes that needs no work: the client and other programs use the same processor.
+What the server can do is measured before and after, with as many clients as it has places: other programs use the
+same processor. In between, requests come at ten times this rate, whatever becomes of them. Each must get its text,
+or 429 at once. GET /health under the same load shows how long anything takes that needs no work.
 """
 
 from __future__ import annotations
@@ -19,15 +19,23 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.engines.server import environment
-from bench.overload.evaluation import ANSWER_COLUMNS, Capacity, answer_row, overload_bars, slow_upload_bar
+from bench.overload.evaluation import (
+    ANSWER_COLUMNS,
+    Capacity,
+    answer_row,
+    mean_capacity,
+    overload_bars,
+    slow_upload_bar,
+)
 from bench.overload.sending import Answer, Sender, Sound, ask_for_health, open_loop
+from bench.peak_memory import cpu_s
 from bench.recordings import duration_s, short_clips
+from bench.report import NO_VALUE
 from bench.weights import MODELS
 from tests.server import run_server
 
 CLIP_S = 10.0
 N_CLIPS = 8
-N_ALONE = 8
 N_SLOW = 64
 N_FAST = 20
 SLOW_HEAD_START_S = 3.0
@@ -39,19 +47,26 @@ def main() -> None:
     clips = sorted((clip.path for clip in short_clips(arguments.speech)), key=_distance)[:N_CLIPS]
     settings = environment(max_concurrent_requests=arguments.places)
     with run_server("--model", arguments.model, env=settings) as server:
-        sounds, capacity = asyncio.run(_measure(server.url, clips, arguments))
-        per_s = arguments.times * capacity.requests_per_s
+        pid = server.process.pid
+        sounds = asyncio.run(_texts(server.url, clips))
+        before = asyncio.run(_measure(server.url, pid, sounds, arguments))
+        per_s = arguments.times * before.requests_per_s
+        used_s = cpu_s(pid)
         answers, healths = asyncio.run(_overload(server.url, sounds, per_s, arguments.seconds))
+        n_accepted = sum(answer.status == 200 for answer in answers)
+        cpu_each_s = _each(used_s, cpu_s(pid), n_accepted)
+        after = asyncio.run(_measure(server.url, pid, sounds, arguments))
         alone, fast, slow = asyncio.run(_slow_uploads(server.url, sounds))
-    table = Table(*ANSWER_COLUMNS)
+    capacity = mean_capacity(before, after)
+    console, table = Console(width=WIDTH), Table(*ANSWER_COLUMNS)
     table.title = f"{per_s:.1f} requests/s for {arguments.seconds:g} s, {arguments.places} places"
-    table.caption = f"alone {capacity.window_s:.2f} s; with all places {capacity.requests_per_s:.2f} requests/s"
+    cpu = NO_VALUE if cpu_each_s is None else f"{cpu_each_s:.2f}"
+    console.print(f"before: {before}\nafter: {after}\noverload: {n_accepted} accepted, {cpu} CPU s each")
     table.add_row(*answer_row("accepted", [answer for answer in answers if answer.status == 200]))
     table.add_row(*answer_row("429", [answer for answer in answers if answer.status == 429]))
     table.add_row(*answer_row("GET /health meanwhile", healths), end_section=True)
     table.add_row(*answer_row("a client alone", alone))
     table.add_row(*answer_row(f"beside {N_SLOW} slow uploads", fast))
-    console = Console(width=WIDTH)
     console.print(table)
     bars = [*overload_bars(answers, capacity), slow_upload_bar(fast, slow)]
     for bar in bars:
@@ -64,36 +79,41 @@ def _distance(path: Path) -> float:
     return abs(duration_s(path) - CLIP_S)
 
 
-async def _measure(url: str, clips: Sequence[Path], arguments: argparse.Namespace) -> tuple[list[Sound], Capacity]:
-    """Return the recordings with their texts, and what the server can do."""
+async def _texts(url: str, clips: Sequence[Path]) -> list[Sound]:
+    """Return the recordings with the texts that they get, one after the other."""
     sender = Sender(url)
     audios = [clip.read_bytes() for clip in clips]
-    sounds = [Sound(audio=audio, text=(await sender.ask("POST", audio)).text) for audio in audios]
-    alone = [await sender.transcribe(sound) for sound in sounds[:N_ALONE]]
-    deadline = time.perf_counter() + arguments.capacity_seconds
+    return [Sound(audio=audio, text=(await sender.ask("POST", audio)).text) for audio in audios]
+
+
+async def _measure(url: str, pid: int, sounds: Sequence[Sound], arguments: argparse.Namespace) -> Capacity:
+    """Return what the server can do now."""
+    sender = Sender(url)
+    alone = [await sender.transcribe(sound) for sound in sounds]
+    used_s, began = cpu_s(pid), time.perf_counter()
 
     async def ask(index: int) -> list[Answer]:
         answers: list[Answer] = []
-        while time.perf_counter() < deadline:
+        while time.perf_counter() < began + arguments.capacity_seconds:
             answers.append(await sender.transcribe(sounds[(index + len(answers)) % len(sounds)]))
         return answers
 
-    began = time.perf_counter()
-    answers = [
-        answer
-        for answers in await asyncio.gather(*(ask(index) for index in range(arguments.places)))
-        for answer in answers
-    ]
+    by_client = await asyncio.gather(*(ask(index) for index in range(arguments.places)))
     elapsed_s = time.perf_counter() - began
+    answers = [answer for answers in by_client for answer in answers]
     for answer in (*alone, *answers):
         if answer.status != 200 or answer.error:
             raise RuntimeError(f"without overload, a request failed: {answer}")
-    capacity = Capacity(
+    return Capacity(
         window_s=statistics.median(answer.elapsed_s for answer in alone),
         requests_per_s=len(answers) / elapsed_s,
         max_requests=arguments.places,
+        cpu_each_s=_each(used_s, cpu_s(pid), len(answers)),
     )
-    return sounds, capacity
+
+
+def _each(begin_s: float | None, end_s: float | None, n: int) -> float | None:
+    return None if begin_s is None or end_s is None or not n else (end_s - begin_s) / n
 
 
 async def _overload(

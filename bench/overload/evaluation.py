@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.load_result import percentile
 from bench.overload.sending import Answer
@@ -22,16 +22,33 @@ _PERCENTS = (50, 95, 99, 100)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the server can do. window_s: a request alone. requests_per_s: with all places taken."""
+    """What the server can do. window_s: a request alone. The others: with all places taken.
+
+    cpu_each_s: processor time of the server for each request; None where it is not known.
+    """
 
     window_s: float
     requests_per_s: float
     max_requests: int
+    cpu_each_s: float | None = None
 
     @property
     def max_latency_s(self) -> float:
         """What the 95th percentile of accepted requests may be."""
         return self.max_requests / self.requests_per_s + N_WINDOWS * self.window_s
+
+    def __str__(self) -> str:
+        cpu = NO_VALUE if self.cpu_each_s is None else f"{self.cpu_each_s:.2f}"
+        return f"alone {self.window_s:.2f} s; all places {self.requests_per_s:.2f} requests/s, {cpu} CPU s each"
+
+
+def mean_capacity(before: Capacity, after: Capacity) -> Capacity:
+    """Return the mean of two measurements of the same server."""
+    return replace(
+        before,
+        window_s=(before.window_s + after.window_s) / 2,
+        requests_per_s=(before.requests_per_s + after.requests_per_s) / 2,
+    )
 
 
 def overload_bars(answers: Sequence[Answer], capacity: Capacity) -> list[Bar]:
