@@ -111,7 +111,8 @@ def _open_pcm(file: SeekableFile, pcm: PcmFormat) -> soundfile.SoundFile:
 def _read_sound(sound: soundfile.SoundFile, length: DeclaredLength) -> Iterator[Waveform]:
     with sound:
         length.seconds = sound.frames / sound.samplerate
-        length.is_certain = sound.subtype.startswith(_ADDRESSABLE) and _has_last_frame(sound)
+        if sound.subtype.startswith(_ADDRESSABLE) and _has_last_frame(sound):
+            length.at_least_s = length.seconds
         converter = WaveformConverter(sound.samplerate, sound.channels)
         n_frames = max(1, BLOCK_VALUES // sound.channels)
         try:

@@ -14,12 +14,14 @@ import numpy as np
 
 from hf_asr_endpoint.audio.clock import Placed, Timeline
 from hf_asr_endpoint.audio.declared_length import DeclaredLength
-from hf_asr_endpoint.audio.files import BoundedInput, SeekableFile
+from hf_asr_endpoint.audio.files import BoundedInput, SeekableFile, SideView
 from hf_asr_endpoint.audio.frame_count import FrameCount
 from hf_asr_endpoint.audio.frames import FrameGatherer, reason_of
+from hf_asr_endpoint.audio.lookahead import SELF_TIMED, count_seconds
 from hf_asr_endpoint.audio.tracks import check_track, find_speech, read_packets
 from hf_asr_endpoint.errors import InvalidAudio, UnsupportedAudio
 from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,12 @@ _ZERO_BASED = frozenset({"matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "avi", "flv
 others the first time means nothing, as in a transport stream cut out of a broadcast."""
 
 MAX_DECODER_DELAY_S = 0.25
+
+LOOK_AHEAD_AFTER_S = 600.0
+"""Decoded audio after which the rest is scanned, so that hours of silence are refused before they are decoded."""
+
+LOOK_AHEAD_MARGIN_S = 60.0
+"""By how much the scan may be wrong: damaged and trimmed frames."""
 
 MAX_DAMAGED_IN_A_ROW = 5_000
 """Damaged packets without a frame between them after which decoding ends: at the usual 20 ms, 100 s of audio.
@@ -69,11 +77,13 @@ def decode_with_ffmpeg(
         n_tracks = len(opened.streams.audio)
         check_track(audio_track, n_tracks=n_tracks)
         if audio_track is not None or n_tracks == 1:
-            yield from _decode(opened, source, container, track=audio_track or 0)
+            look_ahead = _look_ahead(file, container, length, track=audio_track or 0)
+            yield from _decode(opened, source, container, look_ahead, track=audio_track or 0)
             return
         track = yield from _find_speech(opened, source)
     with _open(source, container) as opened:
-        yield from _decode(opened, source, container, track=track)
+        look_ahead = _look_ahead(file, container, length, track=track)
+        yield from _decode(opened, source, container, look_ahead, track=track)
 
 
 def _open(source: BoundedInput, container: str | None) -> av.container.InputContainer:
@@ -102,11 +112,38 @@ def _find_speech(opened: av.container.InputContainer, source: BoundedInput) -> G
         yield np.zeros(0, np.float32)
 
 
+def _look_ahead(
+    file: SeekableFile, container: str | None, length: DeclaredLength, *, track: int
+) -> Iterator[Waveform]:
+    """Tell how long the audio surely is. The empty blocks are places where the consumer can stop."""
+    source = BoundedInput(SideView(file))
+    try:
+        scanned = _open(source, container)
+    except InvalidAudio:
+        return  # It was opened before: whatever is wrong now, decoding will tell.
+    with scanned as opened:
+        if opened.format.name not in SELF_TIMED:
+            return
+        for seconds in count_seconds(opened, track=track, begin_call=source.begin_call):
+            length.at_least_s = max(seconds - LOOK_AHEAD_MARGIN_S, 0.0)
+            yield np.zeros(0, np.float32)
+
+
 def _decode(
-    opened: av.container.InputContainer, source: BoundedInput, container: str | None, *, track: int
+    opened: av.container.InputContainer,
+    source: BoundedInput,
+    container: str | None,
+    look_ahead: Iterator[Waveform],
+    *,
+    track: int,
 ) -> Iterator[Waveform]:
     decoder = _TrackDecoder(opened, source, track=track)
-    yield from decoder.blocks()
+    n_samples = 0
+    for block in decoder.blocks():
+        yield block
+        n_samples += len(block)
+        if n_samples > LOOK_AHEAD_AFTER_S * SAMPLE_RATE:
+            yield from look_ahead  # Once: it is at its end afterwards.
     if decoder.n_frames == 0:
         raise _undecodable(container, reason=decoder.last_error or "it has no audio data")
     if decoder.n_errors:

@@ -109,6 +109,33 @@ class RestOfFile:
         return self._file.tell() - self._start
 
 
+class SideView:
+    """The same file at a position of its own: it leaves no trace of its reading. For one thread."""
+
+    def __init__(self, file: SeekableFile) -> None:
+        self._file = file
+        self._position = 0
+
+    def read(self, size: int, /) -> bytes:
+        position = self._file.tell()
+        self._file.seek(self._position)
+        data = self._file.read(size)
+        self._position += len(data)
+        self._file.seek(position)
+        return data
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        position = self._file.tell()
+        if whence == io.SEEK_CUR:
+            offset, whence = offset + self._position, io.SEEK_SET
+        self._position = self._file.seek(offset, whence)
+        self._file.seek(position)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
 class BoundedInput:
     """A seekable file which ends early when FFmpeg reaches a limit.
 

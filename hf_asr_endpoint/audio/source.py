@@ -62,7 +62,8 @@ def open_waveform(source: AudioSource, *, max_audio_s: float, audio_track: int |
     if isinstance(source, SampledAudio):
         check_track(audio_track, n_tracks=1)
         # A rate that is impossible is refused when the samples are converted.
-        length = DeclaredLength(source.samples.shape[-1] / max(source.sample_rate, 1), is_certain=True)
+        seconds = source.samples.shape[-1] / max(source.sample_rate, 1)
+        length = DeclaredLength(seconds=seconds, at_least_s=seconds)
         return WaveformReader(_resample(source), None, max_audio_s=max_audio_s, length=length)
     file, length = ClosableFile(source.file), DeclaredLength()
     blocks = decode_audio(file, pcm=source.pcm, audio_track=audio_track, length=length)
@@ -149,13 +150,12 @@ def _resample(audio: SampledAudio) -> Generator[Waveform]:
 
 
 def _check(blocks: Generator[Waveform], length: DeclaredLength, *, max_audio_s: float) -> Generator[Waveform]:
-    """Yield the blocks that are within the limits. A length that is certain is refused before the first one."""
+    """Yield the blocks that are within the limits. Audio that is surely too long is refused at once."""
     n_samples = 0
     with closing(blocks):
         for block in blocks:
             n_samples += len(block)
-            is_surely_longer = length.is_certain and (length.seconds or 0.0) > max_audio_s
-            if is_surely_longer or n_samples > max_audio_s * SAMPLE_RATE:
+            if length.at_least_s > max_audio_s or n_samples > max_audio_s * SAMPLE_RATE:
                 raise AudioTooLong(
                     f"the audio is longer than {max_audio_s:g} s; allowed: at most {max_audio_s:g} s"
                 )
