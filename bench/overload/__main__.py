@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.engines.server import environment
+from bench.load_result import percentile
 from bench.overload.evaluation import (
     ANSWER_COLUMNS,
     Capacity,
@@ -108,6 +109,7 @@ async def _measure(url: str, pid: int, sounds: Sequence[Sound], arguments: argpa
         window_s=statistics.median(answer.elapsed_s for answer in alone),
         requests_per_s=len(answers) / elapsed_s,
         max_requests=arguments.places,
+        p95_s=percentile([answer.elapsed_s for answer in answers], 95),
         cpu_each_s=_each(used_s, cpu_s(pid), len(answers)),
     )
 

@@ -24,12 +24,14 @@ _PERCENTS = (50, 95, 99, 100)
 class Capacity:
     """What the server can do. window_s: a request alone. The others: with all places taken.
 
-    cpu_each_s: processor time of the server for each request; None where it is not known.
+    p95_s: the latency of requests that fit. cpu_each_s: processor time of the server for each request. None where
+    it is not known.
     """
 
     window_s: float
     requests_per_s: float
     max_requests: int
+    p95_s: float | None = None
     cpu_each_s: float | None = None
 
     @property
@@ -38,8 +40,11 @@ class Capacity:
         return self.max_requests / self.requests_per_s + N_WINDOWS * self.window_s
 
     def __str__(self) -> str:
-        cpu = NO_VALUE if self.cpu_each_s is None else f"{self.cpu_each_s:.2f}"
-        return f"alone {self.window_s:.2f} s; all places {self.requests_per_s:.2f} requests/s, {cpu} CPU s each"
+        p95, cpu = (NO_VALUE if s is None else f"{s:.2f}" for s in (self.p95_s, self.cpu_each_s))
+        return (
+            f"alone {self.window_s:.2f} s; all places {self.requests_per_s:.2f} requests/s, p95 {p95} s, "
+            f"{cpu} CPU s each"
+        )
 
 
 def mean_capacity(before: Capacity, after: Capacity) -> Capacity:
