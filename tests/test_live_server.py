@@ -111,12 +111,15 @@ def test_metrics_say_what_the_engine_has_done(server: Server, jfk: bytes) -> Non
     before = metrics_of(server)
     post(server, jfk)
     after = metrics_of(server)
-    assert after["hf_asr_windows_total finished"] == before["hf_asr_windows_total finished"] + 1
-    assert 20 <= after["hf_asr_tokens_total"] - before["hf_asr_tokens_total"] <= 60
-    assert after["hf_asr_prepared_audio_seconds_total"] - before["hf_asr_prepared_audio_seconds_total"] > 10.9
-    for name in ("engine_seconds_total encode", "engine_seconds_total decode", "preparation_seconds_total"):
-        assert after[f"hf_asr_{name}"] > before[f"hf_asr_{name}"]
-    assert after["hf_asr_slots_in_use"] == 0
+    grown = {name: value - before.get(name, 0.0) for name, value in after.items()}
+    model = "openai/whisper-base"
+    assert grown[f"hf_asr_windows_total {model} finished"] == 1
+    assert 20 <= grown[f"hf_asr_tokens_total {model}"] <= 60
+    assert grown[f"hf_asr_prepared_audio_seconds_total {model}"] > 10.9
+    assert grown[f"hf_asr_preparation_seconds_total {model}"] > 0
+    for stage in ("encode", "decode"):
+        assert grown[f"hf_asr_engine_seconds_total {model} {stage}"] > 0
+    assert after[f"hf_asr_slots_in_use {model}"] == 0
     assert after["hf_asr_jobs queued"] == 0
 
 

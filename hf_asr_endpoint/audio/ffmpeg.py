@@ -44,7 +44,7 @@ others the first time means nothing, as in a transport stream cut out of a broad
 
 MAX_DECODER_DELAY_S = 0.25
 
-LOOK_AHEAD_AFTER_S = 180.0
+LOOK_AHEAD_AFTER_S = 600.0
 """Decoded audio after which the rest is scanned, so that hours of silence are refused before they are decoded."""
 
 LOOK_AHEAD_MARGIN_S = 60.0
