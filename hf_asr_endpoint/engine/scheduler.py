@@ -150,7 +150,9 @@ class Scheduler:
         """Return how many sequences of a request may advance now. counts: running sequences by request."""
         if self._is_short(request, counts):
             return self._max_per_request
-        others = (counts.keys() | self._waiting.keys()) - {request}
+        # One that waits for more slots than are free needs the others to advance, not to make way.
+        waiting = {other for other, queue in self._waiting.items() if queue[0].n_slots <= len(self._free)}
+        others = (counts.keys() | waiting) - {request}
         if any(self._is_short(other, counts) for other in others):
             return min(MAX_BESIDE_SHORT, self._max_per_request)
         return self._max_per_request

@@ -40,6 +40,18 @@ def test_smaller_sequences_overtake_a_wide_one_that_is_next_in_the_reserved_slot
     assert admit_all(scheduler) == [clips[2]]
 
 
+def test_a_long_file_advances_all_its_sequences_while_a_wide_one_waits_for_their_slots() -> None:
+    """Two at a time, as beside a clip, a search of 15 beams began after 700 steps instead of 100."""
+    scheduler = Scheduler(slots=16)
+    long = submit(scheduler, Request(), 15)
+    admit_all(scheduler)
+    (wide,) = submit(scheduler, Request(), 1, n_slots=15)
+    assert scheduler.batch() == long
+    for sequence in long:
+        end(scheduler, sequence)
+    assert admit_all(scheduler) == [wide]
+
+
 def test_a_wide_sequence_that_is_next_gets_the_slots_that_become_free() -> None:
     scheduler = Scheduler(slots=5)
     running = [submit(scheduler, Request(), 1)[0] for _ in range(4)]
