@@ -38,6 +38,7 @@ class LimitedProtocol(H11Protocol):
     limits: ClassVar[ConnectionLimits]
     _idle_since_s: float | None = None
     _timer: asyncio.TimerHandle | None = None
+    _is_draining = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
         super().connection_made(transport)
@@ -76,9 +77,13 @@ class LimitedProtocol(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._idle_since_s = None
             self._stop_timer()
-        elif self._timer is None and not self.transport.is_closing():
+            return
+        is_draining = self.conn.their_state is h11.SEND_BODY
+        if self._timer is not None and self._is_draining and not is_draining:
+            self._stop_timer()  # What was left has come: now headers are awaited.
+        if self._timer is None and not self.transport.is_closing():
             self._idle_since_s = self.loop.time()
-            is_draining = self.conn.their_state is h11.SEND_BODY
+            self._is_draining = is_draining
             limit_s = self.limits.drain_timeout_s if is_draining else self.limits.header_timeout_s
             self._timer = self.loop.call_later(limit_s, self._end_idle)
 

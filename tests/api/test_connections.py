@@ -106,6 +106,14 @@ def test_what_is_left_of_a_refused_upload_is_thrown_away_for_a_time(serve_limite
         wait_for(lambda: not can_send(connection))
 
 
+def test_headers_behind_a_refused_upload_have_the_time_of_headers(serve_limited: ServeLimited) -> None:
+    with connect(serve_limited(drain_timeout_s=60.0, header_timeout_s=0.3)) as connection:
+        connection.sendall(b"POST /unknown HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n" + bytes(10_000))
+        assert b"HTTP/1.1 404" in connection.recv(65_536)
+        connection.sendall(bytes(10_000) + HALF_A_HEAD)
+        assert b"HTTP/1.1 408" in read_all(connection)
+
+
 def test_a_request_with_two_lengths_is_the_last_of_its_connection(serve_limited: ServeLimited) -> None:
     with connect(serve_limited()) as connection:
         lengths = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"
