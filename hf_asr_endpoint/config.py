@@ -163,8 +163,8 @@ class Settings(BaseSettings):
     max_waiting_audio_s: float = Field(
         12 * 3600.0,
         gt=0,
-        description="Maximum audio that these requests wait with, in seconds, as far as their files tell; a "
-        "request beyond that gets status 429, unless nothing else waits. Jobs do not count.",
+        description="Maximum audio that these requests wait with for a model, in seconds, as far as their files "
+        "tell; a request beyond that gets status 429, unless nothing else waits. Jobs do not count.",
     )
     request_timeout_s: float = Field(
         3600.0,
@@ -186,6 +186,7 @@ class Settings(BaseSettings):
     send_timeout_s: float = Field(
         60.0,
         gt=0,
+        le=86_400,
         description="How long a client may leave a response unread, in seconds; then the connection is closed. On "
         "Linux only.",
     )

@@ -8,8 +8,9 @@ no dialect's parameters.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 
@@ -24,6 +25,8 @@ from hf_asr_endpoint.errors import WorkTimeout
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Caller, Health, Transcription, TranscriptionOptions
+
+T = TypeVar("T")
 
 
 class Admission:
@@ -56,7 +59,9 @@ class Admission:
             upload_idle_timeout_s=self._limits.upload_idle_timeout_s,
             upload_timeout_s=self._limits.upload_timeout_s,
         )
-        async with receive_body(request, limits, accepted) as body:
+        async with AsyncExitStack() as held:
+            with self._in_flight.upload():
+                body = await held.enter_async_context(receive_body(request, limits, accepted))
             yield body
 
     @asynccontextmanager
@@ -79,13 +84,9 @@ class Admission:
         caller = Caller(owner=key_owner(request))
         with self._in_flight.permit(caller.owner):
             reader = self._open(audio, options)
-            try:
-                async with asyncio.timeout(self._limits.request_timeout_s):
-                    transcription = await cancel_on_disconnect(
-                        request.receive, self._transcriber.transcribe(reader, options, caller)
-                    )
-            except TimeoutError as exc:
-                raise self._timeout() from exc
+            transcription = await self._within_limits(
+                request, self._transcriber.transcribe(reader, options, caller)
+            )
         request.state.audio_s = transcription.duration_s
         return transcription
 
@@ -99,14 +100,27 @@ class Admission:
         """
         caller = Caller(owner=key_owner(request))
         held.enter_context(self._in_flight.permit(caller.owner))
-        stream = await self._transcriber.stream(self._open(audio, options), options, caller)
-        held.callback(stream.close)
-        timer = asyncio.get_running_loop().call_later(
-            self._limits.request_timeout_s, lambda: stream.close(self._timeout())
-        )
-        held.callback(timer.cancel)
-        await cancel_on_disconnect(request.receive, stream.wait_for_event())
-        return stream
+        loop = asyncio.get_running_loop()
+        ends_at_s = loop.time() + self._limits.request_timeout_s
+
+        async def open_stream() -> TranscriptionStream:
+            stream = await self._transcriber.stream(self._open(audio, options), options, caller)
+            held.callback(stream.close)
+            held.callback(loop.call_at(ends_at_s, lambda: stream.close(self._timeout())).cancel)
+            await stream.wait_for_event()
+            return stream
+
+        return await self._within_limits(request, open_stream())
+
+    async def _within_limits(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns. It ends when the client has gone, and when it takes too long."""
+        try:
+            async with asyncio.timeout(self._limits.request_timeout_s) as limit:
+                return await cancel_on_disconnect(request.receive, work)
+        except TimeoutError as exc:
+            if not limit.expired():
+                raise
+            raise self._timeout() from exc
 
     def _open(self, audio: AudioSource, options: TranscriptionOptions) -> WaveformReader:
         return open_waveform(audio, max_audio_s=self._limits.max_audio_s, audio_track=options.audio_track)

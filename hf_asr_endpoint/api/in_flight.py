@@ -18,6 +18,9 @@ RETRY_AFTER_S = 5
 """Before any request has ended. Later it depends on how long requests take."""
 
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 60
+MIN_UPLOADS, UPLOADS_PER_PERMIT = 256, 4
+"""Bodies that are received at a time, at most: each may be a file on the disk. Slow ones hold no permit."""
+
 KEPT_SHARE = 8  # One permit in 8 is kept for other API keys than the one that holds the rest.
 NEWEST_WEIGHT = 0.1  # of the last request, in the moving average of how long requests take
 
@@ -31,6 +34,8 @@ class InFlightRequests:
     def __init__(self, max_requests: int) -> None:
         """max_requests: permits at a time. A request beyond that is refused at once instead of queued."""
         self.max_requests = max_requests
+        self._max_uploads = max(MIN_UPLOADS, UPLOADS_PER_PERMIT * max_requests)
+        self._n_uploads = 0
         self.n_permits = 0
         """Permits that are held now."""
         self._held_by: Counter[str | None] = Counter()
@@ -79,6 +84,19 @@ class InFlightRequests:
             if not self._held_by[owner]:
                 del self._held_by[owner]
             self._measure(time.monotonic() - began)
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """Receive a body. Raises Overloaded if too many are being received."""
+        if self._n_uploads >= self._max_uploads:
+            raise self._overloaded(
+                f"{self._n_uploads} uploads are in progress; allowed: {self._max_uploads} at a time"
+            )
+        self._n_uploads += 1
+        try:
+            yield
+        finally:
+            self._n_uploads -= 1
 
     def _overloaded(self, what: str) -> Overloaded:
         retry_after_s = self._retry_after_s()

@@ -73,15 +73,14 @@ class TranscriptionStream:
         if self._is_finished:
             return
         self._is_finished = True
+        if error is None or isinstance(error, Exception):
+            self._error = error
+        else:  # Such as SystemExit, which would end the reader's event loop.
+            self._error = EngineError(f"the transcription ended: {type(error).__name__}: {error}")
+            self._error.__cause__ = error
         callbacks, self._end_callbacks = self._end_callbacks, []
         for callback in callbacks:
             callback()
-        if error is None or isinstance(error, Exception):
-            self._error = error
-            return
-        # Such as SystemExit, which would end the reader's event loop.
-        self._error = EngineError(f"the transcription ended: {type(error).__name__}: {error}")
-        self._error.__cause__ = error
 
     def _call(self, change: Callable[[], object]) -> None:
         def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterable, Sequence
@@ -14,8 +15,18 @@ import requests
 from hf_asr_endpoint.api.openai.parameters import parse_parameters
 from hf_asr_endpoint.api.openai.stream import EventWriter
 from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
+from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
-from hf_asr_endpoint.types import Segment, TokenLogprob, Transcription, Word
+from hf_asr_endpoint.transcription.stream import TranscriptionStream
+from hf_asr_endpoint.types import (
+    ANYBODY,
+    Caller,
+    Segment,
+    TokenLogprob,
+    Transcription,
+    TranscriptionOptions,
+    Word,
+)
 from tests.api.conftest import DEADLINE_S, Serve, wait_for
 from tests.fakes import FakeTranscriber, make_segment
 from tests.openai_schema import check_schema
@@ -195,6 +206,33 @@ def test_a_later_failure_is_the_last_event(serve: Serve, wav: bytes, failure: Ex
     assert message in last["error"]["message"]
     assert "secret" not in answer.text
     wait_for(lambda: post(url, wav).status_code == 200)
+
+
+class Loading(FakeTranscriber):
+    """Its model is never there."""
+
+    async def stream(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> TranscriptionStream:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            reader.close()
+        raise AssertionError("the model has come")
+
+
+def test_a_stream_whose_model_does_not_come_ends(serve: Serve, wav: bytes) -> None:
+    """It kept its permit although its client had left and its time was over."""
+    url = serve(Loading(), request_timeout_s=0.3, max_concurrent_requests=1)
+    assert post(url, wav).status_code == 504
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(
+            url + PATH,
+            files={"file": wav},
+            data={"model": "whisper-1", "stream": "true"},
+            timeout=0.1,
+        )
+    wait_for(lambda: post(url, wav).status_code == 504)
 
 
 def test_a_stream_that_takes_too_long_ends_with_an_error(serve: Serve, wav: bytes) -> None:
