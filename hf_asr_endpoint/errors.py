@@ -24,7 +24,8 @@ AsrError
 ├── StorageFailed                a body or a job cannot be stored: the disk is full, or writing is not permitted
 ├── JobsUnavailable              this server takes no jobs
 ├── EngineError                  the model failed while working on a request
-│   └── EngineUnavailable        the engine did not start, or is shutting down
+│   ├── EngineUnavailable        the engine did not start, or is shutting down
+│   └── ModelNotLoaded           the model that a request asks for cannot be loaded
 ├── InternalError                a bug; the log has its traceback
 ├── ModelUnavailable             the model in the settings cannot be loaded
 └── InvalidSettings              a setting does not exist or has a value that is not allowed
@@ -157,6 +158,10 @@ class EngineError(AsrError):
 
 class EngineUnavailable(EngineError):
     """The engine did not start, or is shutting down."""
+
+
+class ModelNotLoaded(EngineError):
+    """The model that a request asks for cannot be loaded."""
 
 
 class InternalError(AsrError):

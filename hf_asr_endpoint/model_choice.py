@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,7 +42,7 @@ def choose_models(settings: Settings) -> tuple[ModelChoice, ...]:
     if len(settings.model) == 1 and settings.model[0].endswith(FILE_SUFFIX):
         choices = _read_file(Path(settings.model[0]), settings)
     else:
-        choices = tuple(_choice(settings, model=reference) for reference in settings.model)
+        choices = tuple(_choice(settings, {"model": reference}) for reference in settings.model)
     if len(choices) > 1 and settings.revision is not None:
         raise InvalidSettings(
             f"--revision is {settings.revision!r}, but there are {len(choices)} models; "
@@ -56,7 +57,7 @@ def choose_models(settings: Settings) -> tuple[ModelChoice, ...]:
     return (named, *choices[1:])
 
 
-def _choice(settings: Settings, **given: object) -> ModelChoice:
+def _choice(settings: Settings, given: Mapping[str, object]) -> ModelChoice:
     is_default = given.get("model") == settings.model[0]
     values = {
         "revision": settings.revision,
@@ -75,13 +76,13 @@ def _read_file(path: Path, settings: Settings) -> tuple[ModelChoice, ...]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise InvalidSettings(f"the file of models {path} cannot be read: {exc}") from exc
     tables = document.pop("model", None)
-    if document or not isinstance(tables, list) or not tables:
+    if document or not isinstance(tables, list) or not tables or not all(isinstance(one, dict) for one in tables):
         raise InvalidSettings(f"the file of models {path} has no table [[model]], or others; allowed: only these")
     choices = []
     for number, table in enumerate(tables, 1):
         values = {"load_at": "start"} if number == 1 else {}
         try:
-            choices.append(_choice(settings, **{**values, **table}))
+            choices.append(_choice(settings, {**values, **table}))
         except ValidationError as exc:
             problem = exc.errors(include_url=False)[0]
             key = ".".join(map(str, problem["loc"]))

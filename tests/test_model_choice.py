@@ -73,6 +73,8 @@ def test_a_file_gives_each_model_what_it_says_and_else_what_the_settings_say(tmp
         ("", r"no table \[\[model\]\]"),
         (FILE + "[other]", r"or others"),
         ("[[model]", "cannot be read"),
+        ('model = ["a", "b"]', r"no table \[\[model\]\]"),
+        ('[[model]]\nmodel = "a"\nsettings = 1', "model 1: settings: Extra inputs are not permitted"),
         ("[[model]]\nnames = []", "model 1: model: Field required"),
         ('[[model]]\nmodel = "a"\ntype = "x"', "model 1: type: Extra inputs are not permitted"),
         (

@@ -29,6 +29,7 @@ from hf_asr_endpoint.errors import (
     InvalidRequest,
     JobsUnavailable,
     MethodNotAllowed,
+    ModelNotLoaded,
     Overloaded,
     StorageFailed,
     Unauthorized,
@@ -66,6 +67,7 @@ STATUSES: Mapping[type[AsrError], int] = {
     JobsUnavailable: 503,
     EngineError: 500,
     EngineUnavailable: 503,
+    ModelNotLoaded: 503,
 }
 """A class that is not listed has the status of its nearest base."""
 

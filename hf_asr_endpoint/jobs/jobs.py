@@ -140,7 +140,11 @@ class Jobs:
         job = await self.find(job_id, caller=caller)  # The board keeps no events of jobs that do not exist.
         while not job.status.is_final:
             news = self._board.news_of(job_id)
-            job = await self.find(job_id, caller=caller)
+            try:
+                job = await self.find(job_id, caller=caller)
+            except UnknownJob:
+                self._board.tell(job_id)
+                raise
             if job.status.is_final:
                 break
             yield job

@@ -7,10 +7,11 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import cast
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
-from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.errors import EngineUnavailable, ModelNotLoaded
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import ANYBODY, Activity, Caller, Health, Transcription, TranscriptionOptions
@@ -38,6 +39,10 @@ class DeferredTranscriber:
     def start(self) -> None:
         """Start to load. Called once."""
         threading.Thread(target=self._run, name="load", daemon=True).start()
+
+    def add_load_callback(self, callback: Callable[[Exception | None], None]) -> None:
+        """Call `callback` with the error of loading, or None, when that has ended; in whichever thread ends it."""
+        self._loaded.add_done_callback(lambda loaded: callback(cast("Exception | None", loaded.exception())))
 
     async def transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
@@ -79,7 +84,7 @@ class DeferredTranscriber:
             if isinstance(exc, EngineUnavailable | asyncio.CancelledError):
                 raise
             # Whatever ended loading, a bug included, must end the request too.
-            raise EngineUnavailable(f"the model is not available: {exc}") from exc
+            raise ModelNotLoaded(f"the model is not available: {exc}") from exc
 
     def _run(self) -> None:
         try:

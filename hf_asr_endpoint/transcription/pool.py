@@ -7,22 +7,25 @@ no new requests, ends those that it has, and is unloaded. Requests for it wait, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
-from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.errors import EngineUnavailable, ModelNotLoaded
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber, Load
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import ANYBODY, Activity, Caller, Health, Transcription, TranscriptionOptions
 from hf_asr_endpoint.whisper.process import trim_heap
 
 logger = logging.getLogger(__name__)
+
+LOAD_AGAIN_AFTER_S = 30.0
+"""How long a failed load is remembered: to try again, other models may have to leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +51,8 @@ class ModelPool:
         """models: at least one; the first is the default.
 
         on_failure: called in a thread when a model cannot be loaded at the start. max_bytes: of all models
-        together; a model that is larger is loaded alone. idle_timeout_s: after which those are unloaded that were
-        loaded for a request.
+        together; a model that is larger, or whose size is not known yet, is loaded alone. idle_timeout_s: after
+        which those are unloaded that were loaded for a request.
         """
         self._rooms = {model.id: _Room(model) for model in models}
         self._default = models[0].id
@@ -59,24 +62,27 @@ class ModelPool:
         self._is_moving = False  # One model at a time makes room for another.
         self._changed = asyncio.Event()  # Set, and replaced, when a request has left or a model has come.
         self._is_closed = False
-        self._has_started = False
+        self._unloading: set[asyncio.Future[None]] = set()  # The event loop itself has only weak references.
 
     def start(self) -> None:
         """Load the models that are to be loaded at the start; with a limit of memory only the default one."""
         for room in self._rooms.values():
             if room.model.loads_at_start and (self._max_bytes is None or room.model.id == self._default):
-                room.load(self._on_failure)
+                self._load(room, self._on_failure)
 
     async def transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> Transcription:
-        async with self._use(reader, options.model) as transcriber:
-            return await transcriber.transcribe(reader, options, caller)
+        room = await self._enter(reader, options.model)
+        try:
+            return await room.loaded.transcribe(reader, options, caller)
+        finally:
+            self._leave(room)
 
     async def stream(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> TranscriptionStream:
-        room = await self._enter_or_close(reader, options.model)
+        room = await self._enter(reader, options.model)
         try:
             stream = await room.loaded.stream(reader, options, caller)
         except BaseException:
@@ -95,62 +101,66 @@ class ModelPool:
             return self._rooms[model].health()
         for room in self._rooms.values():
             health = room.health()
-            if health.state == "failed" or (
-                health.state == "loading" and room.model.loads_at_start and not self._has_started
-            ):
+            is_first_load = room.model.loads_at_start and not room.was_loaded
+            if health.state == "failed" or (health.state == "loading" and is_first_load):
                 return health
-        self._has_started = True
         return Health(state="ready", model=self._rooms[self._default].health().model)
 
     def activity(self, model: str | None = None) -> Activity:
-        room = self._rooms[model or self._default]
-        return Activity() if room.transcriber is None else room.transcriber.activity()
+        transcriber = self._rooms[model or self._default].transcriber
+        return Activity() if transcriber is None else transcriber.activity()
 
     def close(self) -> None:
         self._is_closed = True
         for room in self._rooms.values():
-            if room.transcriber is not None:
-                room.transcriber.close()
+            if (transcriber := room.transcriber) is not None:
+                transcriber.close()
 
-    @asynccontextmanager
-    async def _use(self, reader: WaveformReader, model: str | None) -> AsyncIterator[DeferredTranscriber]:
-        room = await self._enter_or_close(reader, model)
+    async def _enter(self, reader: WaveformReader, model: str | None) -> _Room:
+        """Enter a model's room once it is loaded, or is being loaded. Closes the reader if that fails."""
+        room = self._rooms[model or self._default]
         try:
-            yield room.loaded
-        finally:
-            self._leave(room)
-
-    async def _enter_or_close(self, reader: WaveformReader, model: str | None) -> _Room:
-        """Enter a model's room; close the reader if that fails."""
-        try:
-            return await self._enter(self._rooms[model or self._default])
+            while room.transcriber is None or room.is_leaving:
+                room.check_last_load()
+                if self._is_moving:
+                    await self._changed.wait()
+                else:
+                    await self._move_in(room)
+            self._check_open()
         except BaseException:
             reader.close()
             raise
-
-    async def _enter(self, room: _Room) -> _Room:
-        """Enter a room once its model is loaded, or is being loaded."""
-        while room.transcriber is None or room.is_leaving:
-            if self._is_moving:
-                await self._changed.wait()
-                continue
-            self._is_moving = True
-            try:
-                await asyncio.sleep(0)  # All who waited for the model that came last enter before it may leave.
-                if room.transcriber is None:
-                    await self._make_space(room)
-                    self._check_open()
-                    room.load(self._forget_later(room))
-            finally:
-                self._is_moving = False
-                self._tell()
-        self._check_open()
         room.enter()
         return room
 
-    def _check_open(self) -> None:
-        if self._is_closed:
-            raise EngineUnavailable(SHUTTING_DOWN)
+    async def _move_in(self, room: _Room) -> None:
+        self._is_moving = True
+        try:
+            await asyncio.sleep(0)  # All who waited for the model that came last enter before it may leave.
+            if room.transcriber is None:
+                await self._make_space(room)
+                self._check_open()
+                self._load(room, room.remember_failure)
+                room.was_loaded_for_request = True
+        finally:
+            self._is_moving = False
+            self._tell()
+
+    def _load(self, room: _Room, on_failure: Callable[[Exception], None]) -> None:
+        """Begin to load a model. Until that has ended, the load itself is one of the room's users."""
+        loop = asyncio.get_running_loop()
+        transcriber = DeferredTranscriber(room.model.load, on_failure=on_failure)
+        room.transcriber = transcriber
+        room.enter()
+
+        def end(error: Exception | None) -> None:
+            room.was_loaded = room.was_loaded or error is None
+            if error is not None and on_failure is not self._on_failure and room.transcriber is transcriber:
+                room.transcriber = None  # The next request loads it again.
+            self._leave(room)
+
+        transcriber.start()
+        transcriber.add_load_callback(lambda error: _call(loop, lambda: end(error)))
 
     def _leave(self, room: _Room) -> None:
         room.n_users -= 1
@@ -158,52 +168,57 @@ class ModelPool:
         if room.n_users:
             return
         self._tell()
-        if self._idle_timeout_s is not None and not room.model.loads_at_start:
+        if self._idle_timeout_s is not None and room.was_loaded_for_request:
             loop = asyncio.get_running_loop()
             room.timer = loop.call_later(self._idle_timeout_s, self._end_idle, room)
 
     def _end_idle(self, room: _Room) -> None:
         if not (room.n_users or room.is_leaving or room.transcriber is None):
             logger.info("model %s is unloaded: unused for %g s", room.model.id, self._idle_timeout_s)
-            self._close_in_thread(room)
+            room.is_leaving = True
+            unloading = asyncio.ensure_future(self._unload(room))
+            self._unloading.add(unloading)
+            unloading.add_done_callback(self._unloading.discard)
 
     async def _make_space(self, room: _Room) -> None:
         """Unload models until this one fits, or until it is alone. Before its first time its size is not known."""
-        if self._max_bytes is None:
-            return
-        while loaded := [other for other in self._rooms.values() if other.transcriber is not None]:
-            others_bytes = sum(other.n_bytes or self._max_bytes for other in loaded)
-            if others_bytes + (room.n_bytes or self._max_bytes) <= self._max_bytes:
-                return
-            leaving = min(loaded, key=lambda other: (other.n_users > 0, other.used_at_s))
-            leaving.is_leaving = True
-            try:
-                while leaving.n_users:
+        leaving: _Room | None = None
+        try:
+            while self._lacks_space(room):
+                if leaving is None or leaving.transcriber is None:
+                    loaded = [other for other in self._rooms.values() if other.transcriber is not None]
+                    leaving = min(loaded, key=lambda other: (other.n_users > 0, other.used_at_s))
+                    leaving.is_leaving = True
+                if leaving.n_users:
                     await self._changed.wait()
-                logger.info("model %s is unloaded: %s needs its memory", leaving.model.id, room.model.id)
-                await self._close_in_thread(leaving)
-            finally:
+                else:
+                    logger.info("model %s is unloaded: %s needs its memory", leaving.model.id, room.model.id)
+                    await asyncio.shield(self._unload(leaving))
+        finally:
+            if leaving is not None and leaving.transcriber is not None:
                 leaving.is_leaving = False
 
-    def _close_in_thread(self, room: _Room) -> asyncio.Future[None]:
-        transcriber, room.transcriber = room.loaded, None
-        return asyncio.get_running_loop().run_in_executor(None, _close, transcriber)
+    def _lacks_space(self, room: _Room) -> bool:
+        loaded = [other for other in self._rooms.values() if other.transcriber is not None]
+        if self._max_bytes is None or not loaded:
+            return False
+        n_bytes = [other.n_bytes or self._max_bytes for other in (*loaded, room)]
+        return sum(n_bytes) > self._max_bytes
 
-    def _forget_later(self, room: _Room) -> Callable[[Exception], None]:
-        """Return what takes the error of a failed load: the next request loads the model again."""
-        loop = asyncio.get_running_loop()
-        failed: list[DeferredTranscriber | None] = []
+    async def _unload(self, room: _Room) -> None:
+        """Free a model that nobody uses. Until that is done, its memory counts."""
+        held = [room.loaded]
+        try:
+            # In a list that is emptied: the executor keeps its arguments while it runs, and so the model.
+            await asyncio.get_running_loop().run_in_executor(None, _close, held)
+        finally:
+            room.transcriber = None
+            room.is_leaving = False
+            self._tell()
 
-        def forget() -> None:
-            if room.transcriber is failed[0]:
-                room.transcriber = None
-
-        def on_failure(error: Exception) -> None:
-            logger.error("model %s cannot be loaded: %s", room.model.id, error)
-            failed.append(room.transcriber)
-            loop.call_soon_threadsafe(forget)
-
-        return on_failure
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise EngineUnavailable(SHUTTING_DOWN)
 
     def _tell(self) -> None:
         self._changed.set()
@@ -220,8 +235,11 @@ class _Room:
         self.used_at_s = 0.0
         self.is_leaving = False
         """It takes no new requests, because another model needs its memory."""
+        self.was_loaded = False
+        self.was_loaded_for_request = False
         self.timer: asyncio.TimerHandle | None = None
         self._n_bytes: int | None = None
+        self._failure: tuple[float, Exception] | None = None
 
     @property
     def loaded(self) -> DeferredTranscriber:
@@ -236,10 +254,6 @@ class _Room:
             self._n_bytes = info.memory_bytes
         return self._n_bytes
 
-    def load(self, on_failure: Callable[[Exception], None]) -> None:
-        self.transcriber = DeferredTranscriber(self.model.load, on_failure=on_failure)
-        self.transcriber.start()
-
     def enter(self) -> None:
         self.n_users += 1
         if self.timer is not None:
@@ -247,11 +261,26 @@ class _Room:
             self.timer = None
 
     def health(self) -> Health:
-        return Health(state="unloaded") if self.transcriber is None else self.transcriber.health()
+        transcriber = self.transcriber
+        return Health(state="unloaded") if transcriber is None else transcriber.health()
+
+    def remember_failure(self, error: Exception) -> None:
+        """Take the error of a failed load. From any thread."""
+        logger.error("model %s cannot be loaded: %s", self.model.id, error)
+        self._failure = time.monotonic(), error
+
+    def check_last_load(self) -> None:
+        """Raise ModelNotLoaded if the model could not be loaded a moment ago."""
+        if self._failure is not None and time.monotonic() - self._failure[0] < LOAD_AGAIN_AFTER_S:
+            raise ModelNotLoaded(f"the model is not available: {self._failure[1]}")
 
 
-def _close(transcriber: DeferredTranscriber) -> None:
-    transcriber.close()
-    del transcriber
+def _call(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # The loop has been closed.
+        loop.call_soon_threadsafe(work)
+
+
+def _close(held: list[DeferredTranscriber]) -> None:
+    held.pop().close()
     gc.collect()  # The model is part of cycles.
     trim_heap()

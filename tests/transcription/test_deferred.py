@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.errors import EngineUnavailable, ModelUnavailable
+from hf_asr_endpoint.errors import EngineUnavailable, ModelNotLoaded, ModelUnavailable
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Activity, TranscriptionOptions
@@ -117,7 +117,7 @@ def test_a_loading_failure_is_reported_once_and_ends_every_request(
 ) -> None:
     loading.end(ModelUnavailable("no such model"))
     for _ in range(2):
-        with pytest.raises(EngineUnavailable, match="no such model"):
+        with pytest.raises(ModelNotLoaded, match="no such model"):
             asyncio.run(run_transcribe(deferred))
     assert loading.has_failed.wait(DEADLINE_S)
     assert [str(failure) for failure in loading.failures] == ["no such model"]

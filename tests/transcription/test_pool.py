@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_asr_endpoint.errors import EngineUnavailable, ModelUnavailable
+from hf_asr_endpoint.errors import EngineUnavailable, ModelNotLoaded, ModelUnavailable
 from hf_asr_endpoint.transcription.pool import ModelPool, PooledModel
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Health, ModelInfo, Transcription, TranscriptionOptions
@@ -32,9 +33,11 @@ class Models:
         """How many were loaded at the same time, at most."""
         self.failures: dict[str, Exception] = {}
         self.holds = False
+        self.load_s = 0.0
 
     def pooled(self, name: str, *, at_start: bool = False) -> PooledModel:
         def load(report: Callable[[str], None]) -> Transcriber:
+            time.sleep(self.load_s)
             if failure := self.failures.pop(name, None):
                 raise failure
             fake = FakeTranscriber(
@@ -188,17 +191,75 @@ def test_a_model_that_nobody_asks_for_is_unloaded(models: Models) -> None:
     run(scenario())
 
 
-def test_a_model_that_cannot_be_loaded_fails_its_requests_and_may_be_tried_again(models: Models) -> None:
+def test_a_model_that_cannot_be_loaded_fails_its_requests_and_may_be_tried_again(
+    models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         pool = ModelPool([models.pooled("a", at_start=True), models.pooled("b")], on_failure=unexpected)
         pool.start()
         models.failures["b"] = ModelUnavailable("no such model")
         reader = Blocks([np.zeros(800, np.float32)])
-        with pytest.raises(EngineUnavailable, match="no such model"):
+        with pytest.raises(ModelNotLoaded, match="no such model"):
             await pool.transcribe(reader, TranscriptionOptions(model="b"))
         assert reader.is_closed.is_set()
         await until(lambda: pool.health("b").state == "unloaded")
+        models.failures["b"] = ModelUnavailable("still none")
+        with pytest.raises(ModelNotLoaded, match="no such model"):
+            await text(pool, "b")
+        models.failures.clear()
+        monkeypatch.setattr("hf_asr_endpoint.transcription.pool.LOAD_AGAIN_AFTER_S", 0.0)
         assert (await text(pool, "a"), await text(pool, "b")) == ("a", "b")
+        pool.close()
+
+    run(scenario())
+
+
+def test_a_model_that_cannot_be_loaded_makes_no_other_one_leave_again_and_again(models: Models) -> None:
+    async def scenario() -> None:
+        pool = ModelPool(
+            [models.pooled("a", at_start=True), models.pooled("b")], on_failure=unexpected, max_bytes=150
+        )
+        pool.start()
+        assert await text(pool, "a") == "a"
+        models.failures["b"] = ModelUnavailable("no such model")
+        for _ in range(5):
+            with pytest.raises(ModelNotLoaded):
+                await text(pool, "b")
+            assert await text(pool, "a") == "a"
+        assert models.names == ["a", "a"]
+        pool.close()
+
+    run(scenario())
+
+
+def test_a_load_whose_clients_have_left_is_ended_before_the_next_one_begins(models: Models) -> None:
+    """Each request for another model began a load beside those before it, until the memory was full."""
+
+    async def scenario() -> None:
+        names = "abcdefgh"
+        pool = ModelPool([models.pooled(name) for name in names], on_failure=unexpected, max_bytes=150)
+        models.load_s = 0.03
+        for name in names:
+            leaving = asyncio.create_task(text(pool, name))
+            await asyncio.sleep(0.01)
+            leaving.cancel()
+        assert await text(pool, "h") == "h"
+        pool.close()
+
+    run(scenario())
+    assert models.most == 1
+
+
+def test_a_load_that_fails_while_another_model_waits_for_its_memory_harms_nobody(models: Models) -> None:
+    async def scenario() -> None:
+        pool = ModelPool([models.pooled("a"), models.pooled("b")], on_failure=unexpected, max_bytes=150)
+        models.load_s = 0.05
+        models.failures["a"] = ModelUnavailable("no such model")
+        broken = asyncio.create_task(text(pool, "a"))
+        await asyncio.sleep(0.02)
+        assert await text(pool, "b") == "b"
+        with pytest.raises(ModelNotLoaded):
+            await broken
         pool.close()
 
     run(scenario())

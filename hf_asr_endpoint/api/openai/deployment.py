@@ -27,11 +27,17 @@ def check_deployment(request: Request, models: ServedModels) -> str | None:
     return name
 
 
-def name_model(texts: tuple[tuple[str, str], ...], deployment: str | None) -> tuple[tuple[str, str], ...]:
-    """Return a request's fields with the deployment as the model, unless they name a model themselves.
+def name_model(
+    texts: tuple[tuple[str, str], ...], deployment: str | None, models: ServedModels
+) -> tuple[tuple[str, str], ...]:
+    """Return a request's fields with the deployment as the model.
 
-    Both may be there: AzureOpenAI's clients require a model even if they have a deployment of their own.
+    They may name a model as well: AzureOpenAI's clients require one even if they have a deployment of their own,
+    and Azure lets the deployment decide. Raises UnknownModel for a model that is not served at all.
     """
-    if deployment is None or any(name == MODEL and text.strip() for name, text in texts):
+    if deployment is None:
         return texts
-    return (*texts, (MODEL, deployment))
+    for name, text in texts:
+        if name == MODEL and text.strip():
+            models.find(text.strip())
+    return (*(field for field in texts if field[0] != MODEL), (MODEL, deployment))

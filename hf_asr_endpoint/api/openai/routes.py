@@ -91,7 +91,7 @@ class OpenAIDialect:
                 self._admission.receive(request, ACCEPTED, max_audio_bytes=self._max_audio_bytes)
             )
             form = as_form(body)
-            texts = name_model(join_fields(query, form.texts), deployment)
+            texts = name_model(join_fields(query, form.texts), deployment, self._models)
             parameters = parse_parameters(texts, task=task, models=self._models)
             audio = check_file(form)
             if parameters.is_stream:

@@ -135,5 +135,15 @@ def test_a_deployment_may_have_any_name_that_the_server_was_given(wav: bytes) ->
         assert post(url, wav, path).json()["text"] == TEXT
 
 
+def test_of_several_models_the_deployment_decides_and_not_the_form(wav: bytes) -> None:
+    models = ServedModels([ServedModel(names=MODEL_NAMES), ServedModel(names=("tiny",))])
+    transcriber = FakeTranscriber()
+    with serve_app(create_app(make_services(transcriber, models=models))) as url:
+        for model in ("tiny", "whisper-1"):
+            post(url, wav, f"/openai/deployments/tiny/audio/transcriptions?{VERSION}", model=model)
+        post(url, wav, f"/openai/deployments/whisper-1/audio/transcriptions?{VERSION}", model="tiny")
+    assert [options.model for options in transcriber.options] == ["tiny", "tiny", None]
+
+
 def test_another_model_beside_a_deployment_is_404(url: str, wav: bytes) -> None:
     assert error_of(post(url, wav, DEPLOYMENT, model="gpt-4o"), 404)["code"] == "model_not_found"
