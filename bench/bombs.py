@@ -53,7 +53,7 @@ def _crc(data: bytes, polynomial: int, n_bits: int) -> int:
 
 
 def _gzipped_zeros(n_bytes: int) -> bytes:
-    """Return so many zeros, compressed, without holding them."""
+    """Return `n_bytes` zeros, compressed, without holding them."""
     compressor, piece = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS), bytes(MB)
     return b"".join(compressor.compress(piece) for _ in range(n_bytes // MB)) + compressor.flush()
 

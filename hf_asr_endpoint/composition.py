@@ -85,7 +85,7 @@ def open_pool(
     *,
     on_load_failure: Callable[[Exception], None],
 ) -> ModelPool:
-    """Return the Transcriber over all models, none of which is loaded yet."""
+    """Return the Transcriber over all models; it has loaded none yet."""
     turns = Turns() if len(choices) > 1 else None
 
     def pooled(served: ServedModel, choice: ModelChoice) -> PooledModel:

@@ -89,7 +89,7 @@ def ignore_progress(progress: Progress) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """For whom a transcription is made.
+    """On whose behalf a transcription is made.
 
     owner: of the API key; slots are shared between owners first, and then between each one's requests. None:
     nobody in particular. is_patient: the audio neither counts as waiting nor is refused, like that of a job.

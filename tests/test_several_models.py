@@ -1,4 +1,4 @@
-"""A server with two real models, of which its memory holds one at a time."""
+"""A server with two real models and memory for one at a time."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, Mapping[str, st
 
 
 async def open_loop(sender: Sender, sounds: Sequence[Sound], *, per_s: float, seconds: float) -> list[Answer]:
-    """Send so many requests a second, whatever becomes of them; return when all are answered."""
+    """Send requests at a constant rate, whatever becomes of them; return when all are answered."""
     began = time.perf_counter()
     asking: list[asyncio.Task[Answer]] = []
     for index in range(round(per_s * seconds)):
