@@ -1,4 +1,4 @@
-"""On whose behalf a transcription is made: who waits, who is refused, who is told how far it is. With real weights."""
+"""On whose behalf a transcription is made: who waits, is refused, and is told how far it is. With real weights."""
 
 from __future__ import annotations
 
