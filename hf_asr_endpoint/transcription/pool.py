@@ -151,6 +151,7 @@ class ModelPool:
         loop = asyncio.get_running_loop()
         transcriber = DeferredTranscriber(room.model.load, on_failure=on_failure)
         room.transcriber = transcriber
+        room.is_leaving = False
         room.enter()
 
         def end(error: Exception | None) -> None:
@@ -175,7 +176,6 @@ class ModelPool:
     def _end_idle(self, room: _Room) -> None:
         if not (room.n_users or room.is_leaving or room.transcriber is None):
             logger.info("model %s is unloaded: unused for %g s", room.model.id, self._idle_timeout_s)
-            room.is_leaving = True
             unloading = asyncio.ensure_future(self._unload(room))
             self._unloading.add(unloading)
             unloading.add_done_callback(self._unloading.discard)
@@ -186,34 +186,45 @@ class ModelPool:
         try:
             while self._lacks_space(room):
                 if leaving is None or leaving.transcriber is None:
-                    loaded = [other for other in self._rooms.values() if other.transcriber is not None]
-                    leaving = min(loaded, key=lambda other: (other.n_users > 0, other.used_at_s))
-                    leaving.is_leaving = True
-                if leaving.n_users:
+                    leaving = self._choose_leaving(leaving)
+                if leaving is None or leaving.n_users:
                     await self._changed.wait()
                 else:
                     logger.info("model %s is unloaded: %s needs its memory", leaving.model.id, room.model.id)
                     await asyncio.shield(self._unload(leaving))
         finally:
-            if leaving is not None and leaving.transcriber is not None:
+            if leaving is not None:
                 leaving.is_leaving = False
 
-    def _lacks_space(self, room: _Room) -> bool:
+    def _choose_leaving(self, before: _Room | None) -> _Room | None:
+        """Have the model leave that is unused, or was used the longest ago; None while all are being unloaded.
+
+        before: one that was to leave and has gone by itself, because it could not be loaded.
+        """
+        if before is not None:
+            before.is_leaving = False
         loaded = [other for other in self._rooms.values() if other.transcriber is not None]
-        if self._max_bytes is None or not loaded:
+        if not loaded:
+            return None
+        leaving = min(loaded, key=lambda other: (other.n_users > 0, other.used_at_s))
+        leaving.is_leaving = True
+        return leaving
+
+    def _lacks_space(self, room: _Room) -> bool:
+        others = [other for other in self._rooms.values() if other.transcriber is not None or other.is_unloading]
+        if self._max_bytes is None or not others:
             return False
-        n_bytes = [other.n_bytes or self._max_bytes for other in (*loaded, room)]
+        n_bytes = [other.n_bytes or self._max_bytes for other in (*others, room)]
         return sum(n_bytes) > self._max_bytes
 
     async def _unload(self, room: _Room) -> None:
         """Free a model that nobody uses. Until that is done, its memory counts."""
-        held = [room.loaded]
+        # In a list that is emptied: the executor keeps its arguments while it runs, and so the model.
+        held, room.transcriber, room.is_unloading = [room.loaded], None, True
         try:
-            # In a list that is emptied: the executor keeps its arguments while it runs, and so the model.
             await asyncio.get_running_loop().run_in_executor(None, _close, held)
         finally:
-            room.transcriber = None
-            room.is_leaving = False
+            room.is_unloading = False
             self._tell()
 
     def _check_open(self) -> None:
@@ -235,6 +246,7 @@ class _Room:
         self.used_at_s = 0.0
         self.is_leaving = False
         """It takes no new requests, because another model needs its memory."""
+        self.is_unloading = False
         self.was_loaded = False
         self.was_loaded_for_request = False
         self.timer: asyncio.TimerHandle | None = None
