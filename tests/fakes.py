@@ -52,6 +52,16 @@ def make_segment(
     )
 
 
+class FakeClock:
+    """Tells the seconds that a test sets, as `time.monotonic` tells its own."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 class FakeTranscriber:
     """A Transcriber that counts samples: its text is, for example, " 16000 samples".
 

@@ -54,7 +54,7 @@ def soak(url: str, recordings: Recordings, *, pid: int | None, n_clients: int, s
             ended.append(request := ask_once(client, client.random.choice(KINDS), texts))
             if request.error is not None:
                 print(f"{request.kind}: {request.error}", flush=True)
-                time.sleep(PAUSE_AFTER_ERROR_S)
+                time.sleep(PAUSE_AFTER_ERROR_S)  # A server that is gone fails at once, again and again.
 
     def watch() -> None:
         while pid is not None and time.monotonic() < deadline and not all_ended.is_set():

@@ -65,7 +65,7 @@ def test_headers_that_drip_end_with_408(serve_limited: ServeLimited) -> None:
     with connect(serve_limited(header_timeout_s=0.3)) as connection:
         for byte in HALF_A_HEAD[:10]:
             connection.sendall(bytes([byte]))
-            time.sleep(0.01)
+            time.sleep(0.01)  # A drip: no byte alone is late.
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 408 Request Timeout")
     assert "allowed: 0.3 s" in json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
@@ -84,7 +84,7 @@ def test_the_time_is_for_headers_only(
     with connect(url) as connection:
         for _ in range(2):
             connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wav))
-            time.sleep(0.4)
+            time.sleep(0.4)  # longer than headers may take
             transcriber.hold()
             connection.sendall(wav)
             wait_for(lambda: transcriber.n_running == 1)

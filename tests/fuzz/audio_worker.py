@@ -29,7 +29,7 @@ def main() -> None:
         print(f"begin {index}", flush=True)
         try:
             print(f"end {index} {decode(make_case(given.seed, index))}", flush=True)
-        except Exception:
+        except Exception:  # Whatever is not an AsrError is a finding.
             print(f"failed {index} {json.dumps(traceback.format_exc())}", flush=True)
         if index in (warm, given.end - 1):
             gc.collect()

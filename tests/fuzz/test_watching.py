@@ -25,7 +25,7 @@ for index in range(begin, end):
     if index == 1:
         os.abort()
     if index == 3:
-        time.sleep(60)
+        time.sleep(60)  # a hang, as the watcher sees it; it is ended long before
     if index == 5:
         print("failed 5 " + json.dumps("ValueError: no"), flush=True)
     else:

@@ -8,27 +8,20 @@ import pytest
 
 from hf_asr_endpoint.jobs.progress import NOT_BEGUN, JobProgress, ProgressBoard
 from hf_asr_endpoint.types import Progress
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.fakes import FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def board(clock: Clock) -> ProgressBoard:
+def board(clock: FakeClock) -> ProgressBoard:
     return ProgressBoard(clock)
 
 
-def test_the_rest_is_estimated_from_the_time_so_far(board: ProgressBoard, clock: Clock) -> None:
+def test_the_rest_is_estimated_from_the_time_so_far(board: ProgressBoard, clock: FakeClock) -> None:
     assert board.progress_of("a") == NOT_BEGUN
     board.begin("a")
     assert board.progress_of("a") == NOT_BEGUN

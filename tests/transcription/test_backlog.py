@@ -6,23 +6,16 @@ import pytest
 
 from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.transcription.backlog import MAX_RETRY_AFTER_S, Backlog
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.fakes import FakeClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def backlog(clock: Clock) -> Backlog:
+def backlog(clock: FakeClock) -> Backlog:
     return Backlog(max_s=100.0, now=clock)
 
 
@@ -67,7 +60,7 @@ def test_a_patient_recording_neither_counts_nor_is_refused(backlog: Backlog) -> 
 
 @pytest.mark.parametrize(("speed", "retry_after_s"), [(20.0, 2), (0.5, 80), (0.001, MAX_RETRY_AFTER_S)])
 def test_the_time_to_try_again_comes_from_the_measured_speed(
-    backlog: Backlog, clock: Clock, speed: float, retry_after_s: int
+    backlog: Backlog, clock: FakeClock, speed: float, retry_after_s: int
 ) -> None:
     place = backlog.open_place()
     place.declare(10 * speed + 90.0)
@@ -78,7 +71,7 @@ def test_the_time_to_try_again_comes_from_the_measured_speed(
     assert refused.value.retry_after_s == retry_after_s
 
 
-def test_the_speed_is_of_the_time_with_work_and_forgets(backlog: Backlog, clock: Clock) -> None:
+def test_the_speed_is_of_the_time_with_work_and_forgets(backlog: Backlog, clock: FakeClock) -> None:
     assert backlog.speed is None
     place = backlog.open_place()
     clock.seconds += 5
