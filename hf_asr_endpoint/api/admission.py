@@ -20,11 +20,15 @@ from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, BodyLimits
 from hf_asr_endpoint.api.disconnect import cancel_on_disconnect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.multipart import FormBody
+from hf_asr_endpoint.api.uploads import Uploads, UploadTimes
 from hf_asr_endpoint.audio.source import AudioSource, WaveformReader, open_waveform
 from hf_asr_endpoint.errors import WorkTimeout
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Caller, Health, Transcription, TranscriptionOptions
+
+MIN_UPLOADS, UPLOADS_PER_PERMIT = 256, 4
+"""Bodies that are received at a time, at most. Slow ones hold no permit, so there are more of them."""
 
 T = TypeVar("T")
 
@@ -36,6 +40,11 @@ class Admission:
         self._transcriber = transcriber
         self._limits = limits
         self._in_flight = in_flight
+        self._uploads = Uploads(
+            max(MIN_UPLOADS, UPLOADS_PER_PERMIT * limits.max_concurrent_requests),
+            UploadTimes(max_pause_s=limits.upload_idle_timeout_s, max_s=limits.upload_timeout_s),
+            overloaded=in_flight.overloaded,
+        )
 
     @property
     def limits(self) -> RequestLimits:
@@ -54,14 +63,10 @@ class Admission:
         max_audio_bytes: None for the server's own limit. Raises Overloaded, and what `receive_body` raises.
         """
         self._in_flight.check(key_owner(request))
-        limits = BodyLimits(
-            max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes,
-            upload_idle_timeout_s=self._limits.upload_idle_timeout_s,
-            upload_timeout_s=self._limits.upload_timeout_s,
-        )
+        limits = BodyLimits(max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes)
         async with AsyncExitStack() as held:
-            with self._in_flight.upload():
-                body = await held.enter_async_context(receive_body(request, limits, accepted))
+            with self._uploads.open() as upload:
+                body = await held.enter_async_context(receive_body(request, upload, limits, accepted))
             yield body
 
     @asynccontextmanager

@@ -7,7 +7,6 @@ whatever it holds, keeps other requests waiting. This module does not read the b
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, BodyLimits, BodyParser
-from hf_asr_endpoint.errors import UploadTimeout
+from hf_asr_endpoint.api.uploads import Upload
 
 BLOCK_BYTES = 128 * 2**10
 """The size of a block that a worker thread parses: milliseconds of work, so that the handover costs little."""
@@ -49,30 +48,30 @@ class RequestLimits:
 
 
 @asynccontextmanager
-async def receive_body(request: Request, limits: BodyLimits, accepted: AcceptedBodies) -> AsyncIterator[Body]:
+async def receive_body(
+    request: Request, upload: Upload, limits: BodyLimits, accepted: AcceptedBodies
+) -> AsyncIterator[Body]:
     """Receive, decompress and parse the body. Its files are open until the context ends.
 
     Raises BodyTooLarge as soon as a limit is passed, by what arrives or by what it decompresses to; InvalidRequest
     and its kinds for a body that cannot be parsed; UnsupportedEncoding; UnsupportedAudio for a form where none is
-    accepted; UploadTimeout if nothing arrives for a while, or not all in time; StorageFailed if the disk is full;
-    ClientDisconnect.
+    accepted; StorageFailed if the disk is full; and what `Upload.next` raises.
     uvicorn discards what arrives after that, so that the client gets to read the answer.
     """
     parser = BodyParser(request, limits, accepted)
     try:
-        yield await _parse(request, limits, parser)
+        yield await _parse(request, upload, parser)
     finally:
         # In a thread, since freeing a large file takes time, and not awaited: a client that leaves an event stream
         # cancels whatever is awaited again and again.
         asyncio.get_running_loop().run_in_executor(_THREADS, parser.close)
 
 
-async def _parse(request: Request, limits: BodyLimits, parser: BodyParser) -> Body:
-    upload = _Upload(request, limits)
+async def _parse(request: Request, upload: Upload, parser: BodyParser) -> Body:
     waiting = bytearray()
     is_last = False
     while not is_last:
-        data, is_last = await upload.next()
+        data, is_last = await upload.next(request.receive)
         waiting += data
         if len(waiting) >= BLOCK_BYTES and not is_last:
             await _in_thread(partial(parser.take, bytes(waiting)))
@@ -88,38 +87,3 @@ async def _in_thread(work: Callable[[], T]) -> T:
     except asyncio.CancelledError:
         await asyncio.gather(running, return_exceptions=True)
         raise
-
-
-class _Upload:
-    """A body on its way, and the time that it takes."""
-
-    def __init__(self, request: Request, limits: BodyLimits) -> None:
-        self._request = request
-        self._limits = limits
-        self._n_received = 0
-        self._ends_at_s = time.monotonic() + limits.upload_timeout_s
-
-    async def next(self) -> tuple[bytes, bool]:
-        """Return what arrives next, and whether it is the last. Raises UploadTimeout and ClientDisconnect."""
-        remaining_s = self._ends_at_s - time.monotonic()
-        try:
-            async with asyncio.timeout(min(self._limits.upload_idle_timeout_s, remaining_s)):
-                message = await self._request.receive()
-        except TimeoutError as exc:
-            raise UploadTimeout(self._explain()) from exc
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect()
-        data: bytes = message.get("body", b"")
-        self._n_received += len(data)
-        return data, not message.get("more_body", False)
-
-    def _explain(self) -> str:
-        if time.monotonic() >= self._ends_at_s:
-            return (
-                f"the body was not complete at {self._n_received} bytes; "
-                f"allowed: {self._limits.upload_timeout_s:g} s for the whole upload"
-            )
-        return (
-            f"the body stopped after {self._n_received} bytes; "
-            f"allowed: pauses of {self._limits.upload_idle_timeout_s:g} s at most"
-        )

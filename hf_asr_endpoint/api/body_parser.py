@@ -40,12 +40,9 @@ class BodyLimits:
     """What a body may hold.
 
     max_audio_bytes: of the audio file, however it is wrapped, or of samples as float32.
-    upload_idle_timeout_s: of a pause. upload_timeout_s: of the whole upload.
     """
 
     max_audio_bytes: int
-    upload_idle_timeout_s: float
-    upload_timeout_s: float
     json: JsonLimits = field(default_factory=JsonLimits)
     form: FormLimits = field(default_factory=FormLimits)
 

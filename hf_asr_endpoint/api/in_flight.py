@@ -18,9 +18,6 @@ RETRY_AFTER_S = 5
 """Before any request has ended. Later it depends on how long requests take."""
 
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 60
-MIN_UPLOADS, UPLOADS_PER_PERMIT = 256, 4
-"""Bodies that are received at a time, at most: each may be a file on the disk. Slow ones hold no permit."""
-
 KEPT_SHARE = 8  # One permit in 8 is kept for other API keys than the one that holds the rest.
 NEWEST_WEIGHT = 0.1  # of the last request, in the moving average of how long requests take
 
@@ -34,8 +31,6 @@ class InFlightRequests:
     def __init__(self, max_requests: int) -> None:
         """max_requests: permits at a time. A request beyond that is refused at once instead of queued."""
         self.max_requests = max_requests
-        self._max_uploads = max(MIN_UPLOADS, UPLOADS_PER_PERMIT * max_requests)
-        self._n_uploads = 0
         self.n_permits = 0
         """Permits that are held now."""
         self._held_by: Counter[str | None] = Counter()
@@ -59,12 +54,12 @@ class InFlightRequests:
     def check(self, owner: str | None = None) -> None:
         """Raise Overloaded if no permit is free. owner: of the request's API key; None without keys."""
         if self.n_permits >= self.max_requests:
-            raise self._overloaded(
+            raise self.overloaded(
                 f"{self.n_permits} requests are in flight; allowed: {self.max_requests} at a time"
             )
         allowed = self.max_requests - self.max_requests // KEPT_SHARE
         if owner is not None and self._held_by[owner] >= allowed:
-            raise self._overloaded(
+            raise self.overloaded(
                 f"{self._held_by[owner]} requests of this API key are in flight; "
                 f"allowed: {allowed} at a time, of {self.max_requests} for all keys"
             )
@@ -85,20 +80,8 @@ class InFlightRequests:
                 del self._held_by[owner]
             self._measure(time.monotonic() - began)
 
-    @contextmanager
-    def upload(self) -> Iterator[None]:
-        """Receive a body. Raises Overloaded if too many are being received."""
-        if self._n_uploads >= self._max_uploads:
-            raise self._overloaded(
-                f"{self._n_uploads} uploads are in progress; allowed: {self._max_uploads} at a time"
-            )
-        self._n_uploads += 1
-        try:
-            yield
-        finally:
-            self._n_uploads -= 1
-
-    def _overloaded(self, what: str) -> Overloaded:
+    def overloaded(self, what: str) -> Overloaded:
+        """Return the error of a request that finds no place. what: says what there is too much of."""
         retry_after_s = self._retry_after_s()
         return Overloaded(f"{what}; try again in {retry_after_s} s", retry_after_s=retry_after_s)
 

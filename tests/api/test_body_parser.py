@@ -24,7 +24,7 @@ MAX_PEAK_BYTES = 6 * 2**20
 """What a file keeps in memory, and what a block of 128 KiB becomes: most where numbers are short."""
 
 FORM = AcceptedBodies(audio_field="file", form=True)
-LIMITS = BodyLimits(max_audio_bytes=MAX_AUDIO_BYTES, upload_idle_timeout_s=1.0, upload_timeout_s=5.0)
+LIMITS = BodyLimits(max_audio_bytes=MAX_AUDIO_BYTES)
 
 
 def parse(content: Iterable[bytes], accepted: AcceptedBodies, **headers: str) -> Body:

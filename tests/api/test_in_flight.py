@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from hf_asr_endpoint.api.in_flight import MIN_UPLOADS, RETRY_AFTER_S, InFlightRequests
+from hf_asr_endpoint.api.in_flight import RETRY_AFTER_S, InFlightRequests
 from hf_asr_endpoint.errors import Overloaded
 
 DEADLINE_S = 10.0
@@ -52,18 +52,6 @@ def test_without_keys_all_permits_are_for_everybody() -> None:
     with ExitStack() as held:
         for _ in range(8):
             held.enter_context(in_flight.permit())
-
-
-def test_more_uploads_are_allowed_than_permits_but_not_any_number() -> None:
-    in_flight = InFlightRequests(1)
-    with ExitStack() as held:
-        for _ in range(MIN_UPLOADS):
-            held.enter_context(in_flight.upload())
-        with pytest.raises(Overloaded, match=f"{MIN_UPLOADS} uploads are in progress; allowed: {MIN_UPLOADS}"):
-            held.enter_context(in_flight.upload())
-        in_flight.check()
-    with in_flight.upload():
-        pass
 
 
 def test_a_permit_is_released_when_the_work_fails() -> None:
