@@ -62,7 +62,7 @@ def serve(settings: Settings) -> int:
         services = open_services(settings, on_load_failure=stop)
         if settings.api_keys_file is not None:
             _reload_keys_on_hangup(services.access)
-        server = uvicorn.Server(
+        server = _Server(
             uvicorn.Config(
                 create_app(services),
                 log_config=None,
@@ -73,7 +73,8 @@ def serve(settings: Settings) -> int:
                 http=limited_protocol(connection_limits(settings)),
                 lifespan="on",
                 timeout_graceful_shutdown=settings.shutdown_timeout_s,
-            )
+            ),
+            on_stop=services.jobs.end_watches if services.jobs else lambda: None,
         )
         host, port = listener.getsockname()[:2]
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
@@ -84,6 +85,18 @@ def serve(settings: Settings) -> int:
     if failures:
         raise failures[0]
     return EXIT_OK
+
+
+class _Server(uvicorn.Server):
+    """Tells when it is to stop. Then it waits for its responses, also for those that end only with a job."""
+
+    def __init__(self, config: uvicorn.Config, *, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._on_stop()
+        await super().shutdown(sockets)
 
 
 def _reload_keys_on_hangup(access: Access | None) -> None:

@@ -158,6 +158,20 @@ def test_a_request_in_flight_is_finished_after_a_signal(cache_dir: Path, jfk: by
         assert server.process.wait(TIMEOUT_S) == -signal.SIGTERM
 
 
+def test_those_who_watch_a_job_do_not_keep_the_server(cache_dir: Path, jfk: bytes) -> None:
+    """Their streams end only with the job: the server waited for them as long as it may."""
+    with run_server("--cache-dir", str(cache_dir), wait_ready=False) as server:
+        job = requests.post(f"{server.url}/v1/jobs", files={"file": jfk}, timeout=TIMEOUT_S).json()
+        events = f"{server.url}/v1/requests/{job['request_id']}/events"
+        with requests.get(events, stream=True, timeout=TIMEOUT_S) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == b"event: job.progress"
+            server.process.send_signal(signal.SIGTERM)
+            *_, name, data, _ = lines
+            assert (name, json.loads(data[6:])["error"]) == (b"event: error", "the server is shutting down")
+        server.process.wait(TIMEOUT_S)
+
+
 def test_a_request_that_outlasts_the_shutdown_is_503(cache_dir: Path, long_recording: bytes) -> None:
     """Thirty-four seconds with 400 tokens per window take far longer than the one second that is left."""
     flags = ("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en", "--shutdown-timeout-s", "1")

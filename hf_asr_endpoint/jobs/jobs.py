@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import BinaryIO, Protocol
 
+from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import JobsUnavailable, UnknownJob
 from hf_asr_endpoint.jobs.addresses import AddressGuard
 from hf_asr_endpoint.jobs.delivery import DeliveryWorker, RetrySchedule
@@ -53,7 +54,7 @@ class JobService(Protocol):
     def watch(self, job_id: str, *, caller: str | None = None) -> AsyncIterator[Job]:
         """Yield a job, and again after each change of its status or progress, until it has ended.
 
-        Raises UnknownJob, as `find` does, and when the job is removed.
+        Raises UnknownJob, as `find` does, and when the job is removed; JobsUnavailable after `end_watches`.
         """
         ...
 
@@ -63,6 +64,10 @@ class JobService(Protocol):
         A repeated call for a cancelled job returns it again: it is removed when its retention time is over.
         Works on a full disk, too. Raises UnknownJob, as `find` does.
         """
+        ...
+
+    def end_watches(self) -> None:
+        """End all `watch`, because the server is to stop: it waits for its responses."""
         ...
 
     async def counts(self) -> JobCounts:
@@ -106,6 +111,7 @@ class Jobs:
         )
         self._loops: tuple[asyncio.Task[None], ...] = ()
         self._is_open = True
+        self._may_watch = True
 
     async def start(self) -> None:
         """Start the workers."""
@@ -139,6 +145,8 @@ class Jobs:
     async def watch(self, job_id: str, *, caller: str | None = None) -> AsyncIterator[Job]:
         job = await self.find(job_id, caller=caller)  # The board keeps no events of jobs that do not exist.
         while not job.status.is_final:
+            if not self._may_watch:
+                raise JobsUnavailable(SHUTTING_DOWN)
             news = self._board.news_of(job_id)
             try:
                 job = await self.find(job_id, caller=caller)
@@ -166,6 +174,10 @@ class Jobs:
             return None
         return await self.find(job_id)
 
+    def end_watches(self) -> None:
+        self._may_watch = False
+        self._board.tell_all()
+
     async def counts(self) -> JobCounts:
         self._check_open()
         return await self._store.call(lambda table: table.counts())
@@ -188,7 +200,7 @@ class Jobs:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise JobsUnavailable("the server is shutting down")
+            raise JobsUnavailable(SHUTTING_DOWN)
 
     async def _sweep(self) -> None:
         """Remove old jobs from time to time, and correct what a full disk or a changed clock has left."""
@@ -230,6 +242,9 @@ class NoJobs:
 
     async def cancel_or_remove(self, job_id: str, *, caller: str | None = None) -> Job | None:
         raise JobsUnavailable(self._reason)
+
+    def end_watches(self) -> None:
+        """There is nothing to watch."""
 
     async def counts(self) -> JobCounts:
         return JobCounts()

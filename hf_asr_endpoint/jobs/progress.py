@@ -67,6 +67,11 @@ class ProgressBoard:
             fraction=fraction, remaining_s=elapsed_s * (1 - fraction) / fraction if fraction else None
         )
 
+    def tell_all(self) -> None:
+        """Wake everybody who waits for news."""
+        for job_id in tuple(self._news):
+            self.tell(job_id)
+
     def news_of(self, job_id: str) -> asyncio.Event:
         """Return an event that is set at the next news of a job."""
         return self._news.setdefault(job_id, asyncio.Event())
