@@ -160,7 +160,9 @@ class FakeTranscriber:
                 if self._failure:
                     raise self._failure
                 stream.put(segment)
-                caller.on_progress(Progress(done_s=segment.end, length_s=duration_s))
+                progress = Progress(done_s=segment.end, length_s=duration_s)
+                caller.on_progress(progress)
+                stream.put(progress)
             await self._pass(len(segments))
         except asyncio.CancelledError:
             self.n_cancelled += 1

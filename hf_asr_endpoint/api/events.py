@@ -14,7 +14,7 @@ from hf_asr_endpoint.api.errors import ErrorFormat
 from hf_asr_endpoint.api.sse import json_event
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
-from hf_asr_endpoint.types import Segment, Transcription
+from hf_asr_endpoint.types import Progress, Segment, Transcription
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,7 @@ class Writer(Protocol):
     """Makes the documents of one transcription. The type of each is its event's name."""
 
     def segment(self, segment: Segment) -> Iterable[dict[str, Any]]: ...
+    def progress(self, progress: Progress) -> Iterable[dict[str, Any]]: ...
     def done(self, transcription: Transcription) -> dict[str, Any]: ...
 
 
@@ -58,7 +59,8 @@ async def write_events(
                 # The whole text of hours of audio takes long to render.
                 yield await asyncio.to_thread(_last_event, writer, event)
                 return
-            for document in writer.segment(event):
+            documents = writer.progress(event) if isinstance(event, Progress) else writer.segment(event)
+            for document in documents:
                 yield json_event(document)
     except Exception as exc:  # A stream that has begun can end only with an event, whatever failed.
         if not isinstance(exc, AsrError):  # A bug: its details go to the log, not to the client.

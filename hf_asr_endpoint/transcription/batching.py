@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 from hf_asr_endpoint.audio.chunking import ChunkingOptions
 from hf_asr_endpoint.audio.levelling import LevelledDetector
@@ -187,8 +188,14 @@ class BatchingTranscriber:
         caller: Caller,
     ) -> None:
         """The request's thread."""
+
+        def tell(progress: Progress) -> None:
+            caller.on_progress(progress)
+            if request.prefers_latency:
+                stream.put(progress)
+
         try:
-            for event in self._transcribe(reader, options, request, caller):
+            for event in self._transcribe(reader, options, request, replace(caller, on_progress=tell)):
                 if request.prefers_latency or isinstance(event, Transcription):
                     stream.put(event)
             stream.finish()

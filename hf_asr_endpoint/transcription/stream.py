@@ -9,11 +9,15 @@ from collections.abc import Callable
 
 from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.errors import EngineError
-from hf_asr_endpoint.types import Segment, Transcription
+from hf_asr_endpoint.types import Progress, Segment, Transcription
+
+Event = Progress | Segment | Transcription
 
 
 class TranscriptionStream:
     """An asynchronous iterator over a recording's segments, in order, and last its Transcription.
+
+    Between them it yields how far the recording is, for those who want to know.
 
     Raises InvalidAudio, EngineError and their kinds. Made in the event loop.
     """
@@ -21,7 +25,7 @@ class TranscriptionStream:
     def __init__(self, token: CancellationToken) -> None:
         self._token = token
         self._loop = asyncio.get_running_loop()
-        self._events: deque[Segment | Transcription] = deque()
+        self._events: deque[Event] = deque()
         self._error: Exception | None = None
         self._is_finished = False
         self._changed = asyncio.Event()
@@ -30,7 +34,7 @@ class TranscriptionStream:
     def __aiter__(self) -> TranscriptionStream:
         return self
 
-    async def __anext__(self) -> Segment | Transcription:
+    async def __anext__(self) -> Event:
         await self.wait_for_event()
         if not self._events:
             raise StopAsyncIteration
@@ -61,7 +65,7 @@ class TranscriptionStream:
         else:
             self._end_callbacks.append(callback)
 
-    def put(self, event: Segment | Transcription) -> None:
+    def put(self, event: Event) -> None:
         """Add an event. From any thread."""
         self._call(lambda: self._events.append(event))
 

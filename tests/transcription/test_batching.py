@@ -10,7 +10,8 @@ import pytest
 
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-from hf_asr_endpoint.types import Segment, Transcription, TranscriptionOptions, Waveform
+from hf_asr_endpoint.transcription.stream import Event
+from hf_asr_endpoint.types import Progress, Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
 from tests.transcription.transcribing import (
@@ -125,12 +126,16 @@ def test_a_failed_window_is_decoded_whole_and_then_at_a_higher_temperature(
 def test_a_stream_has_the_segments_in_order_and_then_the_transcription(
     transcriber: BatchingTranscriber, speech: Waveform
 ) -> None:
-    async def scenario() -> list[Segment | Transcription]:
+    async def scenario() -> list[Event]:
         return [event async for event in await transcriber.stream(Blocks([speech, pause(8)] * 4), GREEDY)]
 
-    *segments, result = asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
+    *events, result = asyncio.run(asyncio.wait_for(scenario(), DEADLINE_S))
     assert isinstance(result, Transcription)
+    segments = [event for event in events if isinstance(event, Segment)]
     assert list(result.segments) == segments
+    done_s = [event.done_s for event in events if isinstance(event, Progress)]
+    assert done_s == sorted(done_s)
+    assert done_s[-1] == pytest.approx(result.duration_s, abs=8.5), "the last chunk ends in the last pause"
     assert plain(result.text).count(SPOKEN) == 4
 
 

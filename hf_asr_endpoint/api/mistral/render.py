@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hf_asr_endpoint.api.events import Deltas
 from hf_asr_endpoint.api.mistral.parameters import ParsedParameters
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
-from hf_asr_endpoint.types import Segment, Transcription
+from hf_asr_endpoint.types import Progress, Segment, Transcription
 
 
 def render_body(transcription: Transcription, parameters: ParsedParameters) -> dict[str, Any]:
@@ -43,6 +43,10 @@ class EventWriter:
         yield {"type": "transcription.text.delta", "text": self._deltas.next(segment)}
         for chunk in _chunks(segment, self._parameters):
             yield {"type": "transcription.segment", **chunk}
+
+    def progress(self, progress: Progress) -> Iterable[dict[str, Any]]:
+        """Return nothing: there is no such event."""
+        return ()
 
     def done(self, transcription: Transcription) -> dict[str, Any]:
         """Return the last event."""

@@ -20,6 +20,7 @@ from hf_asr_endpoint.api.openai.groq import mark_for_groq
 from hf_asr_endpoint.api.openai.models import render_model
 from hf_asr_endpoint.api.openai.parameters import parse_parameters
 from hf_asr_endpoint.api.openai.paths import PATHS
+from hf_asr_endpoint.api.openai.progress import asks_for_progress
 from hf_asr_endpoint.api.openai.query import check_no_fields, join_fields, read_fields
 from hf_asr_endpoint.api.openai.request import ACCEPTED, as_form
 from hf_asr_endpoint.api.openai.stream import EventWriter
@@ -96,9 +97,8 @@ class OpenAIDialect:
             audio = check_file(form)
             if parameters.is_stream:
                 stream = await self._admission.stream(request, audio, parameters.options, held=held)
-                events = write_events(
-                    stream, EventWriter(parameters), state=request.state, error_format=self.error_format
-                )
+                writer = EventWriter(parameters, shows_progress=asks_for_progress(request.headers))
+                events = write_events(stream, writer, state=request.state, error_format=self.error_format)
                 return EventStream(events, held=held.pop_all())
             transcription = await self._admission.transcribe(request, audio, parameters.options)
         return await render_response(

@@ -12,16 +12,18 @@ from typing import Any
 
 from hf_asr_endpoint.api.events import Deltas
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
+from hf_asr_endpoint.api.openai.progress import progress_event
 from hf_asr_endpoint.api.openai.render import language_name, render_logprobs, render_words
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
-from hf_asr_endpoint.types import Segment, Transcription
+from hf_asr_endpoint.types import Progress, Segment, Transcription
 
 
 class EventWriter:
     """Makes the events of one transcription. The deltas, joined, equal the text of the last event."""
 
-    def __init__(self, parameters: ParsedParameters) -> None:
+    def __init__(self, parameters: ParsedParameters, *, shows_progress: bool = False) -> None:
         self._parameters = parameters
+        self._shows_progress = shows_progress
         self._n_segments = 0
         self._deltas = Deltas()
 
@@ -31,6 +33,11 @@ class EventWriter:
         if self._parameters.response_format == "verbose_json":
             yield self._segment(segment)
         self._n_segments += 1
+
+    def progress(self, progress: Progress) -> Iterator[dict[str, Any]]:
+        """Yield the event of how far the recording is, if the client knows it."""
+        if self._shows_progress:
+            yield progress_event(progress)
 
     def done(self, transcription: Transcription) -> dict[str, Any]:
         """Return the last event."""
