@@ -40,6 +40,7 @@ class Engine:
         turns: of engines that share the processor; None: this is the only one.
         """
         self._model = model
+        self._turns = turns
         self._turn: AbstractContextManager[None] = turns or nullcontext()
         self._windows_per_step = windows_per_step
         self._scheduler = Scheduler(slots=slots)
@@ -73,8 +74,8 @@ class Engine:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it has a sequence to advance. From any thread."""
-        return not self._is_waiting
+        """Whether it has a sequence to advance, or an engine that it shares the processor with. From any thread."""
+        return not self._is_waiting or (self._turns is not None and self._turns.is_taken)
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence that needs at most `slots`. Raises EngineUnavailable when the thread has ended."""

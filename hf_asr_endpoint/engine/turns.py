@@ -14,6 +14,11 @@ class Turns:
         self._next_ticket = 0
         self._serving = 0
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether somebody computes now. From any thread."""
+        return self._serving != self._next_ticket
+
     def __enter__(self) -> None:
         with self._changed:
             ticket, self._next_ticket = self._next_ticket, self._next_ticket + 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.turns import Turns
+from tests.fake_model import FakeSpeechModel
 from tests.fakes import DEADLINE_S
 
 
@@ -42,3 +44,13 @@ def test_a_turn_ends_with_an_exception() -> None:
             pass
     with turns:
         pass
+
+
+def test_an_engine_counts_as_busy_while_another_computes() -> None:
+    """What prepares audio rests then, so that the one that computes has the cores."""
+    turns = Turns()
+    idle = Engine(FakeSpeechModel(), slots=1, turns=turns)
+    assert not idle.is_busy
+    with turns:
+        assert idle.is_busy
+    assert not idle.is_busy
