@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.fallback import Step
-from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS, WINDOW_S
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt
 
 DEFAULT_MAX_NEW_TOKENS = MAX_TARGET_POSITIONS // 2  # as in openai/whisper
+MIN_DEFAULT_TOKENS, TOKENS_PER_S = 64, 32
+"""The default for short windows: nobody says so much in them. A loop that only its limit ends costs as little."""
 
 
-def attempt_rules(options: DecodingOptions, step: Step, *, prompt: DecoderPrompt) -> AttemptRules:
+def attempt_rules(
+    options: DecodingOptions, step: Step, *, prompt: DecoderPrompt, window_s: float = WINDOW_S
+) -> AttemptRules:
     """Return the rules of a step's attempt. `max_length` and `min_length` count the decoder prompt from sot on.
 
     They leave out the previous text, so that a limit means the same number of new tokens in every window.
+    window_s: seconds of audio.
     """
     lengths = options.lengths
     capacity = MAX_TARGET_POSITIONS - len(prompt.tokens)
     n_counted = len(prompt.tokens) - prompt.sot_index
     max_new = lengths.max_new_tokens
     if max_new is None:
-        max_new = DEFAULT_MAX_NEW_TOKENS if lengths.max_length is None else lengths.max_length - n_counted
+        default = min(MIN_DEFAULT_TOKENS + round(TOKENS_PER_S * window_s), DEFAULT_MAX_NEW_TOKENS)
+        max_new = default if lengths.max_length is None else lengths.max_length - n_counted
     min_new = max(lengths.min_new_tokens or 0, (lengths.min_length or 0) - n_counted)
     return AttemptRules(
         options=options,

@@ -105,7 +105,9 @@ class ChunkDecoding:
         def attempt(step: Step, *, is_encoded: bool) -> Attempt:
             window = None if is_encoded else self._window(is_whole=step.is_whole)
             prompt = make_prompt(self._passage.language_token, with_previous=not self.forgets_previous)
-            return Attempt(window=window, prompt=prompt, rules=attempt_rules(decoding, step, prompt=prompt))
+            window_s = self._passage.end_s - self._begin_s
+            rules = attempt_rules(decoding, step, prompt=prompt, window_s=window_s)
+            return Attempt(window=window, prompt=prompt, rules=rules)
 
         def on_languages(scores: Many[LanguageScores]) -> Attempt:
             is_encoded = self._take_languages(scores)

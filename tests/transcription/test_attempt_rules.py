@@ -56,6 +56,15 @@ def test_contrastive_search_has_a_default_number_of_candidates() -> None:
     assert options.filters.top_k is None
 
 
+@pytest.mark.parametrize(("window_s", "limit"), [(0.5, 80), (1.0, 96), (5.0, 224), (30.0, 224)])
+def test_short_windows_have_a_lower_default_limit(window_s: float, limit: int) -> None:
+    """Loops in half a second of speech ran to 224 tokens at each of six temperatures."""
+    step, prompt = Step(temperature=0.0, is_whole=True), DecoderPrompt(tokens=(1,))
+    assert attempt_rules(DecodingOptions(), step, prompt=prompt, window_s=window_s).max_new_tokens == limit
+    given = options_of(max_new_tokens=200)
+    assert attempt_rules(given, step, prompt=prompt, window_s=window_s).max_new_tokens == 200
+
+
 def test_the_best_of_samples_is_kept_above_temperature_0_only() -> None:
     options = options_of(best_of=4)
     assert [rules_at(temperature, options).best_of for temperature in (0.0, 0.2)] == [1, 4]
