@@ -26,6 +26,7 @@ from hf_asr_endpoint.file_limit import raise_file_limit
 from hf_asr_endpoint.logs import configure_logging
 from hf_asr_endpoint.read_settings import read_settings
 from hf_asr_endpoint.settings_table import default_of
+from hf_asr_endpoint.tracing import start_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def serve(settings: Settings) -> int:
     """Listen at once, load the model meanwhile, serve until a signal arrives. Returns the exit code."""
+    start_tracing()
     failures: list[Exception] = []
 
     def stop(failure: Exception) -> None:

@@ -19,7 +19,7 @@ START_TIMEOUT_S = 300.0  # A cold start converts weights and compiles kernels, b
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.05
 
-_LISTENING = re.compile(r"listening on (http://\S+)")
+_LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

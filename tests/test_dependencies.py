@@ -17,7 +17,8 @@ def normalized(distribution: str) -> str:
 
 def test_imported_packages_are_declared() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    declared = {normalized(re.split(r"[^\w.-]", line)[0]) for line in project["dependencies"]}
+    lines = [*project["dependencies"], *project["optional-dependencies"]["traces"]]
+    declared = {normalized(re.split(r"[^\w.-]", line)[0]) for line in lines}
     imported = {module.split(".")[0] for path in FILES for module in imported_modules(path)}
     distributions = packages_distributions()
     undeclared = {

@@ -14,7 +14,7 @@ PACKAGE = Path(hf_asr_endpoint.__file__).parent
 NAME = PACKAGE.name
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("units", "errors", "messages", "logs", "user_folders", "file_limit"),
+    ("units", "errors", "messages", "logs", "user_folders", "file_limit", "tracing"),
     ("language_names", "setting_types", "platform_variables"),
     ("decoding_options", "languages", "config", "cancellation"),
     ("settings_table", "read_settings", "model_choice"),

@@ -23,6 +23,7 @@ from hf_asr_endpoint.api.multipart import FormBody
 from hf_asr_endpoint.api.uploads import Uploads, UploadTimes
 from hf_asr_endpoint.audio.source import AudioSource, WaveformReader, open_waveform
 from hf_asr_endpoint.errors import WorkTimeout
+from hf_asr_endpoint.tracing import trace_part
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Caller, Health, Transcription, TranscriptionOptions
@@ -65,7 +66,7 @@ class Admission:
         self._in_flight.check(key_owner(request))
         limits = BodyLimits(max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes)
         async with AsyncExitStack() as held:
-            with self._uploads.open() as upload:
+            with self._uploads.open() as upload, trace_part("receive"):
                 body = await held.enter_async_context(receive_body(request, upload, limits, accepted))
             yield body
 
@@ -87,11 +88,12 @@ class Admission:
         Raises Overloaded, WorkTimeout, ClientDisconnect once the client has gone, and what the Transcriber raises.
         """
         caller = Caller(owner=key_owner(request))
-        with self._in_flight.permit(caller.owner):
+        with self._in_flight.permit(caller.owner), trace_part("transcribe", model=options.model) as part:
             reader = self._open(audio, options)
             transcription = await self._within_limits(
                 request, self._transcriber.transcribe(reader, options, caller)
             )
+            part.tell(audio_s=transcription.duration_s)
         request.state.audio_s = transcription.duration_s
         return transcription
 
@@ -105,6 +107,7 @@ class Admission:
         """
         caller = Caller(owner=key_owner(request))
         held.enter_context(self._in_flight.permit(caller.owner))
+        held.enter_context(trace_part("transcribe", model=options.model))
         loop = asyncio.get_running_loop()
         ends_at_s = loop.time() + self._limits.request_timeout_s
 

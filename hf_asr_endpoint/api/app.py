@@ -39,6 +39,7 @@ from hf_asr_endpoint.api.unroutable import UnknownPaths, allow_header, refuse_me
 from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
+from hf_asr_endpoint.tracing import flush_traces
 
 LAST_RESPONSES_S = 5.0  # for the responses and the clean-up of requests that a shutdown has ended
 
@@ -114,5 +115,6 @@ def _lifespan(services: Services, jobs: Jobs | NoJobs, in_flight: InFlightReques
         await asyncio.to_thread(services.transcriber.close)
         # Cancelled requests still get a response: uvicorn ends the process as soon as this returns.
         await in_flight.wait_until_none(LAST_RESPONSES_S)
+        await asyncio.to_thread(flush_traces)
 
     return lifespan

@@ -19,13 +19,14 @@ from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import PathTable
 from hf_asr_endpoint.logs import FIELDS
 from hf_asr_endpoint.messages import shorten
+from hf_asr_endpoint.tracing import Part, trace_request
 
 logger = logging.getLogger(__name__)
 
 MAX_LOGGED_PATH_CHARACTERS = 200
 
 LOGGED = ("status", "id", "key", "audio_s", "total_s")
-"""What a line of text says of a request behind its method and path. JSON has its API, too."""
+"""What a line of text says of a request behind its method and path. JSON has its API and its trace, too."""
 
 POLLED_PATHS = ("/health", "/health/ready", "/health/live", "/metrics")
 """Asked every few seconds: at INFO their lines would bury the others."""
@@ -34,7 +35,7 @@ _SAFE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
 class RequestMiddleware:
-    """Gives each request an id, counts it, responds to unhandled exceptions, and logs one line at its end.
+    """Gives each request an id, counts and traces it, responds to unhandled exceptions, logs one line at its end.
 
     The id is in `scope["state"]["request_id"]` and in the response's x-request-id. It is the caller's own if that
     consists of plain characters. A route may set `audio_s` in the state for the log.
@@ -60,9 +61,14 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         with self._in_flight.count():
-            await self._respond(scope, receive, send)
+            await self._trace(scope, receive, send)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _trace(self, scope: Scope, receive: Receive, send: Send) -> None:
+        dialect = self._paths.dialect_of(scope["method"], scope["path"])
+        with trace_request(scope["method"], scope["path"], api=dialect.name, headers=Headers(scope=scope)) as span:
+            await self._respond(scope, receive, send, api=dialect.name, span=span)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, *, api: str, span: Part) -> None:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(Headers(scope=scope))
         status = 0
@@ -89,22 +95,25 @@ class RequestMiddleware:
                 raise
             await self._render_error(exc, scope)(scope, receive, send_with_id)
         finally:
-            self._record(scope, status=str(status or "client-left"), total_s=time.perf_counter() - started)
+            total_s = time.perf_counter() - started
+            self._record(scope, status=str(status or "client-left"), total_s=total_s, api=api, span=span)
 
-    def _record(self, scope: Scope, *, status: str, total_s: float) -> None:
+    def _record(self, scope: Scope, *, status: str, total_s: float, api: str, span: Part) -> None:
         """Count a request that has ended, and log it."""
         state, path = scope["state"], scope["path"]
-        dialect = self._paths.dialect_of(scope["method"], path)
-        self._metrics.count(api=dialect.name, status=status, total_s=total_s, audio_s=state.get("audio_s"))
+        self._metrics.count(api=api, status=status, total_s=total_s, audio_s=state.get("audio_s"))
+        span.respond(status)
+        span.tell(request_id=state["request_id"], key=state.get("key_name"), audio_s=state.get("audio_s"))
         fields = {
             "method": scope["method"],
             "path": shorten(quote(path, errors="replace"), max_characters=MAX_LOGGED_PATH_CHARACTERS),
-            "api": dialect.name,
+            "api": api,
             "status": status,
             "id": state["request_id"],
             "key": state.get("key_name"),
             "audio_s": round(state["audio_s"], 2) if "audio_s" in state else None,
             "total_s": round(total_s, 3),
+            "trace_id": span.trace_id,
         }
         logger.log(
             logging.DEBUG if path in POLLED_PATHS else logging.INFO,

@@ -16,6 +16,7 @@ from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobStatus
 from hf_asr_endpoint.jobs.progress import ProgressBoard
 from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.table import JobTable
+from hf_asr_endpoint.tracing import trace_part
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Caller, Progress, Transcription, TranscriptionOptions
 
@@ -120,12 +121,14 @@ class Worker:
     async def _run_job(self, job: Job) -> None:
         began = time.perf_counter()
         try:
-            kind = self._kind_of(job)
-            parsed = await asyncio.to_thread(kind.parse, job.spec)
-            transcription = await self._transcribe(job, parsed.options)
-            self._on_audio(job.spec.owner, transcription.duration_s)
-            outcome = await asyncio.to_thread(parsed.render, transcription)
-            await self._finish(job, JobStatus.SUCCEEDED, outcome, began, audio_s=transcription.duration_s)
+            with trace_part("job", job_id=job.id) as part:
+                kind = self._kind_of(job)
+                parsed = await asyncio.to_thread(kind.parse, job.spec)
+                transcription = await self._transcribe(job, parsed.options)
+                self._on_audio(job.spec.owner, transcription.duration_s)
+                part.tell(audio_s=transcription.duration_s)
+                outcome = await asyncio.to_thread(parsed.render, transcription)
+                await self._finish(job, JobStatus.SUCCEEDED, outcome, began, audio_s=transcription.duration_s)
         except EngineUnavailable as exc:
             logger.info("job %s is queued again: %s", job.id, exc)
             await self._store.call_until_stored(lambda table: table.requeue(job.id))
