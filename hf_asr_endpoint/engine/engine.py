@@ -74,7 +74,7 @@ class Engine:
 
     @property
     def is_busy(self) -> bool:
-        """Whether it has a sequence to advance, or an engine that it shares the processor with. From any thread."""
+        """Whether it, or an engine with which it shares the processor, has something to do. From any thread."""
         return not self._is_waiting or (self._turns is not None and self._turns.is_taken)
 
     def submit(self, sequence: Sequence) -> None:

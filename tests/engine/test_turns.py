@@ -49,7 +49,7 @@ def test_a_turn_ends_with_an_exception() -> None:
 def test_an_engine_counts_as_busy_while_another_computes() -> None:
     """What prepares audio rests then, so that the one that computes has the cores."""
     turns = Turns()
-    idle = Engine(FakeSpeechModel(), slots=1, turns=turns)
+    idle = Engine(FakeSpeechModel(n_slots=1), slots=1, turns=turns)
     assert not idle.is_busy
     with turns:
         assert idle.is_busy
