@@ -17,6 +17,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 RETRY_AFTER_S = 5
+LINGER_S = 2.0
+"""A client that is refused may be sending: closed at once, its connection is reset, and it never reads why."""
+MAX_LINGERING = 64  # refused connections, beyond those that are allowed; more are closed at once
 LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
@@ -39,6 +42,7 @@ class LimitedProtocol(H11Protocol):
     _idle_since_s: float | None = None
     _timer: asyncio.TimerHandle | None = None
     _is_draining = False
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
         super().connection_made(transport)
@@ -47,6 +51,8 @@ class LimitedProtocol(H11Protocol):
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         super().data_received(data)
         if self.cycle is not None and {name for name, _ in self.cycle.scope["headers"]} >= LENGTHS:
             # Two lengths may hide a second request from a proxy (RFC 9112, section 6.1): this one is the last.
@@ -111,7 +117,8 @@ class LimitedProtocol(H11Protocol):
             self._refuse(429, f"{limit} connections are open; allowed: {limit}; try again in {RETRY_AFTER_S} s")
 
     def is_evictable(self, newcomer: LimitedProtocol) -> bool:
-        return self is not newcomer and self._idle_since_s is not None and not self.transport.is_closing()
+        is_idle = self._idle_since_s is not None and not self._is_refused
+        return self is not newcomer and is_idle and not self.transport.is_closing()
 
     def _refuse(self, status: int, message: str) -> None:
         """Respond before a request is there. Its path would say which dialect it speaks: this body is simple."""
@@ -121,7 +128,13 @@ class LimitedProtocol(H11Protocol):
             f"Content-Length: {len(body)}\r\nRetry-After: {RETRY_AFTER_S}\r\nConnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._is_refused = True
+        self._stop_timer()
+        if len(self.connections) <= self.limits.max_connections + MAX_LINGERING:
+            self.transport.write_eof()
+            self._timer = self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
 
 def limited_protocol(limits: ConnectionLimits) -> type[LimitedProtocol]:

@@ -155,6 +155,21 @@ def test_where_no_connection_is_idle_the_new_one_is_429(
         assert working.recv(20).startswith(b"HTTP/1.1 200")
 
 
+def test_a_refused_client_that_is_sending_reads_why(
+    serve_limited: ServeLimited, transcriber: FakeTranscriber, wav: bytes
+) -> None:
+    """Its connection was closed before it had sent all, which resets it: it saw no answer."""
+    url = serve_limited(max_connections=1)
+    transcriber.hold()
+    with connect(url) as working:
+        working.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wav) + wav)
+        wait_for(lambda: transcriber.n_running == 1)
+        with connect(url) as refused:
+            refused.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n" + bytes(20_000_000))
+            assert read_all(refused).startswith(b"HTTP/1.1 429")
+        transcriber.release()
+
+
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="needs Linux's TCP_USER_TIMEOUT")
 def test_a_client_that_never_reads_is_dropped(transcriber: FakeTranscriber) -> None:
     """Its response stayed in memory for ever."""
