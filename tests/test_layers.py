@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("loading",),
     ("composition",),
-    ("cli", "ray_serve"),
+    ("command_line", "ray_serve"),
     ("__main__",),
 )
 """From bottom to top. A module may import from lower layers and from its own folder."""
@@ -94,7 +94,7 @@ def test_process_symbols_are_loaded_in_one_place() -> None:
 
 def test_settings_stop_at_the_composition_root() -> None:
     users = {part_of(path) for path in FILES if f"{NAME}.config" in set(imported_modules(path))}
-    assert users <= {"composition", "loading", "model_choice", "read_settings", "settings_table", "cli"}
+    assert users <= {"composition", "loading", "model_choice", "read_settings", "settings_table", "command_line"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

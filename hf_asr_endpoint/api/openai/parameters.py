@@ -19,10 +19,10 @@ from hf_asr_endpoint.api.openai.schema import (
     read_format,
 )
 from hf_asr_endpoint.api.served_model import ServedModels
-from hf_asr_endpoint.api.subtitles import CUE_FORMATS, SUBTITLE_FORMATS
 from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.languages import LanguageChoice, choose_languages
+from hf_asr_endpoint.subtitles.files import CUE_FORMATS, SUBTITLE_FORMATS
 from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import Task, TranscriptionOptions, VoiceActivityOptions
 

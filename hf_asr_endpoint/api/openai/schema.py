@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields, SubtitleFormat
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields
 from hf_asr_endpoint.api.texts import (
     AUDIO_TRACK_ALLOWED,
     KEYWORDS_ALLOWED,
@@ -23,6 +23,7 @@ from hf_asr_endpoint.api.texts import (
     Prompt,
 )
 from hf_asr_endpoint.decoding_options import MAX_PENALTY, MIN_REPETITION_PENALTY, MIN_TEMPERATURE
+from hf_asr_endpoint.subtitles.files import SubtitleFormat
 
 ResponseFormat = Literal["json", "text", "verbose_json", SubtitleFormat]
 Granularity = Literal["word", "segment"]
