@@ -14,6 +14,7 @@ from hf_asr_endpoint.errors import AsrError
 
 COMMANDS = {
     "serve": ("serve a model over HTTP", "hf_asr_endpoint.command_line.serve"),
+    "transcribe": ("transcribe files", "hf_asr_endpoint.command_line.transcribe.command"),
 }
 """The subcommands: what each does, and its module."""
 
