@@ -11,7 +11,7 @@ from rich.table import Column
 from rich.text import Text
 
 from hf_asr_endpoint.command_line.transcribe.outputs import Work
-from hf_asr_endpoint.command_line.transcribe.progress import clock, describe, describe_rate
+from hf_asr_endpoint.command_line.transcribe.reporter import clock, describe, describe_rate
 from hf_asr_endpoint.command_line.transcribe.totals import Outcome, Totals
 from hf_asr_endpoint.types import Progress
 

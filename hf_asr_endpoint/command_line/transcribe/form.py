@@ -52,7 +52,8 @@ def read_form(arguments: argparse.Namespace, formats: tuple[Format, ...]) -> For
 
 def read_shape(arguments: argparse.Namespace, formats: tuple[Format, ...]) -> SubtitleShape:
     """Return the shape of subtitles. Raises InvalidParameter."""
-    given = {name: getattr(arguments, name) for name in SHAPE_FIELDS if getattr(arguments, name)}
+    values = ((name, getattr(arguments, name)) for name in SHAPE_FIELDS)
+    given = {name: value for name, value in values if value is not None and value is not False}
     try:
         fields = ShapeFields.model_validate(given)
     except ValidationError as exc:

@@ -11,7 +11,7 @@ from typing import Any
 from hf_asr_endpoint.command_line.transcribe.backend import Backend, BackendFailed
 from hf_asr_endpoint.command_line.transcribe.formats import Look, render
 from hf_asr_endpoint.command_line.transcribe.outputs import Work, write
-from hf_asr_endpoint.command_line.transcribe.progress import Reporter
+from hf_asr_endpoint.command_line.transcribe.reporter import Reporter
 from hf_asr_endpoint.command_line.transcribe.totals import Outcome, Totals
 from hf_asr_endpoint.errors import AsrError, InvalidParameter
 from hf_asr_endpoint.types import Transcription
