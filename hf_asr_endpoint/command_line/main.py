@@ -15,6 +15,8 @@ from hf_asr_endpoint.errors import AsrError
 COMMANDS = {
     "serve": ("serve a model over HTTP", "hf_asr_endpoint.command_line.serve"),
     "transcribe": ("transcribe files", "hf_asr_endpoint.command_line.transcribe.command"),
+    "doctor": ("test this machine, and say how to be faster", "hf_asr_endpoint.command_line.doctor.command"),
+    "models": ("list the models on this machine and on the Hub", "hf_asr_endpoint.command_line.models"),
 }
 """The subcommands: what each does, and its module."""
 
