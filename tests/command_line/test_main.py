@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +30,17 @@ def test_each_subcommand_has_help(name: str, capsys: pytest.CaptureFixture[str])
         main([name, "--help"])
     assert exited.value.code == 0
     assert "--cache-dir" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "serve"])
+def test_each_flag_is_on_the_page(name: str) -> None:
+    """Those of `hf-asr serve` are the settings, which have a page of their own."""
+    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text()
+    parser = argparse.ArgumentParser(add_help=False)
+    import_module(COMMANDS[name][1]).add_arguments(parser)
+    flags = {flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")}
+    assert {flag for flag in flags if f"`{flag}" not in page} <= {"--log-format"}
+    assert f"hf-asr {name}" in page
 
 
 def test_a_key_for_clients_does_not_pass_for_one_of_the_server(
