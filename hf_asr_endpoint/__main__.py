@@ -2,6 +2,6 @@
 
 import sys
 
-from hf_asr_endpoint.cli import main
+from hf_asr_endpoint.command_line.main import main
 
 sys.exit(main())

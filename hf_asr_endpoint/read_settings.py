@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,12 +16,13 @@ NEVER_EMPTY = ("api_keys", "api_keys_file", "open_paths")
 """Settings whose variable must not be there without a value: as a default, that would open the server."""
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
+def read_settings(given: Mapping[str, Any], *, known: Collection[str] = ()) -> Settings:
     """Return the settings of this process. The command line and handler.py both read theirs here.
 
-    given: values that have precedence over variables. Raises InvalidSettings, also for a misspelt variable.
+    given: values that have precedence over variables. known: variables that are no settings, and are not misspelt
+    ones either. Raises InvalidSettings, also for a misspelt variable.
     """
-    if unknown := unknown_variables(os.environ):
+    if unknown := [name for name in unknown_variables(os.environ) if name not in known]:
         close = difflib.get_close_matches(unknown[0], map(variable_of, Settings.model_fields), n=1)
         raise InvalidSettings(
             f"the variable {unknown[0]} is not a setting; {f'use {close[0]}' if close else 'unset it'}"

@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("api",),
     ("loading",),
     ("composition",),
-    ("cli", "ray_serve"),
+    ("command_line", "ray_serve"),
     ("__main__",),
 )
 """From bottom to top. A module may import from lower layers and from its own folder."""
@@ -101,7 +101,7 @@ def test_process_symbols_are_loaded_in_one_place() -> None:
 
 def test_settings_stop_at_the_composition_root() -> None:
     users = {part_of(path) for path in FILES if f"{NAME}.config" in set(imported_modules(path))}
-    assert users <= {"composition", "loading", "model_choice", "read_settings", "settings_table", "cli"}
+    assert users <= {"composition", "loading", "model_choice", "read_settings", "settings_table", "command_line"}
 
 
 def test_only_kernels_import_compilers() -> None:

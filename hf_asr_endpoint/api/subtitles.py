@@ -1,37 +1,23 @@
-"""What dialects share about subtitles: the fields that give them a shape, and the files.
+"""What dialects share about subtitles: the fields that give them a shape, and the media types of files.
 
 The fields have openai/whisper's names and meanings (`whisper/utils.py`, `SubtitlesWriter`).
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from hf_asr_endpoint.api.texts import PlainNumber
 from hf_asr_endpoint.errors import UnsupportedValue
-from hf_asr_endpoint.subtitles.cues import Cue, make_cues
-from hf_asr_endpoint.subtitles.formats import render_ass, render_lrc, render_srt, render_tsv, render_vtt
+from hf_asr_endpoint.subtitles.files import CUE_FORMATS, MARKING_FORMATS
 from hf_asr_endpoint.subtitles.limits import (
     MAX_LINE_COUNT,
     MAX_LINE_WIDTH,
     MAX_WORDS_PER_LINE,
-    CueLimits,
     SubtitleShape,
 )
-from hf_asr_endpoint.types import Transcription
-
-CueFormat = Literal["srt", "vtt", "ass", "lrc"]
-SubtitleFormat = Literal[CueFormat, "tsv"]
-
-CUE_FORMATS: tuple[CueFormat, ...] = get_args(CueFormat)
-"""Formats of cues, which a request can shape. They need the times of words."""
-
-SUBTITLE_FORMATS: tuple[SubtitleFormat, ...] = (*CUE_FORMATS, "tsv")
-
-MARKING_FORMATS = ("srt", "vtt", "ass")
-"""Formats that can mark a word."""
 
 MEDIA_TYPES = {
     "srt": "application/x-subrip; charset=utf-8",
@@ -40,8 +26,6 @@ MEDIA_TYPES = {
     "tsv": "text/tab-separated-values; charset=utf-8",
 }
 """Of text formats other than plain text."""
-
-_RENDERERS = {"srt": render_srt, "vtt": render_vtt, "ass": render_ass, "lrc": render_lrc}
 
 
 class ShapeFields(BaseModel):
@@ -80,13 +64,3 @@ class ShapeFields(BaseModel):
 
 
 SHAPE_FIELDS = tuple(ShapeFields.model_fields)
-
-
-def render_subtitles(
-    transcription: Transcription, response_format: SubtitleFormat, limits: CueLimits, shape: SubtitleShape
-) -> str:
-    """Return the file. limits: the server's."""
-    if response_format == "tsv":
-        return render_tsv(transcription.segments)
-    cues: list[Cue] = make_cues(transcription.segments, limits, shape)
-    return _RENDERERS[response_format](cues)

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.connections import ConnectionLimits, limited_protocol
-from hf_asr_endpoint.cli import listen
+from hf_asr_endpoint.command_line.serve import listen
 from tests.api.conftest import DEADLINE_S, make_services, serve_app, wait_for
 from tests.fakes import FakeTranscriber
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hf_asr_endpoint.api.asr_webservice.schema import DETECTION_FIELDS, FIELDS, ONLY, Output, Parameters
 from hf_asr_endpoint.api.plain_fields import check_only, collect_texts, language_code, validate
-from hf_asr_endpoint.api.subtitles import CUE_FORMATS
+from hf_asr_endpoint.subtitles.files import CUE_FORMATS
 from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import TranscriptionOptions
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from hf_asr_endpoint.api.asr_webservice.parameters import ParsedParameters
 from hf_asr_endpoint.api.segments import segment_fields
-from hf_asr_endpoint.api.subtitles import render_subtitles
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
+from hf_asr_endpoint.subtitles.files import render_subtitles
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.types import Segment, Transcription
 

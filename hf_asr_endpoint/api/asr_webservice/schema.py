@@ -7,8 +7,9 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from hf_asr_endpoint.api.plain_fields import FALSE
-from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields, SubtitleFormat
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields
 from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, Prompt
+from hf_asr_endpoint.subtitles.files import SubtitleFormat
 from hf_asr_endpoint.types import Task
 
 AUDIO_FILE = "audio_file"

@@ -6,7 +6,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
 from hf_asr_endpoint.api.openai.render import render_json, render_verbose_json
-from hf_asr_endpoint.api.subtitles import render_subtitles
+from hf_asr_endpoint.subtitles.files import render_subtitles
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.types import Transcription
 

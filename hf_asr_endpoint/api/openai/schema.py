@@ -1,9 +1,9 @@
 """The form's fields with their types and ranges. Each field's description says what is allowed.
 
 Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. Extensions: `seed`,
-`repetition_penalty`, `hotwords`, `audio_track`, `word_timestamps` (faster-whisper's), `logprobs` (of OpenAI's
-other APIs), `detect_language` (whisper.cpp's), the formats ass, lrc and tsv, the fields that shape subtitles, and
-for translations all that OpenAI has for transcriptions only.
+`num_beams`, `repetition_penalty`, `hotwords`, `audio_track`, `word_timestamps` (faster-whisper's), `logprobs` (of
+OpenAI's other APIs), `detect_language` (whisper.cpp's), the formats ass, lrc and tsv, the fields that shape
+subtitles, and for translations all that OpenAI has for transcriptions only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields, SubtitleFormat
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields
 from hf_asr_endpoint.api.texts import (
     AUDIO_TRACK_ALLOWED,
     KEYWORDS_ALLOWED,
@@ -22,7 +22,13 @@ from hf_asr_endpoint.api.texts import (
     PlainNumber,
     Prompt,
 )
-from hf_asr_endpoint.decoding_options import MAX_PENALTY, MIN_REPETITION_PENALTY, MIN_TEMPERATURE
+from hf_asr_endpoint.decoding_options import (
+    DEFAULT_NUM_BEAMS,
+    MAX_PENALTY,
+    MIN_REPETITION_PENALTY,
+    MIN_TEMPERATURE,
+)
+from hf_asr_endpoint.subtitles.files import SubtitleFormat
 
 ResponseFormat = Literal["json", "text", "verbose_json", SubtitleFormat]
 Granularity = Literal["word", "segment"]
@@ -85,6 +91,9 @@ class Parameters(_Model, ShapeFields):
     )
     seed: Annotated[int, PlainNumber] = Field(
         0, ge=0, le=MAX_SEED, description=f"a whole number from 0 to {MAX_SEED}"
+    )
+    num_beams: Annotated[int, PlainNumber] = Field(
+        DEFAULT_NUM_BEAMS, ge=1, description="a whole number from 1 to the server's --max-beams"
     )
     repetition_penalty: Annotated[float, PlainNumber] = Field(
         1.0,

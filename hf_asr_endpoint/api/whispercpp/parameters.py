@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hf_asr_endpoint.api.plain_fields import check_only, collect_texts, language_code, validate
-from hf_asr_endpoint.api.subtitles import CUE_FORMATS, SUBTITLE_FORMATS
 from hf_asr_endpoint.api.whispercpp.schema import ALIASES, FIELDS, ONLY, Parameters, ResponseFormat
 from hf_asr_endpoint.decoding_options import DecodingOptions, fallback_temperatures
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.subtitles.files import CUE_FORMATS, SUBTITLE_FORMATS
 from hf_asr_endpoint.subtitles.limits import SubtitleShape
 from hf_asr_endpoint.types import TranscriptionOptions, VoiceActivityOptions
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hf_asr_endpoint.api.responses import Body
-from hf_asr_endpoint.api.subtitles import render_subtitles
 from hf_asr_endpoint.api.whispercpp.parameters import ParsedParameters
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
+from hf_asr_endpoint.subtitles.files import render_subtitles
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.types import Segment, Transcription
 

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field
 
 from hf_asr_endpoint.api.plain_fields import FALSE, TRUE
-from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields, SubtitleFormat
+from hf_asr_endpoint.api.subtitles import SHAPE_FIELDS, ShapeFields
 from hf_asr_endpoint.api.texts import PROMPT_ALLOWED, PlainNumber, Prompt
 from hf_asr_endpoint.decoding_options import MIN_TEMPERATURE
+from hf_asr_endpoint.subtitles.files import SubtitleFormat
 
 FILE = "file"
 """The part with the file."""

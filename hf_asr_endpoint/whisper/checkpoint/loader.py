@@ -117,14 +117,19 @@ def _check_tokenizer(tokenizer: WhisperTokenizer, config: ModelConfig) -> None:
         )
 
 
-def choose_device(device: Device) -> torch.device:
-    """Return `device`, or for "auto" the first available of CUDA, MPS and the CPU. Raises ModelUnavailable."""
+def available_devices() -> list[str]:
+    """Return the devices that torch has here, the one that "auto" means first."""
     is_available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    available = [name for name in is_available if is_available[name]]
+    return [name for name in is_available if is_available[name]]
+
+
+def choose_device(device: Device) -> torch.device:
+    """Return `device`, or for "auto" the first available of CUDA, MPS and the CPU. Raises ModelUnavailable."""
+    available = available_devices()
     if device == "auto":
         return torch.device(available[0])
     if device not in available:

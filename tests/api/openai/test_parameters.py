@@ -56,6 +56,14 @@ def test_temperature_0_is_the_fallback_ladder_and_another_is_the_only_one(
     assert parse(("temperature", text)).options.decoding.temperatures == temperatures
 
 
+def test_beams_search_and_do_not_sample() -> None:
+    assert parse(("num_beams", "4")).options.decoding.beams.num_beams == 4
+    with pytest.raises(InvalidParameter, match=r"num_beams is 4 and temperature is 0\.5, which samples"):
+        parse(("num_beams", "4"), ("temperature", "0.5"))
+    with pytest.raises(InvalidParameter, match="num_beams is '0'; allowed: a whole number from 1"):
+        parse(("num_beams", "0"))
+
+
 def test_prompt_seed_and_hotwords_reach_the_options() -> None:
     options = parse(("prompt", "Dr. Müller"), ("seed", "7"), ("hotwords", "Kyiv, Lviv")).options
     assert (options.prompt, options.decoding.seed, options.hotwords) == ("Dr. Müller", 7, "Kyiv, Lviv")

@@ -69,9 +69,19 @@ def convert_embedded(reference: str, *, cache_dir: Path) -> Path:
     Raises ModelUnavailable.
     """
     model = find_embedded(reference)
+    return build_once(converted_directory(model, cache_dir=cache_dir), lambda target: _convert(model, target))
+
+
+def converted_directory(model: EmbeddedModel, *, cache_dir: Path) -> Path:
+    """Return the directory that the model is converted into; it need not exist."""
     name = model.hub_id.replace("/", "--")
-    directory = cache_dir / "converted" / f"{name}-{model.sha256[:12]}-v{CONVERSION_VERSION}"
-    return build_once(directory, lambda target: _convert(model, target))
+    return cache_dir / "converted" / f"{name}-{model.sha256[:12]}-v{CONVERSION_VERSION}"
+
+
+def check_installed(model: EmbeddedModel) -> None:
+    """Raise ModelUnavailable, which says what to install, unless all of the model's packages are there."""
+    for location in (*model.weights, model.config, model.tokenizer):
+        _locate(model, *location)
 
 
 def _convert(model: EmbeddedModel, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command `hf-asr`: parses its arguments, reads the settings and runs one subcommand."""
+"""`hf-asr serve`: listens, loads the model meanwhile, and serves until a signal arrives."""
 
 from __future__ import annotations
 
@@ -9,46 +9,40 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from ipaddress import ip_address
-from typing import Any
 
 import uvicorn
 
-from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.connections import ConnectionLimits, limited_protocol
+from hf_asr_endpoint.command_line.exit_codes import EXIT_OK
+from hf_asr_endpoint.command_line.setting_flags import add_setting_flags, settings_of
 from hf_asr_endpoint.composition import open_services
-from hf_asr_endpoint.config import VARIABLE_ONLY, Settings, flag_of, variable_of
-from hf_asr_endpoint.errors import AsrError, InvalidSettings
+from hf_asr_endpoint.config import Settings, flag_of
+from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.file_limit import raise_file_limit
 from hf_asr_endpoint.logs import configure_logging
-from hf_asr_endpoint.read_settings import read_settings
-from hf_asr_endpoint.settings_table import default_of
 from hf_asr_endpoint.tracing import start_tracing
 
 logger = logging.getLogger(__name__)
 
-EXIT_OK, EXIT_USAGE = 0, 2
 BACKLOG = 2048  # connections that wait to be accepted
 FILES_PER_CONNECTION = 2  # its socket, and the file that its upload is in
 OTHER_FILES = 200  # libraries, the model, jobs, and files that are being decoded
 
-Run = Callable[[Settings], int]
-"""A subcommand: does its work and returns the exit code."""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for each setting."""
+    add_setting_flags(parser)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit code: 2, with one sentence on stderr, for a user's mistake."""
-    run, given = _parse(argv)
-    try:
-        settings = read_settings(given)
-        configure_logging(settings.log_level, settings.log_format)
-        return run(settings)
-    except (AsrError, OSError) as exc:
-        print(f"hf-asr: error: {exc}", file=sys.stderr)
-        return EXIT_USAGE
+def run(arguments: argparse.Namespace) -> int:
+    """Read the settings and serve. Returns the exit code."""
+    settings = settings_of(arguments)
+    configure_logging(settings.log_level, settings.log_format)
+    return serve(settings)
 
 
 def serve(settings: Settings) -> int:
@@ -148,35 +142,3 @@ def listen(host: str, port: int, *, send_timeout_s: float) -> socket.socket:
     if sys.platform == "linux":
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(send_timeout_s * 1000))
     return listener
-
-
-def _parse(argv: Sequence[str] | None) -> tuple[Run, dict[str, Any]]:
-    """Return the subcommand and the settings that flags give. Exits for a usage error."""
-    parser = argparse.ArgumentParser(
-        prog="hf-asr",
-        description="A Whisper server with the APIs of Hugging Face, OpenAI and DeepInfra.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    commands = parser.add_subparsers(metavar="command", required=True)
-    _add_command(commands.add_parser, "serve", serve, help="serve a model over HTTP")
-    arguments = vars(parser.parse_args(argv))
-    run: Run = arguments.pop("run")
-    return run, {name: value for name, value in arguments.items() if value is not None}
-
-
-def _add_command(add_parser: Callable[..., argparse.ArgumentParser], name: str, run: Run, *, help: str) -> None:
-    """Add a subcommand with a flag for each setting."""
-    # Without abbreviations: --api-keys KEY would be --api-keys-file, and its error would show the key.
-    command = add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", allow_abbrev=False)
-    command.set_defaults(run=run)
-    for setting, field in Settings.model_fields.items():
-        if setting in VARIABLE_ONLY:
-            continue
-        default = f" (default: {default_of(setting)})" if default_of(setting) else ""
-        command.add_argument(
-            flag_of(setting),
-            action="append" if setting == "model" else "store",
-            metavar=setting.split("_")[-1].upper(),
-            help=f"{field.description} [{variable_of(setting)}]{default}".replace("%", "%%"),
-        )

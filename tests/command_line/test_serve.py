@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from hf_asr_endpoint import __version__
-from hf_asr_endpoint.cli import listen
+from hf_asr_endpoint.command_line.serve import listen
 from hf_asr_endpoint.config import Settings, flag_of, variable_of
 from hf_asr_endpoint.jobs.data_directory import open_data_directory
 from tests.server import POLL_INTERVAL_S, Server, run_server
