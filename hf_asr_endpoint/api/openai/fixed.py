@@ -7,12 +7,12 @@ from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.types import Task
 
-_GREEDY = "decoding is greedy here; the Hugging Face and DeepInfra APIs have num_beams"
+_BEAMS = "the number of beams is called num_beams here"
 _DEEPINFRA = "the DeepInfra and Hugging Face APIs have it"
 
 _FIXED: Fixed = {
     **SHARED,
-    **dict.fromkeys(("beam_size", "num_beams", "n"), only(1, reason=_GREEDY)),
+    **dict.fromkeys(("beam_size", "n"), only(1, reason=_BEAMS)),
     **dict.fromkeys(
         ("condition_on_previous_text", "condition_on_prev_tokens"),
         only(False, reason=f"chunks are decoded side by side here; {_DEEPINFRA}"),

@@ -20,7 +20,7 @@ from hf_asr_endpoint.api.openai.schema import (
 )
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.api.subtitles import CUE_FORMATS, SUBTITLE_FORMATS
-from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, DecodingOptions
+from hf_asr_endpoint.decoding_options import FALLBACK_TEMPERATURES, BeamOptions, DecodingOptions
 from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.languages import LanguageChoice, choose_languages
 from hf_asr_endpoint.subtitles.limits import SubtitleShape
@@ -97,6 +97,7 @@ def _options(parameters: Parameters, *, task: Task, model: str | None) -> Transc
             temperatures=(temperature,) if temperature > 0 else FALLBACK_TEMPERATURES,
             seed=parameters.seed,
             repetition_penalty=parameters.repetition_penalty,
+            beams=BeamOptions(num_beams=parameters.num_beams),
         ),
     )
 
@@ -154,6 +155,12 @@ def _check_combinations(parameters: Parameters, parsed: ParsedParameters) -> Non
         raise InvalidParameter(
             "word_timestamps is false and timestamp_granularities has word; allowed: one of the two",
             parameter="word_timestamps",
+        )
+    if parameters.num_beams > 1 and parameters.temperature > 0:
+        raise InvalidParameter(
+            f"num_beams is {parameters.num_beams} and temperature is {parameters.temperature:g}, but beam search "
+            "needs temperature 0; allowed: num_beams with a temperature of 0",
+            parameter="num_beams",
         )
     if parameters.hotwords and parameters.keywords:
         raise InvalidParameter("hotwords and keywords mean the same; allowed: only one", parameter="keywords")

@@ -1,8 +1,8 @@
 """The form's fields with their types and ranges. Each field's description says what is allowed.
 
 Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. Extensions: `seed`,
-`repetition_penalty`, `hotwords`, `audio_track`, `word_timestamps` (faster-whisper's), `logprobs` (of OpenAI's
-other APIs), `detect_language` (whisper.cpp's), the formats ass, lrc and tsv, the fields that shape subtitles, and
+`repetition_penalty`, `num_beams`, `hotwords`, `audio_track`, `word_timestamps` (faster-whisper's), `logprobs` (of
+OpenAI's other APIs), `detect_language` (whisper.cpp's), the formats ass, lrc and tsv, the fields that shape subtitles, and
 for translations all that OpenAI has for transcriptions only.
 """
 
@@ -22,7 +22,12 @@ from hf_asr_endpoint.api.texts import (
     PlainNumber,
     Prompt,
 )
-from hf_asr_endpoint.decoding_options import MAX_PENALTY, MIN_REPETITION_PENALTY, MIN_TEMPERATURE
+from hf_asr_endpoint.decoding_options import (
+    DEFAULT_NUM_BEAMS,
+    MAX_PENALTY,
+    MIN_REPETITION_PENALTY,
+    MIN_TEMPERATURE,
+)
 
 ResponseFormat = Literal["json", "text", "verbose_json", SubtitleFormat]
 Granularity = Literal["word", "segment"]
@@ -91,6 +96,9 @@ class Parameters(_Model, ShapeFields):
         ge=MIN_REPETITION_PENALTY,
         le=MAX_PENALTY,
         description=f"a number from {MIN_REPETITION_PENALTY:g} to {MAX_PENALTY:g} (1: off)",
+    )
+    num_beams: Annotated[int, PlainNumber] = Field(
+        DEFAULT_NUM_BEAMS, ge=1, description="a whole number from 1 to the server's --max-beams"
     )
     timestamp_granularities: tuple[Annotated[Granularity, BeforeValidator(read_format)], ...] = Field(
         (), fail_fast=True, description="word, segment or both"

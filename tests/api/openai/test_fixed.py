@@ -53,7 +53,7 @@ def test_the_task_of_the_path_may_be_given(task: Task, name: str, text: str) -> 
         ("known_speaker_names[]", "Ann", "known_speaker_names is not supported here: speakers are not"),
         ("num_speakers", "2", "num_speakers is '2', but speakers"),
         ("vad_filter", "false", "vad_filter is 'false', but silence is always skipped; allowed: true"),
-        ("beam_size", "5", "beam_size is '5', but decoding is greedy here"),
+        ("beam_size", "5", "beam_size is '5', but the number of beams is called num_beams here"),
         ("top_p", "0.9", "allowed: 1"),
         ("n", "1_0", "allowed: 1"),
         ("condition_on_previous_text", "true", "allowed: false"),
