@@ -16,6 +16,7 @@ import { Transcript } from "./transcript.js";
 let file = null;
 let run = null;
 let transcript = null;
+let isUnsaved = false;
 
 const editor = new Editor({ onSeek: (seconds) => player.seek(seconds), onChange: () => showCorrections() });
 const player = new Player((seconds) => editor.follow(seconds, player.isPlaying));
@@ -92,6 +93,7 @@ function removeFile() {
 }
 
 function clearResult() {
+  isUnsaved = false;
   transcript = null;
   knownLengthS = null;
   editor.show(null);
@@ -149,6 +151,7 @@ function showResult(phase) {
 }
 
 function showCorrections() {
+  isUnsaved = true;
   player.show(transcript.segments);
   showFacts();
 }
@@ -270,13 +273,19 @@ function listenForKeys() {
   });
 }
 
+/** After it, leaving the page loses no correction. */
+function keep(how) {
+  isUnsaved = false;
+  return how();
+}
+
 const baseName = () => $("file-name").textContent.replace(/\.[^.]+$/, "") || "transcript";
 
 for (const [extension, { write, type }] of Object.entries(FORMATS))
   $("downloads").append(
     element("button", {
       type: "button", text: extension, "aria-label": `Download ${extension}`,
-      onclick: () => save(`${baseName()}.${extension}`, write(transcript), type),
+      onclick: () => keep(() => save(`${baseName()}.${extension}`, write(transcript), type)),
     }),
   );
 $("file").addEventListener("change", ({ target }) => choose(target.files[0]));
@@ -286,7 +295,8 @@ $("cancel").addEventListener("click", () => run?.cancel());
 $("as-job").addEventListener("click", submitJob);
 $("record").addEventListener("click", recordFile);
 $("uncertain").addEventListener("click", () => editor.showNextUncertain());
-$("copy-text").addEventListener("click", ({ currentTarget }) => copy(transcript.text, currentTarget));
+$("copy-text").addEventListener("click", ({ currentTarget }) => keep(() => copy(transcript.text, currentTarget)));
+addEventListener("beforeunload", (event) => isUnsaved && transcript && event.preventDefault());
 listenForDrops();
 listenForKeys();
 enter("empty");

@@ -134,6 +134,7 @@ export class Editor {
     if (!row || row.querySelector("textarea")) return;
     getSelection().removeAllRanges();
     this.#focus(row);
+    const edited = this.#transcript;
     const segment = this.#segmentOf(row);
     const before = segment.text;
     const text = row.querySelector(".text");
@@ -146,14 +147,19 @@ export class Editor {
       if (value.trim() !== before) correct(segment, value);
       this.#onChange();
     };
+    let hasEnded = false;
     const end = (value, refocus) => {
-      if (!field.isConnected) return;
+      if (hasEnded || this.#transcript !== edited) return; // Taking the field away blurs it.
+      hasEnded = true;
       write(value);
       field.replaceWith(text);
       this.#fill(row);
       if (refocus) row.querySelector(".edit").focus();
     };
-    field.addEventListener("input", () => write(field.value));
+    field.addEventListener("input", () => {
+      grow(field);
+      write(field.value);
+    });
     field.addEventListener("blur", () => end(field.value, false));
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && !event.isComposing) event.preventDefault();
@@ -161,6 +167,14 @@ export class Editor {
       if (event.key === "Escape") end(before, true);
     });
     text.replaceWith(field);
+    grow(field);
     field.focus();
   }
+}
+
+/** For browsers whose style sheets cannot say it. */
+function grow(field) {
+  if (CSS.supports("field-sizing", "content")) return;
+  field.style.height = "auto";
+  field.style.height = `${field.scrollHeight + 2}px`;
 }

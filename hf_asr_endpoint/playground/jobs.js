@@ -109,10 +109,13 @@ export class Jobs {
       : element("span", { class: "job-name", text: job.name });
     const label = isOpen ? `Cancel ${job.name}` : `Remove ${job.name}`;
     const end = element("button", { class: "quiet square", type: "button", "aria-label": label, title: label, data: { focus: `end-${job.id}` }, onclick: () => this.#end(job) }, icon("close"));
-    const message = status === "failed" ? element("p", { class: "wrong", text: typeof error === "string" ? error : error?.message ?? "" }) : "";
+    const message = status === "failed" ? element("p", { class: "wrong", text: messageOf(error), title: messageOf(error) }) : "";
     return element("li", { data: { status } }, name, element("span", { class: "hint", text: facts.join(" · ") }), end, bar, message);
   }
 }
+
+/** The error of a job in either form that results have. */
+const messageOf = (error) => (typeof error === "string" ? error : error?.message ?? "");
 
 function stored() {
   try {

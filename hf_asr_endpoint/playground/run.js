@@ -84,7 +84,7 @@ export class Run {
     const seconds = (performance.now() - this.#answeredAt) / 1000;
     $("progress").value = 1;
     $("status-text").textContent = "Done";
-    $("status-facts").textContent = `in ${seconds < 60 ? `${rounded(seconds)} s` : clock(seconds)} · ${this.#speed(this.transcript.durationS ?? 0)}× real time`;
+    $("status-facts").textContent = `in ${seconds < 60 ? `${rounded(Math.max(0.1, seconds))} s` : clock(seconds)} · ${this.#speed(this.transcript.durationS ?? 0)}× real time`;
     announce(`Done, ${this.transcript.segments.length} segments`);
   }
 }

@@ -13,6 +13,7 @@ export class Server {
   constructor({ onInfo }) {
     this.#onInfo = onInfo;
     $("key-open").addEventListener("click", () => this.askForKey(false));
+    $("key-later").addEventListener("click", () => $("key-dialog").close());
     $("key-form").addEventListener("submit", (event) => this.#useKey(event));
   }
 
@@ -74,7 +75,6 @@ export class Server {
 
   async #useKey(event) {
     event.preventDefault();
-    if (event.submitter?.value === "cancel") return $("key-dialog").close();
     setKey($("key").value);
     $("key").value = "";
     await this.#read();

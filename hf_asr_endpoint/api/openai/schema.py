@@ -1,9 +1,9 @@
 """The form's fields with their types and ranges. Each field's description says what is allowed.
 
 Source: `CreateTranscriptionRequest` and `CreateTranslationRequest` of openai/openai-openapi. Extensions: `seed`,
-`repetition_penalty`, `num_beams`, `hotwords`, `audio_track`, `word_timestamps` (faster-whisper's), `logprobs` (of
-OpenAI's other APIs), `detect_language` (whisper.cpp's), the formats ass, lrc and tsv, the fields that shape subtitles, and
-for translations all that OpenAI has for transcriptions only.
+`repetition_penalty`, `num_beams`, `hotwords`, `audio_track`, `word_timestamps` (faster-whisper's), `logprobs`
+(of OpenAI's other APIs), `detect_language` (whisper.cpp's), the formats ass, lrc and tsv, the fields that shape
+subtitles, and for translations all that OpenAI has for transcriptions only.
 """
 
 from __future__ import annotations
