@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-precision bench-attacks bench-overload soak gpu-check fuzz test-arm test-levels clean
+	bench-shapes bench-precision bench-attacks bench-overload soak gpu-check fuzz test-arm test-levels pictures clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-clients: .venv/.clients ## Run client programs from PyPI and npm on the ser
 
 fuzz: .venv/.test ## Decode 20,000 mutated files and send 10,000 mutated requests, within 20 minutes (optional: ARGS="--minutes 60 --seed 7")
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+pictures: .venv/.test ## Draw the pictures in docs/pictures again (needs Chromium and its driver)
+	$(BIN)/python -m tests.playground.pictures
 
 bench: .venv/.bench ## Compare speed, accuracy and memory with other engines (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
 	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)

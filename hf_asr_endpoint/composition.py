@@ -55,6 +55,7 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
         access=access,
         cors_origins=settings.cors_origins,
         root_path=settings.root_path,
+        has_playground=settings.playground == "on",
         start=transcriber.start,
     )
 

@@ -19,6 +19,7 @@ from hf_asr_endpoint.setting_types import (
     Dtype,
     LoadAt,
     Names,
+    OnOff,
     OpenPaths,
     Origins,
     RootPath,
@@ -126,6 +127,11 @@ class Settings(BaseSettings):
         "",
         description="Path under which a proxy serves this server, such as `/whisper`. Requests may come with or "
         "without it.",
+    )
+    playground: OnOff = Field(
+        "on",
+        description="`on`: `GET /` shows browsers a page to try the server with. The page needs no key; what it "
+        "asks the server for does.",
     )
     cache_dir: Path = Field(
         default_factory=cache_folder,

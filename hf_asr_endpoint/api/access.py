@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -22,6 +22,8 @@ KEY_HEADERS = ("api-key", "xi-api-key")
 
 OPENED_TOO: Mapping[str, tuple[str, ...]] = {"/health": ("/health/ready", "/health/live")}
 """Paths that need no key either, by the open one."""
+
+IsOpen = Callable[[Scope], bool]
 
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
@@ -42,14 +44,18 @@ class AccessMiddleware:
     A key's name is in `scope["state"]["key_name"]`, for the log, and its owner in `scope["state"]["key_owner"]`.
     """
 
-    def __init__(self, app: ASGIApp, *, access: Access, render_error: ErrorRenderer) -> None:
+    def __init__(
+        self, app: ASGIApp, *, access: Access, render_error: ErrorRenderer, is_open: IsOpen | None = None
+    ) -> None:
+        """is_open: tells of more requests whether they need no key."""
         self._app = app
+        self._is_open = is_open or (lambda _: False)
         self._render_error = render_error
         self._keys, self._use = access.keys, access.use
         self._open_paths = {path for name in access.open_paths for path in (name, *OPENED_TOO.get(name, ()))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self._open_paths:
+        if scope["type"] != "http" or scope["path"] in self._open_paths or self._is_open(scope):
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
@@ -87,9 +93,13 @@ def key_owner(request: Request) -> str | None:
     return owner
 
 
-def access_middleware(access: Access | None, render_error: ErrorRenderer) -> list[Middleware]:
+def access_middleware(
+    access: Access | None, render_error: ErrorRenderer, *, is_open: IsOpen | None = None
+) -> list[Middleware]:
     """Return the middleware that asks for keys; none if everybody may use the server."""
-    return [] if access is None else [Middleware(AccessMiddleware, access=access, render_error=render_error)]
+    if access is None:
+        return []
+    return [Middleware(AccessMiddleware, access=access, render_error=render_error, is_open=is_open)]
 
 
 def _secrets_in(headers: Headers) -> list[str]:

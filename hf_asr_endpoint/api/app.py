@@ -34,6 +34,7 @@ from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
 from hf_asr_endpoint.api.openai.routes import OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.paths import CleanPaths, PathTable
+from hf_asr_endpoint.api.playground import Playground, asks_for_page
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.api.unroutable import UnknownPaths, allow_header, refuse_method
 from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
@@ -74,7 +75,9 @@ def create_app(services: Services) -> Starlette:
             Middleware(
                 RequestMiddleware, paths=paths, in_flight=in_flight, metrics=metrics, render_error=render_error
             ),
-            *access_middleware(services.access, render_error),
+            *access_middleware(
+                services.access, render_error, is_open=asks_for_page if services.has_playground else None
+            ),
         ],
         # Starlette's router raises HTTPException, for a path or a method that has no route.
         exception_handlers={AsrError: respond_to_error, HTTPException: respond_unserved},
@@ -100,6 +103,7 @@ def make_dialects(
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),
         JobRoutes(admission, jobs, openai_jobs, root_path=services.root_path),
+        *([Playground(root_path=services.root_path)] if services.has_playground else []),
         Operations(transcriber, models=models, limits=services.limits, jobs=jobs, metrics=metrics),
     ]
 

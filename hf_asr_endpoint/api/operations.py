@@ -88,6 +88,7 @@ class Operations:
                 "sampling_rate": SAMPLE_RATE,
                 "limits": {
                     "max_audio_bytes": self._limits.max_audio_bytes,
+                    "openai_max_audio_bytes": self._limits.openai_max_audio_bytes,
                     "max_audio_s": self._limits.max_audio_s,
                     "max_concurrent_requests": self._limits.max_concurrent_requests,
                 },

@@ -39,5 +39,7 @@ class Services:
     """Origins whose pages may use the server from a browser; "*": all."""
     root_path: str = ""
     """A proxy's path to this server."""
+    has_playground: bool = False
+    """Whether browsers get a page at `GET /`."""
     start: Callable[[], None] = _do_nothing
     """Called once, when the application starts: begins to load the model."""

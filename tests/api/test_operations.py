@@ -60,7 +60,12 @@ def test_info_shows_the_model_and_the_limits(url: str) -> None:
     assert info["models"] == [
         {"id": MODEL_NAMES[0], "names": list(MODEL_NAMES), "status": "ready", "model": info["model"]}
     ]
-    assert info["limits"] == {"max_audio_bytes": 300_000, "max_audio_s": 30.0, "max_concurrent_requests": 4}
+    assert info["limits"] == {
+        "max_audio_bytes": 300_000,
+        "openai_max_audio_bytes": 200_000,
+        "max_audio_s": 30.0,
+        "max_concurrent_requests": 4,
+    }
 
 
 def test_info_has_no_model_while_loading(serve: Serve) -> None:

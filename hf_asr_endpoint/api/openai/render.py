@@ -36,12 +36,10 @@ def render_verbose_json(
     is_translation = transcription.task == "translate"
     body: dict[str, Any] = {
         "task": transcription.task,
-        "language": "english" if is_translation else language_name(transcription.language),
+        **render_language(transcription),
         "duration": transcription.duration_s,
         "text": transcription.text,
     }
-    if transcription.language_probability is not None and not is_translation:
-        body["language_probability"] = transcription.language_probability
     if shows_segments:
         body["segments"] = [
             {**segment_fields(segment, index=index), **_other_language(segment, transcription)}
@@ -56,14 +54,29 @@ def render_verbose_json(
     return body
 
 
+def render_language(transcription: Transcription) -> dict[str, Any]:
+    """Return `{"language"}`, and `language_probability` where it was detected."""
+    if transcription.task == "translate":
+        return {"language": "english"}
+    probability = transcription.language_probability
+    detected = {} if probability is None else {"language_probability": probability}
+    return {"language": language_name(transcription.language), **detected}
+
+
 def language_name(code: str) -> str:
     """Return the English name of a language, in lower case, as OpenAI's answers have it."""
     return LANGUAGE_NAMES[code]
 
 
 def render_words(words: Iterable[Word]) -> list[dict[str, Any]]:
-    """Return `{"word", "start", "end"}` for each word, without its leading space."""
-    return [{"word": word.word.strip(), "start": word.start, "end": word.end} for word in words]
+    """Return `{"word", "start", "end", "probability"}` for each word, without its leading space.
+
+    `probability`, 0 to 1, is an extension with faster-whisper's name.
+    """
+    return [
+        {"word": word.word.strip(), "start": word.start, "end": word.end, "probability": word.probability}
+        for word in words
+    ]
 
 
 def render_logprobs(segments: Iterable[Segment]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 from hf_asr_endpoint.api.events import Deltas
 from hf_asr_endpoint.api.openai.parameters import ParsedParameters
 from hf_asr_endpoint.api.openai.progress import progress_event
-from hf_asr_endpoint.api.openai.render import language_name, render_logprobs, render_words
+from hf_asr_endpoint.api.openai.render import language_name, render_language, render_logprobs, render_words
 from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
 from hf_asr_endpoint.types import Progress, Segment, Transcription
 
@@ -44,10 +44,17 @@ class EventWriter:
         return {
             "type": "transcript.text.done",
             "text": transcription.text,
+            **self._verbose(transcription),
             **self._logprobs(*transcription.segments),
             **self._segments(transcription),
             "usage": token_usage(transcription),
         }
+
+    def _verbose(self, transcription: Transcription) -> dict[str, Any]:
+        """Return what a response in verbose_json has beside the text: language and duration. An extension."""
+        if self._parameters.response_format != "verbose_json":
+            return {}
+        return {**render_language(transcription), "duration": transcription.duration_s}
 
     def _segments(self, transcription: Transcription) -> dict[str, Any]:
         """Return the times of all segments, unless the client asks for text. id: a number, as in verbose_json."""

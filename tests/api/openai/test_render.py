@@ -69,7 +69,10 @@ def test_verbose_json_with_segments() -> None:
 @pytest.mark.parametrize("segments", [False, True])
 def test_verbose_json_with_words(segments: bool) -> None:
     body = render_verbose_json(TRANSCRIPTION, shows_segments=segments, shows_words=True)
-    assert body["words"] == [{"word": "How", "start": 0.1, "end": 0.5}, {"word": "are", "start": 0.5, "end": 0.8}]
+    assert body["words"] == [
+        {"word": "How", "start": 0.1, "end": 0.5, "probability": WORDS[0].probability},
+        {"word": "are", "start": 0.5, "end": 0.8, "probability": WORDS[1].probability},
+    ]
     assert ("segments" in body) is segments
     check_schema(body, "CreateTranscriptionResponseVerboseJson")
 

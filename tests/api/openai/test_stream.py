@@ -140,7 +140,14 @@ def test_the_last_event_has_the_segments_unless_text_alone_is_asked_for(
 def test_words_are_in_the_segments() -> None:
     spoken = make_segment(" One", end=0.5, words=[Word(word=" One", start=0.1, end=0.4, probability=1.0)])
     fields = [("response_format", "verbose_json"), ("timestamp_granularities[]", "word")]
-    assert events_of([spoken], *fields)[1]["words"] == [{"word": "One", "start": 0.1, "end": 0.4}]
+    assert events_of([spoken], *fields)[1]["words"] == [
+        {"word": "One", "start": 0.1, "end": 0.4, "probability": 1.0}
+    ]
+
+
+def test_the_last_event_of_verbose_json_has_the_language_and_the_duration() -> None:
+    assert {"language", "duration"} <= events_of(SEGMENTS, ("response_format", "verbose_json"))[-1].keys()
+    assert not {"language", "duration"} & events_of(SEGMENTS)[-1].keys()
 
 
 def test_logprobs_are_in_deltas_and_at_the_end() -> None:
