@@ -1,13 +1,15 @@
 /** The page: what happens when, from an empty page to a corrected transcript. */
 
-import { RequestFailed, ROOT, hasKey } from "./api.js";
+import { ROOT, hasKey } from "./api.js";
 import { CodePanel } from "./codepanel.js";
-import { $, announce, clock, copy, element, mebibytes, percent, save } from "./dom.js";
+import { $, announce, clock, copy, element, mebibytes, oncePerFrame, percent, save } from "./dom.js";
 import { Editor } from "./editor.js";
 import { FORMATS } from "./formats.js";
+import { onDrop, onSpace } from "./gestures.js";
 import { Jobs } from "./jobs.js";
 import { Options } from "./options.js";
 import { Player } from "./player.js";
+import { showProblem } from "./problem.js";
 import { record } from "./recorder.js";
 import { Run } from "./run.js";
 import { Server } from "./server.js";
@@ -17,6 +19,7 @@ let file = null;
 let run = null;
 let transcript = null;
 let isUnsaved = false;
+let knownLengthS = null;
 
 const editor = new Editor({ onSeek: (seconds) => player.seek(seconds), onChange: () => showCorrections() });
 const player = new Player((seconds) => editor.follow(seconds, player.isPlaying));
@@ -79,8 +82,6 @@ async function choose(chosen) {
   if (transcript) player.show(transcript.segments);
 }
 
-let knownLengthS = null;
-
 function removeFile() {
   file = null;
   $("file").value = "";
@@ -111,8 +112,7 @@ async function start() {
   run = new Run(file, options.values, (index) => {
     $("result").hidden = false;
     editor.add(index);
-    player.show(transcript.segments, { isGrowing: true });
-    showFacts();
+    showGrowth();
   });
   run.length = length;
   transcript = run.transcript;
@@ -125,7 +125,7 @@ async function start() {
     await ended.go();
   } catch (error) {
     phase = error.name === "AbortError" ? "cancelled" : "failed";
-    if (phase === "failed") showProblem(error, start);
+    if (phase === "failed") fail(error, start);
     else {
       $("status-text").textContent = "Cancelled";
       $("status-facts").textContent = transcript.segments.length ? "The text so far is kept." : "";
@@ -135,6 +135,13 @@ async function start() {
   run = null;
   showResult(phase);
 }
+
+/** Segments come in bursts, one for each window. */
+const showGrowth = oncePerFrame(() => {
+  if (!run) return;
+  player.show(transcript.segments, { isGrowing: true });
+  showFacts();
+});
 
 function showResult(phase) {
   if (!transcript.segments.length && phase !== "done") transcript = null;
@@ -170,34 +177,12 @@ function showFacts() {
   $("uncertain").querySelector(".label").textContent = `${n} uncertain ${n === 1 ? "word" : "words"}`;
 }
 
-/** Say what went wrong, and what may be done: `again` repeats it. */
-function showProblem(error, again) {
-  if (!(error instanceof RequestFailed) && !(error instanceof Error)) throw error;
-  const { status = 0, parameter = "", requestId = "", retryAfterS = 0 } = error;
-  if (status === 401) server.askForKey(hasKey());
-  $("problem-title").textContent = titleOf(status, parameter);
-  $("problem-text").textContent = error.message[0].toUpperCase() + error.message.slice(1);
-  $("problem-id").textContent = [retryAfterS ? `Try again in ${retryAfterS} s.` : "", requestId ? `Request ${requestId}` : ""].filter(Boolean).join(" ");
-  $("retry").hidden = !again;
-  $("retry").onclick = () => again();
+/** Say what went wrong. `again` repeats it. */
+function fail(error, again) {
+  if (error.status === 401) server.askForKey(hasKey());
+  showProblem(error, again);
+  enter("failed");
 }
-
-function titleOf(status, parameter) {
-  if (status === 400 && parameter === "file") return TITLES[415];
-  return TITLES[status] ?? (status >= 500 ? "The server failed" : parameter ? "An option cannot be used" : "The server refused this");
-}
-
-const TITLES = {
-  0: "No answer",
-  200: "The transcription broke off",
-  401: "An API key is needed",
-  408: "The upload stopped",
-  413: "The recording is too large",
-  415: "This is not a recording",
-  429: "The server is busy",
-  504: "It took too long",
-  507: "The server's disk is full",
-};
 
 async function recordFile() {
   $("source").classList.add("is-recording");
@@ -207,9 +192,7 @@ async function recordFile() {
   try {
     recorded = await record();
   } catch (error) {
-    showProblem(Object.assign(error, { status: -1 }), null);
-    $("problem-title").textContent = "No recording";
-    enter("failed");
+    fail(error, null);
   }
   $("source").classList.remove("is-recording");
   $("recording").hidden = true;
@@ -222,8 +205,7 @@ async function submitJob() {
     await jobs.submit(file, options.values);
     announce("The job is submitted");
   } catch (error) {
-    showProblem(error, submitJob);
-    enter("failed");
+    fail(error, submitJob);
   }
   showRequest();
 }
@@ -244,33 +226,6 @@ async function openJob({ name, file: kept, results }) {
   showResult("done");
   if (!kept) player.duration = transcript.durationS ?? 0;
   $("result-title").scrollIntoView({ block: "nearest" });
-}
-
-function listenForDrops() {
-  let depth = 0;
-  const show = (change) => {
-    depth = Math.max(0, depth + change);
-    $("curtain").classList.toggle("open", depth > 0 && run === null);
-  };
-  const hasFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
-  addEventListener("dragenter", (event) => hasFiles(event) && show(1));
-  addEventListener("dragleave", (event) => hasFiles(event) && show(-1));
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    show(-depth);
-    choose(event.dataTransfer.files[0]);
-  });
-}
-
-/** The space bar plays, wherever it has no meaning of its own. */
-function listenForKeys() {
-  addEventListener("keydown", (event) => {
-    if (event.key !== " " || event.target.closest("button, input, select, textarea, summary, dialog")) return;
-    if ($("player").hidden) return;
-    event.preventDefault();
-    player.toggle();
-  });
 }
 
 /** After it, leaving the page loses no correction. */
@@ -297,7 +252,7 @@ $("record").addEventListener("click", recordFile);
 $("uncertain").addEventListener("click", () => editor.showNextUncertain());
 $("copy-text").addEventListener("click", ({ currentTarget }) => keep(() => copy(transcript.text, currentTarget)));
 addEventListener("beforeunload", (event) => isUnsaved && transcript && event.preventDefault());
-listenForDrops();
-listenForKeys();
+onDrop(choose, () => run === null);
+onSpace(() => player.toggle());
 enter("empty");
 server.start();

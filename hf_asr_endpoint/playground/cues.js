@@ -7,8 +7,19 @@ const MAX_LINE = 42;
 const FULLWIDTH = 42 / 16; // A line has 42 characters, or 16 of Chinese, Japanese and Korean.
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/g;
 
+/** By segment: its cues, and what they were made from. A long transcript is asked for at each correction. */
+const made = new WeakMap();
+
 /** Return cues `{start, end, text}`; `text` has at most two lines. */
-export const cuesOf = (segments) => segments.flatMap((segment) => cut(timed(segment))).map(toCue);
+export const cuesOf = (segments) => segments.flatMap(cuesOfOne);
+
+function cuesOfOne(segment) {
+  const known = made.get(segment);
+  if (known?.text === segment.text && known.words === segment.words) return known.cues;
+  const cues = cut(timed(segment)).map(toCue);
+  made.set(segment, { text: segment.text, words: segment.words, cues });
+  return cues;
+}
 
 export const width = (text) => text.length + (text.match(WIDE)?.length ?? 0) * (FULLWIDTH - 1);
 

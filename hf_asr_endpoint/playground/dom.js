@@ -46,6 +46,19 @@ export function announce(text) {
   $("announcer").textContent = text;
 }
 
+/** Return a function that does something once in the next frame, however often it is called before. */
+export function oncePerFrame(act) {
+  let isComing = false;
+  return () => {
+    if (isComing) return;
+    isComing = true;
+    requestAnimationFrame(() => {
+      isComing = false;
+      act();
+    });
+  };
+}
+
 export function save(name, content, type) {
   const url = URL.createObjectURL(new Blob([content], { type }));
   element("a", { href: url, download: name }).click();

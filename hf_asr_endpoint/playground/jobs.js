@@ -1,12 +1,18 @@
 /** The jobs that this browser has submitted. It keeps their ids and names; the server has the rest. */
 
-import { endJob, readJob, RequestFailed, submitJob, watchJob } from "./api.js";
+import { endJob, readJob, submitJob, watchJob } from "./api.js";
 import { $, announce, clock, element, icon, percent } from "./dom.js";
 
 const STORED = "hf-asr.jobs";
 const MAX_KEPT = 50;
 
+/** Browsers have six connections to a server, and other requests need some. */
+const MAX_WATCHED = 3;
+
 const WORDS = { queued: "Waiting", running: "Running", succeeded: "Done", failed: "Failed", cancelled: "Cancelled" };
+
+const RETRY_MS = 3000;
+const FINAL = ["succeeded", "failed", "cancelled"];
 
 export class Jobs {
   #jobs;
@@ -20,9 +26,11 @@ export class Jobs {
     this.#draw();
   }
 
-  /** Follow the jobs of earlier visits. */
+  /** Follow jobs that have not ended, the oldest first, as the server works on them. */
   resume() {
-    for (const job of this.#jobs) if (!job.watch) this.#follow(job);
+    const waiting = this.#jobs.filter((job) => !job.watch && !FINAL.includes(job.state?.status));
+    const free = MAX_WATCHED - this.#jobs.filter((job) => job.watch).length;
+    for (const job of free > 0 ? waiting.slice(-free) : []) this.#follow(job);
   }
 
   async submit(file, options) {
@@ -31,7 +39,8 @@ export class Jobs {
     const job = { id, name: file.name, state: { status: "queued" }, watch: null };
     this.#jobs = [job, ...this.#jobs].slice(0, MAX_KEPT);
     this.#keep();
-    this.#follow(job);
+    this.#draw();
+    this.resume();
   }
 
   async #follow(job) {
@@ -42,14 +51,14 @@ export class Jobs {
         else if (data.type === "job.done") this.#finish(job, data);
         this.#draw();
       }
-      if (!["succeeded", "failed", "cancelled"].includes(job.state?.status)) throw new RequestFailed("The connection was lost.");
     } catch (error) {
-      if (error.name === "AbortError") return;
-      if (error.status === 404) return this.#forget(job); // The server keeps jobs for a while only.
-      job.state = { status: "failed", error: error.message };
-      job.watch = null;
+      if (error.status === 404) this.#forget(job); // The server keeps jobs for a while only.
+      else if (error.status) job.state = { status: "failed", error: error.message };
       this.#draw();
     }
+    job.watch = null;
+    // A connection that has broken off says nothing about the job: ask again later.
+    setTimeout(() => this.resume(), FINAL.includes(job.state?.status) ? 0 : RETRY_MS);
   }
 
   #finish(job, document) {
@@ -66,7 +75,10 @@ export class Jobs {
   async #end(job) {
     try {
       const document = await endJob(job.id);
-      if (!document.deleted && job.state?.status !== "cancelled") return;
+      if (!document.deleted && job.state?.status !== "cancelled") {
+        job.state = { ...document, status: document.inference_status.status };
+        return this.#draw();
+      }
     } catch (error) {
       if (error.status !== 404) return;
     }

@@ -42,6 +42,7 @@ export class Player {
       this.#media.addEventListener("loadedmetadata", () => resolve(this.#media.duration), { once: true });
       this.#media.addEventListener("error", () => resolve(null), { once: true });
     });
+    if (load !== this.#loads) return null;
     const decoded = await this.#wave.load(file, Number.isFinite(known) ? known : 0);
     const duration = decoded ?? (Number.isFinite(known) ? known : null);
     if (load === this.#loads && duration) this.duration = duration;

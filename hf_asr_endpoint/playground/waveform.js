@@ -14,6 +14,7 @@ const SAMPLE_RATE = 8000; // Enough for a picture; browsers resample while they 
 export class Waveform {
   #root;
   #onSeek;
+  #loads = 0;
   #samples = null;
   #durationS = 0;
   #positionS = 0;
@@ -38,10 +39,12 @@ export class Waveform {
   /** Show a recording. Returns its length in seconds, or null if the browser cannot decode it. */
   async load(file, durationS) {
     this.clear();
+    const load = ++this.#loads;
     if (file.size > MAX_DECODED_BYTES || durationS > MAX_DECODED_S) return null;
     try {
       const context = new OfflineAudioContext(1, 1, SAMPLE_RATE);
       const buffer = await context.decodeAudioData(await file.arrayBuffer());
+      if (load !== this.#loads) return null; // Another file has been chosen meanwhile.
       this.#samples = buffer.getChannelData(0);
       this.duration = buffer.duration;
       return buffer.duration;
@@ -51,6 +54,7 @@ export class Waveform {
   }
 
   clear() {
+    this.#loads++;
     this.#samples = null;
     this.#regions = [];
     this.duration = 0;
