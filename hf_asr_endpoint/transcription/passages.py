@@ -1,7 +1,8 @@
 """Which language each passage of a recording is in. Knows scores and seconds; knows no tensors and no text.
 
 The first seconds of speech decide the recording's language. Where nobody has fixed it, each chunk is asked again,
-part by part, and a passage is decoded in another language where that is clearly likelier.
+part by part, and a passage is decoded in another language where that is clearly likelier than the recording's and
+than that of the passage before it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MIN_PART_S = 1.0
 language were often in one part with the first ones after it."""
 MIN_PAUSE_S = 0.2  # Speakers and languages change at pauses.
 FULL_WEIGHT_S = 5.0  # seconds of speech from which a part has full weight
-MIN_EVIDENCE = 3.0  # nats by which another language must be likelier than the recording's, over a passage
+MIN_EVIDENCE = 3.0  # nats by which another language must be likelier, over a passage
 MAX_NO_SPEECH_PROB = 0.6  # as in openai/whisper: above it the part is a tone or music, which has no language
 CERTAIN_LOGPROB = math.log(1e-3)  # A part cannot say more against a language than this: the model exaggerates.
 
@@ -76,6 +77,7 @@ class RecordingLanguages:
         self.probability: float | None = None
         """Of the detected language, among those allowed."""
         self._votes: list[Vote] = []  # kept until the language is decided
+        self._latest: int | None = None  # language token of the last passage of the chunk before
 
     @property
     def is_decided(self) -> bool:
@@ -104,8 +106,12 @@ class RecordingLanguages:
         self._on_decided()
 
     def passages(self, votes: Sequence[Vote], *, duration_s: float) -> list[Passage]:
-        """Return a chunk's passages, in order; they fill the chunk. votes: of its parts, in order."""
+        """Return a chunk's passages, in order; they fill the chunk. votes: of its parts, in order.
+
+        Called for chunk after chunk: the engine answers in the order in which it was asked.
+        """
         languages = self._smooth(votes)
+        self._latest = languages[-1]
         passages = []
         start_s, index = 0.0, 0
         for language, group in groupby(languages):
@@ -119,11 +125,13 @@ class RecordingLanguages:
     def _smooth(self, votes: Sequence[Vote]) -> list[int]:
         """Return each part's language: the likeliest sequence in which every change costs MIN_EVIDENCE (Viterbi).
 
-        The chunk begins in the recording's language.
+        The chunk begins in the recording's language, or in that of the chunk before: a passage goes on across the
+        cut, and what is short says too little to change the language by itself.
         """
         assert self.main is not None
-        candidates = {self.main} | {max(self._allowed, key=vote.logprob) for vote in votes if vote.counts}
-        costs = {token: 0.0 if token == self.main else MIN_EVIDENCE for token in candidates}
+        initial = {self.main, self.main if self._latest is None else self._latest}
+        candidates = initial | {max(self._allowed, key=vote.logprob) for vote in votes if vote.counts}
+        costs = {token: 0.0 if token in initial else MIN_EVIDENCE for token in candidates}
         origins: list[dict[int, int]] = []
         for vote in votes:
             cheapest = min(costs, key=lambda token: costs[token])

@@ -134,6 +134,17 @@ def test_a_later_chunk_may_be_in_another_language(scene: Scene, tokenizer: Whisp
     assert long_form.language == "de", "the recording's"
 
 
+def test_a_short_chunk_goes_on_in_the_language_of_the_one_before(
+    scene: Scene, tokenizer: WhisperTokenizer
+) -> None:
+    """They run side by side: their languages are decided in their order."""
+    scene.model.languages = tokens_of(tokenizer, "de", "en", "en")
+    scene.model.script = [text_for(SPOKEN_S), text_for(SPOKEN_S), text_for(1.5)]
+    chunks = [long_chunk(), long_chunk(offset_s=20), chunk(1.5, offset_s=40, speech=((0.0, 1.5),))]
+    result = list(scene.feed(scene.long_form(DETECTING), chunks))
+    assert [segment.language for segment in result] == ["de", "en", "en"]
+
+
 def test_only_allowed_languages_are_used(scene: Scene, tokenizer: WhisperTokenizer) -> None:
     scene.model.languages = tokens_of(tokenizer, "de", "de", "en")
     options = TranscriptionOptions(languages=("de", "fr"))

@@ -176,6 +176,25 @@ def test_the_languages_of_a_german_recordings_chunk(votes: list[Vote], expected:
         assert not any(one.part.start_s < passage.end_s < one.part.end_s for one in votes), "cut in speech"
 
 
+@pytest.mark.parametrize(
+    ("chunks", "expected"),
+    [
+        pytest.param([[(EN, 8)], [(EN, 1.5)]], [[EN], [EN]], id="a short chunk goes on in it"),
+        pytest.param([[(EN, 8)], [(EN, 4), (DE, 8)]], [[EN], [EN, DE]], id="so do a chunk's first words"),
+        pytest.param([[(DE, 8), (EN, 8)], [(EN, 1.5)]], [[DE, EN], [EN]], id="its last passage counts"),
+        pytest.param([[(EN, 8)], [(DE, 1.5)]], [[EN], [DE]], id="the recording's language needs no more evidence"),
+        pytest.param([[(EN, 8)], [(FR, 1.5)]], [[EN], [DE]], id="a third one does"),
+        pytest.param([[(EN, 8)], [(DE, 8)], [(EN, 1.5)]], [[EN], [DE], [DE]], id="only the chunk before counts"),
+    ],
+)
+def test_a_chunk_may_begin_in_the_language_of_the_one_before(
+    chunks: list[list[tuple[int, float]]], expected: list[list[int]]
+) -> None:
+    languages = recording(given=DE)
+    found = [languages.passages(in_turn(*parts), duration_s=30.0) for parts in chunks]
+    assert [[passage.language_token for passage in passages] for passages in found] == expected
+
+
 @pytest.mark.parametrize("doubtful", [0.55, 0.7])
 def test_a_doubtful_part_does_not_switch(doubtful: float) -> None:
     odd = vote(EN, 8, start_s=9, sure=doubtful)
