@@ -10,6 +10,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 from rich.text import Text
 
+from hf_asr_endpoint.command_line.transcribe.inputs import show_path
 from hf_asr_endpoint.command_line.transcribe.outputs import Work
 from hf_asr_endpoint.command_line.transcribe.reporter import clock, describe, describe_rate
 from hf_asr_endpoint.command_line.transcribe.totals import Outcome, Totals
@@ -55,7 +56,10 @@ class BarReporter:
         self._totals.begin(work)
         n_visible = sum(task.visible for task in self._bars.tasks)
         self._tasks[work] = self._bars.add_task(
-            work.recording.shown, total=None, state="", visible=n_visible < self._console.height - OTHER_ROWS
+            show_path(work.recording.relative),  # Of a long path the end would be cut off.
+            total=None,
+            state="",
+            visible=n_visible < self._console.height - OTHER_ROWS,
         )
         self._show_total()
 

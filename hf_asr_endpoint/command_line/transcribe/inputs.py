@@ -42,8 +42,13 @@ class Recording:
     @property
     def shown(self) -> str:
         """The path as one line of valid text."""
-        text = os.fsencode(self.path).decode("utf-8", "replace")
-        return "".join(character if character.isprintable() else "�" for character in text)
+        return show_path(self.path)
+
+
+def show_path(path: Path) -> str:
+    """Return a path as one line of valid text: names of files may have any bytes."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 def find_recordings(arguments: Iterable[str], *, recursive: bool) -> list[Recording]:

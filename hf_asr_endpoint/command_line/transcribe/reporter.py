@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
+from hf_asr_endpoint.command_line.transcribe.inputs import show_path
 from hf_asr_endpoint.command_line.transcribe.outputs import Work
 from hf_asr_endpoint.command_line.transcribe.totals import Outcome, Totals
 from hf_asr_endpoint.types import Progress
@@ -33,7 +35,9 @@ def describe(work: Work, outcome: Outcome) -> str:
     """Return what came of a recording, as a line."""
     if outcome.error is not None:
         return f"{work.recording.shown}: failed: {outcome.error}"
-    names = ", ".join("standard output" if target.path is None else target.path.name for target in work.targets)
+    names = ", ".join(
+        "standard output" if target.path is None else show_path(Path(target.path.name)) for target in work.targets
+    )
     return f"{work.recording.shown}: {outcome.audio_s:.1f} s → {names}"
 
 
