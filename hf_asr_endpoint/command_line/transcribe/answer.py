@@ -11,14 +11,12 @@ from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.types import DecodedWindow, Segment, Task, Transcription, Word
 from hf_asr_endpoint.units import HOP_LENGTH, SAMPLE_RATE
 
-UNKNOWN_PROBABILITY = 1.0
-"""The answer has none for words, and no file shows one."""
-
 
 class _Word(BaseModel):
     word: str
     start: float
     end: float
+    probability: float
 
 
 class _Segment(BaseModel):
@@ -94,5 +92,5 @@ def _split(segments: Sequence[_Segment], words: Sequence[_Word]) -> Iterator[tup
             piece, text = text[:n_characters], text[n_characters:]
             if not text.strip():  # Joined, a segment's words are its text.
                 piece, text = piece + text, ""
-            found.append(Word(word=piece, start=word.start, end=word.end, probability=UNKNOWN_PROBABILITY))
+            found.append(Word(word=piece, start=word.start, end=word.end, probability=word.probability))
         yield tuple(found)

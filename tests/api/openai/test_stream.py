@@ -185,26 +185,6 @@ def test_an_event_comes_before_the_next_is_known(serve: Serve, wav: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    ("accept", "n_events"),
-    [
-        ("text/event-stream; progress=true", 2),
-        ("application/json, Text/Event-Stream;q=0.9;progress=true", 2),
-        ("application/json; progress=true, text/event-stream", 0),
-        ("*/*", 0),
-    ],
-)
-def test_progress_is_told_to_clients_that_accept_it(serve: Serve, wav: bytes, accept: str, n_events: int) -> None:
-    url = serve(FakeTranscriber(segments=SEGMENTS))
-    form = {"model": "whisper-1", "stream": "true"}
-    answer = requests.post(
-        url + PATH, files={"file": wav}, data=form, headers={"Accept": accept}, timeout=DEADLINE_S
-    )
-    events = [event for event in received(answer) if event["type"] == "transcript.progress"]
-    assert [event["done_s"] for event in events] == [0.5, 1.0][:n_events]
-    assert all(event["progress"] == round(event["done_s"] / event["duration_s"], 4) for event in events)
-
-
-@pytest.mark.parametrize(
     ("failure", "status"),
     [(InvalidParameter("no"), 400), (EngineError("broken"), 500), (EngineUnavailable("gone"), 503)],
 )
