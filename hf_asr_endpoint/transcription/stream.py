@@ -12,6 +12,7 @@ from hf_asr_endpoint.errors import EngineError
 from hf_asr_endpoint.types import Progress, Segment, Transcription
 
 Event = Progress | Segment | Transcription
+"""What a stream yields."""
 
 
 class TranscriptionStream:

@@ -61,6 +61,15 @@ def read_all(connection: socket.socket) -> bytes:
     return answer
 
 
+def begin_work(url: str, transcriber: FakeTranscriber, wav: bytes) -> socket.socket:
+    """Return a connection whose request is being worked on until the transcriber is released."""
+    transcriber.hold()
+    connection = connect(url)
+    connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wav) + wav)
+    wait_for(lambda: transcriber.n_running == 1)
+    return connection
+
+
 def test_headers_that_drip_end_with_408(serve_limited: ServeLimited) -> None:
     with connect(serve_limited(header_timeout_s=0.3)) as connection:
         for byte in HALF_A_HEAD[:10]:
@@ -125,10 +134,7 @@ def test_the_connection_that_has_been_idle_the_longest_makes_way(
     serve_limited: ServeLimited, transcriber: FakeTranscriber, wav: bytes
 ) -> None:
     url = serve_limited(max_connections=3)
-    transcriber.hold()
-    with connect(url) as working, connect(url) as oldest:
-        working.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wav) + wav)
-        wait_for(lambda: transcriber.n_running == 1)
+    with begin_work(url, transcriber, wav) as working, connect(url) as oldest:
         oldest.sendall(HALF_A_HEAD)
         with connect(url) as newer:
             newer.sendall(HALF_A_HEAD)
@@ -144,10 +150,7 @@ def test_where_no_connection_is_idle_the_new_one_is_429(
     serve_limited: ServeLimited, transcriber: FakeTranscriber, wav: bytes
 ) -> None:
     url = serve_limited(max_connections=1)
-    transcriber.hold()
-    with connect(url) as working:
-        working.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wav) + wav)
-        wait_for(lambda: transcriber.n_running == 1)
+    with begin_work(url, transcriber, wav) as working:
         refused = requests.get(url + "/health", timeout=DEADLINE_S)
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
         assert "1 connections are open; allowed: 1" in refused.json()["error"]
@@ -160,13 +163,9 @@ def test_a_refused_client_that_is_sending_reads_why(
 ) -> None:
     """Its connection was closed before it had sent all, which resets it: it saw no answer."""
     url = serve_limited(max_connections=1)
-    transcriber.hold()
-    with connect(url) as working:
-        working.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(wav) + wav)
-        wait_for(lambda: transcriber.n_running == 1)
-        with connect(url) as refused:
-            refused.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n" + bytes(20_000_000))
-            assert read_all(refused).startswith(b"HTTP/1.1 429")
+    with begin_work(url, transcriber, wav), connect(url) as refused:
+        refused.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\n\r\n" + bytes(20_000_000))
+        assert read_all(refused).startswith(b"HTTP/1.1 429")
         transcriber.release()
 
 

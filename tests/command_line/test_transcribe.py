@@ -36,7 +36,7 @@ def interrupt(process: subprocess.Popen[str], folder: Path, *, n_files: int, by:
     """Send a signal once a folder has that many files. Returns what the process printed."""
     deadline = time.monotonic() + TIMEOUT_S
     while len(times(folder)) < n_files and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(POLL_INTERVAL_S / 5)
+        time.sleep(POLL_INTERVAL_S / 5)  # Nothing tells of a new file; short, so that some are left to do.
     process.send_signal(by)
     return process.communicate(timeout=TIMEOUT_S)[0]
 

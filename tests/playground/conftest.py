@@ -35,7 +35,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def the_page(server: Server, microphone: Path, downloads: Path) -> Iterator[Page]:
     if browser_path() is None:
-        pytest.skip("Chromium and chromedriver are not installed")
+        pytest.skip("the page's tests need Chromium and chromedriver, which are not installed")
     flags = (
         *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
         f"--use-file-for-fake-audio-capture={microphone}",

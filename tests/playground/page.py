@@ -81,4 +81,4 @@ class Page:
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
             assert time.monotonic() < deadline, f"the page did not come to it: {self.driver.get_log('browser')}"
-            time.sleep(POLL_INTERVAL_S)
+            time.sleep(POLL_INTERVAL_S)  # Nothing tells when the page changes.

@@ -15,7 +15,6 @@ import srt
 import webvtt
 from selenium.webdriver.common.keys import Keys
 
-from tests.api.conftest import wait_for
 from tests.conftest import DATA
 from tests.playground.browser import show
 from tests.playground.page import Page
@@ -111,7 +110,7 @@ def test_axe_finds_nothing_serious(done: Page, width: int, theme: str) -> None:
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     show(done.driver, width=width, theme=theme)
     assert done.run("return document.documentElement.scrollWidth") <= width
-    wait_for(lambda: done.run("return document.documentElement.dataset.theme") == theme)
+    done.wait(lambda: done.run("return document.documentElement.dataset.theme") == theme)
     done.run(axe)
     script = (
         "const end = arguments[0]; axe.run({ resultTypes: ['violations'] }).then((found) => end(found.violations))"

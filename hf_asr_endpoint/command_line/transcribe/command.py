@@ -167,7 +167,7 @@ async def _until_signal(worker: Worker, works: Sequence[Work]) -> None:
     """Work, and end on SIGTERM as asyncio ends on SIGINT."""
     task = asyncio.current_task()
     assert task is not None
-    with contextlib.suppress(NotImplementedError):  # Windows.
+    with contextlib.suppress(NotImplementedError):  # On Windows, asyncio takes no signals.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await worker.work_on(works)
 
