@@ -8,7 +8,7 @@ import pytest
 
 from hf_asr_endpoint.api.openai.render import render_verbose_json
 from hf_asr_endpoint.api.responses import encode_json
-from hf_asr_endpoint.command_line.transcribe.answer import UNKNOWN_PROBABILITY, Answer, read_answer
+from hf_asr_endpoint.command_line.transcribe.answer import Answer, read_answer
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.types import DecodedWindow, Segment, Task, Transcription, Word
 
@@ -19,8 +19,7 @@ WINDOW = DecodedWindow(
 
 def words(*texts: str) -> tuple[Word, ...]:
     return tuple(
-        Word(word=text, start=30.0 + i, end=30.5 + i, probability=UNKNOWN_PROBABILITY)
-        for i, text in enumerate(texts)
+        Word(word=text, start=30.0 + i, end=30.5 + i, probability=1 / (i + 1)) for i, text in enumerate(texts)
     )
 
 
