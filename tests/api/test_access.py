@@ -17,7 +17,7 @@ from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.api_keys import ApiKeys, KeyLimits, read_entries
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.errors import InvalidSettings
-from tests.api.conftest import every_path, make_services, serve_app
+from tests.api.conftest import every_path, make_services, serve_app, wait_for
 from tests.fakes import FakeTranscriber
 
 KEY, OTHER_KEY, WRONG = "sk-of-anna-0123456789", "sk-of-bert-0123456789", "sk-wrong-0123456789"
@@ -124,8 +124,12 @@ def test_the_log_has_the_name_and_never_a_key(url: str, wav: bytes, caplog: pyte
     caplog.set_level(logging.DEBUG)
     for key in (KEY, OTHER_KEY, WRONG):
         post(url, wav, {"Authorization": f"Bearer {key}"})
-    lines = [message for message in caplog.messages if "status=" in message]
-    assert [re.findall(r"status=(\d+) .*key=(\S+)", line)[0] for line in lines] == [
+
+    def lines() -> list[str]:
+        return [message for message in caplog.messages if "status=" in message]
+
+    wait_for(lambda: len(lines()) == 3)  # A line comes after its response.
+    assert [re.findall(r"status=(\d+) .*key=(\S+)", line)[0] for line in lines()] == [
         ("200", "anna"),
         ("200", "key-2"),
         ("401", "-"),

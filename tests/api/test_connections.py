@@ -134,16 +134,16 @@ def test_the_connection_that_has_been_idle_the_longest_makes_way(
     serve_limited: ServeLimited, transcriber: FakeTranscriber, wav: bytes
 ) -> None:
     url = serve_limited(max_connections=3)
-    with begin_work(url, transcriber, wav) as working, connect(url) as oldest:
-        oldest.sendall(HALF_A_HEAD)
-        with connect(url) as newer:
+    with connect(url) as oldest:
+        oldest.sendall(HALF_A_HEAD)  # Read before the next request is: what is unread would reset the connection.
+        with begin_work(url, transcriber, wav) as working, connect(url) as newer:
             newer.sendall(HALF_A_HEAD)
             assert requests.get(url + "/health", timeout=DEADLINE_S).status_code == 200
             assert oldest.recv(1) == b""
             newer.sendall(b"nt-Length: 1\r\n\r\nx")
             assert newer.recv(20).startswith(b"HTTP/1.1 4")
-        transcriber.release()
-        assert working.recv(20).startswith(b"HTTP/1.1 200")
+            transcriber.release()
+            assert working.recv(20).startswith(b"HTTP/1.1 200")
 
 
 def test_where_no_connection_is_idle_the_new_one_is_429(
