@@ -18,11 +18,11 @@ test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and half an hour; else skipped)
+test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and an hour; else skipped)
 	$(BIN)/python -m tests.arm $(ARGS)
 
-test-levels: .venv/.test ## Run the kernels' tests at the x86 levels that this processor lacks, with emulated instructions (3 minutes)
-	HF_ASR_TEST_EMULATED=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -k "vnni or bf16" \
+test-levels: .venv/.test ## Run the kernels' tests at the levels that this x86 processor lacks, with emulated instructions (5 minutes)
+	HF_ASR_TEST_EMULATED=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -k "vnni or bf16 or neon" \
 		tests/whisper/kernels tests/whisper/kv_cache tests/whisper/model tests/parity/test_precision.py
 
 test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)

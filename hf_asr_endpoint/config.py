@@ -79,8 +79,7 @@ class Settings(BaseSettings):
     cpu_level: CpuLevel = Field(
         "auto",
         description="Instructions that the kernels on a CPU use. `auto`: the fastest that the processor reports; "
-        "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused. "
-        "`neon-i8mm` has no kernels yet.",
+        "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused.",
     )
     slots: int = Field(
         16, ge=1, le=1024, description="Chunks of audio, up to 30 seconds each, that are decoded at the same time."

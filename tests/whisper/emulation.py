@@ -1,4 +1,4 @@
-"""Levels of x86 whose instructions this processor may lack, with operations of LLVM in the place of assembly.
+"""Levels whose instructions this processor may lack, with operations of LLVM in the place of assembly.
 
 Layouts, loops and epilogues are the level's own, so its kernels can be tested on another processor. The
 instructions themselves are not.
@@ -6,6 +6,7 @@ instructions themselves are not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,12 +18,21 @@ from hf_asr_endpoint.whisper.kernels.levels.assembly import exp2_by_exponent_bit
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.kernels.simd import INT8, INT16, INT32, FloatVector, Simd
 
-EMULATED: tuple[Level, ...] = ("avx512-bf16", "avx512-vnni", "avx-vnni")
+EMULATED: tuple[Level, ...] = ("avx512-bf16", "avx512-vnni", "avx-vnni", "neon-i8mm", "neon-dotprod")
 
 
 def emulated(level: Level) -> Isa:
     """Return a level of EMULATED without its instructions."""
     isa = load_isa(level)
+    if level.startswith("neon"):
+        dot_bytes = _multiply_matrices if isa.layout.rows_per_product == 2 else _dot_signed_bytes
+        return replace(
+            isa,
+            broadcasts_words=True,
+            dot_bytes=dot_bytes,
+            dot_bytes_of_unsigned_columns=dot_bytes,
+            dot_float32=_dot_float32,
+        )
     return replace(
         isa,
         dot_bytes=isa.dot_bytes and _dot_bytes,
@@ -40,6 +50,30 @@ def _dot_bytes(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
 
 def _dot_bytes_of_unsigned_columns(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
     return _dot_bytes(simd, accumulator, columns, row)
+
+
+def _dot_signed_bytes(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
+    operands = (_widened(simd, words, INT8, signed=True) for words in (row, columns))
+    return _add_products(simd, accumulator, *operands)
+
+
+def _multiply_matrices(simd: Simd, accumulator: Any, rows: Any, columns: Any) -> Any:
+    """Copy the words so that each lane has half of those that it multiplies; the halves' products are added."""
+    for half in range(2):
+        of_rows, of_columns = ([2 * n + half for n in order] for order in ([0, 0, 1, 1], [0, 1, 0, 1]))
+        accumulator = _dot_signed_bytes(
+            simd, accumulator, _reordered(simd, rows, of_rows), _reordered(simd, columns, of_columns)
+        )
+    return accumulator
+
+
+def _reordered(simd: Simd, words: Any, order: Sequence[int]) -> Any:
+    return simd.builder.shuffle_vector(words, words, ir.Constant(simd.int32_vector, order))
+
+
+def _dot_float32(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
+    one, other = (simd.vector(simd.builder.bitcast(words, simd.float_vector)) for words in (row, columns))
+    return (simd.vector(accumulator) + one * other).value
 
 
 def _dot_pairs(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
@@ -77,6 +111,6 @@ def _add_products(simd: Simd, accumulator: Any, one: Any, other: Any) -> Any:
     products = simd.builder.mul(one, other)
     per_lane = products.type.count // simd.isa.n_lanes
     for first in range(per_lane):
-        order = ir.Constant(simd.int32_vector, [lane * per_lane + first for lane in range(simd.isa.n_lanes)])
-        accumulator = simd.builder.add(accumulator, simd.builder.shuffle_vector(products, products, order))
+        order = [lane * per_lane + first for lane in range(simd.isa.n_lanes)]
+        accumulator = simd.builder.add(accumulator, _reordered(simd, products, order))
     return accumulator

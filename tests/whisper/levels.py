@@ -1,6 +1,6 @@
 """Kernels for tests: of every level that this processor has.
 
-With HF_ASR_TEST_EMULATED=1 (`make test-levels`) also of the x86 levels that it lacks, see `emulation`.
+With HF_ASR_TEST_EMULATED=1 (`make test-levels`) also of those that it lacks, see `emulation`.
 """
 
 from __future__ import annotations
@@ -47,6 +47,12 @@ def kernels_of(level: Level) -> Kernels:
     if level in EMULATED_HERE:
         return Kernels(level, cache_dir=None, isa=emulated(level))
     return Kernels(level, cache_dir=cache_dir)
+
+
+def whole_words(level: Level, n_in: int) -> int:
+    """Return a number of inputs, rounded up to one that a level's linear layers can have."""
+    n_elements = kernels_of(level).layout.elements_per_word
+    return -(-n_in // n_elements) * n_elements
 
 
 def for_each_level(

@@ -11,7 +11,7 @@ import torch
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.kernels import processor
-from hf_asr_endpoint.whisper.kernels.processor import LEVELS, PLANNED_LEVELS, Level, choose_level, levels
+from hf_asr_endpoint.whisper.kernels.processor import LEVELS, Level, choose_level, levels
 from hf_asr_endpoint.whisper.loading import load_speech_model
 
 
@@ -27,6 +27,7 @@ def reported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
         (("avx512-bf16", "avx512-vnni", "avx2"), "avx512-bf16"),
         (("avx512-vnni", "avx2"), "avx512-vnni"),
         (("avx2",), "avx2"),
+        (("neon-i8mm", "neon-dotprod"), "neon-i8mm"),
         (("neon-dotprod",), "neon-dotprod"),
         ((), None),
     ],
@@ -47,7 +48,7 @@ def test_auto_is_the_fastest_level_that_the_processor_reports(expected: Level | 
             "level 'avx512-bf16'; allowed here: auto, avx512-vnni, avx2, none",
         ),
         ("neon-dotprod", "lacks the .* level 'neon-dotprod'; allowed here: auto, avx512-vnni, avx2, none"),
-        ("neon-i8mm", "level 'neon-i8mm' has no kernels yet; allowed here: auto, avx512-vnni, avx2, none"),
+        ("neon-i8mm", "lacks the .* level 'neon-i8mm'; allowed here: auto, avx512-vnni, avx2, none"),
     ],
 )
 @pytest.mark.usefixtures("reported")
@@ -59,7 +60,7 @@ def test_levels_that_cannot_run_are_refused(name: str, message: str) -> None:
 
 def test_the_setting_allows_all_levels_and_no_others() -> None:
     allowed = get_args(Settings.model_fields["cpu_level"].annotation)
-    assert set(allowed) == {"auto", "none", *LEVELS, *PLANNED_LEVELS}
+    assert set(allowed) == {"auto", "none", *LEVELS}
 
 
 @pytest.mark.skipif(not levels(), reason="no kernels run on this processor")

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, MAX_BYTE_PAIR
+from hf_asr_endpoint.whisper.kernels.quantize_rows import make_pair_rows
 from hf_asr_endpoint.whisper.kernels.scalar import (
     activation_type,
     maximum,
@@ -34,9 +35,8 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
 )
 from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT32, INT64, Simd
 from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, make_exp_scores_to_bytes
-from hf_asr_endpoint.whisper.kernels.tile import accumulate_tile
+from hf_asr_endpoint.whisper.kernels.tile import accumulate_bytes
 
-_HEAD_WORDS = HEAD_DIM // 4
 _MAX_INT16 = np.float32(MAX_BYTE_PAIR)
 _MIN_MAGNITUDE = np.float32(1e-20)  # of a query, so that its scale is never 0
 
@@ -125,10 +125,11 @@ def _quantize_query(query, key_scales, upper, lower):
 
 def _make_score_panels(isa: Isa) -> Any:
     score_one, score_all = _make_score_panel(isa, 1), _make_score_panel(isa, isa.layout.queries_per_tile)
-    columns_per_tile = isa.layout.tile_columns
+    columns_per_tile, pair_rows = isa.layout.tile_columns, make_pair_rows(isa)
 
     @compiled
     def score_panels(n_queries, n_panels, quantized_at, keys_at, corrections_at, row_scales_at, scores_at):
+        pair_rows(quantized_at, 2 * n_queries, HEAD_DIM)
         score_bytes = 4 * n_panels * columns_per_tile
         for panel in range(n_panels):
             panel_keys_at = keys_at + panel * HEAD_DIM * columns_per_tile
@@ -145,9 +146,11 @@ def _make_score_panel(isa: Isa, n_queries: int) -> Any:
     """Return an intrinsic that writes the scores of a panel of positions, float32.
 
     It takes 64-bit integers: the addresses of the queries, shape = (2 × n_queries, HEAD_DIM), the upper bytes of
-    each before its lower ones; of the panel's keys; of the queries' zero-point corrections, int32, and scales,
-    float32; and of the scores; then the bytes from the scores of one query to those of the next.
+    each before its lower ones, paired if the layout says so; of the panel's keys; of the queries'
+    zero-point corrections, int32, and scales, float32; and of the scores; then the bytes from the scores of one
+    query to those of the next.
     """
+    head_words = HEAD_DIM // isa.layout.elements_per_word
 
     @intrinsic
     def score_panel(
@@ -156,8 +159,8 @@ def _make_score_panel(isa: Isa, n_queries: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             simd = Simd(isa, builder)
             queries, keys, corrections, scales, scores, score_bytes = args
-            operands = (queries, ir.Constant(INT64, HEAD_DIM), keys, ir.Constant(INT64, _HEAD_WORDS))
-            sums = accumulate_tile(simd, isa.dot_bytes_of_unsigned_columns, operands, n_rows=2 * n_queries)
+            operands = (queries, ir.Constant(INT64, HEAD_DIM), keys, ir.Constant(INT64, head_words))
+            sums = accumulate_bytes(simd, isa.dot_bytes_of_unsigned_columns, operands, n_rows=2 * n_queries)
             for query in range(n_queries):
                 correction_at = simd.add_bytes(corrections, 4 * query)
                 correction = simd.load_broadcast(correction_at, INT32, simd.int32_vector)
@@ -184,13 +187,15 @@ def _make_average(isa: Isa, n_queries: int) -> Any:
     the result.
     """
     columns_per_tile, element_bytes = isa.layout.tile_columns, isa.layout.activations.itemsize
+    word_bytes, pair_rows = isa.layout.elements_per_word, make_pair_rows(isa)
     average_channels = _make_average_channels(isa, n_queries)
 
     @inlined
     def average(weights_at, n_keys, values_at, weight_scales_at, value_scales_at, means_at):
+        pair_rows(weights_at, 2 * n_queries, n_keys)
         for left in range(0, HEAD_DIM, columns_per_tile):
             average_channels(
-                weights_at, n_keys, values_at + 4 * left, n_keys // 4,
+                weights_at, n_keys, values_at + word_bytes * left, n_keys // word_bytes,
                 weight_scales_at, value_scales_at + 4 * left, means_at + element_bytes * left,
             )  # fmt: skip
 
@@ -219,7 +224,7 @@ def _make_average_channels(isa: Isa, n_queries: int) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             simd = Simd(isa, builder)
             weight_scales, value_scales, result = args[4:]
-            sums = accumulate_tile(simd, isa.dot_bytes, args[:4], n_rows=2 * n_queries, stored_columns=HEAD_DIM)
+            sums = accumulate_bytes(simd, isa.dot_bytes, args[:4], n_rows=2 * n_queries, stored_columns=HEAD_DIM)
             for query in range(n_queries):
                 weight_scale_at = simd.add_bytes(weight_scales, 4 * query)
                 weight_scale = simd.vector(simd.load_broadcast(weight_scale_at, FLOAT, simd.float_vector))

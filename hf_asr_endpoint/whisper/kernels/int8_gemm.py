@@ -115,7 +115,7 @@ def _make_multiply_tile(isa: Isa) -> Any:
 
 def _make_multiply_bytes(isa: Isa) -> Any:
     """Of one or two bytes an activation. All rows of a tile are computed."""
-    n_rows = isa.layout.tile_rows
+    n_rows, word_bytes = isa.layout.tile_rows, isa.layout.elements_per_word
     int8_bias, int8_gelu, int8_add = _make_tiles(isa, n_rows=n_rows, rows_per_activation=1)
     int16_bias, int16_gelu, int16_add = _make_tiles(isa, n_rows=n_rows, rows_per_activation=2)
 
@@ -123,7 +123,7 @@ def _make_multiply_bytes(isa: Isa) -> Any:
     def multiply_tile(
         activation_bytes, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes
     ):
-        n_words = n_in // 4
+        n_words = n_in // word_bytes
         # numba cannot choose intrinsics from a table: each is compiled where it is called.
         if activation_bytes == 1:
             if epilogue == BIAS_ADD:

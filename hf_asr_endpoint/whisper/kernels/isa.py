@@ -11,7 +11,8 @@ from hf_asr_endpoint.whisper.kernels.layout import Layout
 DotProduct = Callable[[Any, Any, Any, Any], Any]
 """Emits a dot-product instruction: given a `Simd`, an accumulator, a word of a row (see `Isa`, `broadcasts_words`)
 and a vector of columns' words, multiplies the words' elements in each lane and returns the accumulator plus these
-products."""
+products. Of bytes, with `Layout.rows_per_product` 2: given a word of each of two rows, and of two columns, returns
+the accumulator plus the four sums, those of the first row first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

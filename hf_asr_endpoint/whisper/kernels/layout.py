@@ -1,8 +1,8 @@
 """The memory layouts that kernels read and write, and the scratch memory that a thread needs. Imports no numba.
 
 A tile is a part of a product that is computed in registers. A panel is the columns of a tile for all words of a
-matrix, stored together. A word is 32 bits: the elements that a dot-product instruction multiplies and adds up in
-one lane.
+matrix, stored together. A word is the elements of a row or a column whose products an instruction adds up: those
+in 32 bits, or in 64 where it multiplies matrices.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class Layout:
     multiplies: what the dot product of linear layers and of cross-attention multiplies. "bytes": four 8-bit
     integers of rows with four of columns. "pairs": two signed 16-bit integers; columns are stored in 8 bits and
     widened when they are loaded.
+    rows_per_product: 1 for dot products; 2 where an instruction multiplies matrices of bytes: a word of two rows
+    with one of two columns. Then the rows lie in pairs: a word of one, and the same word of the other.
     zero_point: ZERO_POINT where the product of bytes takes one operand unsigned: it represents 0 there. 0 where
     both operands are signed.
     attends: what the encoder's attention multiplies: two bfloat16, two signed 16-bit integers, or one float32.
@@ -67,6 +69,7 @@ class Layout:
     tile_rows: int
     tile_columns: int
     multiplies: Literal["bytes", "pairs"]
+    rows_per_product: Literal[1, 2] = 1
     zero_point: int = 0
     attends: Literal["bfloat16", "pairs", "float32"]
     activations: torch.dtype
@@ -74,7 +77,7 @@ class Layout:
     @property
     def elements_per_word(self) -> int:
         """Elements of the columns in a word."""
-        return 4 if self.multiplies == "bytes" else 2
+        return 4 * self.rows_per_product if self.multiplies == "bytes" else 2
 
     @property
     def max_weight(self) -> int:

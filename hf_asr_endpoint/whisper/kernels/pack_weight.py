@@ -26,6 +26,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     thread_number,
     to_float32,
     to_int32,
+    word_type,
 )
 
 _MAX_INT8 = np.float32(MAX_INT8)
@@ -35,7 +36,7 @@ _MIN_MAGNITUDE = np.float32(1e-8)  # of a row, so that its scale is never 0
 def make_pack_weight(isa: Isa) -> Any:
     """Return the kernel. Threads share out the panels."""
     columns_per_panel, zero_point = isa.layout.tile_columns, np.int32(isa.layout.zero_point)
-    word_type, word_bytes = (np.int32, 4) if isa.layout.elements_per_word == 4 else (np.int16, 2)
+    word, word_bytes = word_type(isa), isa.layout.elements_per_word
 
     def pack_weight(data):
         args = carray(data, (8,))
@@ -43,11 +44,11 @@ def make_pack_weight(isa: Isa) -> Any:
         scratch = args[3] + np.int64(thread_number()) * args[7]
         row = carray(pointer(scratch, np.float32), (n_in,))
         quantized = carray(pointer(scratch + 4 * n_in, np.int8), (n_in,))
-        words = carray(pointer(scratch + 4 * n_in, word_type), (n_in // word_bytes,))
+        words = carray(pointer(scratch + 4 * n_in, word), (n_in // word_bytes,))
         n_panels = (n_out + columns_per_panel - 1) // columns_per_panel
         for panel in tasks_of_thread(data, 8, n_panels):
             left = panel * columns_per_panel
-            columns = carray(pointer(args[1] + left * n_in, word_type), (n_in // word_bytes, columns_per_panel))
+            columns = carray(pointer(args[1] + left * n_in, word), (n_in // word_bytes, columns_per_panel))
             corrections = carray(pointer(args[2] + left * 12, np.int32), (columns_per_panel,))
             scales = carray(pointer(args[2] + left * 12 + 4 * columns_per_panel, np.float32), (columns_per_panel,))
             for column in range(columns_per_panel):
@@ -55,12 +56,12 @@ def make_pack_weight(isa: Isa) -> Any:
                     _read_row(args[0], left + column, n_in, stored_as, row)
                     scales[column] = _quantize(row, quantized)
                     corrections[column] = zero_point * _sum(quantized)
-                    for word in range(len(words)):
-                        columns[word, column] = words[word]
+                    for n in range(len(words)):
+                        columns[n, column] = words[n]
                 else:
                     scales[column], corrections[column] = np.float32(0), np.int32(0)
-                    for word in range(len(words)):
-                        columns[word, column] = word_type(0)
+                    for n in range(len(words)):
+                        columns[n, column] = word(0)
 
     return pack_weight
 

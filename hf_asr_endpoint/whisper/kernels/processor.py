@@ -9,38 +9,30 @@ from typing import Any, Literal, get_args
 import torch
 
 from hf_asr_endpoint.errors import ModelUnavailable
-from hf_asr_endpoint.whisper.kernels.arm_features import DOT_PRODUCT, has_arm_feature
+from hf_asr_endpoint.whisper.kernels.arm_features import DOT_PRODUCT, INT8_MATRIX, has_arm_feature
 from hf_asr_endpoint.whisper.kernels.openmp import find_openmp
 
-Level = Literal["avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-dotprod"]
+Level = Literal["avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod"]
 """The levels that kernels are made for, the fastest first."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
-
-PLANNED_LEVELS = ("neon-i8mm",)
-"""Levels that have a name but no kernels yet."""
 
 
 def choose_level(name: str) -> Level | None:
     """Return the level for a setting: the fastest of this processor for "auto", if it has any; none for "none".
 
-    Raises ModelUnavailable for a level that the processor lacks, or that has no kernels yet.
+    Raises ModelUnavailable for a level that the processor lacks.
     """
     if name == "none":
         return None
     available = levels()
     if name == "auto":
         return available[0] if available else None
-    if name in PLANNED_LEVELS:
-        raise ModelUnavailable(f"cpu level {name!r} has no kernels yet; {_allowed(available)}")
     for level in available:
         if level == name:
             return level
-    raise ModelUnavailable(f"this processor lacks the instructions of cpu level {name!r}; {_allowed(available)}")
-
-
-def _allowed(available: tuple[Level, ...]) -> str:
-    return f"allowed here: {', '.join(('auto', *available, 'none'))}"
+    allowed = ", ".join(("auto", *available, "none"))
+    raise ModelUnavailable(f"this processor lacks the instructions of cpu level {name!r}; allowed here: {allowed}")
 
 
 @cache
@@ -56,6 +48,8 @@ def levels() -> tuple[Level, ...]:
 
 
 def _has_instructions(level: Level) -> bool:
+    if level == "neon-i8mm":
+        return has_arm_feature(INT8_MATRIX) and has_arm_feature(DOT_PRODUCT)
     if level == "neon-dotprod":
         return has_arm_feature(DOT_PRODUCT)
     if level == "avx2":

@@ -26,6 +26,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     tasks_of_thread,
     to_float32,
     to_int32,
+    word_type,
 )
 
 _MAX_INT8 = np.float32(MAX_INT8)
@@ -37,7 +38,7 @@ def make_quantize_cross_kv(isa: Isa) -> Any:
     activation, columns_per_tile = activation_type(isa), isa.layout.tile_columns
     word_elements = isa.layout.elements_per_word
     panel_words, head_words = columns_per_tile // word_elements, HEAD_DIM // word_elements
-    word = np.uint32 if word_elements == 4 else np.uint16
+    word = word_type(isa)
     write_keys, write_values = _make_write_keys(isa), _make_write_values(isa)
 
     def quantize_cross_kv(data):
@@ -94,7 +95,7 @@ def _make_write_keys(isa: Isa) -> Any:
     block_words: shape = (tile_columns, words of a head).
     """
     columns_per_tile = isa.layout.tile_columns
-    word = np.uint32 if isa.layout.elements_per_word == 4 else np.uint16
+    word = word_type(isa)
     # Flipping the sign bits adds the zero point to each of a word's signed bytes.
     sign_bits = word(isa.layout.zero_point * 0x01010101)
 
@@ -111,7 +112,16 @@ def _make_write_values(isa: Isa) -> Any:
 
     block: shape = (tile_columns, HEAD_DIM). result: shape = (HEAD_DIM, elements_per_word).
     """
-    return _write_values_of_four if isa.layout.elements_per_word == 4 else _write_values_of_two
+    return {2: _write_values_of_two, 4: _write_values_of_four, 8: _write_values_of_eight}[
+        isa.layout.elements_per_word
+    ]
+
+
+@inlined
+def _write_values_of_eight(block, word, result):
+    n = 8 * word
+    _interleave_four(block[n], block[n + 1], block[n + 2], block[n + 3], result[:, :4])
+    _interleave_four(block[n + 4], block[n + 5], block[n + 6], block[n + 7], result[:, 4:])
 
 
 @inlined

@@ -28,6 +28,8 @@ def _make_quantize_to_bytes(isa: Isa) -> Any:
     activation = activation_type(isa)
     quantize_to_int8, quantize_to_int16 = _make_quantize_to_int8(isa), _make_quantize_to_int16(isa)
 
+    pair_rows = make_pair_rows(isa)
+
     @inlined
     def quantize_block(args, begin, end, rows_at, scales_at):
         n_in, activation_bytes, block_rows = args[7], args[10], args[11]
@@ -39,8 +41,35 @@ def _make_quantize_to_bytes(isa: Isa) -> Any:
                 scales[row] = quantize_to_int8(activations[begin + row], rows[row])
             else:
                 scales[row] = quantize_to_int16(activations[begin + row], rows[2 * row], rows[2 * row + 1])
+        pair_rows(rows_at, activation_bytes * (end - begin), n_in)
 
     return quantize_block
+
+
+def make_pair_rows(isa: Isa) -> Any:
+    """Return the function that stores rows of bytes in pairs where the level multiplies them so, see `Layout`.
+
+    It takes the rows' address, their number, and the bytes of each; the rows are replaced. An odd one is paired
+    with the memory after it.
+    """
+    return _pair_rows if isa.layout.rows_per_product == 2 else _leave_rows
+
+
+@compiled
+def _pair_rows(rows_at, n_rows, row_bytes):
+    n_words = row_bytes // 8
+    copied = np.empty((2, n_words), np.uint64)
+    for first in range(0, n_rows, 2):
+        pair = carray(pointer(rows_at + first * row_bytes, np.uint64), (2 * n_words,))
+        for word in range(n_words):
+            copied[0, word], copied[1, word] = pair[word], pair[n_words + word]
+        for word in range(n_words):
+            pair[2 * word], pair[2 * word + 1] = copied[0, word], copied[1, word]
+
+
+@inlined
+def _leave_rows(rows_at, n_rows, row_bytes):
+    pass
 
 
 def _make_quantize_to_pairs(isa: Isa) -> Any:

@@ -67,6 +67,11 @@ def activation_type(isa: Isa) -> Any:
     return np.float32 if isa.layout.activations == torch.float32 else np.uint16
 
 
+def word_type(isa: Isa) -> Any:
+    """Return numpy's type for a word of columns, which are stored in 8 bits: as many bits as its elements have."""
+    return {2: np.uint16, 4: np.uint32, 8: np.uint64}[isa.layout.elements_per_word]
+
+
 @intrinsic
 def to_float32(typing: Any, activation: Any) -> Any:
     """Convert an activation to float32: bfloat16, given as its bits, or float32, which is returned as it is."""

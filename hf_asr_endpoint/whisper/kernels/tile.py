@@ -8,8 +8,9 @@ and 45 to 75 % in 8-bit integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import cache, reduce
 from itertools import product
+from operator import itemgetter
 from typing import Any
 
 from llvmlite import ir
@@ -46,34 +47,80 @@ def accumulate_tile(
     accumulator: Any = None,
     load_columns: LoadColumns = load_words,
     stored_columns: int | None = None,
+    rows_per_product: int = 1,
 ) -> dict[tuple[int, int], Any]:
     """Emit the loop over a tile's words; return the accumulators, by row and index of the vector in the row.
 
     args: 64-bit integers: the address of the rows, the bytes from one row to the next, the address of the columns,
     shape = (n_words, stored_columns), and n_words. n_vectors: in a row; those of a tile by default. accumulator:
     the vector type; int32 by default. stored_columns: a tile's by default; with more, the tile reads a part of
-    them.
+    them. rows_per_product: of the instruction, see `Layout`.
     """
     assert dot_product is not None
     n_vectors = simd.isa.vectors_per_row if n_vectors is None else n_vectors
-    word_bytes = 2 if load_columns is load_widened_pairs else 4
+    word_bytes = 2 if load_columns is load_widened_pairs else 4 * rows_per_product
     column_bytes = word_bytes * (stored_columns or simd.isa.layout.tile_columns)
     rows, row_bytes, columns, n_words = args
-    row_addresses = [simd.add_scaled(rows, row_bytes, row) for row in range(n_rows)]
+    row_addresses = [simd.add_scaled(rows, row_bytes, row) for row in range(0, n_rows, rows_per_product)]
+    n_loads = n_vectors * rows_per_product  # of a word of all columns
+    places = list(product(range(len(row_addresses)), range(n_loads)))
 
     def accumulate_words(word: Any, *accumulators: Any) -> list[Any]:
+        sums = dict(zip(places, accumulators, strict=True))
         columns_at = simd.add_scaled(columns, word, column_bytes)
-        column_words = [load_columns(simd, columns_at, index) for index in range(n_vectors)]
-        updated = []
-        for row, row_at in enumerate(row_addresses):
-            row_word = simd.load_row_word(simd.add_scaled(row_at, word, 4))
-            for before, column_word in zip(accumulators[row * n_vectors :], column_words, strict=False):
-                updated.append(dot_product(simd, before, row_word, column_word))
-        return updated
 
-    zeros = [ir.Constant(accumulator or simd.int32_vector, None)] * (n_rows * n_vectors)
+        @cache
+        def load_row(row: int) -> Any:
+            return _load_row_words(simd, row_addresses[row], word, rows_per_product)
+
+        @cache
+        def load_column(index: int) -> Any:
+            return load_columns(simd, columns_at, index)
+
+        # LLVM multiplies in this order. Registers hold the words of rows or of columns, whichever are fewer.
+        for row, index in places if rows_per_product == 1 else sorted(places, key=itemgetter(1)):
+            row_word, column_word = load_row(row), load_column(index)
+            sums[row, index] = dot_product(simd, sums[row, index], row_word, column_word)
+        return list(sums.values())
+
+    zeros = [ir.Constant(accumulator or simd.int32_vector, None)] * len(places)
     sums = simd.loop(n_words, zeros, accumulate_words)
+    if rows_per_product == 2:
+        sums = _rows_of_matrices(simd, sums, n_vectors)
     return dict(zip(product(range(n_rows), range(n_vectors)), sums, strict=True))
+
+
+def accumulate_bytes(
+    simd: Simd,
+    dot_product: DotProduct | None,
+    args: Sequence[Any],
+    *,
+    n_rows: int,
+    stored_columns: int | None = None,
+) -> dict[tuple[int, int], Any]:
+    """See `accumulate_tile`. Rows and columns are bytes, as the layout's products take them."""
+    return accumulate_tile(
+        simd, dot_product, args, n_rows=n_rows, stored_columns=stored_columns,
+        rows_per_product=simd.isa.layout.rows_per_product,
+    )  # fmt: skip
+
+
+def _load_row_words(simd: Simd, row: Any, word: Any, rows_per_product: int) -> Any:
+    """Emit the load of a word, given its number, of a row, or of a pair of them."""
+    if rows_per_product == 1:
+        return simd.load_row_word(simd.add_scaled(row, word, 4))
+    return simd.load(simd.add_scaled(row, word, 16), simd.int32_vector)
+
+
+def _rows_of_matrices(simd: Simd, sums: Sequence[Any], n_vectors: int) -> list[Any]:
+    """Return the vectors of each row, from sums of two rows and two columns: those of a pair of rows together."""
+    orders = [ir.Constant(simd.int32_vector, lanes) for lanes in ([0, 1, 4, 5], [2, 3, 6, 7])]
+    return [
+        simd.builder.shuffle_vector(sums[first + 2 * index], sums[first + 2 * index + 1], order)
+        for first in range(0, len(sums), 2 * n_vectors)
+        for order in orders
+        for index in range(n_vectors)
+    ]
 
 
 def make_float_tile(isa: Isa, dot_product: DotProduct | None, *, stored_columns: int | None = None) -> Any:
@@ -193,7 +240,7 @@ def make_int8_tile(isa: Isa, epilogue: int, *, n_rows: int, rows_per_activation:
 
 def _accumulate_quantized(simd: Simd, args: Sequence[Any], *, n_rows: int) -> dict[tuple[int, int], Any]:
     if simd.isa.layout.multiplies == "bytes":
-        return accumulate_tile(simd, simd.isa.dot_bytes, args, n_rows=n_rows)
+        return accumulate_bytes(simd, simd.isa.dot_bytes, args, n_rows=n_rows)
     return accumulate_tile(simd, simd.isa.dot_pairs, args, n_rows=n_rows, load_columns=load_widened_pairs)
 
 

@@ -185,6 +185,7 @@ def _pack(weight: Tensor, bias: Tensor | None, kernels: Kernels) -> tuple[Tensor
     layout = kernels.layout
     weight = weight.contiguous()
     (n_out, n_in), n_columns = weight.shape, layout.tile_columns
+    assert layout.fills_words(n_in)
     n_padded = layout.padded_to_panels(n_out)
     n_elements = layout.elements_per_word
     packed = zeros_in_large_pages((n_padded // n_columns, n_in // n_elements, n_columns, n_elements), torch.int8)

@@ -13,30 +13,31 @@ import llvmlite.binding as llvm
 import pytest
 from llvmlite import ir
 
-from hf_asr_endpoint.whisper.kernels.isa import DotProduct
+from hf_asr_endpoint.whisper.kernels.isa import DotProduct, Isa
 from hf_asr_endpoint.whisper.kernels.levels import load_isa
 from hf_asr_endpoint.whisper.kernels.simd import INT64, Simd
 from hf_asr_endpoint.whisper.kernels.tile import accumulate_tile
 
-NEON = load_isa("neon-dotprod")
+DOTPROD, I8MM = load_isa("neon-dotprod"), load_isa("neon-i8mm")
 
 pytestmark = pytest.mark.skipif(
     platform.machine().lower() not in ("aarch64", "arm64"), reason="needs an Arm processor; run by make test-arm"
 )
 
 
-def compile_tile(dot_product: DotProduct | None, *, in_float32: bool) -> str:
+def compile_tile(isa: Isa, dot_product: DotProduct | None, *, in_float32: bool) -> str:
     """Return the assembly of a function that accumulates a whole tile and stores the sums."""
     module = ir.Module()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [INT64] * 5), "tile")
     builder = ir.IRBuilder(function.append_basic_block("entry"))
-    simd = Simd(NEON, builder)
+    simd = Simd(isa, builder)
     sums = accumulate_tile(
         simd,
         dot_product,
         function.args[:4],
-        n_rows=NEON.layout.tile_rows,
+        n_rows=isa.layout.tile_rows,
         accumulator=simd.float_vector if in_float32 else simd.int32_vector,
+        rows_per_product=1 if in_float32 else isa.layout.rows_per_product,
     )
     for number, total in enumerate(sums.values()):
         simd.store(simd.add_bytes(function.args[4], 16 * number), total)
@@ -64,20 +65,22 @@ def innermost_loop(assembly: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("dot_product", "in_float32", "instruction"),
+    ("isa", "dot_product", "in_float32", "instruction"),
     [
-        pytest.param(NEON.dot_bytes, False, r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[0\]", id="bytes"),
-        pytest.param(NEON.dot_float32, True, r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[0\]", id="float32"),
+        (DOTPROD, DOTPROD.dot_bytes, False, r"sdot\s+v\d+\.4s, v\d+\.16b, v\d+\.4b\[0\]"),
+        (DOTPROD, DOTPROD.dot_float32, True, r"fmla\s+v\d+\.4s, v\d+\.4s, v\d+\.s\[0\]"),
+        (I8MM, I8MM.dot_bytes, False, r"smmla\s+v\d+\.4s, v\d+\.16b, v\d+\.16b"),
     ],
+    ids=["dot products of bytes", "float32", "matrices of bytes"],
 )
 def test_a_tile_on_arm_stays_in_registers(
-    dot_product: DotProduct | None, in_float32: bool, instruction: str
+    isa: Isa, dot_product: DotProduct | None, in_float32: bool, instruction: str
 ) -> None:
     """Sums are never stored and loaded again, and a row's word is never copied to all lanes."""
-    loop = innermost_loop(compile_tile(dot_product, in_float32=in_float32))
-    n_sums = NEON.layout.tile_rows * NEON.vectors_per_row
+    loop = innermost_loop(compile_tile(isa, dot_product, in_float32=in_float32))
+    n_sums = isa.layout.tile_rows * isa.vectors_per_row
     assert len([line for line in loop if re.match(instruction, line)]) == n_sums
     assert not [line for line in loop if re.search(r"\[sp|\bst[rp]\b|\bdup\b|\bld1r\b|\bmov\s+v", line)]
-    loads = [line for line in loop if re.match(r"ld[rp]\s+[qs]\d+", line)]
+    loads = [line for line in loop if re.match(r"ldu?[rp]\s+[qs]\d+", line)]
     assert loads
     assert len(loop) < 2 * n_sums

@@ -15,7 +15,7 @@ from hf_asr_endpoint.whisper.model import attention as attention_module
 from hf_asr_endpoint.whisper.model import linear as linear_module
 from hf_asr_endpoint.whisper.model.attention import KernelEncoderAttention
 from hf_asr_endpoint.whisper.model.linear import Int8TileLinear
-from tests.whisper.levels import every_level, kernels_of
+from tests.whisper.levels import every_level, kernels_of, whole_words
 
 pytestmark = pytest.mark.usefixtures("one_thread", "_unwritten_is_nan")
 
@@ -55,6 +55,7 @@ def check_exact(level: Level, x: Tensor, weight: Tensor) -> None:
 @pytest.mark.parametrize("weight_sign", [1, -1])
 def test_sums_of_the_largest_products(level: Level, n_in: int, x_sign: int, weight_sign: int) -> None:
     """Zero points make the largest bytes 255: 5,120 products of 255 and 127 exceed 27 bits; pairs fill 31."""
+    n_in = whole_words(level, n_in)
     x = torch.full((7, n_in), x_sign * largest_activation(kernels_of(level), n_in))
     check_exact(level, x, torch.full((17, n_in), weight_sign * MAX_INT8))
 
@@ -64,6 +65,7 @@ def test_sums_of_the_largest_products(level: Level, n_in: int, x_sign: int, weig
 @pytest.mark.parametrize(("n_rows", "n_out"), [(1, 1), (2, 15), (4, 17), (6, 64), (13, 65), (61, 130)])
 def test_random_integers_of_odd_sizes(level: Level, n_in: int, n_rows: int, n_out: int) -> None:
     torch.manual_seed(n_in + n_rows)
+    n_in = whole_words(level, n_in)
     largest = largest_activation(kernels_of(level), n_in)
     x = torch.randint(-largest, largest + 1, (n_rows, n_in))
     weight = torch.randint(-MAX_INT8, MAX_INT8 + 1, (n_out, n_in))

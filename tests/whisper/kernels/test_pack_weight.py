@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.model.linear import Int8TileLinear
-from tests.whisper.levels import every_level, kernels_of
+from tests.whisper.levels import every_level, kernels_of, whole_words
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,7 +36,7 @@ def test_each_weight_is_the_nearest_multiple_of_its_rows_scale(
     n_in: int, n_out: int, dtype: torch.dtype, level: Level
 ) -> None:
     torch.manual_seed(n_out)
-    weight = (torch.randn(n_out, n_in) * torch.logspace(-3, 1, n_out)[:, None]).to(dtype)
+    weight = (torch.randn(n_out, whole_words(level, n_in)) * torch.logspace(-3, 1, n_out)[:, None]).to(dtype)
     bias = torch.randn(n_out)
     quantized, (corrections, scales, biases) = pack(weight, level, bias)
     exact = weight.double()

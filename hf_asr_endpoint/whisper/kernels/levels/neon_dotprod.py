@@ -21,18 +21,18 @@ from hf_asr_endpoint.whisper.kernels.levels.assembly import exp2_by_exponent_bit
 from hf_asr_endpoint.whisper.kernels.simd import Simd
 
 
-def _multiply_add(simd: Simd, assembly: str, accumulator: Any, row: Any, columns: Any) -> Any:
+def multiply_add(simd: Simd, assembly: str, accumulator: Any, row: Any, columns: Any) -> Any:
     """Emit a three-operand instruction: $0 is the accumulator, $2 has the row's word, $3 the columns' words."""
     function = ir.FunctionType(accumulator.type, [accumulator.type, simd.int32_vector, simd.int32_vector])
     return simd.builder.asm(function, assembly, "=w,0,w,w", [accumulator, row, columns], False)
 
 
 def _dot_bytes(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
-    return _multiply_add(simd, ".arch_extension dotprod\nsdot $0.4s, $3.16b, $2.4b[0]", accumulator, row, columns)
+    return multiply_add(simd, ".arch_extension dotprod\nsdot $0.4s, $3.16b, $2.4b[0]", accumulator, row, columns)
 
 
 def _dot_float32(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
-    return _multiply_add(simd, "fmla $0.4s, $3.4s, $2.s[0]", accumulator, row, columns)
+    return multiply_add(simd, "fmla $0.4s, $3.4s, $2.s[0]", accumulator, row, columns)
 
 
 ISA = Isa(
