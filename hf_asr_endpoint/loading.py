@@ -52,7 +52,12 @@ def load_transcriber(
         cache_dir=settings.cache_dir,
     )
     batching = BatchingTranscriber(
-        Engine(model, slots=choice.slots, turns=turns if info.device == "cpu" else None),
+        Engine(
+            model,
+            slots=choice.slots,
+            windows_per_step=info.windows_per_step,
+            turns=turns if info.device == "cpu" else None,
+        ),
         tokenizer,
         info,
         max_requests=settings.max_concurrent_requests + settings.max_running_jobs,

@@ -185,6 +185,7 @@ class ModelInfo:
     cpu_level: of the kernels that it runs on; None where torch's operators do.
     n_threads: that compute a step together on a CPU.
     compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
+    windows_per_step: that are best encoded together, if as many wait.
     memory_bytes: of its weights and caches.
     """
 
@@ -195,6 +196,7 @@ class ModelInfo:
     cpu_level: str | None = None
     n_threads: int = 1
     compiles_each_shape: bool = True
+    windows_per_step: int = 1
     memory_bytes: int = 0
 
 

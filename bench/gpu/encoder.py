@@ -40,11 +40,11 @@ def measure_single_windows(check: Check, log: Log, shape: Shape, dtype: torch.dt
     for n_positions in POSITIONS:
         mel = random_mel(shape, n_positions=n_positions).to(check.device, dtype)
         flops = encoder_flops(shape, n_positions)
-        times = measure(partial(encoder, mel), device=check.device)
+        times = measure(partial(encoder, [mel]), device=check.device)
         log.write(f"{name}, {n_positions} positions", **flop_rate(times, flops), **times.figures)
         if check.device == "cuda" and dtype == torch.float16:
             with log.part(f"{name}, {n_positions} positions, graph"):
-                replay = measure(capture_graph(partial(encoder, mel)), device=check.device)
+                replay = measure(capture_graph(partial(encoder, [mel])), device=check.device)
                 log.write(f"{name}, {n_positions} positions, graph", **flop_rate(replay, flops), **replay.figures)
 
 

@@ -36,7 +36,8 @@ def random_encoder(shape: Shape, *, device: str, dtype: torch.dtype) -> Encoder:
 @torch.inference_mode()
 def encode(model: WhisperSpeechModel, frames: Tensor) -> Tensor:
     """Return a window's features, shape = (n_positions, d_model). frames: of its spectrogram."""
-    return model._encoder(frames.to(model._device, model._dtype))
+    (features,) = model._encoder([frames.to(model._device, model._dtype)])
+    return features
 
 
 @torch.inference_mode()

@@ -123,7 +123,8 @@ class ThisProject:
         model = self._model
         with torch.inference_mode():
             if self._features is None:
-                self._features = model._encoder(_mel(self._n_mels, WINDOWS_S[-1] * FRAMES_PER_S).to(model._dtype))
+                mel = _mel(self._n_mels, WINDOWS_S[-1] * FRAMES_PER_S)
+                (self._features,) = model._encoder([mel.to(model._dtype)])
             features = self._features
             for slot in range(n_rows):
                 model._cross_kv.allocate(slot, len(features))

@@ -18,7 +18,7 @@ from hf_asr_endpoint.whisper.kernels.processor import choose_level
 from hf_asr_endpoint.whisper.memory import held_bytes
 from hf_asr_endpoint.whisper.model.linear import Arithmetic
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
-from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core
+from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core, windows_at_once
 
 AnyDtype = Dtype | Literal["int8"]
 
@@ -60,6 +60,7 @@ def load_speech_model(
         cpu_level=level,
         n_threads=N_CORES,
         compiles_each_shape=has_other_windows,
+        windows_per_step=1 if has_other_windows else windows_at_once(N_CORES),
         memory_bytes=held_bytes(model),
     )
     return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info

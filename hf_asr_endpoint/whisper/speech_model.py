@@ -129,8 +129,8 @@ class WhisperSpeechModel:
         for slot, mel in windows.items():
             slots_by_window[id(mel)].append(slot)
         scores: dict[int, list[LanguageScores]] = {}
-        for first, *others in slots_by_window.values():
-            features = self._encoder(windows[first].to(self._device, self._dtype))
+        mels = [windows[slots[0]].to(self._device, self._dtype) for slots in slots_by_window.values()]
+        for (first, *others), features in zip(slots_by_window.values(), self._encoder(mels), strict=True):
             self._cross_kv.allocate(first, len(features))
             self._cross_kv.share(first, others)
             layers = self._cache_cross_kv(first, features)

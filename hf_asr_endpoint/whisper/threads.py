@@ -1,4 +1,4 @@
-"""How many of torch's threads the calling thread uses."""
+"""How many of torch's threads the calling thread uses, and what is enough work for them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ def _choose_n_cores() -> int:
 
 N_CORES = _choose_n_cores()
 """Threads that compute together: OMP_NUM_THREADS where it is set, else the cores that this process may use."""
+
+
+CORES_PER_WINDOW = 16
+"""That one window keeps busy: other engines gain nothing, or lose, above 13 to 16
+(https://github.com/ggml-org/whisper.cpp/issues/200)."""
+
+
+def windows_at_once(n_cores: int) -> int:
+    """Return how many windows are to be encoded together on some cores."""
+    return -(-n_cores // CORES_PER_WINDOW)
 
 
 def use_all_cores() -> None:

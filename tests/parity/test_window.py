@@ -30,7 +30,7 @@ def noise() -> Waveform:
 def test_features_of_a_whole_window_equal_those_of_transformers(pair: Pair) -> None:
     window = whole_window(ENGLISH())
     with torch.inference_mode():
-        features = pair.encoder(window)
+        (features,) = pair.encoder([window])
     assert features.shape == (1_500, features.shape[1])
     torch.testing.assert_close(features, pair.oracle.encode(window), atol=FEATURE_TOLERANCE, rtol=0)
 
@@ -38,7 +38,7 @@ def test_features_of_a_whole_window_equal_those_of_transformers(pair: Pair) -> N
 def test_features_of_a_cut_window_equal_those_of_transformers_layers(tiny_en: Pair) -> None:
     window = cut_window(ENGLISH()[: 3 * SAMPLE_RATE])
     with torch.inference_mode():
-        features = tiny_en.encoder(window)
+        (features,) = tiny_en.encoder([window])
     assert features.shape == (400, features.shape[1])
     torch.testing.assert_close(features, tiny_en.oracle.encode_cut(window), atol=FEATURE_TOLERANCE, rtol=0)
 

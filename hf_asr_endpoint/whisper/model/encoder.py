@@ -5,6 +5,9 @@ Source: Radford et al. 2022, section 2.2; the tensors' names are those of transf
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,7 +21,7 @@ KERNEL_SIZE = 3  # frames
 
 
 class Encoder:
-    """Encodes one window at a time. A window shorter than 30 s takes less time."""
+    """Encodes windows. One shorter than 30 s takes less time."""
 
     def __init__(
         self,
@@ -45,15 +48,28 @@ class Encoder:
         ]
         self._norm = LayerNorm(*tensors.norm("layer_norm"))
 
-    def __call__(self, mel: Tensor) -> Tensor:
-        """Return features, shape = (n_frames // 2, d_model), of mel, shape = (n_mels, n_frames)."""
-        x = mel.t()
+    def __call__(self, mels: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Return each window's features, shape = (n_frames // 2, d_model).
+
+        mels: shape = (n_mels, n_frames) each. All windows' positions are rows of the same products, so that many
+        cores have enough to do. In our kernels a row's result depends on no other row.
+        """
+        windows = [self._convolve(mel.t()) for mel in mels]
+        lengths = [len(window) for window in windows]
+        x = _join(windows)
+        for layer in self._layers:
+            x = layer(x, lengths)
+        return torch.split(self._norm(x), lengths)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         for convolution in self._convolutions:
             x = convolution(x)
-        x = x + self._positions[: len(x)]
-        for layer in self._layers:
-            x = layer(x)
-        return self._norm(x)
+        return x + self._positions[: len(x)]
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    """Return parts one after another; a single one is not copied."""
+    return torch.cat(list(parts)) if len(parts) > 1 else parts[0]
 
 
 class _Convolution:
@@ -88,8 +104,9 @@ class _EncoderLayer:
         self._attention_norm = LayerNorm(*tensors.norm("self_attn_layer_norm"))
         self._feed_forward_norm = LayerNorm(*tensors.norm("final_layer_norm"))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        n_positions, d_model = x.shape
-        heads = self._qkv(self._attention_norm(x)).view(n_positions, 3, -1, self._head_dim)
-        x = self._out.add(self._attention(heads).reshape(n_positions, d_model), x)
+    def __call__(self, x: Tensor, lengths: list[int]) -> Tensor:
+        """x: the positions of all windows. lengths: their number in each window."""
+        heads = self._qkv(self._attention_norm(x)).view(len(x), 3, -1, self._head_dim)
+        attended = _join([self._attention(window) for window in torch.split(heads, lengths)])
+        x = self._out.add(attended.reshape(x.shape), x)
         return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
