@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from bench.accuracy import word_errors
 from bench.engines.registry import BASELINE, ENGINES
 from bench.recordings import Clip, duration_s, long_clip, short_clips
 from bench.report import COLUMNS, Measurement, SetResult, fastest, rows
+from bench.results import Results, processor_name
 from bench.weights import MODELS, prepare
 from bench.worker import first_line
 
@@ -69,6 +71,15 @@ def main() -> None:
         "server. Batched: in brackets the batch size that was fastest on the long file."
     )
     Console(width=WIDTH).print(table)
+    if arguments.out:
+        baseline = measurements.get(BASELINE)
+        Results(
+            title=_title(job),
+            processor=processor_name(),
+            day=date.today(),
+            baseline=baseline.label if baseline else None,
+            measurements=tuple(measurements.values()),
+        ).write(arguments.out)
 
 
 def measure(engine: str, job: Job) -> Measurement:
@@ -152,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--beams", type=int, default=1, metavar="N", help="beams of each engine (default: 1, greedy)"
     )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON, to be drawn")
     return parser
 
 
