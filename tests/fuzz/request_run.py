@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,6 +32,9 @@ FLAGS = (
     *("--upload-idle-timeout-s", "1", "--upload-timeout-s", "5", "--header-timeout-s", "2"),
 )
 
+# In a document, or in an event of a stream.
+_JOB = re.compile(rb'"request_id":\s*"(?P<id>R[0-9a-f]{32})"')
+
 # Other lines may have come between its own.
 _BUG = re.compile(
     r"^Traceback \(most recent call last\):\n(?:.*\n)*?(?P<error>[A-Za-z_][\w.]*(?:Error|Exception|Group)\b.*)$",
@@ -50,11 +53,10 @@ def fuzz_requests(
     with run_server(*FLAGS, *flags) as server:
         run = _Run(server, report, seed=seed, n_requests=n_requests, deadline_s=deadline_s)
         began_s = time.monotonic()
-        threads = [threading.Thread(target=run.send_all) for _ in range(n_clients)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(n_clients) as clients:
+            sending = [clients.submit(run.send_all) for _ in range(n_clients)]
+        for one in sending:
+            one.result()  # A client that has failed leaves the rest unsent.
         report.duration_s = time.monotonic() - began_s
         run.repeat_slow()
         run.check_server()
@@ -131,13 +133,10 @@ class _Run:
 
     def _note_job(self, index: int, answer: Answer) -> None:
         """Remember the job that an answer names; end every second one, so that the queue has room."""
-        if answer.outcome not in ("200", "202") or b"request_id" not in answer.body:
-            return
-        job = json.loads(answer.body).get("request_id")
-        if isinstance(job, str) and re.fullmatch("R[0-9a-f]{32}", job):
-            self._last_job = job.encode()
+        if answer.outcome in ("200", "202") and (found := _JOB.search(answer.body)):
+            self._last_job = found["id"]
             if answer.outcome == "202" and index % 2:
-                head = f"DELETE /v1/requests/{job} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+                head = b"DELETE /v1/requests/%b HTTP/1.1\r\nHost: x\r\n\r\n" % found["id"]
                 exchange(self._address, RequestCase(data=head, ending="wait", n_pieces=1))
 
     def repeat_slow(self) -> None:
