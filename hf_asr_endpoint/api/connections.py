@@ -20,6 +20,7 @@ RETRY_AFTER_S = 5
 LINGER_S = 2.0
 """A client that is refused may be sending: closed at once, its connection is reset, and it never reads why."""
 MAX_LINGERING = 64  # refused connections, beyond those that are allowed; more are closed at once
+CLOSE = b"connection", b"close"
 LENGTHS = {b"content-length", b"transfer-encoding"}
 
 
@@ -70,10 +71,15 @@ class LimitedProtocol(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Respond to what is not HTTP. Behind a request's headers it is a body: nobody waits for the response to
         that request any more, or it has begun already."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            super().send_400_response(msg)
-        else:
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
+        elif self.cycle is not None and self.cycle.scope["method"] == "HEAD":
+            self.transport.write(
+                self.conn.send(h11.Response(status_code=400, headers=[CLOSE], reason=b"Bad Request"))
+            )
+            self.transport.close()  # uvicorn would send a body, which h11 refuses to do here.
+        else:
+            super().send_400_response(msg)
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -193,12 +193,13 @@ BROKEN_CHUNK = b"x\r\n"
 CHUNKED_HEAD = b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
+@pytest.mark.parametrize("method", [b"POST", b"HEAD"])
 def test_a_body_that_is_not_http_gets_one_answer(
-    serve_limited: ServeLimited, caplog: pytest.LogCaptureFixture
+    serve_limited: ServeLimited, caplog: pytest.LogCaptureFixture, method: bytes
 ) -> None:
     """The application's own answer comes too late, and is no bug of its own."""
     with connect(serve_limited()) as connection:
-        connection.sendall(b"POST /unknown" + CHUNKED_HEAD + BROKEN_CHUNK)
+        connection.sendall(method + b" /unknown" + CHUNKED_HEAD + BROKEN_CHUNK)
         answer = read_all(connection)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1") == 1
