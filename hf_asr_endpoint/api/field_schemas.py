@@ -45,7 +45,8 @@ def fields_schema(
     for model in models:
         schema = _tidy(model.model_json_schema())
         definitions |= schema.get("$defs", {})
-        for name, found in schema["properties"].items():
+        own_first = sorted(schema["properties"].items(), key=lambda item: item[0] not in model.__annotations__)
+        for name, found in own_first:
             allowed = f" Allowed: {found['description']}." if "description" in found else ""
             properties[name] = {**found, "description": f"{means[name]}{allowed}"}
     for name, words in fixed:

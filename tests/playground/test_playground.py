@@ -6,7 +6,6 @@ import itertools
 import json
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import webvtt
 from selenium.webdriver.common.keys import Keys
 
 from tests.conftest import DATA
+from tests.playground.axe import violations_in
 from tests.playground.browser import show
 from tests.playground.page import Page
 
@@ -107,17 +107,10 @@ def test_escape_restores_a_text(done: Page) -> None:
 
 @pytest.mark.parametrize(("width", "theme"), SIZES)
 def test_axe_finds_nothing_serious(done: Page, width: int, theme: str) -> None:
-    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     show(done.driver, width=width, theme=theme)
     assert done.run("return document.documentElement.scrollWidth") <= width
     done.wait(lambda: done.run("return document.documentElement.dataset.theme") == theme)
-    done.run(axe)
-    script = (
-        "const end = arguments[0]; axe.run({ resultTypes: ['violations'] }).then((found) => end(found.violations))"
-    )
-    found = done.driver.execute_async_script(script)
-    serious = [(item["id"], [node["html"] for node in item["nodes"]]) for item in found]
-    assert serious == []
+    assert violations_in(done) == []
 
 
 def test_the_theme_can_be_chosen(done: Page) -> None:

@@ -27,6 +27,8 @@ from hf_asr_endpoint.api.segments import SegmentFields
 from hf_asr_endpoint.errors import JobsUnavailable, UnknownModel
 from hf_asr_endpoint.jobs.job import Job, JobSpec, JobStatus, render_job
 
+TITLE = "DeepInfra"
+ABOUT = "DeepInfra's native API, with more of Whisper's options than OpenAI's."
 MODEL_PATH = "A name of a model that is served. It may have slashes."
 _BASE64: Schema = {"type": "string", "contentEncoding": "base64", "description": f"The audio. Allowed: {ALLOWED}."}
 _WORK = Work(request_id="R0123456789abcdef0123456789abcdef", runtime_s=0.21, price_per_s=0.0)
@@ -140,8 +142,8 @@ def _infer() -> Operation:
 def describe(endpoints: tuple[Endpoint, ...]) -> ApiDescription:
     """Return the description."""
     return ApiDescription(
-        title="DeepInfra",
-        about="DeepInfra's native API, with more of Whisper's options than OpenAI's.",
+        title=TITLE,
+        about=ABOUT,
         endpoints=endpoints,
         operations={"infer": _infer(), "no_name": None},
     )

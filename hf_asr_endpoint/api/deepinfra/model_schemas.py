@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from hf_asr_endpoint.api.deepinfra.description import MODEL_PATH, input_schema, output_schema
+from hf_asr_endpoint.api.deepinfra.description import ABOUT, MODEL_PATH, TITLE, input_schema, output_schema
 from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.described import ADDRESS, AUDIO_FILE, JSON, ApiDescription, Content, Operation
 from hf_asr_endpoint.api.errors import error_response
@@ -48,8 +48,8 @@ class ModelSchemas:
 
     def describe(self) -> ApiDescription:
         return ApiDescription(
-            title="DeepInfra's schemas",
-            about="The schemas of DeepInfra's native API.",
+            title=TITLE,
+            about=ABOUT,
             endpoints=(ENDPOINT,),
             operations={
                 "schema": Operation(

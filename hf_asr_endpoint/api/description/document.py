@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hf_asr_endpoint import __version__
@@ -31,17 +31,19 @@ _SCHEMES = {
 NeedsKey = Callable[[str], bool]
 
 
-def write_document(dialects: Iterable[Dialect], *, root_path: str, needs_key: NeedsKey) -> dict[str, Any]:
+def write_document(dialects: Sequence[Dialect], *, root_path: str, needs_key: NeedsKey) -> dict[str, Any]:
     """Return the document. root_path: a proxy's path to the server. needs_key: whether a path needs an API key."""
     writer = _Writer(needs_key)
-    described = [(dialect.describe(), dialect.error_format) for dialect in dialects]
-    for api, error_format in described:
-        writer.add(api, error_format)
+    described = {dialect.paths.name: dialect.describe() for dialect in dialects}
+    for dialect in dialects:
+        writer.add(described[dialect.paths.name], dialect.error_format)
+    by_rank = sorted(dialects, key=lambda dialect: not dialect.paths.main_path)
+    tags = {api.title: api.about for api in (described[dialect.paths.name] for dialect in by_rank)}
     return {
         "openapi": "3.1.1",
         "info": {"title": "hf-asr-endpoint", "version": __version__, "description": ABOUT},
         "servers": [{"url": root_path or "/"}],
-        "tags": [{"name": api.title, "description": api.about} for api, _ in described],
+        "tags": [{"name": title, "description": about} for title, about in tags.items()],
         "paths": writer.paths,
         "webhooks": writer.webhooks,
         "components": {"schemas": writer.components.schemas, "securitySchemes": _SCHEMES},

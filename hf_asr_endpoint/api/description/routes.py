@@ -25,7 +25,8 @@ from hf_asr_endpoint.messages import show_value
 PACKAGE = Path(__file__).parents[2]
 FILES = PACKAGE / "reference"
 SHARED_FILES = tuple(
-    PACKAGE / "playground" / name for name in ("base.css", "chevron.svg", "dom.js", "icon.svg", "theme.js")
+    PACKAGE / "playground" / name
+    for name in ("base.css", "chevron.svg", "dom.js", "icon.svg", "layout.css", "parts.css", "theme.js")
 )
 PAGE = "index.html"
 PREFIX = "/docs"
