@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from hf_asr_endpoint.api.described import ADDRESS, JSON, ApiDescription, Content, Operation
 from hf_asr_endpoint.api.field_schemas import schema_of
 from hf_asr_endpoint.api.paths import Endpoint
+from hf_asr_endpoint.errors import MethodNotAllowed
 
 State = Literal["loading", "ready", "failed", "unloaded"]
 
@@ -130,6 +131,7 @@ def describe_playground(endpoints: tuple[Endpoint, ...]) -> ApiDescription:
                 summary="The playground",
                 about="For clients that accept `text/html`; for others, the method is not allowed.",
                 answers={"text/html": html},
+                errors=(MethodNotAllowed,),
                 curl=f"curl -H 'Accept: text/html' {ADDRESS}/",
             ),
             "file": None,
