@@ -113,6 +113,21 @@ def test_axe_finds_nothing_serious(done: Page, width: int, theme: str) -> None:
     assert violations_in(done) == []
 
 
+@pytest.mark.parametrize(("width", "theme"), [(360, "dark"), (1440, "light")])
+def test_axe_finds_nothing_serious_in_other_states(page: Page, tmp_path: Path, width: int, theme: str) -> None:
+    show(page.driver, width=width, theme=theme)
+    page.wait(lambda: page.run("return document.documentElement.dataset.theme") == theme)
+    assert (page.phase, violations_in(page)) == ("empty", [])
+    text = tmp_path / f"{'a-long-name-' * 15}.mp3"
+    text.write_text("This is no audio.")
+    page.choose(text)
+    assert violations_in(page) == []
+    page.by_id("start").click()
+    page.wait_for_phase("failed")
+    assert page.run("return document.documentElement.scrollWidth") <= width
+    assert violations_in(page) == []
+
+
 def test_the_theme_can_be_chosen(done: Page) -> None:
     show(done.driver, width=1440, theme="light")
     done.by_id("theme").click()
