@@ -118,9 +118,9 @@ class Settings(BaseSettings):
         "SIGHUP.",
     )
     open_paths: OpenPaths = Field(
-        ("/health",),
-        description="Which of `/health`, `/info` and `/metrics` need no key, separated by commas; `none`: all "
-        "need one.",
+        ("/health", "/docs"),
+        description="Which of `/health`, `/info`, `/metrics` and `/docs` (with `/openapi.json`) need no key, "
+        "separated by commas; `none`: all need one.",
     )
     root_path: RootPath = Field(
         "",

@@ -76,9 +76,9 @@ Origins = Annotated[Names, AfterValidator(_check_origins)]
 """Origins of pages, as browsers write them, or "*"."""
 
 OpenPaths = Annotated[
-    tuple[Literal["/health", "/info", "/metrics"], ...], NoDecode, BeforeValidator(_split_or_none)
+    tuple[Literal["/health", "/info", "/metrics", "/docs"], ...], NoDecode, BeforeValidator(_split_or_none)
 ]
-"""Paths of operators that may need no key."""
+"""Paths that may need no key."""
 
 RootPath = Annotated[str, AfterValidator(_check_root_path)]
 """A path without a slash at its end; empty for the root."""

@@ -20,8 +20,14 @@ from hf_asr_endpoint.errors import Overloaded, Unauthorized
 KEY_HEADERS = ("api-key", "xi-api-key")
 """Azure's and ElevenLabs', beside `Authorization: Bearer`, which all others send."""
 
-OPENED_TOO: Mapping[str, tuple[str, ...]] = {"/health": ("/health/ready", "/health/live")}
+OPENED_TOO: Mapping[str, tuple[str, ...]] = {
+    "/health": ("/health/ready", "/health/live"),
+    "/docs": ("/openapi.json",),
+}
 """Paths that need no key either, by the open one."""
+
+OPENED_BELOW = ("/docs",)
+"""Open paths below which all others, a page's files, need no key either."""
 
 IsOpen = Callable[[Scope], bool]
 
@@ -35,6 +41,15 @@ class Access:
     keys: ApiKeys
     open_paths: tuple[str, ...]
     use: KeyUse = field(default_factory=KeyUse)
+
+    def is_open(self, path: str) -> bool:
+        """Return whether a clean path needs no key."""
+        return any(
+            path == name
+            or path in OPENED_TOO.get(name, ())
+            or (name in OPENED_BELOW and path.startswith(f"{name}/"))
+            for name in self.open_paths
+        )
 
 
 class AccessMiddleware:
@@ -51,11 +66,11 @@ class AccessMiddleware:
         self._app = app
         self._is_open = is_open or (lambda _: False)
         self._render_error = render_error
+        self._access = access
         self._keys, self._use = access.keys, access.use
-        self._open_paths = {path for name in access.open_paths for path in (name, *OPENED_TOO.get(name, ()))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self._open_paths or self._is_open(scope):
+        if scope["type"] != "http" or self._access.is_open(scope["path"]) or self._is_open(scope):
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})

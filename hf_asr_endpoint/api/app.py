@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,7 +21,10 @@ from hf_asr_endpoint.api.access import access_middleware
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
 from hf_asr_endpoint.api.cross_origin import cross_origin_middleware
+from hf_asr_endpoint.api.deepinfra.model_schemas import ModelSchemas
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
+from hf_asr_endpoint.api.description.document import write_document
+from hf_asr_endpoint.api.description.routes import Description
 from hf_asr_endpoint.api.dialect import Dialect
 from hf_asr_endpoint.api.errors import ErrorRenderer
 from hf_asr_endpoint.api.form_transcription import FormTranscription
@@ -90,14 +94,28 @@ def create_app(services: Services) -> Starlette:
 def make_dialects(
     services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, metrics: Metrics
 ) -> list[Dialect]:
-    """Return all dialects. Of two that serve a path, the first one does: Mistral's clients ask on OpenAI's."""
+    """Return all dialects.
+
+    Of two that serve a path, the first one does: Mistral's clients ask on OpenAI's, and DeepInfra's schemas of a
+    model are below OpenAI's list of models.
+    """
     transcriber, models, cue_limits = services.transcriber, services.models, services.cue_limits
     admission = Admission(transcriber, limits=services.limits, in_flight=in_flight)
     openai_jobs = OpenAIJobKind(models=models, cue_limits=cue_limits)
     forms = FormTranscription(admission)
-    return [
+    access = services.access
+
+    def write() -> dict[str, Any]:
+        return write_document(
+            dialects,
+            root_path=services.root_path,
+            needs_key=lambda path: access is not None and not access.is_open(path),
+        )
+
+    dialects: list[Dialect] = [
         HuggingFaceDialect(admission, models=models),
         MistralDialect(admission, models=models),
+        ModelSchemas(models=models),
         OpenAIDialect(admission, models=models, cue_limits=cue_limits),
         DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
@@ -105,7 +123,9 @@ def make_dialects(
         JobRoutes(admission, jobs, openai_jobs, root_path=services.root_path),
         *([Playground(root_path=services.root_path)] if services.has_playground else []),
         Operations(transcriber, models=models, limits=services.limits, jobs=jobs, metrics=metrics),
+        Description(write, root_path=services.root_path),
     ]
+    return dialects
 
 
 def _lifespan(services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests) -> Lifespan[Starlette]:

@@ -6,14 +6,16 @@ from typing import Protocol
 
 from starlette.routing import Route
 
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.errors import ErrorFormat
 from hf_asr_endpoint.api.paths import DialectPaths
 
 
 class Dialect(Protocol):
-    """An API: its paths, how it shows errors, and its routes, which serve these paths."""
+    """An API: its paths, how it shows errors, its routes, which serve these paths, and what it says of them."""
 
     paths: DialectPaths
     error_format: ErrorFormat
 
     def routes(self) -> list[Route]: ...
+    def describe(self) -> ApiDescription: ...

@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
+from typing_extensions import TypedDict
 
 from hf_asr_endpoint.api.content_encoding import ENCODINGS
 from hf_asr_endpoint.api.paths import PathTable
@@ -88,9 +89,10 @@ class ErrorDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorFormat:
-    """How one dialect shows errors. statuses: where it differs from STATUSES."""
+    """How one dialect shows errors. body_type: of its bodies. statuses: where it differs from STATUSES."""
 
     body: Callable[[ErrorDetails], dict[str, Any]]
+    body_type: Any
     headers: Callable[[ErrorDetails], dict[str, str]]
     statuses: Mapping[type[AsrError], int] = field(default_factory=dict)
 
@@ -153,7 +155,13 @@ def message_header(details: ErrorDetails) -> dict[str, str]:
     return {"X-Error-Message": _NOT_PRINTABLE.sub("?", line)[:MAX_HEADER_CHARACTERS].strip()}
 
 
-MESSAGE_FORMAT = ErrorFormat(body=lambda details: {"error": details.message}, headers=message_header)
+class Message(TypedDict):
+    error: str
+
+
+MESSAGE_FORMAT = ErrorFormat(
+    body=lambda details: {"error": details.message}, body_type=Message, headers=message_header
+)
 """Hugging Face's: `{"error"}`, and the same sentence in X-Error-Message."""
 
 

@@ -11,8 +11,10 @@ from starlette.routing import Route
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
 from hf_asr_endpoint.api.metrics import Metrics
+from hf_asr_endpoint.api.operators_description import describe
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, get
 from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed
@@ -57,6 +59,9 @@ class Operations:
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"health": self.health, "live": self.live, "info": self.info, "metrics": self.metrics})
+
+    def describe(self) -> ApiDescription:
+        return describe(PATHS.endpoints)
 
     async def health(self, request: Request) -> JSONResponse:
         """Respond 200 when ready, else 503 with the step that loading is at, or with the failure."""

@@ -5,8 +5,6 @@ It asks the server through the paths that every client has. Its files are in `hf
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
@@ -14,7 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Scope
 
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
+from hf_asr_endpoint.api.operators_description import describe_playground
+from hf_asr_endpoint.api.page_files import read_files, respond_with_file
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, get
 from hf_asr_endpoint.api.unroutable import refuse_method
 from hf_asr_endpoint.errors import UnknownPath
@@ -30,31 +31,6 @@ PATHS = DialectPaths(
     prefixes=(Prefix(PREFIX, (get("/{file}", "file"),)), Prefix("", (get("/", "page"),))),
 )
 
-MEDIA_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'",
-    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    # An upgraded server has other files under the same names: browsers ask each time, and the ETag answers.
-    "Cache-Control": "no-cache",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    content: bytes
-    media_type: str
-    etag: str
-
 
 class Playground:
     """Serves the page to requests that accept HTML; any other `GET /` is refused as without a page."""
@@ -64,16 +40,22 @@ class Playground:
 
     def __init__(self, *, root_path: str = "") -> None:
         """root_path: a proxy's path to this server. Without one, the page's addresses are relative."""
-        self._files = {path.name: _read(path, root_path) for path in FILES.iterdir() if path.suffix in MEDIA_TYPES}
+        self._files = read_files(FILES.iterdir())
+        if root_path:
+            page = self._files[PAGE].with_addresses("playground/", f"{root_path}{PREFIX}/")
+            self._files[PAGE] = page.with_addresses("docs", f"{root_path}/docs")
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"page": self.page, "file": self.file})
+
+    def describe(self) -> ApiDescription:
+        return describe_playground(PATHS.endpoints)
 
     async def page(self, request: Request) -> Response:
         """Return the page. Raises MethodNotAllowed for clients that are not browsers."""
         if not asks_for_page(request.scope):
             raise refuse_method(request.method, request.url.path, allowed=("POST",))
-        return self._respond(request, PAGE)
+        return respond_with_file(request, self._files[PAGE], vary="Accept")
 
     async def file(self, request: Request) -> Response:
         """Return one of the page's files. Raises UnknownPath."""
@@ -82,14 +64,7 @@ class Playground:
             raise UnknownPath(
                 f"the path {show_value(request.url.path)} does not exist; allowed: GET / in a browser"
             )
-        return self._respond(request, name)
-
-    def _respond(self, request: Request, name: str) -> Response:
-        file = self._files[name]
-        headers = {**HEADERS, "ETag": file.etag, **({"Vary": "Accept"} if name == PAGE else {})}
-        if file.etag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        return Response(file.content, headers={**headers, "Content-Type": file.media_type})
+        return respond_with_file(request, self._files[name])
 
 
 def asks_for_page(scope: Scope) -> bool:
@@ -104,10 +79,3 @@ def _accepts_html(scope: Scope) -> bool:
     """Return whether `text/html` is named: other clients send `*/*`, or nothing."""
     accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
     return any(part.partition(b";")[0].strip().lower() == b"text/html" for part in accepted.split(b","))
-
-
-def _read(path: Path, root_path: str) -> _File:
-    content = path.read_bytes()
-    if path.name == PAGE and root_path:
-        content = content.replace(b'="playground/', f'="{root_path}{PREFIX}/'.encode())
-    return _File(content, MEDIA_TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')

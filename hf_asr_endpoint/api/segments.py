@@ -5,8 +5,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from hf_asr_endpoint.types import Segment, Transcription
 from hf_asr_endpoint.units import HOP_LENGTH, SAMPLE_RATE, TIME_PRECISION_S
+
+
+class SegmentFields(TypedDict):
+    """What `segment_fields` returns. Times are seconds; seek is in frames of 10 ms."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float
 
 
 def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:

@@ -91,6 +91,7 @@ export function transcribe(file, options, { signal, onUpload, onEvent }) {
       read = request.responseText.length;
     };
     request.open("POST", new URL(pathOf(options.task), ROOT));
+    request.setRequestHeader("Accept", "text/event-stream; progress=true");
     for (const [name, value] of Object.entries(headers())) request.setRequestHeader(name, value);
     request.upload.onprogress = ({ loaded, total }) => onUpload(total ? loaded / total : 0);
     request.upload.onload = () => onUpload(1);

@@ -60,7 +60,9 @@ export class Run {
     if (event.type === "transcript.text.segment") {
       this.transcript.add(event);
       this.onSegment(this.transcript.segments.length - 1);
-      this.#showProgress(event.end);
+    } else if (event.type === "transcript.progress") {
+      this.#lengthS = event.duration_s ?? this.#lengthS; // The server knows more formats than the browser.
+      this.#showProgress(event.done_s);
     } else if (event.type === "transcript.text.done") this.transcript.finish(event);
   }
 

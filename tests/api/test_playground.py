@@ -13,7 +13,8 @@ import requests
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.api_keys import ApiKeys, read_entries
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.api.playground import FILES, MEDIA_TYPES
+from hf_asr_endpoint.api.page_files import MEDIA_TYPES
+from hf_asr_endpoint.api.playground import FILES
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from tests.api.conftest import make_services, serve_app
 from tests.fakes import FakeTranscriber

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.fuzz import audio_files
 from tests.fuzz.audio_run import fuzz_audio
+from tests.fuzz.described_run import fuzz_described
 from tests.fuzz.request_run import fuzz_requests, send_one
 
 FOLDER = Path("build") / "fuzz"
@@ -39,13 +40,20 @@ def main() -> int:
         print(report.show())
         if report.n_cases < n_wanted:
             print(f"  the time was over after {report.n_cases:,} of {n_wanted:,}")
-    return int(any(report.findings for report in reports))
+    described = ""
+    if given.described:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        described = fuzz_described(seed=given.seed, duration_s=given.described, folder=FOLDER)
+        print(described or f"requests from the description, {given.described} s: all answered as described")
+    return int(any(report.findings for report in reports) or bool(described))
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--audio", type=int, default=20_000, metavar="FILES", help="default: %(default)s")
     parser.add_argument("--requests", type=int, default=10_000, metavar="REQUESTS", help="default: %(default)s")
+    described = "of requests from the API's description, after these; default: %(default)s"
+    parser.add_argument("--described", type=int, default=120, metavar="SECONDS", help=described)
     parser.add_argument("--minutes", type=float, default=20.0, help="for both together; default: %(default)s")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: from the clock")
     parser.add_argument("--audio-case", type=_case, metavar="SEED:INDEX", help="decode this one file only")

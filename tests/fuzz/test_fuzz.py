@@ -10,12 +10,14 @@ from pathlib import Path
 
 from tests.fuzz import audio_files, request_cases
 from tests.fuzz.audio_run import fuzz_audio
+from tests.fuzz.described_run import fuzz_described
 from tests.fuzz.findings import Report
 from tests.fuzz.request_run import fuzz_requests
 
 SEED = 20
 N_FILES, N_REQUESTS = 300, 300
 TIME_LIMIT_S = 600.0
+DESCRIBED_S = 15
 
 
 def assert_no_findings(report: Report, n_cases: int) -> None:
@@ -50,6 +52,11 @@ def test_mutated_requests_are_answered(tmp_path: Path, cache_dir: Path) -> None:
     )
     assert_no_findings(report, N_REQUESTS)
     assert report.outcomes["200"] > N_REQUESTS / 20
+
+
+def test_described_requests_are_answered_as_described(tmp_path: Path, cache_dir: Path) -> None:
+    flags = ("--cache-dir", str(cache_dir))
+    assert fuzz_described(seed=SEED, duration_s=DESCRIBED_S, folder=tmp_path, flags=flags) == ""
 
 
 def test_a_case_depends_on_its_seed_and_index_alone() -> None:

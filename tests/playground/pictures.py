@@ -19,6 +19,7 @@ FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 CLIPS = ("367-130732-0001", "2033-164914-0007", "3331-159605-0004", "1688-142285-0003")
 PAUSE_S = 0.7
 SHOWN_WORD = 23
+REFERENCE_SHOWN = "document.getElementById('openai_create_transcription').scrollIntoView()"
 VIEWS = {"playground-light": (1280, 800, "light"), "playground-dark": (1280, 800, "dark")}
 
 
@@ -42,9 +43,19 @@ def main() -> int:
                 words[min(SHOWN_WORD, len(words) - 1)],
             )
             page.wait(lambda: page.text("caption"))
-            shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
-            (FOLDER / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
+            _draw(page, name)
+        for theme in ("light", "dark"):
+            show(driver, width=1280, height=800, theme=theme)
+            driver.get(f"{server.url}/docs")
+            page.wait(lambda: page.phase == "shown")
+            page.run(REFERENCE_SHOWN)
+            _draw(page, f"reference-{theme}")
     return 0
+
+
+def _draw(page: Page, name: str) -> None:
+    shot = page.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+    (FOLDER / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
 
 
 def _write_recording(path: Path) -> None:

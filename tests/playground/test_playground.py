@@ -6,7 +6,6 @@ import itertools
 import json
 import subprocess
 import sys
-from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import webvtt
 from selenium.webdriver.common.keys import Keys
 
 from tests.conftest import DATA
+from tests.playground.axe import violations_in
 from tests.playground.browser import show
 from tests.playground.page import Page
 
@@ -107,17 +107,25 @@ def test_escape_restores_a_text(done: Page) -> None:
 
 @pytest.mark.parametrize(("width", "theme"), SIZES)
 def test_axe_finds_nothing_serious(done: Page, width: int, theme: str) -> None:
-    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     show(done.driver, width=width, theme=theme)
     assert done.run("return document.documentElement.scrollWidth") <= width
     done.wait(lambda: done.run("return document.documentElement.dataset.theme") == theme)
-    done.run(axe)
-    script = (
-        "const end = arguments[0]; axe.run({ resultTypes: ['violations'] }).then((found) => end(found.violations))"
-    )
-    found = done.driver.execute_async_script(script)
-    serious = [(item["id"], [node["html"] for node in item["nodes"]]) for item in found]
-    assert serious == []
+    assert violations_in(done) == []
+
+
+@pytest.mark.parametrize(("width", "theme"), [(360, "dark"), (1440, "light")])
+def test_axe_finds_nothing_serious_in_other_states(page: Page, tmp_path: Path, width: int, theme: str) -> None:
+    show(page.driver, width=width, theme=theme)
+    page.wait(lambda: page.run("return document.documentElement.dataset.theme") == theme)
+    assert (page.phase, violations_in(page)) == ("empty", [])
+    text = tmp_path / f"{'a-long-name-' * 15}.mp3"
+    text.write_text("This is no audio.")
+    page.choose(text)
+    assert violations_in(page) == []
+    page.by_id("start").click()
+    page.wait_for_phase("failed")
+    assert page.run("return document.documentElement.scrollWidth") <= width
+    assert violations_in(page) == []
 
 
 def test_the_theme_can_be_chosen(done: Page) -> None:

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from typing_extensions import TypedDict
+
 from hf_asr_endpoint.api.asr_webservice.schema import AUDIO_FILE
 from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat, message_header
 from hf_asr_endpoint.api.pydantic_types import pydantic_type
 from hf_asr_endpoint.errors import InvalidParameter
+
+
+class Problem(TypedDict):
+    """loc: the place of a parameter."""
+
+    loc: list[str]
+    msg: str
+    type: str
+
+
+class ErrorBody(TypedDict):
+    """A sentence, or what is wrong with a parameter."""
+
+    detail: str | list[Problem]
 
 
 def _render_body(details: ErrorDetails) -> dict[str, Any]:
@@ -19,4 +35,4 @@ def _render_body(details: ErrorDetails) -> dict[str, Any]:
     return {"detail": [{"type": kind, "loc": location, "msg": details.message}]}
 
 
-ERROR_FORMAT = ErrorFormat(body=_render_body, headers=message_header)
+ERROR_FORMAT = ErrorFormat(body=_render_body, body_type=ErrorBody, headers=message_header)

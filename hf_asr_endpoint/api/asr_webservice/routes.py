@@ -9,10 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from hf_asr_endpoint.api.asr_webservice.description import describe
 from hf_asr_endpoint.api.asr_webservice.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.asr_webservice.parameters import ParsedParameters, parse_detection, parse_parameters
 from hf_asr_endpoint.api.asr_webservice.render import render_language, render_output
 from hf_asr_endpoint.api.asr_webservice.schema import AUDIO_FILE
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.encoded_audio import parse_pcm_type
 from hf_asr_endpoint.api.form_transcription import FormTranscription, ParsedForm, take_audio
 from hf_asr_endpoint.api.multipart import FormBody
@@ -50,6 +52,9 @@ class AsrWebserviceDialect:
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"transcribe": self.transcribe, "detect_language": self.detect_language})
+
+    def describe(self) -> ApiDescription:
+        return describe(PATHS.endpoints)
 
     async def transcribe(self, request: Request) -> Response:
         parameters = parse_parameters(read_query(request))

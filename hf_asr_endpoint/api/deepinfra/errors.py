@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat, message_header
+from typing_extensions import TypedDict
+
+from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat, Message, message_header
 from hf_asr_endpoint.api.pydantic_types import pydantic_type
 from hf_asr_endpoint.errors import InvalidParameter
+
+
+class Problem(TypedDict):
+    """loc: the place of a parameter."""
+
+    loc: list[str]
+    msg: str
+    type: str
+
+
+class Problems(TypedDict):
+    """About a parameter."""
+
+    detail: list[Problem]
 
 
 def _render_body(details: ErrorDetails) -> dict[str, Any]:
@@ -18,4 +34,4 @@ def _render_body(details: ErrorDetails) -> dict[str, Any]:
     return {"detail": [{"loc": location, "msg": details.message, "type": kind}]}
 
 
-ERROR_FORMAT = ErrorFormat(body=_render_body, headers=message_header)
+ERROR_FORMAT = ErrorFormat(body=_render_body, body_type=Message | Problems, headers=message_header)

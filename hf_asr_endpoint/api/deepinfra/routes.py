@@ -12,11 +12,14 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.access import key_owner
 from hf_asr_endpoint.api.admission import Admission
+from hf_asr_endpoint.api.deepinfra.description import describe
 from hf_asr_endpoint.api.deepinfra.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.deepinfra.job_kind import make_spec
 from hf_asr_endpoint.api.deepinfra.parameters import ParsedParameters, parse_parameters
 from hf_asr_endpoint.api.deepinfra.render import Work, render_transcription
 from hf_asr_endpoint.api.deepinfra.request import ACCEPTED, ReceivedFields, take_fields
+from hf_asr_endpoint.api.deepinfra.schema import VERSION
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import render_response
@@ -24,10 +27,6 @@ from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.jobs.job import render_job
 from hf_asr_endpoint.jobs.jobs import JobService
-
-VERSION = "version"
-"""The field of the query string that names a revision of the model."""
-
 
 # A deployment comes before a model, whose name would begin with "deploy/". Without a name, the dialect's 404
 # lists the names.
@@ -37,7 +36,7 @@ PATHS = DialectPaths(
     prefixes=(
         Prefix(
             "/v1/inference",
-            (post("/deploy/{model:path}", "infer"), post("/{model:path}", "infer"), post("", "infer")),
+            (post("/deploy/{model:path}", "infer"), post("/{model:path}", "infer"), post("", "no_name")),
         ),
     ),
 )
@@ -64,7 +63,10 @@ class DeepInfraDialect:
         self._price_per_s = price_per_s
 
     def routes(self) -> list[Route]:
-        return PATHS.routes({"infer": self.infer})
+        return PATHS.routes({"infer": self.infer, "no_name": self.infer})
+
+    def describe(self) -> ApiDescription:
+        return describe(PATHS.endpoints)
 
     async def infer(self, request: Request) -> Response:
         """Read, parse, transcribe, render; with a webhook, submit a job instead. Raises AsrError."""

@@ -48,6 +48,9 @@ FIXED: Fixed = {
 AUDIO = "audio"
 """The field with the file."""
 
+VERSION = "version"
+"""The field of the query string that names a revision of the model."""
+
 MAX_PATIENCE = 10.0
 MIN_INCREMENT = 0.05
 """Of the temperature. A smaller one would decode a window many times with little change."""
@@ -113,9 +116,9 @@ class Parameters(BaseModel):
     initial_prompt: Prompt | None = Field(None, description=PROMPT_ALLOWED)
     patience: float = Field(1.0, gt=0, le=MAX_PATIENCE, description=f"a number above 0, up to {MAX_PATIENCE:g}")
     num_beams: int | None = Field(None, ge=1, description="a whole number from 1 to the server's --max-beams")
-    suppress_tokens: Annotated[tuple[int, ...] | None, BeforeValidator(_parse_tokens)] = Field(
-        None, description="token ids, separated by commas; -1 stands for the model's own list"
-    )
+    suppress_tokens: Annotated[
+        tuple[int, ...] | None, BeforeValidator(_parse_tokens, json_schema_input_type=str | list[int] | None)
+    ] = Field(None, description="token ids, separated by commas; -1 stands for the model's own list")
     condition_on_previous_text: bool = Field(True, description="true or false")
     temperature_increment_on_fallback: Annotated[float | None, AfterValidator(_check_increment)] = Field(
         0.2, ge=0, le=1, description=f"null or 0 (off), or a number from {MIN_INCREMENT:g} to 1"

@@ -11,7 +11,9 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.body_parser import AcceptedBodies, Body, RawBody
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
+from hf_asr_endpoint.api.huggingface.description import describe
 from hf_asr_endpoint.api.huggingface.render import render_transcription
 from hf_asr_endpoint.api.huggingface.request import AUDIO_KEY, ParsedRequest, parse_document, parse_raw
 from hf_asr_endpoint.api.json_body import JsonBody
@@ -56,6 +58,9 @@ class HuggingFaceDialect:
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"transcribe": self.transcribe})
+
+    def describe(self) -> ApiDescription:
+        return describe(PATHS.endpoints)
 
     async def transcribe(self, request: Request) -> Response:
         """Read, parse, transcribe, render. Raises AsrError."""

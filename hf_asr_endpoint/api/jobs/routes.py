@@ -15,7 +15,9 @@ from starlette.routing import Route
 
 from hf_asr_endpoint.api.access import key_owner
 from hf_asr_endpoint.api.admission import Admission
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT
+from hf_asr_endpoint.api.jobs.description import EXAMPLE_JOB, describe
 from hf_asr_endpoint.api.openai.form import FILE, check_file
 from hf_asr_endpoint.api.openai.job_kind import KIND, MODEL
 from hf_asr_endpoint.api.openai.query import join_fields, read_fields
@@ -74,6 +76,9 @@ class JobRoutes:
         return PATHS.routes(
             {"create": self.create, "retrieve": self.retrieve, "events": self.events, "end": self.end}
         )
+
+    def describe(self) -> ApiDescription:
+        return describe(PATHS.endpoints, _document(EXAMPLE_JOB, JobProgress()))
 
     async def create(self, request: Request) -> Response:
         """Respond 202 with the job's id, once the job is stored. Raises AsrError."""

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import TypedDict
 
 from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat
+
+
+class ErrorBody(TypedDict):
+    object: Literal["error"]
+    message: str
+    type: str
+    param: str | None
+    code: str
 
 
 def _render_body(details: ErrorDetails) -> dict[str, Any]:
@@ -18,4 +28,4 @@ def _render_body(details: ErrorDetails) -> dict[str, Any]:
     }
 
 
-ERROR_FORMAT = ErrorFormat(body=_render_body, headers=lambda _: {})
+ERROR_FORMAT = ErrorFormat(body=_render_body, body_type=ErrorBody, headers=lambda _: {})

@@ -11,9 +11,11 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from hf_asr_endpoint.api.admission import Admission
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.errors import error_response
 from hf_asr_endpoint.api.events import write_events
 from hf_asr_endpoint.api.form_transcription import take_audio
+from hf_asr_endpoint.api.mistral.description import describe
 from hf_asr_endpoint.api.mistral.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.mistral.parameters import parse_parameters
 from hf_asr_endpoint.api.mistral.render import EventWriter, render_body
@@ -57,6 +59,9 @@ class MistralDialect:
 
     def routes(self) -> list[Route]:
         return [MistralRoute(PATH, self.transcribe, methods=["POST"])]
+
+    def describe(self) -> ApiDescription:
+        return describe(PATH)
 
     async def transcribe(self, request: Request) -> Response:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_asr_endpoint.api.errors import ErrorDetails, ErrorFormat
+from hf_asr_endpoint.api.openai.bodies import ErrorBody
 from hf_asr_endpoint.errors import (
     AsrError,
     BodyTooLarge,
@@ -58,7 +59,12 @@ def make_error_format(*, max_audio_bytes: int) -> ErrorFormat:
             }
         }
 
-    return ErrorFormat(body=render_body, headers=_headers, statuses={InvalidParameter: 400, UnsupportedAudio: 400})
+    return ErrorFormat(
+        body=render_body,
+        body_type=ErrorBody,
+        headers=_headers,
+        statuses={InvalidParameter: 400, UnsupportedAudio: 400},
+    )
 
 
 def _headers(details: ErrorDetails) -> dict[str, str]:

@@ -11,9 +11,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from hf_asr_endpoint.api.admission import Admission
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.events import write_events
 from hf_asr_endpoint.api.openai.answer import render_body
 from hf_asr_endpoint.api.openai.deployment import check_deployment, name_model
+from hf_asr_endpoint.api.openai.description import describe
 from hf_asr_endpoint.api.openai.errors import make_error_format
 from hf_asr_endpoint.api.openai.form import check_file
 from hf_asr_endpoint.api.openai.groq import mark_for_groq
@@ -55,6 +57,9 @@ class OpenAIDialect:
                 "retrieve_model": self.retrieve_model,
             }
         )
+
+    def describe(self) -> ApiDescription:
+        return describe()
 
     async def create_transcription(self, request: Request) -> Response:
         return await self._create(request, "transcribe")

@@ -6,12 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.form_transcription import FormTranscription, ParsedForm, take_audio
 from hf_asr_endpoint.api.multipart import FormBody
 from hf_asr_endpoint.api.paths import DialectPaths, Prefix, post
 from hf_asr_endpoint.api.query import read_query
 from hf_asr_endpoint.api.responses import TEXT
 from hf_asr_endpoint.api.subtitles import MEDIA_TYPES
+from hf_asr_endpoint.api.whispercpp.description import describe
 from hf_asr_endpoint.api.whispercpp.errors import ERROR_FORMAT
 from hf_asr_endpoint.api.whispercpp.parameters import parse_parameters
 from hf_asr_endpoint.api.whispercpp.render import render_body
@@ -35,6 +37,9 @@ class WhisperCppDialect:
 
     def routes(self) -> list[Route]:
         return PATHS.routes({"infer": self.infer})
+
+    def describe(self) -> ApiDescription:
+        return describe(PATHS.endpoints)
 
     async def infer(self, request: Request) -> Response:
         query = read_query(request)
