@@ -76,7 +76,9 @@ def _receive(connection: socket.socket, *, is_head: bool) -> Answer:
         elif isinstance(event, h11.EndOfMessage):
             _check(status, headers, bytes(body), is_head=is_head)
             return Answer(outcome=answer.outcome, body=bytes(body))
-        elif not isinstance(event, h11.InformationalResponse):
+        elif isinstance(event, h11.InformationalResponse):
+            has_begun = False  # "100 Continue" to a client that leaves is no answer.
+        else:
             return answer
 
 
