@@ -7,11 +7,17 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.engine.turns import Turns
+from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.model_choice import ModelChoice
+from hf_asr_endpoint.setting_types import EngineChoice
 from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import Engine as EngineName
+from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_often, trim_heap
 
 logger = logging.getLogger(__name__)
@@ -34,13 +40,53 @@ def load_transcriber(
     report("torch to be imported")
     _prepare_process()
     # Imported here, because that takes seconds, in which the server already responds to GET /health.
+    from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
+
+    directory = resolve_model(choice.model, revision=choice.revision, cache_dir=settings.cache_dir, report=report)
+    engine, reason = choose_engine(choice.engine, directory)
+    logger.info("%s is computed by the %s engine: %s", choice.model, engine, reason)
+    load = _load_native if engine == "native" else _load_transformers
+    transcriber, info = load(directory, choice, settings, report, reason, turns)
+    trim_heap()  # Return the memory that only loading needed.
+    kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
+    logger.info(
+        "ready: %s on %s in %s%s, threads: %d",
+        choice.model,
+        info.device,
+        info.dtype,
+        kernels,
+        info.n_threads,
+    )
+    return transcriber
+
+
+def choose_engine(wanted: EngineChoice, directory: Path) -> tuple[EngineName, str]:
+    """Return which engine computes a directory's model, and why. Raises ModelUnavailable."""
+    from hf_asr_endpoint.whisper.checkpoint.loader import explain_unsupported
+
+    if wanted == "transformers":
+        return "transformers", "--engine is transformers"
+    if wanted == "native":
+        return "native", "--engine is native"
+    obstacle = explain_unsupported(directory)
+    if obstacle is None:
+        return "native", "it is a Whisper model that the native engine computes"
+    return "transformers", f"the native engine does not compute it, because {obstacle}"
+
+
+def _load_native(
+    directory: Path,
+    choice: ModelChoice,
+    settings: Settings,
+    report: Callable[[str], None],
+    reason: str,
+    turns: Turns | None,
+) -> tuple[Transcriber, ModelInfo]:
     from hf_asr_endpoint.engine.engine import Engine
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
-    from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
     from hf_asr_endpoint.whisper.loading import load_speech_model
 
     _freeze_imports()
-    directory = resolve_model(choice.model, revision=choice.revision, cache_dir=settings.cache_dir, report=report)
     logger.info("loading the weights in %s", directory)
     report("the weights to be loaded")
     model, tokenizer, info = load_speech_model(
@@ -51,6 +97,7 @@ def load_transcriber(
         cpu_level=choice.cpu_level,
         cache_dir=settings.cache_dir,
     )
+    info = replace(info, engine_reason=reason)
     batching = BatchingTranscriber(
         Engine(
             model,
@@ -68,17 +115,42 @@ def load_transcriber(
     )
     report("the engine to warm up")
     batching.warm_up(slots=choice.slots)
-    trim_heap()  # Return the memory that only loading needed.
-    kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
-    logger.info(
-        "ready: %s on %s in %s%s, threads: %d",
-        choice.model,
-        info.device,
-        info.dtype,
-        kernels,
-        info.n_threads,
+    return batching, info
+
+
+def _load_transformers(
+    directory: Path,
+    choice: ModelChoice,
+    settings: Settings,
+    report: Callable[[str], None],
+    reason: str,
+    turns: Turns | None,
+) -> tuple[Transcriber, ModelInfo]:
+    if choice.cpu_level != "auto":
+        raise ModelUnavailable(
+            f"cpu level {choice.cpu_level!r} is for the native engine, but {choice.model} is computed by the "
+            f"transformers engine ({reason}); allowed: auto"
+        )
+    report("transformers to be imported")
+    from hf_asr_endpoint.transformers_models.loading import load_transformers_model
+    from hf_asr_endpoint.transformers_models.transcriber import TransformersTranscriber
+
+    _freeze_imports()
+    logger.info("loading the weights in %s", directory)
+    report("the weights to be loaded")
+    family, info = load_transformers_model(directory, device=choice.device, dtype=choice.dtype)
+    info = replace(info, engine_reason=reason)
+    transcriber = TransformersTranscriber(
+        family,
+        info,
+        max_requests=settings.max_concurrent_requests + settings.max_running_jobs,
+        max_batch=choice.slots,
+        max_ahead=choice.slots + CHUNKS_AHEAD,
+        max_beams=settings.max_beams,
+        max_waiting_audio_s=settings.max_waiting_audio_s,
+        turns=turns if info.device == "cpu" else None,
     )
-    return batching
+    return transcriber, info
 
 
 def _freeze_imports() -> None:

@@ -1,0 +1,125 @@
+"""Loads a directory as whichever kind of model its config.json says, with accelerate's placement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForCTC,
+    AutoModelForRNNT,
+    AutoModelForSpeechSeq2Seq,
+    AutoModelForTDT,
+    AutoTokenizer,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CTC_MAPPING,
+    MODEL_FOR_RNNT_MAPPING,
+    MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING,
+    MODEL_FOR_TDT_MAPPING,
+)
+from transformers.utils import logging as transformers_logging
+
+from hf_asr_endpoint.errors import ModelUnavailable
+from hf_asr_endpoint.setting_types import Device, Dtype
+from hf_asr_endpoint.transformers_models.audio_input import AudioInput
+from hf_asr_endpoint.transformers_models.ctc import CtcFamily
+from hf_asr_endpoint.transformers_models.family import Family
+from hf_asr_endpoint.transformers_models.seq2seq import Seq2SeqFamily
+from hf_asr_endpoint.transformers_models.whisper import WhisperFamily
+from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.whisper.checkpoint.config import MIN_MULTILINGUAL_VOCAB_SIZE
+from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
+from hf_asr_endpoint.whisper.checkpoint.loader import choose_device
+from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core
+
+_CLASSES: tuple[tuple[Mapping[Any, Any], Any], ...] = (
+    (MODEL_FOR_CTC_MAPPING, AutoModelForCTC),
+    (MODEL_FOR_TDT_MAPPING, AutoModelForTDT),
+    (MODEL_FOR_RNNT_MAPPING, AutoModelForRNNT),
+    (MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING, AutoModelForSpeechSeq2Seq),
+)
+
+NEED_MORE_THAN_AUDIO: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            *("canary", "cohere_asr", "fun_asr_nano", "granite_speech", "granite_speech_plus", "qwen3_asr"),
+            *("vibevoice", "vibevoice_asr", "voxtral", "voxtral_realtime"),
+        ),
+        "needs a prompt of its own beside the audio",
+    ),
+    **dict.fromkeys(("seamless_m4t", "seamless_m4t_v2"), "needs a target language with each request"),
+    **dict.fromkeys(("dia", "pop2piano"), "makes sound and no text"),
+    "kyutai_speech_to_text": "reads a codec's tokens instead of a waveform",
+}
+"""Kinds of models that are in transformers' tables of speech recognition and are not served."""
+
+
+def load_transformers_model(directory: Path, *, device: Device, dtype: Dtype) -> tuple[Family, ModelInfo]:
+    """Load a directory in transformers' format. Quantised checkpoints are loaded as their configuration says.
+
+    device: "auto" leaves the placement on several accelerators to accelerate. dtype "auto": float32 on a CPU,
+    float16 elsewhere. Raises ModelUnavailable.
+    """
+    if dtype == "int8":
+        raise ModelUnavailable(
+            "dtype int8 is for the native engine; allowed with the transformers engine: auto, float32, bfloat16, "
+            "float16, or a checkpoint that is quantised itself"
+        )
+    use_one_core()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    place = choose_device(device)
+    chosen = _dtype(dtype, place)
+    with translate_read_errors(f"the model in {directory}"):
+        config = AutoConfig.from_pretrained(directory)
+        model_class = _model_class(config, directory)
+        model = model_class.from_pretrained(
+            directory, dtype=chosen, device_map="auto" if device == "auto" and place.type == "cuda" else place.type
+        ).eval()
+        family = _family(directory, config, model)
+    return family, ModelInfo(
+        engine="transformers",
+        device=model.device.type,
+        dtype=str(model.dtype).removeprefix("torch."),
+        is_multilingual=family.detects_language,
+        n_mels=getattr(config, "num_mel_bins", 0),
+        n_threads=N_CORES,
+        memory_bytes=model.get_memory_footprint(),
+    )
+
+
+def _model_class(config: Any, directory: Path) -> Any:
+    reason = NEED_MORE_THAN_AUDIO.get(config.model_type)
+    for mapping, model_class in _CLASSES:
+        if type(config) in mapping and reason is None:
+            return model_class
+    raise ModelUnavailable(
+        f"the model in {directory} is of type {config.model_type!r:.100}, which "
+        f"{reason or 'does not recognise speech'}; allowed: Whisper, CTC models such as wav2vec2 and Parakeet, "
+        "and models that decode audio to text, such as Moonshine"
+    )
+
+
+def _family(directory: Path, config: Any, model: Any) -> Family:
+    extractor = AutoFeatureExtractor.from_pretrained(directory)
+    audio = AudioInput(extractor, device=model.device, dtype=model.dtype)
+    if config.model_type == "whisper":
+        tokenizer = WhisperTokenizer.from_directory(directory)
+        is_multilingual = config.vocab_size >= MIN_MULTILINGUAL_VOCAB_SIZE
+        return WhisperFamily(model, tokenizer, audio, is_multilingual=is_multilingual)
+    masks_padding = bool(getattr(extractor, "return_attention_mask", True))
+    kind = CtcFamily if type(config) in MODEL_FOR_CTC_MAPPING else Seq2SeqFamily
+    return kind(model, AutoTokenizer.from_pretrained(directory), audio, masks_padding=masks_padding)
+
+
+def _dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
+    if dtype != "auto":
+        chosen: torch.dtype = getattr(torch, dtype)
+        return chosen
+    return torch.float32 if device.type == "cpu" else torch.float16
