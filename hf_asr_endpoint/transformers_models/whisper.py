@@ -106,7 +106,7 @@ class WhisperFamily:
         if not options.detects_language_only:
             waiting = rows
             while waiting and not should_stop():
-                waiting = [row for row in waiting if row in self._decode(waiting, options, should_stop)]
+                waiting = self._decode(waiting, options, should_stop)
         return [
             ChunkText(
                 pieces=tuple(row.pieces),

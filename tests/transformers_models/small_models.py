@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -59,6 +58,7 @@ def write_moonshine(directory: Path) -> Path:
     )
     model = MoonshineForConditionalGeneration(config)
     model.generation_config.max_length = 12
+    model.generation_config.suppress_tokens = [0, 1, 2, 3]  # Its random weights would say nothing else.
     model.save_pretrained(directory)
     _extractor(16_000, masks_padding=True).save_pretrained(directory)
     _word_tokenizer().save_pretrained(directory)
@@ -98,12 +98,6 @@ def write_other_whisper(directory: Path, original: Path) -> Path:
             (directory / path.name).symlink_to(path)
     config = json.loads((original / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps({**config, "activation_function": "gelu_new"}))
-    return directory
-
-
-def copy_of(original: Path, directory: Path) -> Path:
-    """Return another directory with the same files."""
-    shutil.copytree(original, directory, symlinks=True)
     return directory
 
 
