@@ -8,7 +8,9 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypedDict
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.engine.turns import Turns
@@ -18,6 +20,7 @@ from hf_asr_endpoint.setting_types import EngineChoice
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Engine as EngineName
 from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.units import WINDOW_S
 from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_often, trim_heap
 
 logger = logging.getLogger(__name__)
@@ -107,11 +110,8 @@ def _load_native(
         ),
         tokenizer,
         info,
-        max_requests=settings.max_concurrent_requests + settings.max_running_jobs,
-        max_ahead=choice.slots + CHUNKS_AHEAD,
         encoder_padding_s=settings.encoder_padding_s,
-        max_beams=settings.max_beams,
-        max_waiting_audio_s=settings.max_waiting_audio_s,
+        **_limits(choice, settings),
     )
     report("the engine to warm up")
     batching.warm_up(slots=choice.slots)
@@ -132,25 +132,53 @@ def _load_transformers(
             f"transformers engine ({reason}); allowed: auto"
         )
     report("transformers to be imported")
+    from hf_asr_endpoint.engine.engine import Engine
+    from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+    from hf_asr_endpoint.transformers_models.limits import check_options
     from hf_asr_endpoint.transformers_models.loading import load_transformers_model
     from hf_asr_endpoint.transformers_models.transcriber import TransformersTranscriber
+    from hf_asr_endpoint.transformers_models.whisper import WHISPER_ABILITIES
 
     _freeze_imports()
     logger.info("loading the weights in %s", directory)
     report("the weights to be loaded")
-    family, info = load_transformers_model(directory, device=choice.device, dtype=choice.dtype)
-    info = replace(info, engine_reason=reason)
-    transcriber = TransformersTranscriber(
-        family,
+    loaded = load_transformers_model(directory, device=choice.device, dtype=choice.dtype)
+    info = replace(loaded.info, engine_reason=reason)
+    shared_turns = turns if info.device == "cpu" else None
+    limits = _limits(choice, settings)
+    if loaded.family is not None:
+        return TransformersTranscriber(
+            loaded.family, info, max_batch=choice.slots, turns=shared_turns, **limits
+        ), info
+    assert loaded.whisper is not None
+    assert loaded.tokenizer is not None
+    # All windows that wait, because each batch is decoded to its end; and whole ones: the encoder takes no others.
+    engine = Engine(loaded.whisper, slots=choice.slots, windows_per_step=choice.slots, turns=shared_turns)
+    return BatchingTranscriber(
+        engine,
+        loaded.tokenizer,
         info,
-        max_requests=settings.max_concurrent_requests + settings.max_running_jobs,
-        max_batch=choice.slots,
-        max_ahead=choice.slots + CHUNKS_AHEAD,
-        max_beams=settings.max_beams,
-        max_waiting_audio_s=settings.max_waiting_audio_s,
-        turns=turns if info.device == "cpu" else None,
-    )
-    return transcriber, info
+        encoder_padding_s=WINDOW_S,
+        check=partial(check_options, abilities=WHISPER_ABILITIES),
+        **limits,
+    ), info
+
+
+class _Limits(TypedDict):
+    max_requests: int
+    max_ahead: int
+    max_beams: int
+    max_waiting_audio_s: float
+
+
+def _limits(choice: ModelChoice, settings: Settings) -> _Limits:
+    """Return what both Transcribers are limited to."""
+    return {
+        "max_requests": settings.max_concurrent_requests + settings.max_running_jobs,
+        "max_ahead": choice.slots + CHUNKS_AHEAD,
+        "max_beams": settings.max_beams,
+        "max_waiting_audio_s": settings.max_waiting_audio_s,
+    }
 
 
 def _freeze_imports() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hf_asr_endpoint.audio.chunking import ChunkingOptions
 from hf_asr_endpoint.audio.levelling import LevelledDetector
@@ -56,11 +56,14 @@ class BatchingTranscriber:
         encoder_padding_s: float,
         max_beams: int,
         max_waiting_audio_s: float = math.inf,
+        check: Callable[[TranscriptionOptions], None] = lambda options: None,
     ) -> None:
         """max_ahead: chunks of a request in memory. encoder_padding_s: silence after a chunk shorter than 30 s.
 
         max_beams: beams, candidates or samples in a request, at most. max_waiting_audio_s: of all requests.
+        check: raises InvalidParameter for options that the engine's model cannot follow.
         """
+        self._check_model = check
         self._engine = engine
         self._tokenizer = tokenizer
         self._info = info
@@ -142,6 +145,7 @@ class BatchingTranscriber:
 
     def _check(self, options: TranscriptionOptions) -> None:
         """Raise InvalidParameter for what this model and engine cannot do."""
+        self._check_model(options)
         check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
         check_width(options.decoding, max_beams=self._max_beams, slots=self._engine.slots_per_request)
         check_suppress_tokens(self._tokenizer, options.decoding)

@@ -23,7 +23,10 @@ GENERATION = frozenset(
 )
 """Options that transformers' `generate` has, for every model with a decoder."""
 
-THRESHOLDS = frozenset({"compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"})
+LOG_PROBABILITIES = frozenset(
+    {"token_logprobs", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold"}
+)
+"""Options that need each token's log-probability, or P(no_speech)."""
 
 _PLAIN = (FALLBACK_TEMPERATURES, (0.0,))
 """Temperatures that every model has: the default, and the text that is the most probable."""

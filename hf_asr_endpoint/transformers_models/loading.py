@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_TDT_MAPPING,
 )
 from transformers.utils import logging as transformers_logging
+from transformers.utils.import_utils import is_accelerate_available
 
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.setting_types import Device, Dtype
@@ -30,8 +32,9 @@ from hf_asr_endpoint.transformers_models.audio_input import AudioInput
 from hf_asr_endpoint.transformers_models.ctc import CtcFamily
 from hf_asr_endpoint.transformers_models.family import Family
 from hf_asr_endpoint.transformers_models.seq2seq import Seq2SeqFamily
-from hf_asr_endpoint.transformers_models.whisper import WhisperFamily
+from hf_asr_endpoint.transformers_models.whisper import TransformersWhisper
 from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.units import MAX_TARGET_POSITIONS, N_POSITIONS
 from hf_asr_endpoint.whisper.checkpoint.config import MIN_MULTILINGUAL_VOCAB_SIZE
 from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
 from hf_asr_endpoint.whisper.checkpoint.loader import choose_device
@@ -60,11 +63,21 @@ NEED_MORE_THAN_AUDIO: Mapping[str, str] = {
 """Kinds of models that are in transformers' tables of speech recognition and are not served."""
 
 
-def load_transformers_model(directory: Path, *, device: Device, dtype: Dtype) -> tuple[Family, ModelInfo]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model of transformers. whisper and tokenizer: where it is one; else `family` is what it does."""
+
+    info: ModelInfo
+    family: Family | None = None
+    whisper: TransformersWhisper | None = None
+    tokenizer: WhisperTokenizer | None = None
+
+
+def load_transformers_model(directory: Path, *, device: Device, dtype: Dtype) -> LoadedModel:
     """Load a directory in transformers' format. Quantised checkpoints are loaded as their configuration says.
 
-    device: "auto" leaves the placement on several accelerators to accelerate. dtype "auto": float32 on a CPU,
-    float16 elsewhere. Raises ModelUnavailable.
+    device: "auto" leaves the placement on several accelerators to accelerate, if that is installed. dtype "auto":
+    float32 on a CPU, float16 elsewhere. Raises ModelUnavailable.
     """
     if dtype == "int8":
         raise ModelUnavailable(
@@ -75,23 +88,31 @@ def load_transformers_model(directory: Path, *, device: Device, dtype: Dtype) ->
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     place = choose_device(device)
-    chosen = _dtype(dtype, place)
     with translate_read_errors(f"the model in {directory}"):
         config = AutoConfig.from_pretrained(directory)
         model_class = _model_class(config, directory)
-        model = model_class.from_pretrained(
-            directory, dtype=chosen, device_map="auto" if device == "auto" and place.type == "cuda" else place.type
-        ).eval()
-        family = _family(directory, config, model)
-    return family, ModelInfo(
-        engine="transformers",
-        device=model.device.type,
-        dtype=str(model.dtype).removeprefix("torch."),
-        is_multilingual=family.detects_language,
-        n_mels=getattr(config, "num_mel_bins", 0),
-        n_threads=N_CORES,
-        memory_bytes=model.get_memory_footprint(),
-    )
+        model = _read_weights(model_class, directory, device=device, place=place, dtype=_dtype(dtype, place))
+        info = ModelInfo(
+            engine="transformers",
+            device=model.device.type,
+            dtype=str(model.dtype).removeprefix("torch."),
+            is_multilingual=False,
+            n_threads=N_CORES,
+            memory_bytes=model.get_memory_footprint(),
+        )
+        if config.model_type == "whisper":
+            return _whisper(model, directory, info)
+        return LoadedModel(info=info, family=_family(model, directory))
+
+
+def _read_weights(
+    model_class: Any, directory: Path, *, device: Device, place: torch.device, dtype: torch.dtype
+) -> Any:
+    """Return the model on its device. Only accelerate can place it on several, and load what is quantised."""
+    if is_accelerate_available():
+        device_map = "auto" if device == "auto" and place.type == "cuda" else place.type
+        return model_class.from_pretrained(directory, dtype=dtype, device_map=device_map).eval()
+    return model_class.from_pretrained(directory, dtype=dtype).eval().to(place)
 
 
 def _model_class(config: Any, directory: Path) -> Any:
@@ -106,15 +127,29 @@ def _model_class(config: Any, directory: Path) -> Any:
     )
 
 
-def _family(directory: Path, config: Any, model: Any) -> Family:
+def _whisper(model: Any, directory: Path, info: ModelInfo) -> LoadedModel:
+    for name, allowed in (
+        ("max_source_positions", N_POSITIONS),
+        ("max_target_positions", MAX_TARGET_POSITIONS),
+    ):
+        if (given := getattr(model.config, name)) != allowed:
+            raise ModelUnavailable(
+                f"the Whisper model in {directory} has {name} = {given}; allowed: {allowed}, as in all of OpenAI's"
+            )
+    is_multilingual = model.config.vocab_size >= MIN_MULTILINGUAL_VOCAB_SIZE
+    tokenizer = WhisperTokenizer.from_directory(directory)
+    return LoadedModel(
+        info=replace(info, is_multilingual=is_multilingual, n_mels=model.config.num_mel_bins),
+        whisper=TransformersWhisper(model, tokenizer, is_multilingual=is_multilingual),
+        tokenizer=tokenizer,
+    )
+
+
+def _family(model: Any, directory: Path) -> Family:
     extractor = AutoFeatureExtractor.from_pretrained(directory)
     audio = AudioInput(extractor, device=model.device, dtype=model.dtype)
-    if config.model_type == "whisper":
-        tokenizer = WhisperTokenizer.from_directory(directory)
-        is_multilingual = config.vocab_size >= MIN_MULTILINGUAL_VOCAB_SIZE
-        return WhisperFamily(model, tokenizer, audio, is_multilingual=is_multilingual)
     masks_padding = bool(getattr(extractor, "return_attention_mask", True))
-    kind = CtcFamily if type(config) in MODEL_FOR_CTC_MAPPING else Seq2SeqFamily
+    kind = CtcFamily if type(model.config) in MODEL_FOR_CTC_MAPPING else Seq2SeqFamily
     return kind(model, AutoTokenizer.from_pretrained(directory), audio, masks_padding=masks_padding)
 
 

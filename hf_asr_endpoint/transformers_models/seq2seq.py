@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
+from transformers.generation.stopping_criteria import StoppingCriteriaList
 
 from hf_asr_endpoint.audio.chunking import Chunk
 from hf_asr_endpoint.decoding_options import DecodingOptions
@@ -17,6 +19,8 @@ from hf_asr_endpoint.transformers_models.family import ChunkText, ShouldStop, wh
 from hf_asr_endpoint.transformers_models.generation import generation_arguments
 from hf_asr_endpoint.transformers_models.limits import GENERATION, Abilities, check_options
 from hf_asr_endpoint.types import TranscriptionOptions
+
+LENGTHS = ("max_length", "max_new_tokens", "min_length", "min_new_tokens")
 
 DEFAULT_MAX_NEW_TOKENS = 448
 """Where a model's generation config has no length: transformers' own default of 20 tokens would cut texts off."""
@@ -65,12 +69,26 @@ class Seq2SeqFamily:
         ]
 
     def _arguments(self, decoding: DecodingOptions, should_stop: ShouldStop) -> dict[str, Any]:
-        own = tuple(self._model.generation_config.suppress_tokens or ())
-        arguments = generation_arguments(decoding, own_suppressed=own, should_stop=should_stop)
         temperature = decoding.temperatures[0]
+        arguments = generation_arguments(
+            decoding,
+            own_suppressed=tuple(self._model.generation_config.suppress_tokens or ()),
+            is_search=temperature == 0 and decoding.beams.num_beams > 1,
+        )
         arguments["do_sample"] = temperature > 0
         if temperature > 0:
             arguments["temperature"] = temperature
+            torch.manual_seed(decoding.seed)
+        for name in LENGTHS:
+            if (value := getattr(decoding.lengths, name)) is not None:
+                arguments[name] = value
         if not self._has_own_length and not arguments.keys() & {"max_length", "max_new_tokens"}:
             arguments["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
-        return arguments
+        return {**arguments, "stopping_criteria": StoppingCriteriaList([_stop_when(should_stop)])}
+
+
+def _stop_when(should_stop: ShouldStop) -> Any:
+    def criterion(input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        return torch.full((input_ids.shape[0],), should_stop(), dtype=torch.bool, device=input_ids.device)
+
+    return criterion

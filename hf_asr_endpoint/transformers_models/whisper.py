@@ -1,226 +1,192 @@
-"""Whisper by transformers' own `generate`: timestamps, fallback, prompts, languages, and words by alignment.
+"""Whisper computed by transformers, as the engine's model: for checkpoints that our own layers refuse.
 
-A chunk whose text ends before its speech does is decoded again from there, as in openai/whisper's `transcribe`.
+A window is decoded to its end in one call of `generate`, together with all others that wait, so that everything
+else is as with the native model: chunks, languages, prompts, fallback, segments, words and log-probabilities.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.audio.chunking import Chunk
-from hf_asr_endpoint.errors import UnsupportedValue
-from hf_asr_endpoint.transcription.model_limits import check_language_and_task, check_suppress_tokens
-from hf_asr_endpoint.transcription.vocabulary import Vocabulary
-from hf_asr_endpoint.transcription.word_split import split_words
-from hf_asr_endpoint.transformers_models.audio_input import AudioInput
-from hf_asr_endpoint.transformers_models.family import ChunkText, Piece, ShouldStop
 from hf_asr_endpoint.transformers_models.generation import generation_arguments
-from hf_asr_endpoint.transformers_models.limits import GENERATION, THRESHOLDS, Abilities, check_options
-from hf_asr_endpoint.types import TranscriptionOptions, Waveform, Word
-from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.transformers_models.limits import GENERATION, LOG_PROBABILITIES, Abilities
+from hf_asr_endpoint.transformers_models.whisper_calls import Decoded, WhisperCalls
+from hf_asr_endpoint.whisper.alignment.aligner import select_alignment_heads
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.decoding.beam_search import Hypothesis
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
+from hf_asr_endpoint.whisper.process import trim_heap
+from hf_asr_endpoint.whisper.threads import use_all_cores
 
-MIN_REST_S = 0.5
-"""Speech that is left at the end of a chunk is decoded if there is more than this."""
+WHISPER_ABILITIES = Abilities(
+    name="Whisper on the transformers engine",
+    options=GENERATION
+    | LOG_PROBABILITIES
+    | {
+        "task",
+        "language",
+        "languages",
+        "detects_language_only",
+        "condition_on_previous_text",
+        "prompt",
+        "hotwords",
+    }
+    | {"condition_on_previous_text", "prompt", "hotwords"},
+    samples=True,
+    falls_back=True,
+)
 
-N_INITIAL_TOKENS = 4  # sot, language, task, no_timestamps, at most
-
-_OPTIONS = GENERATION | THRESHOLDS | {"task", "language", "prompt", "hotwords"}
-
-
-@dataclass(slots=True)
-class _Row:
-    """A chunk while it is decoded. done_s: seconds from its beginning whose text is there."""
-
-    chunk: Chunk
-    language: str | None
-    done_s: float = 0.0
-    pieces: list[Piece] = field(default_factory=list)
-
-    @property
-    def rest(self) -> Waveform:
-        return self.chunk.waveform[round(self.done_s * SAMPLE_RATE) :]
-
-    @property
-    def rest_s(self) -> float:
-        """Seconds up to the end of the speech."""
-        return self.chunk.speech[-1].end_s - self.done_s
+WINDOWS_BETWEEN_TRIMS = 8  # of the heap
 
 
-class WhisperFamily:
-    """A Family. What it tells of languages is what the model tells: no_speech_prob and avg_logprob stay inside."""
+class TransformersWhisper:
+    """A SpeechModel (`engine/model.py`). `prefill` finishes all states, so that `decode_step` has nothing to do.
 
-    def __init__(
-        self, model: Any, tokenizer: WhisperTokenizer, audio: AudioInput, *, is_multilingual: bool
-    ) -> None:
-        self._model = model
+    Used by one thread at a time.
+    """
+
+    def __init__(self, model: Any, tokenizer: WhisperTokenizer, *, is_multilingual: bool) -> None:
+        """model: a WhisperForConditionalGeneration."""
+        self._calls = WhisperCalls(model, tokenizer, is_multilingual=is_multilingual)
         self._tokenizer = tokenizer
-        self._audio = audio
-        self._vocabulary = Vocabulary(tokenizer, is_multilingual=is_multilingual)
-        self.detects_language = is_multilingual
-        self._times_words = bool(getattr(model.generation_config, "alignment_heads", None))
-        self._has_own_length = model.generation_config.max_length is not None
-        options = set(_OPTIONS)
-        if is_multilingual:
-            options.add("detects_language_only")
-        if self._times_words:
-            options.add("word_timestamps")
-        self._abilities = Abilities(
-            name="Whisper on the transformers engine", options=frozenset(options), samples=True, falls_back=True
+        self._own_suppressed = tuple(model.generation_config.suppress_tokens or ())
+        self._heads = select_alignment_heads(
+            getattr(model.generation_config, "alignment_heads", None),
+            n_layers=model.config.decoder_layers,
+            n_heads=model.config.decoder_attention_heads,
         )
+        self._features: dict[int, Tensor] = {}  # by slot, (n_positions, d_model)
+        self._n_windows_since_trim = 0
 
-    def check(self, options: TranscriptionOptions) -> None:
-        check_options(options, self._abilities)
-        check_language_and_task(self._tokenizer, options, is_multilingual=self.detects_language)
-        check_suppress_tokens(self._tokenizer, options.decoding)
-        decoding = options.decoding
-        if options.word_timestamps and decoding.beams.num_beams > 1:
-            raise UnsupportedValue(
-                f"num_beams is {decoding.beams.num_beams}, but this engine times words of greedy decoding only; "
-                "allowed with words: 1",
-                parameter="num_beams",
-            )
-        thresholds = decoding.thresholds
-        if thresholds.logprob_threshold is None and thresholds.no_speech_threshold is not None:
-            raise UnsupportedValue(
-                "logprob_threshold is off, but this engine's no_speech_threshold needs it; "
-                "allowed: a number, or no_speech_threshold off as well",
-                parameter="logprob_threshold",
-            )
-
-    @torch.inference_mode()
-    def transcribe(
-        self, chunks: Sequence[Chunk], options: TranscriptionOptions, *, should_stop: ShouldStop
-    ) -> list[ChunkText]:
-        rows = [_Row(chunk, options.language) for chunk in chunks]
-        probabilities: list[float | None] = [None] * len(rows)
-        if self.detects_language and options.language is None:
-            for index, (language, probability) in enumerate(self._detect(rows)):
-                rows[index].language, probabilities[index] = language, probability
-        if not options.detects_language_only:
-            waiting = rows
-            while waiting and not should_stop():
-                waiting = self._decode(waiting, options, should_stop)
-        return [
-            ChunkText(
-                pieces=tuple(row.pieces),
-                language=row.language if self.detects_language else "en",
-                language_probability=probability,
-            )
-            for row, probability in zip(rows, probabilities, strict=True)
-        ]
-
-    def _detect(self, rows: Sequence[_Row]) -> Iterator[tuple[str, float]]:
-        """Yield each chunk's language and its probability among all languages."""
-        codes = list(self._tokenizer.language_tokens)
-        tokens = [self._tokenizer.language_tokens[code] for code in codes]
-        start = torch.full((len(rows), 1), self._tokenizer.sot, device=self._model.device)
-        logits: Tensor = self._model(**self._features(rows), decoder_input_ids=start).logits[:, -1, tokens]
-        for best, index in zip(*logits.float().softmax(dim=-1).max(dim=-1), strict=True):
-            yield codes[int(index)], float(best)
-
-    def _features(self, rows: Sequence[_Row]) -> dict[str, Tensor]:
-        """Return whole windows: what follows a chunk is silence."""
-        return self._audio.make([row.rest for row in rows], return_attention_mask=False)
-
-    def _decode(self, rows: Sequence[_Row], options: TranscriptionOptions, should_stop: ShouldStop) -> list[_Row]:
-        """Add what comes next to the rows' pieces. Returns those that have speech left."""
-        has_words = options.wants_words and self._times_words and options.decoding.beams.num_beams == 1
-        with _own_attention(self._model):
-            output = self._model.generate(
-                **self._features(rows),
-                return_timestamps=True,
-                return_segments=True,
-                return_token_timestamps=has_words,
-                force_unique_generate_call=True,
-                **self._arguments(rows, options, should_stop),
-            )
-        unfinished = []
-        for row, segments in zip(rows, output["segments"], strict=True):
-            before_s = row.done_s
-            for segment in segments:
-                row.pieces += self._pieces(row, segment, before_s, has_words=has_words)
-            row.done_s = before_s + (float(segments[-1]["end"]) if segments else 0.0)
-            if row.done_s > before_s + MIN_REST_S and row.rest_s > MIN_REST_S:
-                unfinished.append(row)
-        return unfinished
-
-    def _arguments(
-        self, rows: Sequence[_Row], options: TranscriptionOptions, should_stop: ShouldStop
-    ) -> dict[str, Any]:
-        decoding = options.decoding
-        own = tuple(self._model.generation_config.suppress_tokens or ())
-        arguments = generation_arguments(decoding, own_suppressed=own, should_stop=should_stop)
-        temperatures = decoding.temperatures
-        arguments["temperature"] = temperatures if len(temperatures) > 1 else temperatures[0]
-        thresholds = decoding.thresholds
-        arguments |= {
-            "compression_ratio_threshold": thresholds.compression_ratio_threshold,
-            "logprob_threshold": thresholds.logprob_threshold,
-            "no_speech_threshold": thresholds.no_speech_threshold,
+    def encode(
+        self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
+    ) -> dict[int, list[LanguageScores]]:
+        """Encode windows of 30 s, shape = (n_mels, n_frames), by slot. The parts of one get the whole's scores."""
+        use_all_cores()
+        unique = {id(window): window for window in windows.values()}
+        encoded = self._calls.encode(torch.stack([*unique.values()]))
+        by_window = dict(zip(unique, encoded, strict=True))
+        for slot, window in windows.items():
+            self._features[slot] = by_window[id(window)]
+        self._n_windows_since_trim += len(unique)
+        if not spans:
+            return {}
+        after_sot = self._calls.logits(
+            torch.stack([self._features[slot] for slot in spans]), (self._tokenizer.sot,)
+        )
+        return {
+            slot: [self._language_scores(logits)] * len(parts)
+            for (slot, parts), logits in zip(spans.items(), after_sot[:, 0], strict=True)
         }
-        if self.detects_language:
-            arguments |= {"language": [row.language for row in rows], "task": options.task}
-        previous = self._previous(options)
-        if previous:
-            arguments["prompt_ids"] = torch.tensor(previous, device=self._model.device)
-        capacity = self._model.config.max_target_positions - len(previous) - N_INITIAL_TOKENS
-        if "max_length" not in arguments:
-            given = arguments.get("max_new_tokens", capacity)
-            arguments["max_new_tokens"] = min(given, capacity)
-        return arguments
 
-    def _previous(self, options: TranscriptionOptions) -> tuple[int, ...]:
-        """Return the decoder prompt's part before sot: hotwords and the text that was said before."""
-        vocabulary = self._vocabulary
-        prompt = vocabulary.prompt(
-            language_token=next(iter(self._tokenizer.language_tokens.values()), None),
-            task=options.task,
-            hotwords=vocabulary.encode(options.hotwords or ""),
-            previous=vocabulary.encode(options.prompt or ""),
+    def prefill(self, states: Mapping[int, DecodingState]) -> None:
+        """Decode new states to their end, by slot: those that allow it as one batch."""
+        use_all_cores()
+        batches: dict[Any, dict[int, DecodingState]] = defaultdict(dict)
+        searches: dict[int, list[DecodingState]] = defaultdict(list)
+        for slot, state in sorted(states.items()):
+            if state.search is not None:
+                searches[id(state.search)].append(state)
+                batches[id(state.search)].setdefault(slot, state)
+            elif state.rules.temperature > 0:
+                batches[slot][slot] = state  # What is sampled must not depend on who else asks.
+            else:
+                batches[_greedy_key(state)][slot] = state
+        for key, batch in batches.items():
+            if key not in searches:
+                self._decode(batch)
+                continue
+            slot, first = next(iter(batch.items()))
+            self._decode({slot: first})
+            best = Hypothesis(score=first.avg_logprob, tokens=tuple(first.sampled), logprobs=tuple(first.logprobs))
+            for state in searches[key]:
+                state.no_speech_prob = first.no_speech_prob
+                state.conclude(best)
+
+    def decode_step(self, states: Mapping[int, DecodingState]) -> None:
+        """Never called: `prefill` has finished all states."""
+        raise AssertionError("a state was left unfinished")
+
+    def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
+        """Return the attention of texts to their windows, by slot."""
+        use_all_cores()
+        return {slot: self._align(self._features[slot], text) for slot, text in texts.items()}
+
+    def free(self, slot: int) -> None:
+        """Forget a slot's window."""
+        self._features.pop(slot, None)
+        if not self._features and self._n_windows_since_trim >= WINDOWS_BETWEEN_TRIMS:
+            self._n_windows_since_trim = 0
+            trim_heap()
+
+    def _decode(self, batch: Mapping[int, DecodingState]) -> None:
+        """Decode states with equal prompts, but for languages, and equal rules, but for `max_new_tokens`."""
+        states = list(batch.values())
+        first = states[0]
+        features = torch.stack([self._features[slot] for slot in batch])
+        before = self._calls.logits(features, first.prompt.tokens[: first.prompt.sot_index + 1])[:, -1]
+        rules = first.rules
+        arguments = generation_arguments(
+            rules.options, own_suppressed=self._own_suppressed, is_search=rules.beams is not None
         )
-        return prompt.tokens[: prompt.sot_index]
+        if rules.temperature > 0:
+            torch.manual_seed(rules.seed)
+        decoded = self._calls.generate(
+            features,
+            [state.prompt for state in states],
+            {
+                **arguments,
+                "temperature": rules.temperature,
+                "max_new_tokens": max(state.rules.max_new_tokens for state in states),
+                "min_new_tokens": rules.min_new_tokens,
+            },
+        )
+        for state, text, no_speech_prob in zip(states, decoded, self._no_speech_probs(before), strict=True):
+            state.no_speech_prob = no_speech_prob
+            self._finish(state, text)
 
-    def _pieces(self, row: _Row, segment: dict[str, Any], before_s: float, *, has_words: bool) -> Iterator[Piece]:
-        """Yield a segment of `generate`, if it has a text. before_s: of the chunk before the decoded window."""
-        tokens = segment["tokens"].tolist()
-        text = self._vocabulary.decode(tokens)
-        if text.strip():
-            words = self._words(row, segment, before_s) if has_words else ()
-            yield Piece(
-                start=before_s + float(segment["start"]),
-                end=before_s + float(segment["end"]),
-                text=text,
-                tokens=tuple(tokens),
-                words=tuple(words),
-            )
+    def _finish(self, state: DecodingState, text: Decoded) -> None:
+        for token, logprob in zip(text.tokens, text.logprobs, strict=True):
+            if not state.is_finished:
+                state.append(token, logprob, eot=self._tokenizer.eot)
+        state.is_finished = True
 
-    def _words(self, row: _Row, segment: dict[str, Any], before_s: float) -> Iterator[Word]:
-        """Yield a segment's words. A token lasts from its own time to that of the next one."""
-        times = [before_s + seconds for seconds in segment["token_timestamps"].tolist()]
-        timed = list(zip(segment["tokens"].tolist(), times, strict=True))
-        text = [(token, index) for index, (token, _) in enumerate(timed) if token < self._tokenizer.eot]
-        times.append(before_s + float(segment["end"]))
-        language = row.language if self.detects_language else "en"
-        for word in split_words([token for token, _ in text], language=language, decode=self._vocabulary.decode):
-            first, last = text[word.spoken.start][1], text[word.spoken.stop - 1][1]
-            yield Word(
-                word=word.text, start=times[first], end=max(times[first], times[last + 1]), probability=None
-            )
+    def _no_speech_probs(self, after_sot: Tensor) -> list[float]:
+        no_speech = self._tokenizer.no_timestamps - 1
+        probabilities: list[float] = after_sot.softmax(dim=-1)[:, no_speech].tolist()
+        return probabilities
+
+    def _language_scores(self, after_sot: Tensor) -> LanguageScores:
+        tokens = sorted(self._tokenizer.language_tokens.values())
+        return LanguageScores(
+            logprobs=dict(zip(tokens, after_sot[tokens].log_softmax(dim=-1).tolist(), strict=True)),
+            no_speech_prob=self._no_speech_probs(after_sot[None])[0],
+        )
+
+    def _align(self, features: Tensor, text: AlignmentInput) -> AlignmentOutput:
+        attention = self._calls.attend(features, text)
+        begin = len(text.prompt) - 1  # where the first token of the text is predicted
+        heads = torch.stack([attention.weights[layer][head] for layer, head in self._heads])
+        heads = heads[:, begin:, : text.n_positions]
+        logits = attention.logits[begin:-1, : self._tokenizer.eot]  # (n_tokens, n_text_tokens)
+        chosen = torch.tensor(text.tokens, device=logits.device)[:, None]
+        return AlignmentOutput(
+            weights=(heads / heads.sum(dim=-1, keepdim=True)).mean(dim=0).cpu().numpy(),
+            probabilities=tuple(logits.softmax(dim=-1).gather(1, chosen)[:, 0].tolist()),
+        )
 
 
-@contextmanager
-def _own_attention(model: Any) -> Iterator[None]:
-    """Restore the model's attention after a call: one that times words would make all later ones slower."""
-    config = model.model.config
-    before = config._attn_implementation
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
+def _greedy_key(state: DecodingState) -> Any:
+    """Return what states must have in common to be decoded by one call."""
+    prompt = state.prompt
+    task = prompt.tokens[prompt.sot_index + 2 :]
+    return prompt.tokens[: prompt.sot_index], task, replace(state.rules, max_new_tokens=1)
