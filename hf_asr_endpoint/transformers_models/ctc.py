@@ -1,6 +1,7 @@
 """Models trained with connectionist temporal classification, such as wav2vec2, HuBERT, MMS and Parakeet.
 
 They give a token or a blank for each frame, so that words have times; they know one language and have no options.
+A chunk that was cut inside speech is computed with a stride of its neighbours, and gets the words in its middle.
 Graves et al. 2006, https://www.cs.toronto.edu/~graves/icml_2006.pdf
 """
 
@@ -9,20 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.audio.chunking import Chunk
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transformers_models.audio_input import AudioInput
-from hf_asr_endpoint.transformers_models.family import ChunkText, ShouldStop, whole_chunk
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, ShouldStop
 from hf_asr_endpoint.transformers_models.limits import Abilities, check_options
 from hf_asr_endpoint.types import TranscriptionOptions, Word
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 WORD_STARTS = ("\u2581", " ")
 """What tokens begin with that begin a word, in vocabularies of pieces of words."""
+
+
+CONTEXT_S = 5.0
+"""A sixth of 30 s, the default stride of transformers' pipeline on each side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +45,7 @@ class _Token:
 class CtcFamily:
     """A Family. The most probable token of each frame counts; there is no language model."""
 
-    detects_language = False
+    context_s = CONTEXT_S
 
     def __init__(self, model: Any, tokenizer: Any, audio: AudioInput, *, masks_padding: bool) -> None:
         """masks_padding: whether the model was trained with attention masks. One that was not would give other
@@ -50,10 +57,10 @@ class CtcFamily:
         self._blank = _blank_token(model, tokenizer)
         self._delimiter = tokenizer.convert_tokens_to_ids(getattr(tokenizer, "word_delimiter_token", None) or "|")
         self._skipped = set(tokenizer.all_special_ids) - {self._delimiter}
-        self._times_words = _has_words(tokenizer)
+        self._has_words = _has_words(tokenizer)
         self._abilities = Abilities(
             name=f"this {model.config.model_type} model",
-            options=frozenset({"word_timestamps"} if self._times_words else ()),
+            options=frozenset({"word_timestamps"} if self._has_words else ()),
         )
 
     def check(self, options: TranscriptionOptions) -> None:
@@ -61,32 +68,44 @@ class CtcFamily:
 
     @torch.inference_mode()
     def transcribe(
-        self, chunks: Sequence[Chunk], options: TranscriptionOptions, *, should_stop: ShouldStop
+        self, chunks: Sequence[ChunkInContext], decoding: DecodingOptions, *, should_stop: ShouldStop
     ) -> list[ChunkText]:
         if self._masks_padding:
             return self._transcribe(chunks)
         return [self._transcribe([chunk])[0] for chunk in chunks if not should_stop()]
 
-    def _transcribe(self, chunks: Sequence[Chunk]) -> list[ChunkText]:
+    def _transcribe(self, chunks: Sequence[ChunkInContext]) -> list[ChunkText]:
         padded = {"padding": True, "return_attention_mask": True} if self._masks_padding else {}
-        inputs = self._audio.make([chunk.waveform for chunk in chunks], **padded)
-        logits: Tensor = self._model(**inputs).logits  # (n_chunks, n_frames, n_vocab)
+        waveforms = [np.concatenate([each.before, each.chunk.waveform, each.after]) for each in chunks]
+        logits: Tensor = self._model(
+            **self._audio.make(waveforms, **padded)
+        ).logits  # (n_chunks, n_frames, n_vocab)
         probabilities, ids = logits.float().softmax(dim=-1).max(dim=-1)
-        longest_s = max(len(chunk.waveform) for chunk in chunks) / SAMPLE_RATE
-        frame_s = longest_s / logits.shape[1]
-        return [
-            self._chunk_text(chunk, row.tolist(), row_probabilities.tolist(), frame_s)
-            for chunk, row, row_probabilities in zip(chunks, ids, probabilities, strict=True)
-        ]
+        frame_s = max(map(len, waveforms)) / SAMPLE_RATE / logits.shape[1]
+        texts = []
+        for row, (each, waveform) in enumerate(zip(chunks, waveforms, strict=True)):
+            n_frames = math.ceil(len(waveform) / SAMPLE_RATE / frame_s)  # The others are padding.
+            tokens = list(self._collapse(ids[row, :n_frames].tolist(), probabilities[row].tolist()))
+            texts.append(self._chunk_text(each, tokens, frame_s))
+        return texts
 
-    def _chunk_text(self, chunk: Chunk, ids: list[int], probabilities: list[float], frame_s: float) -> ChunkText:
-        n_frames = math.ceil(len(chunk.waveform) / SAMPLE_RATE / frame_s)  # The others are padding.
-        tokens = list(self._collapse(ids[:n_frames], probabilities))
-        words = [self._word(word, frame_s) for word in self._split_words(tokens)]
+    def _chunk_text(self, each: ChunkInContext, tokens: Sequence[_Token], frame_s: float) -> ChunkText:
+        """Return the words whose middle lies in the chunk: its neighbour, which hears them too, has the others."""
+        before_s, chunk_s = len(each.before) / SAMPLE_RATE, len(each.chunk.waveform) / SAMPLE_RATE
+        begin_s = before_s if before_s else -math.inf
+        end_s = before_s + chunk_s if len(each.after) else math.inf
+        kept = [
+            word
+            for word in self._split_words(tokens)
+            if begin_s <= (word[0].begin + word[-1].end) / 2 * frame_s < end_s
+        ]
+        kept_tokens = tuple(token.id for word in kept for token in word)
+        if not self._has_words:
+            spelled = self._spell([token for word in kept for token in word])
+            return ChunkText(text=f" {spelled}" if spelled else "", tokens=kept_tokens)
+        words = [self._word(word, frame_s).shifted(-before_s) for word in kept]
         words = [word for word in words if word.word.strip()]
-        text = "".join(word.word for word in words)
-        kept = words if self._times_words else ()
-        return ChunkText(pieces=whole_chunk(chunk, text, [token.id for token in tokens], kept))
+        return ChunkText(text="".join(word.word for word in words), tokens=kept_tokens, words=tuple(words))
 
     def _collapse(self, ids: Sequence[int], probabilities: Sequence[float]) -> Iterator[_Token]:
         """Yield a token for each run of equal ids but the blank's, which only separates equal tokens."""
@@ -100,29 +119,35 @@ class CtcFamily:
             begin = index
 
     def _split_words(self, tokens: Sequence[_Token]) -> list[list[_Token]]:
-        """Split at the delimiter, which belongs to no word, and before tokens that begin a word."""
+        """Split at the delimiter, which belongs to no word, and before tokens that begin a word.
+
+        A vocabulary that has neither, as for languages that are written without spaces, is split into its tokens.
+        """
         words: list[list[_Token]] = [[]]
         for token in tokens:
             if token.id == self._delimiter:
                 words.append([])
                 continue
-            if self._tokenizer.convert_ids_to_tokens(token.id).startswith(WORD_STARTS):
+            if not self._has_words or self._tokenizer.convert_ids_to_tokens(token.id).startswith(WORD_STARTS):
                 words.append([])
             words[-1].append(token)
         return [word for word in words if word]
 
     def _word(self, tokens: Sequence[_Token], frame_s: float) -> Word:
-        spelled = self._tokenizer.convert_ids_to_tokens([token.id for token in tokens])
-        if hasattr(self._tokenizer, "word_delimiter_token"):  # wav2vec2's own class
-            text = self._tokenizer.convert_tokens_to_string(spelled, group_tokens=False)["text"]
-        else:
-            text = self._tokenizer.convert_tokens_to_string(spelled)
         return Word(
-            word=f" {text.strip()}",
+            word=f" {self._spell(tokens)}",
             start=tokens[0].begin * frame_s,
             end=tokens[-1].end * frame_s,
-            probability=sum(token.probability for token in tokens) / len(tokens),
+            probability=fmean(token.probability for token in tokens),
         )
+
+    def _spell(self, tokens: Sequence[_Token]) -> str:
+        spelled = self._tokenizer.convert_ids_to_tokens([token.id for token in tokens])
+        if hasattr(self._tokenizer, "word_delimiter_token"):  # wav2vec2's own class
+            text: str = self._tokenizer.convert_tokens_to_string(spelled, group_tokens=False)["text"]
+        else:
+            text = self._tokenizer.convert_tokens_to_string(spelled)
+        return text.strip()
 
 
 def _blank_token(model: Any, tokenizer: Any) -> int:

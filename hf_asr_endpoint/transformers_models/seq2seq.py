@@ -12,24 +12,25 @@ import torch
 from torch import Tensor
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 
-from hf_asr_endpoint.audio.chunking import Chunk
-from hf_asr_endpoint.decoding_options import DecodingOptions
+from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions, LengthLimits
+from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transformers_models.audio_input import AudioInput
-from hf_asr_endpoint.transformers_models.family import ChunkText, ShouldStop, whole_chunk
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, ShouldStop
 from hf_asr_endpoint.transformers_models.generation import generation_arguments
 from hf_asr_endpoint.transformers_models.limits import GENERATION, Abilities, check_options
 from hf_asr_endpoint.types import TranscriptionOptions
 
-LENGTHS = ("max_length", "max_new_tokens", "min_length", "min_new_tokens")
-
 DEFAULT_MAX_NEW_TOKENS = 448
-"""Where a model's generation config has no length: transformers' own default of 20 tokens would cut texts off."""
+"""Where a model's configurations have no length: transformers' own default of 20 tokens would cut texts off."""
+
+_POSITIONS = ("max_position_embeddings", "max_target_positions", "n_positions")
+"""What configurations call the number of tokens that a decoder holds."""
 
 
 class Seq2SeqFamily:
     """A Family. Greedy decoding is the default, also where a model's generation config has beams."""
 
-    detects_language = False
+    context_s = 0.0
 
     def __init__(self, model: Any, tokenizer: Any, audio: AudioInput, *, masks_padding: bool) -> None:
         """masks_padding: see CtcFamily."""
@@ -37,35 +38,42 @@ class Seq2SeqFamily:
         self._tokenizer = tokenizer
         self._audio = audio
         self._masks_padding = masks_padding
-        self._has_own_length = model.generation_config.max_length is not None or (
-            model.generation_config.max_new_tokens is not None
-        )
+        self._special = set(tokenizer.all_special_ids)
+        self._capacity = _capacity(model)
         self._abilities = Abilities(name=f"this {model.config.model_type} model", options=GENERATION, samples=True)
 
     def check(self, options: TranscriptionOptions) -> None:
         check_options(options, self._abilities)
+        n_vocab = self._model.get_output_embeddings().out_features
+        for token in options.decoding.suppress_tokens or ():
+            if token != MODELS_OWN_TOKENS and not 0 <= token < n_vocab:
+                raise InvalidParameter(
+                    f"suppress_tokens has {token}; allowed: ids from 0 to {n_vocab - 1}, and {MODELS_OWN_TOKENS} "
+                    "for the model's own list",
+                    parameter="suppress_tokens",
+                )
 
     @torch.inference_mode()
     def transcribe(
-        self, chunks: Sequence[Chunk], options: TranscriptionOptions, *, should_stop: ShouldStop
+        self, chunks: Sequence[ChunkInContext], decoding: DecodingOptions, *, should_stop: ShouldStop
     ) -> list[ChunkText]:
         if self._masks_padding:
-            return self._transcribe(chunks, options.decoding, should_stop)
-        return [self._transcribe([chunk], options.decoding, should_stop)[0] for chunk in chunks]
+            return self._transcribe(chunks, decoding, should_stop)
+        return [self._transcribe([chunk], decoding, should_stop)[0] for chunk in chunks if not should_stop()]
 
     def _transcribe(
-        self, chunks: Sequence[Chunk], decoding: DecodingOptions, should_stop: ShouldStop
+        self, chunks: Sequence[ChunkInContext], decoding: DecodingOptions, should_stop: ShouldStop
     ) -> list[ChunkText]:
         padded = {"padding": True, "return_attention_mask": True} if self._masks_padding else {}
-        inputs = self._audio.make([chunk.waveform for chunk in chunks], **padded)
+        inputs = self._audio.make([each.chunk.waveform for each in chunks], **padded)
         sequences = self._model.generate(**inputs, **self._arguments(decoding, should_stop))
-        sequences = getattr(sequences, "sequences", sequences)  # Transducers return more than tokens.
         texts = self._tokenizer.batch_decode(sequences, skip_special_tokens=True)
-        special = set(self._tokenizer.all_special_ids)
-        tokens = [[token for token in row if token not in special] for row in sequences.tolist()]
         return [
-            ChunkText(pieces=whole_chunk(chunk, f" {text.strip()}", row))
-            for chunk, row, text in zip(chunks, tokens, texts, strict=True)
+            ChunkText(
+                text=f" {text.strip()}" if text.strip() else "",
+                tokens=tuple(token for token in row if token not in self._special),
+            )
+            for row, text in zip(sequences.tolist(), texts, strict=True)
         ]
 
     def _arguments(self, decoding: DecodingOptions, should_stop: ShouldStop) -> dict[str, Any]:
@@ -79,12 +87,31 @@ class Seq2SeqFamily:
         if temperature > 0:
             arguments["temperature"] = temperature
             torch.manual_seed(decoding.seed)
-        for name in LENGTHS:
-            if (value := getattr(decoding.lengths, name)) is not None:
-                arguments[name] = value
-        if not self._has_own_length and not arguments.keys() & {"max_length", "max_new_tokens"}:
-            arguments["max_new_tokens"] = DEFAULT_MAX_NEW_TOKENS
-        return {**arguments, "stopping_criteria": StoppingCriteriaList([_stop_when(should_stop)])}
+        return {
+            **arguments,
+            **self._lengths(decoding.lengths),
+            "stopping_criteria": StoppingCriteriaList([_stop_when(should_stop)]),
+        }
+
+    def _lengths(self, lengths: LengthLimits) -> dict[str, int]:
+        """Return how many tokens follow the prompt, which is one token; no more than the decoder holds."""
+        own = self._model.generation_config
+        max_new = lengths.max_new_tokens
+        for given, n_counted in ((lengths.max_length, 1), (own.max_new_tokens, 0), (own.max_length, 1)):
+            max_new = given - n_counted if max_new is None and given is not None else max_new
+        min_new = max(lengths.min_new_tokens or 0, (lengths.min_length or 1) - 1)
+        max_new = max(1, min_new, DEFAULT_MAX_NEW_TOKENS if max_new is None else max_new)
+        return {
+            "max_new_tokens": min(max_new, self._capacity),
+            "min_new_tokens": min(min_new, self._capacity),
+        }
+
+
+def _capacity(model: Any) -> int:
+    """Return how many tokens the decoder can add to its prompt; the default where no configuration says it."""
+    config = model.config.get_text_config(decoder=True)
+    known = [int(value) for name in _POSITIONS if (value := getattr(config, name, None)) is not None]
+    return min(known, default=DEFAULT_MAX_NEW_TOKENS + 1) - 1
 
 
 def _stop_when(should_stop: ShouldStop) -> Any:

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+
+import numpy as np
 
 from hf_asr_endpoint.audio.chunking import Chunk, ChunkingOptions, split_chunks
 from hf_asr_endpoint.audio.levelling import LevelledDetector
@@ -20,7 +21,7 @@ from hf_asr_endpoint.transcription.model_limits import check_width
 from hf_asr_endpoint.transcription.request_threads import RequestThreads, last_of
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
-from hf_asr_endpoint.transformers_models.family import ChunkText, Family
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, Family
 from hf_asr_endpoint.transformers_models.worker import ModelWorker
 from hf_asr_endpoint.types import (
     ANYBODY,
@@ -37,22 +38,13 @@ from hf_asr_endpoint.types import (
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
 
+SAME_TIME_S = 0.5 / SAMPLE_RATE
 
-@dataclass(slots=True)
-class _Recording:
-    """What is known of a recording so far."""
-
-    n_samples: int = 0
-    language: str | None = None
-    language_probability: float | None = None
-
-    @property
-    def duration_s(self) -> float:
-        return self.n_samples / SAMPLE_RATE
+_NOTHING = np.zeros(0, np.float32)
 
 
 class TransformersTranscriber:
-    """Owns the worker and all threads. A recording's first chunk decides its language, where nobody gives it."""
+    """Owns the worker and all threads. Up to `max_requests` are in flight; more wait for a thread."""
 
     def __init__(
         self,
@@ -134,18 +126,19 @@ class TransformersTranscriber:
         self, reader: WaveformReader, options: TranscriptionOptions, token: CancellationToken, caller: Caller
     ) -> Iterator[Segment | Transcription]:
         place = self._backlog.open_place(is_patient=caller.is_patient)
-        recording = _Recording(language=options.language)
+        counter = _Counter(reader, place)
         segments = []
         try:
             chunks = split_chunks(
-                _counted(reader, recording, place),
+                counter.blocks(),
                 self._detector,
                 options=ChunkingOptions(
                     voice_activity=options.voice_activity, chunk_length_s=options.chunk_length_s
                 ),
             )
-            for chunk, text in self._decoded(chunks, options, token, recording):
-                for segment in _segments(chunk, text, options):
+            for chunk, text in self._decoded(in_context(chunks, self._family.context_s), options, token):
+                segment = _segment(chunk, text, options)
+                if segment is not None:
                     segments.append(segment)
                     yield segment
                 place.advance(chunk.offset_s + len(chunk.waveform) / SAMPLE_RATE)
@@ -154,70 +147,81 @@ class TransformersTranscriber:
             place.leave()
             reader.close()
         yield Transcription(
-            task=options.task,
-            language=recording.language,
-            language_probability=recording.language_probability,
-            duration_s=recording.duration_s,
-            segments=tuple(segments),
+            task=options.task, language=None, duration_s=counter.duration_s, segments=tuple(segments)
         )
 
     def _decoded(
-        self,
-        chunks: Iterator[Chunk | None],
-        options: TranscriptionOptions,
-        token: CancellationToken,
-        recording: _Recording,
+        self, chunks: Iterator[ChunkInContext | None], options: TranscriptionOptions, token: CancellationToken
     ) -> Iterator[tuple[Chunk, ChunkText]]:
         """Yield chunks in order, each with its text, and read no further than `max_ahead` of them."""
         running: deque[tuple[Chunk, Future[ChunkText]]] = deque()
-        is_first = True
-        for chunk in chunks:
+        for each in chunks:
             token.raise_if_cancelled()
-            if chunk is not None:
-                running.append((chunk, self._worker.submit(chunk, options, token)))
-                if is_first:
-                    text = running[-1][1].result()
-                    recording.language = recording.language or text.language
-                    recording.language_probability = text.language_probability
-                    options = _in_language(options, text.language, self._family)
-                    if options.detects_language_only:
-                        return
-                is_first = False
+            if each is not None:
+                running.append((each.chunk, self._worker.submit(each, options.decoding, token)))
             while running and (running[0][1].done() or len(running) >= self._max_ahead):
-                first, result = running.popleft()
-                yield first, result.result()
-        for last, result in running:
-            yield last, result.result()
+                chunk, text = running.popleft()
+                yield chunk, text.result()
+        for chunk, text in running:
+            yield chunk, text.result()
 
 
-def _in_language(options: TranscriptionOptions, language: str | None, family: Family) -> TranscriptionOptions:
-    return replace(options, language=language) if family.detects_language else options
+class _Counter:
+    """Counts what is read of a recording, and tells its place the length that its file declares."""
+
+    def __init__(self, reader: WaveformReader, place: Place) -> None:
+        self._reader = reader
+        self._place = place
+        self._n_samples = 0
+
+    @property
+    def duration_s(self) -> float:
+        return self._n_samples / SAMPLE_RATE
+
+    def blocks(self) -> Iterator[Waveform]:
+        for block in self._reader:
+            if self._n_samples == 0 and self._reader.declared_s is not None:
+                self._place.declare(self._reader.declared_s)
+            self._n_samples += len(block)
+            yield block
 
 
-def _counted(reader: WaveformReader, recording: _Recording, place: Place) -> Iterator[Waveform]:
-    is_length_told = False
-    for block in reader:
-        if reader.declared_s is not None and not is_length_told:
-            is_length_told = True
-            place.declare(reader.declared_s)
-        recording.n_samples += len(block)
-        yield block
+def in_context(chunks: Iterator[Chunk | None], context_s: float) -> Iterator[ChunkInContext | None]:
+    """Yield each chunk with up to `context_s` of audio around it, on the sides where it was cut inside speech.
+
+    There the next chunk begins where it ends. Without a context no chunk waits for the next one.
+    """
+    n_context = round(context_s * SAMPLE_RATE)
+    waiting: Chunk | None = None
+    before = _NOTHING
+    for chunk in chunks:
+        if chunk is None or n_context == 0:
+            yield None if chunk is None else ChunkInContext(chunk=chunk, before=_NOTHING, after=_NOTHING)
+            continue
+        follows = _NOTHING
+        if waiting is not None:
+            touches = abs(_end_s(waiting) - chunk.offset_s) < SAME_TIME_S
+            after = chunk.waveform[:n_context] if touches else _NOTHING
+            follows = waiting.waveform[-n_context:] if touches else _NOTHING
+            yield ChunkInContext(chunk=waiting, before=before, after=after)
+        waiting, before = chunk, follows
+    if waiting is not None:
+        yield ChunkInContext(chunk=waiting, before=before, after=_NOTHING)
 
 
-def _segments(chunk: Chunk, text: ChunkText, options: TranscriptionOptions) -> Iterator[Segment]:
-    """Yield a chunk's segments, with times from the beginning of the file."""
-    end_s = chunk.offset_s + len(chunk.waveform) / SAMPLE_RATE
+def _end_s(chunk: Chunk) -> float:
+    return chunk.offset_s + len(chunk.waveform) / SAMPLE_RATE
+
+
+def _segment(chunk: Chunk, text: ChunkText, options: TranscriptionOptions) -> Segment | None:
+    """Return a chunk's segment, with times from the beginning of the file, from its first speech to its last."""
     temperatures = options.decoding.temperatures
     window = DecodedWindow(
         start=chunk.offset_s,
-        compression_ratio=compression_ratio("".join(piece.text for piece in text.pieces)),
+        compression_ratio=compression_ratio(text.text),
         temperature=temperatures[0] if len(temperatures) == 1 else None,
     )
-    texts = {piece.tokens: piece.text for piece in text.pieces}
-    builder = SegmentBuilder(begin_s=chunk.offset_s, end_s=end_s, decode=lambda tokens: texts[tuple(tokens)])
-    for piece in text.pieces:
-        timed = TimedTokens(start=piece.start, end=piece.end, tokens=piece.tokens).shifted(chunk.offset_s)
-        words = [word.shifted(chunk.offset_s) for word in piece.words] if options.wants_words else []
-        segment = builder.build(timed, window, words=words, language=text.language)
-        if segment is not None:
-            yield segment
+    builder = SegmentBuilder(begin_s=chunk.offset_s, end_s=_end_s(chunk), decode=lambda tokens: text.text)
+    timed = TimedTokens(start=chunk.speech[0].start_s, end=chunk.speech[-1].end_s, tokens=text.tokens)
+    words = [word.shifted(chunk.offset_s) for word in text.words] if options.wants_words else []
+    return builder.build(timed.shifted(chunk.offset_s), window, words=words)

@@ -8,24 +8,21 @@ import time
 from collections import Counter, deque
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from hf_asr_endpoint.audio.chunking import Chunk
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
+from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
-from hf_asr_endpoint.transformers_models.family import ChunkText, Family
-from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, Family
 from hf_asr_endpoint.whisper.threads import use_all_cores
 
 logger = logging.getLogger(__name__)
 
-_DEFAULTS = TranscriptionOptions()
-
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    chunk: Chunk
-    options: TranscriptionOptions
+    chunk: ChunkInContext
+    decoding: DecodingOptions
     token: CancellationToken
     result: Future[ChunkText]
 
@@ -59,9 +56,11 @@ class ModelWorker:
         with self._changed:
             return sum(map(len, self._waiting.values()))
 
-    def submit(self, chunk: Chunk, options: TranscriptionOptions, token: CancellationToken) -> Future[ChunkText]:
+    def submit(
+        self, chunk: ChunkInContext, decoding: DecodingOptions, token: CancellationToken
+    ) -> Future[ChunkText]:
         """Return the chunk's text to come; it raises EngineError and its kinds. Cancelled, it never runs."""
-        work = _Work(chunk, _of_the_model(options), token, Future())
+        work = _Work(chunk, decoding, token, Future())
         with self._changed:
             if self._is_closed or self.failure is not None:
                 raise EngineUnavailable(SHUTTING_DOWN if self._is_closed else f"the model stopped: {self.failure}")
@@ -106,17 +105,17 @@ class ModelWorker:
                 return []
             first = next(iter(self._waiting.values()))[0]
             # What is sampled must not depend on who else asks: such chunks are computed alone.
-            decoding = first.options.decoding
+            decoding = first.decoding
             limit = 1 if decoding.temperatures[0] > 0 else max(self._max_batch // decoding.beams.num_beams, 1)
             batch: list[_Work] = []
-            while len(batch) < limit and (found := self._take_round(first.options, limit - len(batch))):
+            while len(batch) < limit and (found := self._take_round(decoding, limit - len(batch))):
                 batch += found
             self.n_running = len(batch)
             return batch
 
-    def _take_round(self, options: TranscriptionOptions, limit: int) -> list[_Work]:
+    def _take_round(self, decoding: DecodingOptions, limit: int) -> list[_Work]:
         """Take one chunk of each request whose next one has these options, and put these requests last."""
-        found = [queue[0] for queue in self._waiting.values() if queue[0].options == options][:limit]
+        found = [queue[0] for queue in self._waiting.values() if queue[0].decoding == decoding][:limit]
         for work in found:
             queue = self._waiting.pop(work.token)
             queue.popleft()
@@ -132,7 +131,7 @@ class ModelWorker:
             began = time.perf_counter()
             try:
                 texts = self._family.transcribe(
-                    [work.chunk for work in batch], batch[0].options, should_stop=should_stop
+                    [work.chunk for work in batch], batch[0].decoding, should_stop=should_stop
                 )
             except Exception as exc:
                 logger.exception("a batch of %d chunks failed", len(batch))
@@ -164,17 +163,6 @@ class ModelWorker:
             waiting = [work for queue in self._waiting.values() for work in queue]
             self._waiting.clear()
         self._end(waiting, error)
-
-
-def _of_the_model(options: TranscriptionOptions) -> TranscriptionOptions:
-    """Return the options without those that the model does not see, so that more chunks share a batch."""
-    return replace(
-        options,
-        model=None,
-        voice_activity=_DEFAULTS.voice_activity,
-        audio_track=None,
-        chunk_length_s=_DEFAULTS.chunk_length_s,
-    )
 
 
 def _cancellation(token: CancellationToken) -> Exception:
