@@ -28,6 +28,14 @@ LOG_PROBABILITIES = frozenset(
 )
 """Options that need each token's log-probability, or P(no_speech)."""
 
+_NOT_TOLD = {
+    "word_timestamps": "does not tell the times of words",
+    "token_logprobs": "does not tell log-probabilities",
+    "detects_language_only": "does not tell languages",
+    "task": "does not translate",
+}
+"""What asking for an option amounts to, where its name does not say it."""
+
 _PLAIN = (FALLBACK_TEMPERATURES, (0.0,))
 """Temperatures that every model has: the default, and the text that is the most probable."""
 
@@ -55,10 +63,11 @@ def check_options(options: TranscriptionOptions, abilities: Abilities) -> None:
         if name == "temperatures":
             _check_temperatures(options.decoding.temperatures, abilities)
             continue
+        default = defaults[name]
+        allowed = f"{show_value(default)} (the default)" if default else "to leave it out"
+        reason = _NOT_TOLD.get(name, "does not have this option")
         raise UnsupportedValue(
-            f"{name} is {show_value(value)}, but {abilities.name} does not have this option; "
-            f"allowed: {show_value(defaults[name])} (the default)",
-            parameter=name,
+            f"{name} is {show_value(value)}, but {abilities.name} {reason}; allowed: {allowed}", parameter=name
         )
 
 

@@ -32,6 +32,7 @@ from hf_asr_endpoint.transformers_models.audio_input import AudioInput
 from hf_asr_endpoint.transformers_models.ctc import CtcFamily
 from hf_asr_endpoint.transformers_models.family import Family
 from hf_asr_endpoint.transformers_models.seq2seq import Seq2SeqFamily
+from hf_asr_endpoint.transformers_models.transducer import TransducerFamily
 from hf_asr_endpoint.transformers_models.whisper import TransformersWhisper
 from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS, N_POSITIONS
@@ -148,9 +149,14 @@ def _whisper(model: Any, directory: Path, info: ModelInfo) -> LoadedModel:
 def _family(model: Any, directory: Path) -> Family:
     extractor = AutoFeatureExtractor.from_pretrained(directory)
     audio = AudioInput(extractor, device=model.device, dtype=model.dtype)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
     masks_padding = bool(getattr(extractor, "return_attention_mask", True))
-    kind = CtcFamily if type(model.config) in MODEL_FOR_CTC_MAPPING else Seq2SeqFamily
-    return kind(model, AutoTokenizer.from_pretrained(directory), audio, masks_padding=masks_padding)
+    config = type(model.config)
+    if config in MODEL_FOR_CTC_MAPPING:
+        return CtcFamily(model, tokenizer, audio, masks_padding=masks_padding)
+    if config in MODEL_FOR_TDT_MAPPING or config in MODEL_FOR_RNNT_MAPPING:
+        return TransducerFamily(model, tokenizer, audio)
+    return Seq2SeqFamily(model, tokenizer, audio, masks_padding=masks_padding)
 
 
 def _dtype(dtype: Dtype, device: torch.device) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""Models with a decoder that gives plain text: Moonshine, Speech2Text, SpeechEncoderDecoder, transducers.
+"""Models with a decoder that gives plain text, such as Moonshine, Speech2Text and SpeechEncoderDecoder.
 
 They have the options of `generate`, and tell neither times nor languages.
 """
@@ -90,7 +90,7 @@ class Seq2SeqFamily:
         return {
             **arguments,
             **self._lengths(decoding.lengths),
-            "stopping_criteria": StoppingCriteriaList([_stop_when(should_stop)]),
+            "stopping_criteria": StoppingCriteriaList([stop_when(should_stop)]),
         }
 
     def _lengths(self, lengths: LengthLimits) -> dict[str, int]:
@@ -114,7 +114,9 @@ def _capacity(model: Any) -> int:
     return min(known, default=DEFAULT_MAX_NEW_TOKENS + 1) - 1
 
 
-def _stop_when(should_stop: ShouldStop) -> Any:
+def stop_when(should_stop: ShouldStop) -> Any:
+    """Return a criterion of `generate` that ends a batch which nobody wants any more."""
+
     def criterion(input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
         return torch.full((input_ids.shape[0],), should_stop(), dtype=torch.bool, device=input_ids.device)
 
