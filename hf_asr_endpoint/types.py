@@ -194,7 +194,7 @@ class Transcription:
 class ModelInfo:
     """What is known of a model once it is loaded.
 
-    engine: that computes it, and engine_reason: why this one. n_mels: 0 where its input is no spectrogram.
+    engine: that computes it, and engine_reason: why this one. n_mels: of a Whisper; 0 for other models.
     cpu_level: of the kernels that it runs on; None where torch's operators do.
     n_threads: that compute a step together on a CPU.
     compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
@@ -213,6 +213,10 @@ class ModelInfo:
     compiles_each_shape: bool = True
     windows_per_step: int = 1
     memory_bytes: int = 0
+
+    @property
+    def is_whisper(self) -> bool:
+        return self.n_mels > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,15 +31,7 @@ WHISPER_ABILITIES = Abilities(
     name="Whisper on the transformers engine",
     options=GENERATION
     | LOG_PROBABILITIES
-    | {
-        "task",
-        "language",
-        "languages",
-        "detects_language_only",
-        "condition_on_previous_text",
-        "prompt",
-        "hotwords",
-    }
+    | {"task", "language", "languages", "detects_language_only", "word_timestamps", "best_of"}
     | {"condition_on_previous_text", "prompt", "hotwords"},
     samples=True,
     falls_back=True,

@@ -14,6 +14,9 @@ from transformers import (
     BertLMHeadModel,
     MoonshineConfig,
     MoonshineForConditionalGeneration,
+    ParakeetFeatureExtractor,
+    ParakeetForTDT,
+    ParakeetTDTConfig,
     PreTrainedTokenizerFast,
     SpeechEncoderDecoderModel,
     Wav2Vec2Config,
@@ -133,3 +136,33 @@ def _word_tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
+
+
+def write_transducer(directory: Path) -> Path:
+    """Write a Parakeet TDT, whose tokens last some frames each."""
+    torch.manual_seed(SEED)
+    encoder = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "subsampling_conv_channels": 16,
+        "num_mel_bins": 80,
+    }
+    blank = len(_words())
+    config = ParakeetTDTConfig(
+        vocab_size=blank + 1,
+        encoder_config=encoder,
+        decoder_hidden_size=32,
+        num_decoder_layers=1,
+        blank_token_id=blank,
+        pad_token_id=0,
+    )
+    model = ParakeetForTDT(config)
+    model.generation_config.decoder_start_token_id = model.generation_config.bos_token_id = blank
+    durations = range(config.vocab_size, config.vocab_size + len(config.durations))
+    model.generation_config.suppress_tokens = list(durations)  # They share the logits with the tokens.
+    model.save_pretrained(directory)
+    ParakeetFeatureExtractor(feature_size=80).save_pretrained(directory)
+    _word_tokenizer().save_pretrained(directory)
+    return directory
