@@ -166,7 +166,10 @@ class WhisperCalls:
         tokens = tokens[: min(self._n_until_eot(tokens), int((output.beam_indices[row] >= 0).sum()))]
         return Decoded(
             tokens=tuple(tokens),
-            logprobs=tuple(float(output.scores[step][row, token]) for step, token in enumerate(tokens)),
+            # Beams are ranked by log-probabilities of which some are left out; of the others they are these.
+            logprobs=tuple(
+                float(output.scores[step][row].log_softmax(dim=-1)[token]) for step, token in enumerate(tokens)
+            ),
             score=float(output.sequences_scores[row]),
         )
 

@@ -12,6 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
     BertConfig,
     BertLMHeadModel,
+    GenerationConfig,
     MoonshineConfig,
     MoonshineForConditionalGeneration,
     ParakeetFeatureExtractor,
@@ -24,6 +25,8 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
     Wav2Vec2Model,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
 )
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz'"
@@ -36,12 +39,16 @@ def write_ctc(directory: Path, *, sample_rate: int = 16_000, masks_padding: bool
     """Write a wav2vec2 with a vocabulary of letters. Without masks it is of the older kind, with group norms."""
     torch.manual_seed(SEED)
     Wav2Vec2ForCTC(_wav2vec2_config(masks_padding=masks_padding)).save_pretrained(directory)
-    vocabulary = {token: index for index, token in enumerate((*SPECIAL, *LETTERS))}
-    (directory / "vocab.json").write_text(json.dumps(vocabulary))
-    tokenizer = Wav2Vec2CTCTokenizer(str(directory / "vocab.json"), pad_token="<pad>", word_delimiter_token="|")
-    tokenizer.save_pretrained(directory)
+    letter_tokenizer(directory).save_pretrained(directory)
     _extractor(sample_rate, masks_padding=masks_padding).save_pretrained(directory)
     return directory
+
+
+def letter_tokenizer(directory: Path) -> Wav2Vec2CTCTokenizer:
+    """Return a tokenizer of letters, whose vocabulary is written into a directory."""
+    vocabulary = {token: index for index, token in enumerate((*SPECIAL, *LETTERS))}
+    (directory / "vocab.json").write_text(json.dumps(vocabulary))
+    return Wav2Vec2CTCTokenizer(str(directory / "vocab.json"), pad_token="<pad>", word_delimiter_token="|")
 
 
 def write_moonshine(directory: Path) -> Path:
@@ -165,4 +172,28 @@ def write_transducer(directory: Path) -> Path:
     model.save_pretrained(directory)
     ParakeetFeatureExtractor(feature_size=80).save_pretrained(directory)
     _word_tokenizer().save_pretrained(directory)
+    return directory
+
+
+def write_multilingual_whisper(directory: Path, original: Path) -> Path:
+    """Write a small random Whisper with the vocabulary of a multilingual one."""
+    torch.manual_seed(SEED)
+    directory.mkdir()
+    for path in original.iterdir():
+        if path.suffix == ".json" and path.name not in ("config.json", "generation_config.json"):
+            (directory / path.name).symlink_to(path)
+    config = WhisperConfig.from_pretrained(
+        original,
+        d_model=32,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=48,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=48,
+        init_std=0.4,
+    )
+    model = WhisperForConditionalGeneration(config)
+    model.generation_config = GenerationConfig.from_pretrained(original, alignment_heads=None)
+    model.save_pretrained(directory)
     return directory
