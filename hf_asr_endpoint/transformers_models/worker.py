@@ -14,9 +14,12 @@ from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, Family
+from hf_asr_endpoint.whisper.process import trim_heap
 from hf_asr_endpoint.whisper.threads import use_all_cores
 
 logger = logging.getLogger(__name__)
+
+CHUNKS_BETWEEN_TRIMS = 16  # of the heap
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class ModelWorker:
         self._changed = threading.Condition()
         self._waiting: dict[CancellationToken, deque[_Work]] = {}  # by request, the next one first
         self._is_closed = False
+        self._n_chunks_since_trim = 0
         self.failure: BaseException | None = None
         """What ended the thread, if it was not `close`."""
         self.n_running = 0
@@ -90,6 +94,7 @@ class ModelWorker:
         try:
             while batch := self._take():
                 self._compute(batch)
+                self._trim(len(batch))
         except BaseException as exc:  # Without its thread, all later requests would wait.
             logger.exception("the model's thread ended")
             with self._changed:
@@ -152,6 +157,13 @@ class ModelWorker:
         for work in batch[len(texts) :]:
             self.ended["cancelled"] += 1
             work.result.set_exception(_cancellation(work.token))
+
+    def _trim(self, n_chunks: int) -> None:
+        """Return the memory of large batches to the system, from time to time, when nothing waits."""
+        self._n_chunks_since_trim += n_chunks
+        if self._n_chunks_since_trim >= CHUNKS_BETWEEN_TRIMS and not self.n_waiting:
+            self._n_chunks_since_trim = 0
+            trim_heap()
 
     def _end(self, batch: list[_Work], error: Exception) -> None:
         self.ended["failed"] += len(batch)
