@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-precision bench-attacks bench-overload soak gpu-check fuzz test-arm test-levels pictures clean
+	bench-shapes bench-precision bench-attacks bench-overload soak gpu-check fuzz test-trained test-arm test-levels pictures clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-trained: .venv/.test ## Train a small CTC model on spoken digits, serve it, and let it transcribe others (a minute or two)
+	$(BIN)/python -m pytest -m slow tests/transformers_models
 
 test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and an hour; else skipped)
 	$(BIN)/python -m tests.arm $(ARGS)

@@ -1,7 +1,7 @@
 """Custom handler for Hugging Face Inference Endpoints.
 
-Put this file, `requirements.txt` and the folder `hf_asr_endpoint` into a Whisper model's repository; the endpoint
-then has the same API as the server. Settings come from HF_ASR_* variables.
+Put this file, `requirements.txt` and the folder `hf_asr_endpoint` into a speech recognition model's repository;
+the endpoint then has the same API as the server. Settings come from HF_ASR_* variables.
 Contract: https://huggingface.co/docs/inference-endpoints/guides/custom_handler
 """
 

@@ -17,6 +17,7 @@ from hf_asr_endpoint.setting_types import (
     CpuLevel,
     Device,
     Dtype,
+    EngineChoice,
     LoadAt,
     Names,
     OnOff,
@@ -67,6 +68,11 @@ class Settings(BaseSettings):
     )
     served_model_names: Names = Field(
         (), description="More names that clients may use for the model, separated by commas."
+    )
+    engine: EngineChoice = Field(
+        "auto",
+        description="What computes the model: `native`, this server's own engine, for Whisper; `transformers`, "
+        "for any speech recognition model of that library; `auto`: native where it can compute the model.",
     )
     device: Device = Field("auto", description="Device that the model runs on.")
     dtype: Dtype = Field(

@@ -7,11 +7,20 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TypedDict
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.engine.turns import Turns
+from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.model_choice import ModelChoice
+from hf_asr_endpoint.setting_types import EngineChoice
 from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import Engine as EngineName
+from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.units import WINDOW_S
 from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_often, trim_heap
 
 logger = logging.getLogger(__name__)
@@ -34,40 +43,13 @@ def load_transcriber(
     report("torch to be imported")
     _prepare_process()
     # Imported here, because that takes seconds, in which the server already responds to GET /health.
-    from hf_asr_endpoint.engine.engine import Engine
-    from hf_asr_endpoint.transcription.batching import BatchingTranscriber
     from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
-    from hf_asr_endpoint.whisper.loading import load_speech_model
 
-    _freeze_imports()
     directory = resolve_model(choice.model, revision=choice.revision, cache_dir=settings.cache_dir, report=report)
-    logger.info("loading the weights in %s", directory)
-    report("the weights to be loaded")
-    model, tokenizer, info = load_speech_model(
-        directory,
-        device=choice.device,
-        dtype=choice.dtype,
-        slots=choice.slots,
-        cpu_level=choice.cpu_level,
-        cache_dir=settings.cache_dir,
-    )
-    batching = BatchingTranscriber(
-        Engine(
-            model,
-            slots=choice.slots,
-            windows_per_step=info.windows_per_step,
-            turns=turns if info.device == "cpu" else None,
-        ),
-        tokenizer,
-        info,
-        max_requests=settings.max_concurrent_requests + settings.max_running_jobs,
-        max_ahead=choice.slots + CHUNKS_AHEAD,
-        encoder_padding_s=settings.encoder_padding_s,
-        max_beams=settings.max_beams,
-        max_waiting_audio_s=settings.max_waiting_audio_s,
-    )
-    report("the engine to warm up")
-    batching.warm_up(slots=choice.slots)
+    engine, reason = choose_engine(choice.engine, directory)
+    logger.info("%s is computed by the %s engine: %s", choice.model, engine, reason)
+    load = _load_native if engine == "native" else _load_transformers
+    transcriber, info = load(directory, choice, settings, report, reason, turns)
     trim_heap()  # Return the memory that only loading needed.
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
     logger.info(
@@ -78,7 +60,125 @@ def load_transcriber(
         kernels,
         info.n_threads,
     )
-    return batching
+    return transcriber
+
+
+def choose_engine(wanted: EngineChoice, directory: Path) -> tuple[EngineName, str]:
+    """Return which engine computes a directory's model, and why. Raises ModelUnavailable."""
+    from hf_asr_endpoint.whisper.checkpoint.loader import explain_unsupported
+
+    if wanted == "transformers":
+        return "transformers", "--engine is transformers"
+    if wanted == "native":
+        return "native", "--engine is native"
+    obstacle = explain_unsupported(directory)
+    if obstacle is None:
+        return "native", "it is a Whisper model that the native engine computes"
+    return "transformers", f"the native engine does not compute it, because {obstacle}"
+
+
+def _load_native(
+    directory: Path,
+    choice: ModelChoice,
+    settings: Settings,
+    report: Callable[[str], None],
+    reason: str,
+    turns: Turns | None,
+) -> tuple[Transcriber, ModelInfo]:
+    from hf_asr_endpoint.engine.engine import Engine
+    from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+    from hf_asr_endpoint.whisper.loading import load_speech_model
+
+    _freeze_imports()
+    logger.info("loading the weights in %s", directory)
+    report("the weights to be loaded")
+    model, tokenizer, info = load_speech_model(
+        directory,
+        device=choice.device,
+        dtype=choice.dtype,
+        slots=choice.slots,
+        cpu_level=choice.cpu_level,
+        cache_dir=settings.cache_dir,
+    )
+    info = replace(info, engine_reason=reason)
+    batching = BatchingTranscriber(
+        Engine(
+            model,
+            slots=choice.slots,
+            windows_per_step=info.windows_per_step,
+            turns=turns if info.device == "cpu" else None,
+        ),
+        tokenizer,
+        info,
+        encoder_padding_s=settings.encoder_padding_s,
+        **_limits(choice, settings),
+    )
+    report("the engine to warm up")
+    batching.warm_up(slots=choice.slots)
+    return batching, info
+
+
+def _load_transformers(
+    directory: Path,
+    choice: ModelChoice,
+    settings: Settings,
+    report: Callable[[str], None],
+    reason: str,
+    turns: Turns | None,
+) -> tuple[Transcriber, ModelInfo]:
+    if choice.cpu_level != "auto":
+        raise ModelUnavailable(
+            f"cpu level {choice.cpu_level!r} is for the native engine, but {choice.model} is computed by the "
+            f"transformers engine ({reason}); allowed: auto"
+        )
+    report("transformers to be imported")
+    from hf_asr_endpoint.engine.engine import Engine
+    from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+    from hf_asr_endpoint.transformers_models.limits import check_options
+    from hf_asr_endpoint.transformers_models.loading import load_transformers_model
+    from hf_asr_endpoint.transformers_models.transcriber import TransformersTranscriber
+    from hf_asr_endpoint.transformers_models.whisper import WHISPER_ABILITIES
+
+    _freeze_imports()
+    logger.info("loading the weights in %s", directory)
+    report("the weights to be loaded")
+    loaded = load_transformers_model(directory, device=choice.device, dtype=choice.dtype)
+    info = replace(loaded.info, engine_reason=reason)
+    shared_turns = turns if info.device == "cpu" else None
+    limits = _limits(choice, settings)
+    if loaded.family is not None:
+        return TransformersTranscriber(
+            loaded.family, info, max_batch=choice.slots, turns=shared_turns, **limits
+        ), info
+    assert loaded.whisper is not None
+    assert loaded.tokenizer is not None
+    # All windows that wait, because each batch is decoded to its end; and whole ones: the encoder takes no others.
+    engine = Engine(loaded.whisper, slots=choice.slots, windows_per_step=choice.slots, turns=shared_turns)
+    return BatchingTranscriber(
+        engine,
+        loaded.tokenizer,
+        info,
+        encoder_padding_s=WINDOW_S,
+        check=partial(check_options, abilities=WHISPER_ABILITIES),
+        **limits,
+    ), info
+
+
+class _Limits(TypedDict):
+    max_requests: int
+    max_ahead: int
+    max_beams: int
+    max_waiting_audio_s: float
+
+
+def _limits(choice: ModelChoice, settings: Settings) -> _Limits:
+    """Return what both Transcribers are limited to."""
+    return {
+        "max_requests": settings.max_concurrent_requests + settings.max_running_jobs,
+        "max_ahead": choice.slots + CHUNKS_AHEAD,
+        "max_beams": settings.max_beams,
+        "max_waiting_audio_s": settings.max_waiting_audio_s,
+    }
 
 
 def _freeze_imports() -> None:

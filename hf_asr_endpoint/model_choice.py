@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import InvalidSettings
-from hf_asr_endpoint.setting_types import CpuLevel, Device, Dtype, LoadAt
+from hf_asr_endpoint.setting_types import CpuLevel, Device, Dtype, EngineChoice, LoadAt
 
 FILE_SUFFIX = ".toml"
 
@@ -30,6 +30,7 @@ class ModelChoice(BaseModel):
     model: str = Field(min_length=1)
     revision: str | None = None
     names: tuple[str, ...] = Field((), strict=False)
+    engine: EngineChoice
     device: Device
     dtype: Dtype
     cpu_level: CpuLevel
@@ -61,6 +62,7 @@ def _choice(settings: Settings, given: Mapping[str, object]) -> ModelChoice:
     is_default = given.get("model") == settings.model[0]
     values = {
         "revision": settings.revision,
+        "engine": settings.engine,
         "device": settings.device,
         "dtype": settings.dtype,
         "cpu_level": settings.cpu_level,

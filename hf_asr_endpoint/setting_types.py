@@ -66,6 +66,7 @@ def _check_secret(value: SecretStr) -> SecretStr:
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"]
+EngineChoice = Literal["auto", "native", "transformers"]
 LoadAt = Literal["start", "first-use"]
 OnOff = Literal["on", "off"]
 

@@ -19,6 +19,7 @@ Waveform: TypeAlias = npt.NDArray[np.float32]
 """Mono float32 in [-1, 1] at SAMPLE_RATE, shape = (n_samples,)."""
 
 Task = Literal["transcribe", "translate"]
+Engine = Literal["native", "transformers"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
 
@@ -54,7 +55,9 @@ class TranscriptionOptions:
     hotwords: str | None = None
     """Words to expect, before every chunk in either case."""
     word_timestamps: bool = False
-    """Whether segments have words."""
+    """Whether segments must have words."""
+    prefers_words: bool = False
+    """Whether words are of use but can be done without, if the model cannot time them."""
     token_logprobs: bool = False
     """Whether segments have their tokens' log-probabilities."""
     voice_activity: VoiceActivityOptions = field(default_factory=VoiceActivityOptions)
@@ -65,6 +68,11 @@ class TranscriptionOptions:
     chunk_length_s: float = WINDOW_S
     """Longest piece of audio that is decoded at once, in seconds, 1 to 30; no segment is longer."""
     decoding: DecodingOptions = field(default_factory=DecodingOptions)
+
+    @property
+    def wants_words(self) -> bool:
+        """Whether words are made if the model can."""
+        return self.word_timestamps or self.prefers_words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +114,16 @@ ANYBODY = Caller()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
-    """A word with its times, which lie in its segment's and never go back. probability: 0 to 1."""
+    """A word with its times, which lie in its segment's and never go back.
+
+    probability: 0 to 1; None where the model does not tell it.
+    """
 
     word: str
     """As decoded: with the space before it, and punctuation attached."""
     start: float
     end: float
-    probability: float
+    probability: float | None
 
     def shifted(self, seconds: float) -> Word:
         """Return a copy that is `seconds` later."""
@@ -131,14 +142,15 @@ class TokenLogprob:
 class DecodedWindow:
     """What is known of the window that a segment was decoded in; all its segments share it.
 
-    start: in seconds from the beginning of the file. The other names and meanings are openai/whisper's.
+    start: in seconds from the beginning of the file. The other names and meanings are openai/whisper's; None is
+    what the model does not tell.
     """
 
     start: float
-    temperature: float
-    avg_logprob: float
     compression_ratio: float
-    no_speech_prob: float
+    temperature: float | None = None
+    avg_logprob: float | None = None
+    no_speech_prob: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +177,8 @@ class Transcription:
     """The result for one recording."""
 
     task: Task
-    language: str
-    """The language spoken, as a code ("de"), given or detected."""
+    language: str | None
+    """The language spoken, as a code ("de"), given or detected; None where the model does not tell it."""
     language_probability: float | None = None
     """0 to 1, of the detected language; None when it was given, or when there was no speech."""
     duration_s: float
@@ -182,6 +194,7 @@ class Transcription:
 class ModelInfo:
     """What is known of a model once it is loaded.
 
+    engine: that computes it, and engine_reason: why this one. n_mels: of a Whisper; 0 for other models.
     cpu_level: of the kernels that it runs on; None where torch's operators do.
     n_threads: that compute a step together on a CPU.
     compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
@@ -192,12 +205,18 @@ class ModelInfo:
     device: str
     dtype: str
     is_multilingual: bool
-    n_mels: int
+    n_mels: int = 0
+    engine: Engine = "native"
+    engine_reason: str = ""
     cpu_level: str | None = None
     n_threads: int = 1
     compiles_each_shape: bool = True
     windows_per_step: int = 1
     memory_bytes: int = 0
+
+    @property
+    def is_whisper(self) -> bool:
+        return self.n_mels > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

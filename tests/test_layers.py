@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("audio", "whisper", "subtitles"),
     ("engine",),
     ("transcription",),
+    ("transformers_models",),
     ("jobs",),
     ("api",),
     ("loading",),
@@ -32,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 HEAVY = {"torch", "transformers", "accelerate", "librosa"}
 """They take seconds to import, in which the server already responds, so only HEAVY_ALLOWED may import them."""
-HEAVY_ALLOWED = {"whisper", "transcription", "audio"}
+HEAVY_ALLOWED = {"whisper", "transcription", "audio", "transformers_models"}
 
 COMPILERS = {"numba", "llvmlite"}
 """Only KERNELS may import them: kernels do not run on GPUs, and such servers must start without them."""

@@ -127,11 +127,13 @@ class Operations:
 
 def _describe(model: ModelInfo) -> dict[str, Any]:
     return {
+        "engine": model.engine,
+        "engine_reason": model.engine_reason,
         "device": model.device,
         "dtype": model.dtype,
         "cpu_level": model.cpu_level,
         "n_threads": model.n_threads,
         "is_multilingual": model.is_multilingual,
-        "n_mels": model.n_mels,
+        "n_mels": model.n_mels or None,
         "memory_bytes": model.memory_bytes,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -27,9 +28,12 @@ class SegmentFields(TypedDict):
 
 
 def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:
-    """Return a segment as openai/whisper's `transcribe` does. seek: the 10 ms frame at which its window begins."""
+    """Return a segment as openai/whisper's `transcribe` does, without what its model does not tell.
+
+    seek: the 10 ms frame at which its window begins.
+    """
     window = segment.window
-    return {
+    fields = {
         "id": index,
         "seek": round(window.start * SAMPLE_RATE / HOP_LENGTH),
         "start": segment.start,
@@ -41,6 +45,12 @@ def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:
         "compression_ratio": window.compression_ratio,
         "no_speech_prob": window.no_speech_prob,
     }
+    return known(fields)
+
+
+def known(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that are not None: what a model does not tell is absent from answers."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def is_in_other_language(segment: Segment, transcription: Transcription) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
 from hf_asr_endpoint.audio.chunking import ChunkingOptions
 from hf_asr_endpoint.audio.levelling import LevelledDetector
@@ -14,7 +12,6 @@ from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
-from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.transcription.backlog import Backlog
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_limits import (
@@ -23,6 +20,7 @@ from hf_asr_endpoint.transcription.model_limits import (
     check_width,
 )
 from hf_asr_endpoint.transcription.preparation import Deliver, Preparation, PreparationWorkers
+from hf_asr_endpoint.transcription.request_threads import RequestThreads, last_of
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
@@ -40,7 +38,6 @@ from hf_asr_endpoint.types import (
     Waveform,
 )
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-from hf_asr_endpoint.whisper.threads import use_one_core
 
 DEFAULT_LANGUAGE = "en"  # the answer's language for a recording without speech
 
@@ -59,11 +56,14 @@ class BatchingTranscriber:
         encoder_padding_s: float,
         max_beams: int,
         max_waiting_audio_s: float = math.inf,
+        check: Callable[[TranscriptionOptions], None] = lambda options: None,
     ) -> None:
         """max_ahead: chunks of a request in memory. encoder_padding_s: silence after a chunk shorter than 30 s.
 
         max_beams: beams, candidates or samples in a request, at most. max_waiting_audio_s: of all requests.
+        check: raises InvalidParameter for options that the engine's model cannot follow.
         """
+        self._check_model = check
         self._engine = engine
         self._tokenizer = tokenizer
         self._info = info
@@ -73,9 +73,7 @@ class BatchingTranscriber:
         self._encoder_padding_s = encoder_padding_s
         self._max_beams = max_beams
         self._backlog = Backlog(max_s=max_waiting_audio_s)
-        self._is_closed = False
-        self._tokens: set[CancellationToken] = set()  # of the requests in flight; used in the event loop
-        self._requests = ThreadPoolExecutor(max_requests, "request", initializer=use_one_core)
+        self._requests = RequestThreads(max_requests)
         shares_cores = info.device == "cpu"
         self._workers = PreparationWorkers(is_engine_busy=lambda: shares_cores and engine.is_busy)
         engine.start()
@@ -93,14 +91,7 @@ class BatchingTranscriber:
     async def transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> Transcription:
-        stream = self._start(reader, options, caller, streams=False)
-        try:
-            async for event in stream:
-                if isinstance(event, Transcription):
-                    return event
-        finally:
-            stream.close()
-        raise EngineError("the transcription ended without a result")
+        return await last_of(self._start(reader, options, caller, streams=False))
 
     async def stream(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
@@ -108,7 +99,7 @@ class BatchingTranscriber:
         return self._start(reader, options, caller, streams=True)
 
     def health(self, model: str | None = None) -> Health:
-        if self._is_closed:
+        if self._requests.is_closed:
             return Health(state="failed", detail=SHUTTING_DOWN)
         if self._engine.failure is not None:
             return Health(state="failed", detail=str(self._engine.failure))
@@ -131,76 +122,33 @@ class BatchingTranscriber:
         )
 
     def close(self) -> None:
-        self._is_closed = True
-        for token in tuple(self._tokens):
-            token.cancel(SHUTTING_DOWN)
+        self._requests.cancel()
         self._engine.close()
         self._workers.close()
-        self._requests.shutdown(cancel_futures=True)
+        self._requests.close()
 
     def _start(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller, *, streams: bool
     ) -> TranscriptionStream:
         """Start a request's thread. streams: whether segments are wanted as they come."""
-        token = CancellationToken()
-        stream = TranscriptionStream(token)
         try:
             self._check(options)
-            future = self._requests.submit(
-                self._run,
-                reader,
-                options,
-                stream,
-                Request(token, prefers_latency=streams, owner=caller.owner),
-                caller,
-            )
-        except RuntimeError as exc:
-            reader.close()
-            raise EngineUnavailable(SHUTTING_DOWN) from exc  # The executor was shut down.
         except BaseException:
             reader.close()
             raise
-        self._tokens.add(token)
 
-        def forget(done: Future[None]) -> None:
-            self._tokens.discard(token)
-            if done.cancelled():  # The shutdown removed it from the executor's queue.
-                reader.close()
-                stream.finish(EngineUnavailable(SHUTTING_DOWN))
+        def work(token: CancellationToken, telling: Caller) -> Iterator[Segment | Transcription]:
+            request = Request(token, prefers_latency=streams, owner=caller.owner)
+            return self._transcribe(reader, options, request, telling)
 
-        future.add_done_callback(forget)
-        if self._is_closed:
-            token.cancel(SHUTTING_DOWN)
-        return stream
+        return self._requests.start(work, reader, caller, streams=streams)
 
     def _check(self, options: TranscriptionOptions) -> None:
         """Raise InvalidParameter for what this model and engine cannot do."""
+        self._check_model(options)
         check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
         check_width(options.decoding, max_beams=self._max_beams, slots=self._engine.slots_per_request)
         check_suppress_tokens(self._tokenizer, options.decoding)
-
-    def _run(
-        self,
-        reader: WaveformReader,
-        options: TranscriptionOptions,
-        stream: TranscriptionStream,
-        request: Request,
-        caller: Caller,
-    ) -> None:
-        """The request's thread."""
-
-        def tell(progress: Progress) -> None:
-            caller.on_progress(progress)
-            if request.prefers_latency:
-                stream.put(progress)
-
-        try:
-            for event in self._transcribe(reader, options, request, replace(caller, on_progress=tell)):
-                if request.prefers_latency or isinstance(event, Transcription):
-                    stream.put(event)
-            stream.finish()
-        except BaseException as exc:  # The stream raises it.
-            stream.finish(exc)
 
     def _transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, request: Request, caller: Caller

@@ -246,7 +246,7 @@ class ChunkDecoding:
     def _alignment_input(self) -> AlignmentInput | None:
         """Return the text to align when words are wanted: that of the attempt that is kept."""
         assert self._fallback is not None
-        attempted = self._fallback.result() if self._options.word_timestamps else None
+        attempted = self._fallback.result() if self._options.wants_words else None
         return None if attempted is None else self._window_words().alignment_input(attempted.state)
 
     def _keep_alignment(self, alignment: AlignmentOutput) -> None:

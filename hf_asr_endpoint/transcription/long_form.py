@@ -261,7 +261,7 @@ class LongForm:
         if not self._options.condition_on_previous_text or not segments:
             return
         self._previous_text = "".join(segment.text for segment in segments)
-        is_misleading = segments[0].window.temperature > MAX_PROMPT_TEMPERATURE
+        is_misleading = (segments[0].window.temperature or 0.0) > MAX_PROMPT_TEMPERATURE
         if forgets_previous or is_misleading:
             self._previous.clear()
         if is_misleading:

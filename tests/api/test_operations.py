@@ -49,6 +49,8 @@ def test_info_shows_the_model_and_the_limits(url: str) -> None:
     assert info["model_names"] == [*MODEL_NAMES, "whisper-1"]
     assert info["version"] == __version__
     assert info["model"] == {
+        "engine": "native",
+        "engine_reason": "",
         "device": "cpu",
         "dtype": "float32",
         "cpu_level": None,

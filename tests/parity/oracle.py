@@ -12,6 +12,8 @@ from torch import Tensor
 from transformers import WhisperForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from hf_asr_endpoint.transcription.vocabulary import Vocabulary
+from hf_asr_endpoint.transformers_models.whisper_calls import WhisperCalls
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
 
@@ -42,14 +44,12 @@ class Oracle:
         self._checkpoint = checkpoint
         self._model = WhisperForConditionalGeneration.from_pretrained(directory, dtype=torch.float32)
         self._model.eval()
-        # The prompt is always complete, so these ids would only cause warnings.
-        self._model.generation_config.forced_decoder_ids = None
+        self._calls = WhisperCalls(self._model, checkpoint.tokenizer, is_multilingual=checkpoint.is_multilingual)
+        self._vocabulary = Vocabulary(checkpoint.tokenizer, is_multilingual=checkpoint.is_multilingual)
 
-    @torch.inference_mode()
     def encode(self, window: Tensor) -> Tensor:
         """Return the encoder's features, shape = (n_positions, d_model)."""
-        features: Tensor = self._model.model.encoder(window[None]).last_hidden_state[0]
-        return features
+        return self._calls.encode(window[None])[0]
 
     @torch.inference_mode()
     def encode_cut(self, window: Tensor) -> Tensor:
@@ -63,7 +63,6 @@ class Oracle:
         features: Tensor = encoder.layer_norm(x)[0]
         return features
 
-    @torch.inference_mode()
     def generate(
         self,
         features: Tensor,
@@ -76,47 +75,22 @@ class Oracle:
 
         previous: the previous text, without sot_prev. arguments: more arguments of transformers' `generate`.
         """
-        prompt_arguments: dict[str, Any] = {}
-        if self._checkpoint.is_multilingual:
-            prompt_arguments |= {"language": language, "task": "transcribe"}
-        if previous:
-            prompt_arguments["prompt_ids"] = torch.tensor([self._checkpoint.tokenizer.sot_prev, *previous])
-        output = self._model.generate(
-            encoder_outputs=BaseModelOutput(features[None]),
-            return_timestamps=True,
-            num_beams=1,
-            temperature=0.0,
-            force_unique_generate_call=True,
-            return_dict_in_generate=True,
-            output_scores=True,
-            **prompt_arguments,
-            **(arguments or {}),
-        )
-        n_generated = len(output.scores)
-        return Answer(
-            tokens=output.sequences[0, -n_generated:].tolist(), scores=[scores[0] for scores in output.scores]
-        )
+        prompt = self._prompt(language, previous)
+        (decoded,) = self._calls.generate(features[None], [prompt], arguments or {}, keeps_scores=True)
+        return Answer(tokens=list(decoded.tokens), scores=list(decoded.scores))
 
-    @torch.inference_mode()
     def search(self, features: Tensor, *, language: str, arguments: Mapping[str, Any]) -> tuple[list[int], float]:
         """Decode with beams. arguments: of transformers' `generate`.
 
         Returns the tokens after the prompt, including eot, and the score of this text.
         """
-        prompt_arguments = {"language": language, "task": "transcribe"} if self._checkpoint.is_multilingual else {}
-        output = self._model.generate(
-            encoder_outputs=BaseModelOutput(features[None]),
-            return_timestamps=True,
-            temperature=0.0,
-            force_unique_generate_call=True,
-            return_dict_in_generate=True,
-            output_scores=True,
-            **prompt_arguments,
-            **arguments,
-        )
-        n_generated = int((output.beam_indices[0] >= 0).sum())
-        n_prompt = output.sequences.shape[1] - output.beam_indices.shape[1]
-        return output.sequences[0, n_prompt : n_prompt + n_generated].tolist(), float(output.sequences_scores[0])
+        (decoded,) = self._calls.generate(features[None], [self._prompt(language)], arguments)
+        assert decoded.score is not None
+        return list(decoded.tokens), decoded.score
+
+    def _prompt(self, language: str, previous: Sequence[int] = ()) -> DecoderPrompt:
+        token = self._vocabulary.language_token(language)
+        return self._vocabulary.prompt(language_token=token, task="transcribe", previous=previous)
 
     @torch.inference_mode()
     def language(self, features: Tensor) -> str:
@@ -128,18 +102,13 @@ class Oracle:
         codes = {token: code for code, token in self._checkpoint.tokenizer.language_tokens.items()}
         return codes[int(detected)]
 
-    @torch.inference_mode()
     def language_logprobs(self, features: Tensor) -> dict[int, float]:
         """Return each language token's log-probability among the language tokens, by the logits after sot."""
         tokens = sorted(self._checkpoint.tokenizer.language_tokens.values())
-        sot = torch.tensor([[self._checkpoint.tokenizer.sot]])
-        logits = self._model(encoder_outputs=BaseModelOutput(features[None]), decoder_input_ids=sot).logits[0, 0]
-        return dict(zip(tokens, logits[tokens].float().log_softmax(dim=0).tolist(), strict=True))
+        logits = self._calls.logits(features[None], (self._checkpoint.tokenizer.sot,))[0, 0]
+        return dict(zip(tokens, logits[tokens].log_softmax(dim=0).tolist(), strict=True))
 
-    @torch.inference_mode()
     def no_speech_prob(self, features: Tensor, prompt: DecoderPrompt) -> float:
         """Return P(no_speech) at sot, as transformers' WhisperNoSpeechDetection does."""
-        logits = self._model(
-            encoder_outputs=BaseModelOutput(features[None]), decoder_input_ids=torch.tensor([prompt.tokens])
-        ).logits[0, prompt.sot_index]
-        return float(logits.float().softmax(dim=0)[self._checkpoint.tokenizer.no_timestamps - 1])
+        logits = self._calls.logits(features[None], prompt.tokens)[0, prompt.sot_index]
+        return float(logits.softmax(dim=0)[self._checkpoint.tokenizer.no_timestamps - 1])

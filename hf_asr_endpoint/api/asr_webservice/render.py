@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from hf_asr_endpoint.api.asr_webservice.parameters import ParsedParameters
-from hf_asr_endpoint.api.segments import segment_fields
+from hf_asr_endpoint.api.segments import known, segment_fields
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from hf_asr_endpoint.subtitles.files import render_subtitles
 from hf_asr_endpoint.subtitles.limits import CueLimits
@@ -26,6 +26,7 @@ def render_output(transcription: Transcription, parameters: ParsedParameters, cu
 
 def render_language(transcription: Transcription) -> dict[str, Any]:
     """Return the language, and its probability from 0 to 1, which is 0 where there is no speech."""
+    assert transcription.language is not None, "a model that cannot detect languages refuses to"
     return {
         "detected_language": LANGUAGE_NAMES[transcription.language],
         "language_code": transcription.language,
@@ -40,7 +41,7 @@ def _document(transcription: Transcription, *, shows_words: bool) -> dict[str, A
             _segment(segment, index=index, shows_words=shows_words)
             for index, segment in enumerate(transcription.segments)
         ],
-        "language": transcription.language,
+        **known({"language": transcription.language}),
     }
 
 
@@ -48,7 +49,7 @@ def _segment(segment: Segment, *, index: int, shows_words: bool) -> dict[str, An
     fields = segment_fields(segment, index=index)
     if shows_words:
         fields["words"] = [
-            {"word": word.word, "start": word.start, "end": word.end, "probability": word.probability}
+            known({"word": word.word, "start": word.start, "end": word.end, "probability": word.probability})
             for word in segment.words
         ]
     return fields

@@ -9,6 +9,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.segments import (
     is_in_other_language,
+    known,
     n_input_tokens,
     n_output_tokens,
     segment_fields,
@@ -55,7 +56,7 @@ def render_results(transcription: Transcription, *, shows_words: bool) -> dict[s
             }
             for index, segment in enumerate(transcription.segments)
         ],
-        "language": transcription.language,
+        **known({"language": transcription.language}),
         "input_length_ms": round(transcription.duration_s * 1000),
     }
     if transcription.language_probability is not None:
@@ -85,10 +86,11 @@ def render_counts(transcription: Transcription, *, price_per_s: float) -> dict[s
 def _segment(segment: Segment, *, index: int, shows_words: bool) -> dict[str, Any]:
     """Return Whisper's fields and `confidence`, the geometric mean probability of the tokens in the window.
 
-    avg_logprob is the logarithm of that mean.
+    avg_logprob is the logarithm of that mean; where it is not known, neither is there a confidence.
     """
     fields = segment_fields(segment, index=index)
-    fields["confidence"] = min(1.0, math.exp(segment.window.avg_logprob))
+    if segment.window.avg_logprob is not None:
+        fields["confidence"] = min(1.0, math.exp(segment.window.avg_logprob))
     if shows_words:
         fields["words"] = _words(segment.words)
     return fields
@@ -96,6 +98,6 @@ def _segment(segment: Segment, *, index: int, shows_words: bool) -> dict[str, An
 
 def _words(words: Iterable[Word]) -> list[dict[str, Any]]:
     return [
-        {"text": word.word.strip(), "start": word.start, "end": word.end, "confidence": word.probability}
+        known({"text": word.word.strip(), "start": word.start, "end": word.end, "confidence": word.probability})
         for word in words
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.events import Deltas
 from hf_asr_endpoint.api.mistral.parameters import ParsedParameters
-from hf_asr_endpoint.api.segments import n_input_tokens, n_output_tokens
+from hf_asr_endpoint.api.segments import known, n_input_tokens, n_output_tokens
 from hf_asr_endpoint.types import Progress, Segment, Transcription
 
 
@@ -17,7 +17,7 @@ def render_body(transcription: Transcription, parameters: ParsedParameters) -> d
     return {
         "model": parameters.model,
         "text": transcription.text,
-        "language": transcription.language,
+        **known({"language": transcription.language}),
         "segments": [
             {"type": "transcription_segment", **chunk}
             for segment in transcription.segments

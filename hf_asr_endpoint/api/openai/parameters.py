@@ -87,9 +87,8 @@ def _options(parameters: Parameters, *, task: Task, model: str | None) -> Transc
         languages=choice.languages,
         prompt=parameters.prompt,
         hotwords=parameters.hotwords or ", ".join(parameters.keywords) or None,
-        word_timestamps="word" in parameters.timestamp_granularities
-        or bool(parameters.word_timestamps)
-        or parameters.response_format in CUE_FORMATS,
+        word_timestamps="word" in parameters.timestamp_granularities or bool(parameters.word_timestamps),
+        prefers_words=parameters.response_format in CUE_FORMATS,
         token_logprobs=bool(parameters.include) or parameters.logprobs,
         audio_track=parameters.audio_track,
         voice_activity=_voice_activity(parameters.chunking_strategy),

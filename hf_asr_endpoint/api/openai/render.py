@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from hf_asr_endpoint.api.segments import is_in_other_language, segment_fields
+from hf_asr_endpoint.api.segments import is_in_other_language, known, segment_fields
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from hf_asr_endpoint.types import Segment, TokenLogprob, Transcription, Word
 
@@ -55,12 +55,11 @@ def render_verbose_json(
 
 
 def render_language(transcription: Transcription) -> dict[str, Any]:
-    """Return `{"language"}`, and `language_probability` where it was detected."""
+    """Return `{"language"}` if it is known, and `language_probability` where it was detected."""
     if transcription.task == "translate":
         return {"language": "english"}
-    probability = transcription.language_probability
-    detected = {} if probability is None else {"language_probability": probability}
-    return {"language": language_name(transcription.language), **detected}
+    language = None if transcription.language is None else language_name(transcription.language)
+    return known({"language": language, "language_probability": transcription.language_probability})
 
 
 def language_name(code: str) -> str:
@@ -71,10 +70,10 @@ def language_name(code: str) -> str:
 def render_words(words: Iterable[Word]) -> list[dict[str, Any]]:
     """Return `{"word", "start", "end", "probability"}` for each word, without its leading space.
 
-    `probability`, 0 to 1, is an extension with faster-whisper's name.
+    `probability`, 0 to 1, is an extension with faster-whisper's name; absent where the model does not tell it.
     """
     return [
-        {"word": word.word.strip(), "start": word.start, "end": word.end, "probability": word.probability}
+        known({"word": word.word.strip(), "start": word.start, "end": word.end, "probability": word.probability})
         for word in words
     ]
 

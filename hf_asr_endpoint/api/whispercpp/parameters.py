@@ -58,7 +58,8 @@ def _options(parameters: Parameters) -> TranscriptionOptions:
         language=None if parameters.detect_language else language_code(parameters.language),
         detects_language_only=parameters.detect_language,
         prompt=parameters.prompt,
-        word_timestamps=parameters.response_format in ("verbose_json", *CUE_FORMATS),
+        word_timestamps=bool(parameters.token_timestamps) and parameters.response_format == "verbose_json",
+        prefers_words=parameters.response_format in ("verbose_json", *CUE_FORMATS),
         voice_activity=voice_activity,
         decoding=DecodingOptions.from_flat(
             temperatures=fallback_temperatures(parameters.temperature, parameters.temperature_inc),

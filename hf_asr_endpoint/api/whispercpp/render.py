@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_asr_endpoint.api.responses import Body
+from hf_asr_endpoint.api.segments import known
 from hf_asr_endpoint.api.whispercpp.parameters import ParsedParameters
 from hf_asr_endpoint.languages import LANGUAGE_NAMES
 from hf_asr_endpoint.subtitles.files import render_subtitles
@@ -32,10 +33,11 @@ def _text(transcription: Transcription) -> str:
 
 def _verbose(transcription: Transcription, parameters: ParsedParameters) -> dict[str, Any]:
     """Return all that is known. Words are words, where whisper.cpp has tokens."""
-    name = LANGUAGE_NAMES[transcription.language]
+    language = transcription.language
+    name = None if language is None else LANGUAGE_NAMES[language]
     body = {
         "task": transcription.task,
-        "language": name,
+        **known({"language": name}),
         "duration": transcription.duration_s,
         "text": _text(transcription),
         "segments": [
@@ -46,7 +48,7 @@ def _verbose(transcription: Transcription, parameters: ParsedParameters) -> dict
     if parameters.shows_probabilities and probability is not None:
         body["detected_language"] = name
         body["detected_language_probability"] = probability
-        body["language_probabilities"] = {transcription.language: probability}
+        body["language_probabilities"] = {language: probability}
     return body
 
 
@@ -60,12 +62,16 @@ def _segment(segment: Segment, parameters: ParsedParameters, *, index: int) -> d
             {
                 "word": word.word,
                 **({"start": word.start, "end": word.end} if parameters.shows_word_times else {}),
-                "probability": word.probability,
+                **known({"probability": word.probability}),
             }
             for word in segment.words
         ],
         "tokens": list(segment.tokens),
-        "temperature": segment.window.temperature,
-        "avg_logprob": segment.window.avg_logprob,
-        "no_speech_prob": segment.window.no_speech_prob,
+        **known(
+            {
+                "temperature": segment.window.temperature,
+                "avg_logprob": segment.window.avg_logprob,
+                "no_speech_prob": segment.window.no_speech_prob,
+            }
+        ),
     }

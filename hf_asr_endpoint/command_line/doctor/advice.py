@@ -55,6 +55,10 @@ def _about_devices(machine: Machine, model: ModelInfo | None) -> Iterator[str]:
 def _about_precision(machine: Machine, model: ModelInfo | None) -> Iterator[str]:
     if model is None or model.device != "cpu":
         return
+    if model.engine == "transformers":
+        if model.is_whisper:
+            yield f"the transformers engine is several times slower, and is used because {model.engine_reason}"
+        return
     if not machine.levels:
         yield (
             "no kernels run here: they need AVX2 or Arm's dot products, and an OpenMP that they know; "

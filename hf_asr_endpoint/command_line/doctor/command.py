@@ -91,27 +91,38 @@ def _check_model(choice: ModelChoice, settings: Settings) -> ModelInfo | None:
         with contextlib.closing(load_transcriber(choice, settings, lambda _: None)) as transcriber:
             load_s = time.perf_counter() - started_s
             info = _describe(choice, transcriber, load_s=load_s)
-            test = asyncio.run(run_self_test(transcriber, slots=choice.slots))
+            language = "en" if info.is_multilingual else None
+            test = asyncio.run(run_self_test(transcriber, slots=choice.slots, language=language))
     except AsrError as exc:
         _say("model", f"{choice.model}: FAILED: {exc}")
         return None
-    _report_test(test, slots=choice.slots)
-    return info if test.is_right else None
+    # Only of Whisper is it known what it must hear.
+    is_right = test.is_right if info.is_whisper else None
+    _report_test(test, is_right=is_right, slots=choice.slots)
+    return None if is_right is False else info
 
 
 def _describe(choice: ModelChoice, transcriber: Transcriber, *, load_s: float) -> ModelInfo:
     info = transcriber.health().model
     assert info is not None
-    kind = "multilingual" if info.is_multilingual else "English"
+    kind = "multilingual" if info.is_multilingual else "English" if info.is_whisper else "not Whisper"
     size = show_bytes(info.memory_bytes)
     _say("model", f"{choice.model}: {kind}, {size} in memory, loaded in {load_s:.1f} s")
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ", torch's operators"
+    _say("engine", f"{info.engine}: {info.engine_reason}")
     _say("runs on", f"{info.device} in {info.dtype}{kernels}, {choice.slots} slots")
     return info
 
 
-def _report_test(test: SelfTest, *, slots: int) -> None:
-    heard = "heard right" if test.is_right else f"HEARD WRONG: {test.text!r}"
+def _report_test(test: SelfTest, *, is_right: bool | None, slots: int) -> None:
+    """Say what was heard, and how fast. is_right: None where that is not known."""
+    heard = (
+        f"heard {test.text!r}"
+        if is_right is None
+        else "heard right"
+        if is_right
+        else f"HEARD WRONG: {test.text!r}"
+    )
     _say(
         "self-test",
         f"{test.audio_s:.1f} s of speech in {test.latency_s * 1000:.0f} ms, {heard}; "

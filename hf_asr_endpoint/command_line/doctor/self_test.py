@@ -34,13 +34,13 @@ class SelfTest:
         return SPOKEN in self.text.lower()
 
 
-async def run_self_test(transcriber: Transcriber, *, slots: int) -> SelfTest:
-    """Return what came of it. Raises AsrError."""
+async def run_self_test(transcriber: Transcriber, *, slots: int, language: str | None) -> SelfTest:
+    """Return what came of it. language: None for a model that has no choice of them. Raises AsrError."""
     audio = AUDIO.read_bytes()
 
     async def transcribe() -> Transcription:
         reader = open_waveform(EncodedAudio(file=io.BytesIO(audio)), max_audio_s=math.inf)
-        return await transcriber.transcribe(reader, TranscriptionOptions(language="en"))
+        return await transcriber.transcribe(reader, TranscriptionOptions(language=language))
 
     await transcribe()  # The first one loads what the others share.
     started_s = time.perf_counter()

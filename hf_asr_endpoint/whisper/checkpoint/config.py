@@ -103,6 +103,12 @@ class GenerationConfig:
         return cls(**given)
 
 
+def read_model_type(directory: Path) -> str | None:
+    """Return the model_type in config.json, None if it has none. Raises OSError and ValueError."""
+    model_type = _read_object(directory / "config.json").get("model_type")
+    return None if model_type is None else str(model_type)
+
+
 def read_model_config(directory: Path) -> ModelConfig:
     """Read config.json. Raises OSError and ValueError."""
     return ModelConfig.from_json(_read_object(directory / "config.json"))

@@ -19,6 +19,7 @@ from hf_asr_endpoint.whisper.checkpoint.config import (
     ModelConfig,
     read_generation_config,
     read_model_config,
+    read_model_type,
 )
 from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
 from hf_asr_endpoint.whisper.checkpoint.tensor_files import stored_tensors
@@ -53,6 +54,18 @@ class WhisperCheckpoint:
         )
 
 
+def explain_unsupported(directory: Path) -> str | None:
+    """Return why the layers cannot compute a directory's model; None where they can. Reads config.json only.
+
+    Raises ModelUnavailable when it cannot be read.
+    """
+    with translate_read_errors(f"the model in {directory}"):
+        model_type = read_model_type(directory)
+        if model_type != "whisper":
+            return f"it is of type {model_type!r:.100}, not whisper"
+        return _obstacle(read_model_config(directory))
+
+
 def load_checkpoint(
     directory: Path,
     *,
@@ -68,7 +81,8 @@ def load_checkpoint(
     chosen_device = choose_device(device)
     with translate_read_errors(f"the model in {directory}"):
         config = read_model_config(directory)
-        _check_config(config, directory)
+        if (obstacle := explain_unsupported(directory)) is not None:
+            raise ModelUnavailable(f"the native engine cannot compute the model in {directory}: {obstacle}")
         stored = select_tensors(stored_tensors(directory), config)
         generation_config = read_generation_config(directory)
         tokenizer = WhisperTokenizer.from_directory(directory)
@@ -82,28 +96,25 @@ def load_checkpoint(
     )
 
 
-def _check_config(config: ModelConfig, directory: Path) -> None:
-    """Raise ModelUnavailable for models that the layers cannot compute."""
+def _obstacle(config: ModelConfig) -> str | None:
+    """Return what is not as the layers need it."""
     if config.is_quantized:
-        raise ModelUnavailable(f"the weights in {directory} are quantized; allowed: floating-point weights")
+        return "its weights are quantized; allowed: floating-point weights"
     if config.activation_function != "gelu":
-        raise ModelUnavailable(
-            f"the model in {directory} has the activation {config.activation_function!r:.100}; allowed: 'gelu'"
-        )
+        return f"its activation is {config.activation_function!r:.100}; allowed: 'gelu'"
     for name, allowed in (
         ("max_source_positions", N_POSITIONS),
         ("max_target_positions", MAX_TARGET_POSITIONS),
     ):
         if (given := getattr(config, name)) != allowed:
-            raise ModelUnavailable(
-                f"the model in {directory} has {name} = {given}; allowed: {allowed}, as in all Whisper models"
-            )
+            return f"it has {name} = {given}; allowed: {allowed}, as in all Whisper models"
     for stack in ("encoder", "decoder"):
         if config.d_model % (n_heads := getattr(config, f"{stack}_attention_heads")):
-            raise ModelUnavailable(
-                f"the model in {directory} has d_model = {config.d_model} and {n_heads} attention heads in its "
-                f"{stack}; allowed: a d_model that is a multiple of the number of heads"
+            return (
+                f"it has d_model = {config.d_model} and {n_heads} attention heads in its {stack}; "
+                "allowed: a d_model that is a multiple of the number of heads"
             )
+    return None
 
 
 def _check_tokenizer(tokenizer: WhisperTokenizer, config: ModelConfig) -> None:

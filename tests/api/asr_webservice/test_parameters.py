@@ -34,7 +34,7 @@ def test_defaults() -> None:
         ({"diarize": "False", "min_speakers": "", "max_speakers": ""}, TranscriptionOptions()),
         ({"word_timestamps": "1", "output": "json"}, TranscriptionOptions(word_timestamps=True)),
         ({"word_timestamps": "false", "output": "json"}, TranscriptionOptions()),
-        ({"output": "srt"}, TranscriptionOptions(word_timestamps=True)),
+        ({"output": "srt"}, TranscriptionOptions(prefers_words=True)),
         ({"output": "tsv"}, TranscriptionOptions()),
     ],
 )

@@ -83,8 +83,8 @@ def test_timestamp_granularities_decide_what_the_response_shows(
 
 
 @pytest.mark.parametrize("response_format", ["srt", "vtt"])
-def test_subtitles_need_word_timestamps(response_format: str) -> None:
-    assert parse(("response_format", response_format)).options.word_timestamps
+def test_subtitles_prefer_words(response_format: str) -> None:
+    assert parse(("response_format", response_format)).options.prefers_words
 
 
 @pytest.mark.parametrize(("text", "is_stream"), [("true", True), ("false", False), ("True", True)])

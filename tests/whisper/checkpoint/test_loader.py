@@ -235,9 +235,9 @@ print(*{HEAVY!r} & sys.modules.keys())
     [
         (
             {"quantization_config": {"quant_method": "bitsandbytes"}},
-            "are quantized; allowed: floating-point weights",
+            "its weights are quantized; allowed: floating-point weights",
         ),
-        ({"activation_function": "relu"}, "has the activation 'relu'; allowed: 'gelu'"),
+        ({"activation_function": "relu"}, "its activation is 'relu'; allowed: 'gelu'"),
         ({"max_source_positions": 750}, "has max_source_positions = 750; allowed: 1500"),
         ({"max_target_positions": 449}, "has max_target_positions = 449; allowed: 448"),
         ({"decoder_attention_heads": 5}, "has d_model = 384 and 5 attention heads in its decoder; allowed"),

@@ -13,7 +13,7 @@ Format = Literal["transformers", "ctranslate2"]
 
 CTRANSLATE2_FILES = ("model.bin", "config.json", "tokenizer.json")
 
-CONFIGURATION_PATTERNS = ("*.json", "*.txt")
+CONFIGURATION_PATTERNS = ("*.json", "*.txt", "*.model")
 """Configurations, tokenizer and the index of weights, in both formats."""
 
 WEIGHT_PATTERNS: dict[Format, tuple[tuple[str, ...], ...]] = {
@@ -29,7 +29,7 @@ WEIGHT_PATTERNS: dict[Format, tuple[tuple[str, ...], ...]] = {
 def directory_format(directory: Path) -> Format:
     """Return the format of `directory` according to its config.json; the weights are not opened.
 
-    Raises ModelUnavailable when config.json cannot be read or describes a model that is not Whisper.
+    Raises ModelUnavailable when config.json cannot be read or describes a model that does not recognise speech.
     """
     path = directory / "config.json"
     with translate_read_errors(str(path)):
@@ -39,14 +39,27 @@ def directory_format(directory: Path) -> Format:
             config = None
     if not isinstance(config, dict):
         raise ModelUnavailable(
-            f"{directory} is not a Whisper model: its config.json is missing or is not a JSON object; "
+            f"{directory} is not a model: its config.json is missing or is not a JSON object; "
             "give a directory written by transformers or CTranslate2"
         )
     model_type = config.get("model_type")
     if model_type is None:
         return "ctranslate2"  # Its config.json lists a few token ids and never a model type.
-    if model_type != "whisper":
+    if model_type != "whisper" and model_type not in _speech_recognition_types():
         raise ModelUnavailable(
-            f"{directory} is a model of type {model_type!r:.100}; allowed: Whisper models of any size"
+            f"{directory} is a model of type {model_type!r:.100}; allowed: models that recognise speech, such as "
+            "whisper, wav2vec2 and moonshine"
         )
     return "transformers"
+
+
+def _speech_recognition_types() -> list[str]:
+    # Imported here because the import takes seconds, and Whisper does not need it.
+    from transformers.models.auto import modeling_auto as auto
+
+    return [
+        *auto.MODEL_FOR_CTC_MAPPING_NAMES,
+        *auto.MODEL_FOR_TDT_MAPPING_NAMES,
+        *auto.MODEL_FOR_RNNT_MAPPING_NAMES,
+        *auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+    ]

@@ -1,0 +1,208 @@
+"""Models of every kind over HTTP: what they tell is in the answers, and what they do not is refused by name."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+import requests
+from huggingface_hub import InferenceClient
+from openai import OpenAI
+
+from tests.server import Server
+from tests.transformers_models.conftest import TIMEOUT_S, post
+
+SPOKEN = "ask not what your country can do for you"
+WITHOUT_TEXT_OPTIONS = ["ctc", "transducer"]
+WITHOUT_WORDS = ["moonshine", "encoder-decoder", "transducer"]
+
+
+def plain(text: str) -> str:
+    return text.lower().replace(",", "").replace(".", "")
+
+
+@pytest.fixture(scope="module")
+def openai(served: Server) -> OpenAI:
+    return OpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=TIMEOUT_S, max_retries=0)
+
+
+def test_the_hugging_face_client_gets_text_segments_and_words(served: Server, jfk: bytes) -> None:
+    client = InferenceClient(model=served.url, provider="hf-inference", timeout=TIMEOUT_S)
+    segments = client.automatic_speech_recognition(jfk, extra_body={"return_timestamps": True})
+    words = client.automatic_speech_recognition(jfk, extra_body={"return_timestamps": "word"})
+    assert SPOKEN in plain(segments.text)
+    assert segments.chunks
+    assert words.chunks
+    assert segments.text == words.text == "".join(chunk.text for chunk in words.chunks).strip()
+    for chunks in (segments.chunks, words.chunks):
+        times = [time for chunk in chunks for time in chunk.timestamp]
+        assert times == sorted(times)
+        assert times[-1] <= 11
+    assert len(words.chunks) == len(words.text.split())
+
+
+def test_the_hugging_face_client_sets_generation_parameters(served: Server, jfk: bytes) -> None:
+    client = InferenceClient(model=served.url, provider="hf-inference", timeout=TIMEOUT_S)
+    for parameters in (
+        {"num_beams": 3},
+        {"do_sample": True, "temperature": 0.1, "top_k": 5},
+    ):
+        output = client.automatic_speech_recognition(jfk, extra_body={"generation_parameters": parameters})
+        assert SPOKEN in plain(output.text)
+
+
+def test_the_openai_client_gets_all_that_whisper_tells(openai: OpenAI, jfk: bytes) -> None:
+    verbose = openai.audio.transcriptions.create(
+        model="whisper",
+        file=("a.mp3", jfk),
+        response_format="verbose_json",
+        timestamp_granularities=["segment", "word"],
+    )
+    assert SPOKEN in plain(verbose.text)
+    assert verbose.language == "english"
+    assert verbose.segments
+    assert verbose.words
+    for segment in verbose.segments:
+        assert -1 < segment.avg_logprob < 0
+        assert 0 <= segment.no_speech_prob < 0.5
+        assert segment.temperature == 0
+    assert openai.audio.transcriptions.create(
+        model="whisper", file=("a.mp3", jfk), response_format="srt"
+    ).startswith("1\n00:00:0")
+
+
+def test_the_openai_client_streams_and_gets_log_probabilities(openai: OpenAI, jfk: bytes) -> None:
+    events = list(
+        openai.audio.transcriptions.create(model="whisper", file=("a.mp3", jfk), stream=True, include=["logprobs"])
+    )
+    assert events[-1].type == "transcript.text.done"
+    assert SPOKEN in plain(events[-1].text)
+    assert events[-1].logprobs
+    assert all(token.logprob <= 0 for token in events[-1].logprobs)
+
+
+@pytest.mark.parametrize("kind", ["ctc", "ctc-8khz", "moonshine", "encoder-decoder", "transducer"])
+def test_a_model_of_each_kind_gives_a_text_and_a_segment_in_every_dialect(
+    served: Server, jfk: bytes, kind: str
+) -> None:
+    verbose = post(served, jfk, model=kind, response_format="verbose_json").json()
+    assert verbose["text"]
+    (segment,) = verbose["segments"]
+    assert segment["text"].strip() == verbose["text"]
+    assert 0 < segment["start"] < 1
+    assert 10 < segment["end"] <= 11
+    assert verbose.keys() & {"language", "language_probability", "words"} == set()
+    assert segment.keys() & {"avg_logprob", "no_speech_prob"} == set()
+    body = requests.post(f"{served.url}/models/{kind}", data=jfk, timeout=TIMEOUT_S).json()
+    assert body == {"text": verbose["text"]}
+    assert "-->" in post(served, jfk, model=kind, response_format="vtt").text
+
+
+@pytest.mark.parametrize("kind", ["ctc", "ctc-8khz"])
+def test_ctc_models_time_their_words(served: Server, jfk: bytes, kind: str) -> None:
+    body = post(
+        served, jfk, model=kind, response_format="verbose_json", **{"timestamp_granularities[]": "word"}
+    ).json()
+    words = body["words"]
+    assert " ".join(word["word"] for word in words) == body["text"]
+    times = [time for word in words for time in (word["start"], word["end"])]
+    assert times == sorted(times)
+    assert all(0 < word["probability"] < 1 for word in words)
+
+
+def test_chunk_length_cuts_what_is_decoded_at_once(served: Server, jfk: bytes) -> None:
+    document = {
+        "inputs": base64.b64encode(jfk).decode(),
+        "parameters": {"return_timestamps": True, "chunk_length_s": 3},
+    }
+    chunks = requests.post(f"{served.url}/models/ctc", json=document, timeout=TIMEOUT_S).json()["chunks"]
+    assert len(chunks) >= 4
+    assert all(chunk["timestamp"][1] - chunk["timestamp"][0] <= 3 for chunk in chunks)
+
+
+@pytest.mark.parametrize("kind", WITHOUT_WORDS)
+def test_words_are_refused_where_the_model_does_not_time_them(served: Server, jfk: bytes, kind: str) -> None:
+    answer = post(served, jfk, model=kind, response_format="verbose_json", **{"timestamp_granularities[]": "word"})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert "model does not tell the times of words; allowed: to leave it out" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"language": "de"}, "language is 'de', but this wav2vec2 model does not have this option"),
+        ({"prompt": "Tesla"}, "prompt is 'Tesla', but this wav2vec2 model does not have this option"),
+        ({"include[]": "logprobs"}, "this wav2vec2 model does not tell log-probabilities"),
+        ({"temperature": "0.5"}, "temperature is 0.5, but this wav2vec2 model has none; allowed: 0"),
+    ],
+)
+def test_what_a_ctc_model_lacks_is_refused_by_name(
+    served: Server, jfk: bytes, fields: dict[str, str], message: str
+) -> None:
+    answer = post(served, jfk, model="ctc", **fields)
+    assert answer.status_code == 400
+    assert message in answer.json()["error"]["message"]
+
+
+def test_translation_is_refused_where_the_model_has_no_task(served: Server, jfk: bytes) -> None:
+    answer = post(served, jfk, path="/v1/audio/translations", model="moonshine")
+    assert answer.status_code == 400
+    assert "this moonshine model does not translate" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "name"),
+    [
+        ("ctc", {"num_beams": 3}, "num_beams is 3"),
+        ("transducer", {"max_new_tokens": 5}, "max_new_tokens is 5"),
+        ("moonshine", {"penalty_alpha": 0.5, "top_k": 3}, "penalty_alpha is 0.5"),
+        ("whisper", {"penalty_alpha": 0.5, "top_k": 3}, "penalty_alpha is 0.5"),
+    ],
+)
+def test_generation_parameters_are_refused_in_hugging_faces_form(
+    served: Server, jfk: bytes, kind: str, parameters: dict[str, Any], name: str
+) -> None:
+    document = {
+        "inputs": base64.b64encode(jfk).decode(),
+        "parameters": {"generation_parameters": parameters},
+    }
+    answer = requests.post(f"{served.url}/models/{kind}", json=document, timeout=TIMEOUT_S)
+    assert answer.status_code == 422
+    assert name in answer.json()["error"]
+    assert "does not have this option" in answer.json()["error"]
+
+
+def test_a_decoder_takes_lengths_and_never_more_than_it_holds(served: Server, jfk: bytes) -> None:
+    def n_words(**parameters: Any) -> int:
+        document = {
+            "inputs": base64.b64encode(jfk).decode(),
+            "parameters": {"generation_parameters": parameters},
+        }
+        answer = requests.post(f"{served.url}/models/moonshine", json=document, timeout=TIMEOUT_S)
+        return len(answer.json()["text"].split())
+
+    assert n_words(max_new_tokens=3) == 3
+    assert n_words(max_length=6) == 5
+    assert n_words(num_beams=2, max_new_tokens=4) == 4
+    assert n_words(min_new_tokens=20) == 20
+
+
+def test_a_whisper_with_another_activation_is_served_by_transformers(served: Server, jfk: bytes) -> None:
+    body = post(served, jfk, model="other-whisper", response_format="verbose_json").json()
+    assert SPOKEN in plain(body["text"])
+    assert body["segments"][0]["avg_logprob"] > -1
+
+
+def test_info_and_the_log_say_which_engine_computes_each_model_and_why(served: Server) -> None:
+    models = requests.get(f"{served.url}/info", timeout=TIMEOUT_S).json()["models"]
+    engines = {model["names"][-1]: model["model"] for model in models if model["model"]}
+    assert engines["whisper"]["engine"] == "transformers"
+    assert engines["whisper"]["engine_reason"] == "--engine is transformers"
+    assert engines["ctc"]["engine_reason"] == (
+        "the native engine does not compute it, because it is of type 'wav2vec2', not whisper"
+    )
+    assert "because its activation is 'gelu_new'" in engines["other-whisper"]["engine_reason"]
+    assert "is computed by the transformers engine: --engine is transformers" in served.log.read_text()

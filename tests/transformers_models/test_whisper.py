@@ -1,0 +1,136 @@
+"""Whisper by transformers equals the native engine: texts, times, words, options. Nothing stays on the model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_asr_endpoint.decoding_options import DecodingOptions
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import Transcription
+from hf_asr_endpoint.units import WINDOW_S
+from tests.conftest import DATA
+from tests.transformers_models.conftest import loaded, transcribe
+from tests.transformers_models.small_models import write_multilingual_whisper
+
+CLIPS = [(DATA / name).read_bytes() for name in ("2414-128291-0009.flac", "3331-159605-0004.flac")]
+GREEDY = DecodingOptions(temperatures=(0.0,))
+SHORT = DecodingOptions.from_flat(temperatures=(0.0,), max_new_tokens=12)
+TIME_TOLERANCE_S = 0.03  # Attention in float32 differs in its last bits.
+ENGINES: dict[str, dict[str, Any]] = {
+    # Whole windows, as transformers computes them.
+    "native": {"engine": "native", "dtype": "float32", "encoder_padding_s": WINDOW_S, "slots": 5},
+    "transformers": {"engine": "transformers", "slots": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def native(small: Path, cache_dir: Path) -> Iterator[Transcriber]:
+    with loaded(small, cache_dir, **ENGINES["native"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def other(small: Path, cache_dir: Path) -> Iterator[Transcriber]:
+    """The same model by transformers."""
+    with loaded(small, cache_dir, **ENGINES["transformers"]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def small(base_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A multilingual Whisper with random weights."""
+    return write_multilingual_whisper(tmp_path_factory.mktemp("whisper") / "small", base_directory)
+
+
+def all_clips(transcriber: Transcriber, **options: Any) -> list[Transcription]:
+    async def run() -> list[Transcription]:
+        return await asyncio.gather(*(transcribe(transcriber, clip, **options) for clip in CLIPS))
+
+    return asyncio.run(run())
+
+
+def test_real_texts_times_words_and_probabilities_equal_the_native_engines(
+    tiny_en_directory: Path, cache_dir: Path
+) -> None:
+    results = []
+    for settings in ENGINES.values():
+        with loaded(tiny_en_directory, cache_dir, **settings) as transcriber:
+            results.append(all_clips(transcriber, decoding=GREEDY, word_timestamps=True))
+    for expected, found in zip(*results, strict=True):
+        assert found.text == expected.text
+        for left, right in zip(found.segments, expected.segments, strict=True):
+            assert (left.start, left.end, left.tokens) == (right.start, right.end, right.tokens)
+            assert left.window.avg_logprob == pytest.approx(right.window.avg_logprob, abs=1e-3)
+            assert left.window.no_speech_prob == pytest.approx(right.window.no_speech_prob, abs=1e-3)
+            for word, as_native in zip(left.words, right.words, strict=True):
+                assert word.word == as_native.word
+                assert word.start == pytest.approx(as_native.start, abs=TIME_TOLERANCE_S)
+                assert word.probability == pytest.approx(as_native.probability, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"decoding": SHORT},
+        {"decoding": SHORT, "languages": ("de", "fr")},
+        {"decoding": SHORT, "language": "de", "task": "translate"},
+        {"decoding": SHORT, "prompt": "Mr. Hale, Margaret", "hotwords": "Crampton", "language": "en"},
+        {
+            "decoding": DecodingOptions.from_flat(temperatures=(0.0,), num_beams=3, max_new_tokens=12),
+            "language": "es",
+            "token_logprobs": True,
+        },
+        {
+            "decoding": DecodingOptions.from_flat(
+                temperatures=(0.0,),
+                suppress_tokens=(),
+                repetition_penalty=1.5,
+                min_new_tokens=9,
+                max_new_tokens=14,
+            ),
+            "language": "fr",
+        },
+    ],
+    ids=["detection", "few languages", "translation", "prompt", "beams", "suppression"],
+)
+def test_options_mean_the_same_on_both_engines(
+    native: Transcriber, other: Transcriber, options: dict[str, Any]
+) -> None:
+    expected = asyncio.run(transcribe(native, CLIPS[0], **options))
+    found = asyncio.run(transcribe(other, CLIPS[0], **options))
+    assert found.segments
+    assert (found.text, found.language, found.task) == (expected.text, expected.language, expected.task)
+    assert [each.tokens for each in found.segments] == [each.tokens for each in expected.segments]
+    left, right = found.segments[0], expected.segments[0]
+    assert left.window.avg_logprob == pytest.approx(right.window.avg_logprob, abs=1e-3)
+    assert [each.token for each in left.token_logprobs] == [each.token for each in right.token_logprobs]
+
+
+def test_nothing_of_a_request_stays_on_the_model(other: Transcriber) -> None:
+    """A language, a prompt, sampling, and the slow attention that words need would all change later requests."""
+    before = asyncio.run(transcribe(other, CLIPS[1], decoding=SHORT))
+    sampled = {
+        "decoding": DecodingOptions.from_flat(
+            temperatures=(0.9,), top_k=7, repetition_penalty=1.5, max_new_tokens=9
+        ),
+        "language": "de",
+        "task": "translate",
+        "prompt": "x",
+        "word_timestamps": True,
+    }
+    one, two = (asyncio.run(transcribe(other, CLIPS[1], **sampled)) for _ in range(2))
+    assert one.segments
+    assert one == two, "equal requests have equal results"
+    assert asyncio.run(transcribe(other, CLIPS[1], decoding=SHORT)) == before
+    assert before.language != "de"
+
+
+def test_a_batch_gives_what_each_clip_gives_alone(other: Transcriber) -> None:
+    together = all_clips(other, decoding=SHORT)
+    alone = [asyncio.run(transcribe(other, clip, decoding=SHORT)) for clip in CLIPS]
+    assert [each.text for each in together] == [each.text for each in alone]
