@@ -16,6 +16,11 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.transcription.backlog import Backlog
+from hf_asr_endpoint.transcription.live.decoder import EngineDecoder
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.session import LiveSession
+from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_limits import (
     check_language_and_task,
@@ -78,6 +83,8 @@ class BatchingTranscriber:
         self._requests = ThreadPoolExecutor(max_requests, "request", initializer=use_one_core)
         shares_cores = info.device == "cpu"
         self._workers = PreparationWorkers(is_engine_busy=lambda: shares_cores and engine.is_busy)
+        self._live_workers = LiveWorkers()
+        self._live: set[LiveStream] = set()
         engine.start()
 
     def warm_up(self, *, slots: int) -> None:
@@ -107,6 +114,34 @@ class BatchingTranscriber:
     ) -> TranscriptionStream:
         return self._start(reader, options, caller, streams=True)
 
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        self._check_live(options)
+        if self._is_closed or self._engine.failure is not None:
+            raise EngineUnavailable(str(self._engine.failure or SHUTTING_DOWN))
+        self._live_workers.start()
+        stream = LiveStream(
+            LiveSession(self._detector, options, detects_language=self._info.is_multilingual),
+            EngineDecoder(
+                self._engine, self._vocabulary, make_spectrogram=self._make_spectrogram, owner=caller.owner
+            ),
+            enqueue=self._live_workers.enqueue,
+            check=self._check_live,
+        )
+        self._engine.open_session()
+        self._live.add(stream)
+
+        def forget() -> None:
+            self._engine.close_session()
+            self._live.discard(stream)
+
+        stream.add_end_callback(forget)
+        return stream
+
+    def _check_live(self, options: LiveOptions) -> None:
+        """Raise InvalidParameter for a language that the model does not have."""
+        recording = TranscriptionOptions(language=options.language, languages=options.languages)
+        check_language_and_task(self._tokenizer, recording, is_multilingual=self._info.is_multilingual)
+
     def health(self, model: str | None = None) -> Health:
         if self._is_closed:
             return Health(state="failed", detail=SHUTTING_DOWN)
@@ -134,6 +169,9 @@ class BatchingTranscriber:
         self._is_closed = True
         for token in tuple(self._tokens):
             token.cancel(SHUTTING_DOWN)
+        for stream in tuple(self._live):
+            stream.close(EngineUnavailable(SHUTTING_DOWN))
+        self._live_workers.close()
         self._engine.close()
         self._workers.close()
         self._requests.shutdown(cancel_futures=True)
