@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hf_asr_endpoint.api.api_keys import ApiKey, ApiKeys
@@ -23,7 +23,13 @@ KEY_HEADERS = ("api-key", "xi-api-key")
 OPENED_TOO: Mapping[str, tuple[str, ...]] = {"/health": ("/health/ready", "/health/live")}
 """Paths that need no key either, by the open one."""
 
+KEY_SUBPROTOCOL = "openai-insecure-api-key."
+"""Browsers cannot send headers with a WebSocket: OpenAI's clients put the key behind this, among subprotocols."""
+
 IsOpen = Callable[[Scope], bool]
+
+FindKey = Callable[[str], ApiKey | None]
+"""Returns the key on whose account a secret is."""
 
 _BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 
@@ -40,14 +46,22 @@ class Access:
 class AccessMiddleware:
     """Lets requests pass that have a key, or whose path needs none; responds 401 to all others.
 
-    A POST counts against the key's limits, and is 429 beyond them; so does its audio, `scope["state"]["audio_s"]`.
+    A POST, or a WebSocket as long as it is open, counts against the key's limits, and is 429 beyond them; so does
+    its audio, `scope["state"]["audio_s"]`.
     A key's name is in `scope["state"]["key_name"]`, for the log, and its owner in `scope["state"]["key_owner"]`.
     """
 
     def __init__(
-        self, app: ASGIApp, *, access: Access, render_error: ErrorRenderer, is_open: IsOpen | None = None
+        self,
+        app: ASGIApp,
+        *,
+        access: Access,
+        render_error: ErrorRenderer,
+        is_open: IsOpen | None = None,
+        find_key: FindKey = lambda secret: None,
     ) -> None:
-        """is_open: tells of more requests whether they need no key."""
+        """is_open: tells of more requests whether they need no key. find_key: knows more secrets."""
+        self._find_key = find_key
         self._app = app
         self._is_open = is_open or (lambda _: False)
         self._render_error = render_error
@@ -55,15 +69,15 @@ class AccessMiddleware:
         self._open_paths = {path for name in access.open_paths for path in (name, *OPENED_TOO.get(name, ()))}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in self._open_paths or self._is_open(scope):
+        if scope["type"] == "lifespan" or scope["path"] in self._open_paths or self._is_open(scope):
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
         with ExitStack() as held:
             try:
                 key = self._check(Headers(scope=scope))
-                state["key_name"], state["key_owner"] = key.name, key.owner
-                if scope["method"] == "POST":
+                state["key"], state["key_name"], state["key_owner"] = key, key.name, key.owner
+                if scope["method"] == "POST" or scope["type"] == "websocket":
                     held.enter_context(self._use.permit(key))
             except (Unauthorized, Overloaded) as exc:
                 await self._render_error(exc, scope)(scope, receive, send)
@@ -75,9 +89,9 @@ class AccessMiddleware:
 
     def _check(self, headers: Headers) -> ApiKey:
         """Return the request's key. Raises Unauthorized."""
-        given = _secrets_in(headers)
+        given = secrets_in(headers)
         for secret in given:
-            if key := self._keys.find(secret):
+            if key := self._keys.find(secret) or self._find_key(secret):
                 return key
         if given:
             raise Unauthorized("the API key is not one that this server knows")
@@ -87,23 +101,34 @@ class AccessMiddleware:
         )
 
 
-def key_owner(request: Request) -> str | None:
+def key_owner(request: HTTPConnection) -> str | None:
     """Return the owner of the key that a request came with; None if the server has no keys."""
     owner: str | None = getattr(request.state, "key_owner", None)
     return owner
 
 
 def access_middleware(
-    access: Access | None, render_error: ErrorRenderer, *, is_open: IsOpen | None = None
+    access: Access | None,
+    render_error: ErrorRenderer,
+    *,
+    is_open: IsOpen | None = None,
+    find_key: FindKey = lambda secret: None,
 ) -> list[Middleware]:
     """Return the middleware that asks for keys; none if everybody may use the server."""
     if access is None:
         return []
-    return [Middleware(AccessMiddleware, access=access, render_error=render_error, is_open=is_open)]
+    return [
+        Middleware(AccessMiddleware, access=access, render_error=render_error, is_open=is_open, find_key=find_key)
+    ]
 
 
-def _secrets_in(headers: Headers) -> list[str]:
+def secrets_in(headers: Headers) -> list[str]:
     """Return all keys of a request: clients may send an empty one, or another service's, beside the right one."""
     bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
-    given = (bearer[1] if bearer else "", *(headers.get(name, "").strip() for name in KEY_HEADERS))
+    offered = (name.strip() for value in headers.getlist("sec-websocket-protocol") for name in value.split(","))
+    given = (
+        bearer[1] if bearer else "",
+        *(headers.get(name, "").strip() for name in KEY_HEADERS),
+        *(name.removeprefix(KEY_SUBPROTOCOL) for name in offered if name.startswith(KEY_SUBPROTOCOL)),
+    )
     return [secret for secret in given if secret]

@@ -14,7 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 from starlette.types import Lifespan
+from starlette.websockets import WebSocket
 
 from hf_asr_endpoint.api.access import access_middleware
 from hf_asr_endpoint.api.admission import Admission
@@ -35,6 +37,8 @@ from hf_asr_endpoint.api.openai.routes import OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.paths import CleanPaths, PathTable
 from hf_asr_endpoint.api.playground import Playground, asks_for_page
+from hf_asr_endpoint.api.realtime.routes import RealtimeDialect
+from hf_asr_endpoint.api.realtime.secrets import ClientSecrets
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.api.unroutable import UnknownPaths, allow_header, refuse_method
 from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
@@ -49,8 +53,9 @@ def create_app(services: Services) -> Starlette:
     """Return the application. Its startup starts the services, its shutdown closes them."""
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
-    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight)
-    dialects = make_dialects(services, jobs, in_flight, metrics)
+    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight, live=services.live)
+    secrets = ClientSecrets()
+    dialects = make_dialects(services, jobs, in_flight, metrics, secrets)
     paths = PathTable(dialect.paths for dialect in dialects)
     unknown_paths = UnknownPaths(paths)
     render_error = ErrorRenderer(paths, {dialect.paths.name: dialect.error_format for dialect in dialects})
@@ -67,8 +72,15 @@ def create_app(services: Services) -> Starlette:
             return Response(status_code=204, headers={"Allow": allow_header(methods)})
         return render_error(refuse_method(method, path, allowed=methods), request.scope)
 
+    async def refuse_socket(websocket: WebSocket) -> None:
+        exc = unknown_paths.refuse("GET", websocket.scope["path"])
+        await render_error(exc, websocket.scope)(websocket.scope, websocket.receive, websocket.send)
+
     app = Starlette(
-        routes=[route for dialect in dialects for route in dialect.routes()],
+        routes=[
+            *(route for dialect in dialects for route in dialect.routes()),
+            WebSocketRoute("/{path:path}", refuse_socket),
+        ],
         middleware=[
             Middleware(CleanPaths, root_path=services.root_path),
             *cross_origin_middleware(services.cors_origins),
@@ -76,7 +88,10 @@ def create_app(services: Services) -> Starlette:
                 RequestMiddleware, paths=paths, in_flight=in_flight, metrics=metrics, render_error=render_error
             ),
             *access_middleware(
-                services.access, render_error, is_open=asks_for_page if services.has_playground else None
+                services.access,
+                render_error,
+                is_open=asks_for_page if services.has_playground else None,
+                find_key=secrets.find_key,
             ),
         ],
         # Starlette's router raises HTTPException, for a path or a method that has no route.
@@ -88,7 +103,11 @@ def create_app(services: Services) -> Starlette:
 
 
 def make_dialects(
-    services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, metrics: Metrics
+    services: Services,
+    jobs: Jobs | NoJobs,
+    in_flight: InFlightRequests,
+    metrics: Metrics,
+    secrets: ClientSecrets,
 ) -> list[Dialect]:
     """Return all dialects. Of two that serve a path, the first one does: Mistral's clients ask on OpenAI's."""
     transcriber, models, cue_limits = services.transcriber, services.models, services.cue_limits
@@ -98,6 +117,13 @@ def make_dialects(
     return [
         HuggingFaceDialect(admission, models=models),
         MistralDialect(admission, models=models),
+        RealtimeDialect(
+            transcriber,
+            models=models,
+            sessions=services.live,
+            secrets=secrets,
+            allows_pages=services.cors_origins if services.access is None else None,
+        ),
         OpenAIDialect(admission, models=models, cue_limits=cue_limits),
         DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),

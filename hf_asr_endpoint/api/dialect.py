@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 from hf_asr_endpoint.api.errors import ErrorFormat
 from hf_asr_endpoint.api.paths import DialectPaths
@@ -16,4 +17,4 @@ class Dialect(Protocol):
     paths: DialectPaths
     error_format: ErrorFormat
 
-    def routes(self) -> list[Route]: ...
+    def routes(self) -> Sequence[BaseRoute]: ...

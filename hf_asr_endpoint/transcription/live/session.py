@@ -111,7 +111,7 @@ class LiveSession:
     def clear(self) -> None:
         """Drop the audio that is not committed."""
         self._audio.flush()
-        self._n_committed = self._audio.end
+        self._n_committed = self._audio.now
         if self._turn is not None:
             self._turn.drop()
             self._turns.remove(self._turn)
@@ -171,7 +171,7 @@ class LiveSession:
             turn = self._open(self._n_committed)
             self._events.append(
                 IdleTimeout(
-                    turn=turn.number, start_s=turn.start / SAMPLE_RATE, end_s=self._audio.end / SAMPLE_RATE
+                    turn=turn.number, start_s=turn.start / SAMPLE_RATE, end_s=self._audio.now / SAMPLE_RATE
                 )
             )
             self._end_turn(turn)
@@ -262,9 +262,9 @@ class LiveSession:
     def _end_turn(self, turn: Turn) -> None:
         piece = turn.piece
         if not (piece.job or piece.result):
-            self._decode(piece, end=self._audio.end)
-        self._events.append(turn.commit(self._audio.end))
-        self._n_committed = self._audio.end
+            self._decode(piece, end=self._audio.now)
+        self._events.append(turn.commit(self._audio.now))
+        self._n_committed = self._audio.now
         self._close_turn()
         self._tell()
 
