@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.api_keys import ApiKeys, read_entries
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.realtime.sessions import LiveLimits, LiveSessions
+from hf_asr_endpoint.api.live_sessions import LiveLimits, LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.config import Settings

@@ -117,6 +117,7 @@ def make_dialects(
     return [
         HuggingFaceDialect(admission, models=models),
         MistralDialect(admission, models=models),
+        OpenAIDialect(admission, models=models, cue_limits=cue_limits),
         RealtimeDialect(
             transcriber,
             models=models,
@@ -124,7 +125,6 @@ def make_dialects(
             secrets=secrets,
             allows_pages=services.cors_origins if services.access is None else None,
         ),
-        OpenAIDialect(admission, models=models, cue_limits=cue_limits),
         DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),

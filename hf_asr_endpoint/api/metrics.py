@@ -22,7 +22,7 @@ from starlette.responses import Response
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.in_flight import InFlightRequests
-from hf_asr_endpoint.api.realtime.sessions import LiveSessions
+from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.jobs.job import JobCounts
 from hf_asr_endpoint.transcription.transcriber import Transcriber

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.body import RequestLimits
-from hf_asr_endpoint.api.realtime.sessions import LiveSessions
+from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber

@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from hf_asr_endpoint.api.live_sessions import LiveLimits
 from hf_asr_endpoint.api.realtime.configuration import PATH, SessionConfiguration
 from hf_asr_endpoint.api.realtime.messages import (
     APPEND,
@@ -23,7 +24,6 @@ from hf_asr_endpoint.api.realtime.messages import (
 )
 from hf_asr_endpoint.api.realtime.outbox import Outbox
 from hf_asr_endpoint.api.realtime.rendering import EventRenderer, error_event, make_event
-from hf_asr_endpoint.api.realtime.sessions import LiveLimits
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest
 from hf_asr_endpoint.transcription.live.events import Cleared, CommitRefused, Configured

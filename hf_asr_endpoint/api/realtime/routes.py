@@ -15,6 +15,7 @@ from starlette.websockets import WebSocket
 from hf_asr_endpoint.api.access import key_owner, secrets_in
 from hf_asr_endpoint.api.api_keys import ApiKey
 from hf_asr_endpoint.api.errors import error_response
+from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.openai.errors import make_error_format
 from hf_asr_endpoint.api.realtime.configuration import SessionConfiguration
 from hf_asr_endpoint.api.realtime.connection import Connection
@@ -23,7 +24,6 @@ from hf_asr_endpoint.api.realtime.paths import PATHS, SOCKET_PATHS
 from hf_asr_endpoint.api.realtime.rendering import new_id
 from hf_asr_endpoint.api.realtime.schema import SecretRequest
 from hf_asr_endpoint.api.realtime.secrets import PREFIX, ClientSecrets
-from hf_asr_endpoint.api.realtime.sessions import LiveSessions
 from hf_asr_endpoint.api.realtime.validation import validate
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import (

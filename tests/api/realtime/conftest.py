@@ -16,8 +16,8 @@ from websockets.typing import Subprotocol
 
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.api.live_sessions import LiveLimits, LiveSessions
 from hf_asr_endpoint.api.realtime.messages import MAX_MESSAGE_BYTES
-from hf_asr_endpoint.api.realtime.sessions import LiveLimits, LiveSessions
 from tests.api.conftest import DEADLINE_S, make_services, serve_app
 from tests.fakes import FakeTranscriber
 from tests.transcription.live.simulation import script
