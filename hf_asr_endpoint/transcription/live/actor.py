@@ -74,6 +74,7 @@ class SessionActor:
         self._results: deque[Work] = deque()
         self._commands: deque[_Audio | Work] = deque()
         self._waiting_bytes = 0
+        self._jobs: set[Job] = set()  # that have been begun and have no result
         self._is_queued = False
         self._is_closed = False
         self._is_finishing = False
@@ -122,7 +123,9 @@ class SessionActor:
             self._is_closed = True
             self._commands.clear()
             self._results.clear()
-        self._session.close()
+            jobs, self._jobs = self._jobs, set()
+        for job in jobs:
+            job.token.cancel()
         self._on_end(error)
 
     def post(self, work: Work) -> None:
@@ -166,11 +169,18 @@ class SessionActor:
 
     def _begin(self, job: Job) -> None:
         def deliver(result: PartialResult | FinalResult) -> None:
+            with self._lock:
+                self._jobs.discard(job)
             if isinstance(job, PartialJob) and isinstance(result, PartialResult):
                 self._session.take_partial(job, result)
             elif isinstance(job, FinalJob) and isinstance(result, FinalResult):
                 self._session.take_final(job, result)
 
+        with self._lock:
+            if self._is_closed:
+                return
+            # Those that the session has dropped have no result.
+            self._jobs = {begun for begun in self._jobs if not begun.token.is_cancelled} | {job}
         self._decoder.begin(job, post=self.post, deliver=deliver)
 
     def _flush(self) -> None:

@@ -35,7 +35,7 @@ SHOWN_SILENCE = round(0.6 * SAMPLE_RATE)  # after which its words are shown, tho
 MAX_GAP = 3 * SAMPLE_RATE  # A longer silence ends a piece, as it ends a chunk of a recording.
 MAX_PIECE = 28 * SAMPLE_RATE
 PAD_BEFORE, PAD_AFTER = round(0.5 * SAMPLE_RATE), round(0.3 * SAMPLE_RATE)  # silence that is decoded with speech
-KEPT_SILENCE = 1 * SAMPLE_RATE  # before speech, where no turn is open
+KEPT_SILENCE = 2 * SAMPLE_RATE  # before speech, where no turn is open
 
 
 class LiveSession:
@@ -117,12 +117,6 @@ class LiveSession:
             self._turns.remove(self._turn)
             self._close_turn()
         self._events.append(Cleared())
-
-    def close(self) -> None:
-        """Cancel all jobs."""
-        self._drop_partial()
-        for turn in self._turns:
-            turn.drop()
 
     def take_partial(self, job: PartialJob, result: PartialResult) -> None:
         """Take the result of a job, unless it was dropped. An error is left to the final pass to meet."""

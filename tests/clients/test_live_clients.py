@@ -1,0 +1,44 @@
+"""Client programs in live sessions: nothing but the address is changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.clients.client import Client
+from tests.clients.running import run_client
+from tests.conftest import DATA
+from tests.server import Server
+
+pytestmark = pytest.mark.clients
+
+OPENAI_AGENTS = Client("openai-agents", "0.24.0", "pypi", "openai-agents", "openai_agents_live.py")
+AI = Client("ai", "7.0.173", "npm", "ai-7", "ai_live.mjs")
+SPOKEN = "ask not what your country can do for you"
+
+
+def plain(text: str) -> str:
+    return text.lower().replace(",", "").replace(".", "")
+
+
+def test_openai_agents_listen_to_a_stream(server: Server) -> None:
+    outcomes = run_client(OPENAI_AGENTS, server.url, str(DATA / "jfk.mp3"))
+    for call in ("default", "server_vad"):
+        assert "what your country can do for you" in plain(outcomes[call]["result"]), outcomes[call]
+
+
+def test_the_ai_sdk_streams_a_transcription(
+    server: Server, speech: Waveform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NODE_OPTIONS", "--experimental-websocket")  # Node.js 22 has one without being asked.
+    samples = soxr.resample(speech, SAMPLE_RATE, 24_000)
+    path = tmp_path / "speech.pcm"
+    path.write_bytes((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
+    outcomes = run_client(AI, server.url, str(path))
+    for call in ("default", "options"):
+        assert SPOKEN in plain(outcomes[call]["result"]), outcomes[call]
