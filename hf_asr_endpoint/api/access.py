@@ -31,7 +31,8 @@ IsOpen = Callable[[Scope], bool]
 FindKey = Callable[[str], ApiKey | None]
 """Returns the key on whose account a secret is."""
 
-_BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
+_BEARER = re.compile(r"(?:bearer|token) +(\S+)", re.IGNORECASE)
+"""OpenAI's and most others' word, or Deepgram's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +126,11 @@ def access_middleware(
 def secrets_in(headers: Headers) -> list[str]:
     """Return all keys of a request: clients may send an empty one, or another service's, beside the right one."""
     bearer = _BEARER.fullmatch(headers.get("authorization", "").strip())
-    offered = (name.strip() for value in headers.getlist("sec-websocket-protocol") for name in value.split(","))
+    offered = [name.strip() for value in headers.getlist("sec-websocket-protocol") for name in value.split(",")]
     given = (
         bearer[1] if bearer else "",
         *(headers.get(name, "").strip() for name in KEY_HEADERS),
         *(name.removeprefix(KEY_SUBPROTOCOL) for name in offered if name.startswith(KEY_SUBPROTOCOL)),
+        *(offered[1:2] if offered[:1] == ["token"] else ()),  # Deepgram's browsers: "token, KEY".
     )
     return [secret for secret in given if secret]

@@ -22,6 +22,7 @@ from hf_asr_endpoint.api.access import access_middleware
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
 from hf_asr_endpoint.api.cross_origin import cross_origin_middleware
+from hf_asr_endpoint.api.deepgram.routes import DeepgramDialect
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.dialect import Dialect
 from hf_asr_endpoint.api.errors import ErrorRenderer
@@ -123,6 +124,12 @@ def make_dialects(
             models=models,
             sessions=services.live,
             secrets=secrets,
+            allows_pages=services.cors_origins if services.access is None else None,
+        ),
+        DeepgramDialect(
+            transcriber,
+            models=models,
+            sessions=services.live,
             allows_pages=services.cors_origins if services.access is None else None,
         ),
         DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),

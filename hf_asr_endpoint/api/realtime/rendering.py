@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_asr_endpoint.api.errors import INTERNAL_ERROR
 from hf_asr_endpoint.api.openai.errors import code_of
+from hf_asr_endpoint.api.outbox import Event
 from hf_asr_endpoint.api.realtime.messages import BetaShape
 from hf_asr_endpoint.api.realtime.schema import LOGPROBS, WORDS, Included
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest
@@ -28,8 +29,6 @@ from hf_asr_endpoint.transcription.live.events import (
 
 BUFFER, TRANSCRIPTION = "input_audio_buffer", "conversation.item.input_audio_transcription"
 MIN_COMMIT_MS = 100
-
-Event = dict[str, Any]
 
 
 def new_id(kind: str) -> str:
@@ -62,6 +61,18 @@ def describe_error(error: Exception, *, code: str | None = None, param: str | No
         "message": str(error) if isinstance(error, AsrError) else INTERNAL_ERROR,
         "param": param,
     }
+
+
+def join_deltas(before: Event, event: Event) -> Event | None:
+    """Return a delta that has what two have; None for others, and for deltas of two items."""
+    kinds = {before["type"], event["type"]}
+    if kinds != {f"{TRANSCRIPTION}.delta"} or before["item_id"] != event["item_id"]:
+        return None
+    joined = {**before, "delta": before["delta"] + event["delta"]}
+    for name in ("logprobs", "words"):
+        if name in before:
+            joined[name] = [*before[name], *event.get(name, ())]
+    return joined
 
 
 class EventRenderer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,13 +14,16 @@ from starlette.websockets import WebSocket
 from hf_asr_endpoint.api.access import key_owner, secrets_in
 from hf_asr_endpoint.api.api_keys import ApiKey
 from hf_asr_endpoint.api.errors import error_response
+from hf_asr_endpoint.api.live_handshake import check_handshake
 from hf_asr_endpoint.api.live_sessions import LiveSessions
+from hf_asr_endpoint.api.live_socket import LiveSocket
 from hf_asr_endpoint.api.openai.errors import make_error_format
+from hf_asr_endpoint.api.outbox import Outbox
 from hf_asr_endpoint.api.realtime.configuration import SessionConfiguration
-from hf_asr_endpoint.api.realtime.connection import Connection
+from hf_asr_endpoint.api.realtime.conversation import RealtimeConversation
 from hf_asr_endpoint.api.realtime.messages import BetaShape
 from hf_asr_endpoint.api.realtime.paths import PATHS, SOCKET_PATHS
-from hf_asr_endpoint.api.realtime.rendering import new_id
+from hf_asr_endpoint.api.realtime.rendering import join_deltas, new_id
 from hf_asr_endpoint.api.realtime.schema import SecretRequest
 from hf_asr_endpoint.api.realtime.secrets import PREFIX, ClientSecrets
 from hf_asr_endpoint.api.realtime.validation import validate
@@ -29,7 +31,6 @@ from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import (
     AsrError,
     BodyTooLarge,
-    EngineUnavailable,
     InvalidParameter,
     InvalidRequest,
     Unauthorized,
@@ -59,7 +60,7 @@ class RealtimeDialect:
         secrets: ClientSecrets,
         allows_pages: Sequence[str] | None,
     ) -> None:
-        """allows_pages: origins whose pages may open sessions; None: all, because each needs a key."""
+        """allows_pages: as for `check_handshake`."""
         self._transcriber = transcriber
         self._models = models
         self._sessions = sessions
@@ -86,20 +87,24 @@ class RealtimeDialect:
         offered = websocket.scope.get("subprotocols", ())
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         limits = self._sessions.limits
-        connection = Connection(
-            websocket,
-            transcriber=self._transcriber,
+        conversation = RealtimeConversation(
+            configuration,
             models=self._models,
-            limits=limits,
-            configuration=configuration,
-            caller=Caller(owner=key_owner(websocket)),
             identity={"id": new_id("sess"), "expires_at": int(time.time() + limits.max_session_s)},
         )
+        socket = LiveSocket(
+            websocket,
+            conversation,
+            transcriber=self._transcriber,
+            limits=limits,
+            caller=Caller(owner=key_owner(websocket)),
+            outbox=Outbox(join_deltas),
+        )
         try:
-            with self._sessions.open(connection.finish):
-                await connection.run()
+            with self._sessions.open(socket.finish):
+                await socket.run()
         finally:
-            websocket.state.audio_s = connection.audio_s
+            websocket.state.audio_s = socket.audio_s
 
     async def create_client_secret(self, request: Request) -> Response:
         body = await _read_json(request)
@@ -129,10 +134,7 @@ class RealtimeDialect:
 
     def _check(self, websocket: WebSocket) -> SessionConfiguration:
         """Return what the session begins with. Raises AsrError."""
-        self._check_origin(websocket)
-        health = self._transcriber.health()
-        if health.state == "failed":
-            raise EngineUnavailable(health.detail)
+        check_handshake(websocket, self._transcriber, allows_pages=self._allows_pages)
         configuration = SessionConfiguration()
         for secret in secrets_in(websocket.headers):
             if secret.startswith(PREFIX):
@@ -149,17 +151,6 @@ class RealtimeDialect:
             configuration = configuration.with_model(model)
         configuration.live_options(self._models)
         return configuration
-
-    def _check_origin(self, websocket: WebSocket) -> None:
-        """Raise Unauthorized for a page of another site, where whoever reaches the server may use it."""
-        origin = websocket.headers.get("origin")
-        if origin is None or self._allows_pages is None or {"*", origin} & set(self._allows_pages):
-            return
-        if urlsplit(origin).netloc != websocket.headers.get("host"):
-            raise Unauthorized(
-                f"pages of {show_value(origin)} may not use this server; allowed: its own, and those of its "
-                "setting --cors-origins"
-            )
 
 
 async def _read_json(request: Request) -> object:

@@ -8,7 +8,7 @@ loop: whatever a session does, it does in one of a few threads, one message at a
 How words come to be shown:
 
 1. Speech opens a turn, by voice activity in blocks of 96 ms; without turn detection, the first sample does.
-2. While somebody speaks, a partial pass decodes the turn's last seconds every 0.4 s, or less often under load.
+2. While somebody speaks, a partial pass decodes the turn's last seconds every 0.3 s, or less often under load.
    Words that are confirmed are the beginning of its text, so no pass can take them back. The last pass's other
    words are its draft, which costs no steps as far as it still holds.
 3. A word is confirmed when two passes agree on it (LocalAgreement-2, Liu et al. 2020, arXiv 2005.11185) or when a

@@ -6,7 +6,7 @@ from hf_asr_endpoint.transcription.live.jobs import PartialResult
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.units import SAMPLE_RATE
 
-MIN_INTERVAL_S, MAX_INTERVAL_S = 0.4, 2.0  # of new audio between two passes
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.3, 2.0  # of new audio between two passes
 REST = 1.25
 """A pass begins after the time that the last one took, times this: where many speak, each rests, so that finals
 and recordings find the engine free."""

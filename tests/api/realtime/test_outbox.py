@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from hf_asr_endpoint.api.realtime.outbox import MAX_WAITING_EVENTS, Outbox
-from hf_asr_endpoint.api.realtime.rendering import TRANSCRIPTION, Event, make_event
+from hf_asr_endpoint.api.outbox import MAX_WAITING_EVENTS, Event, Outbox
+from hf_asr_endpoint.api.realtime.rendering import TRANSCRIPTION, join_deltas, make_event
 
 
 def delta(text: str, item: str = "a") -> Event:
@@ -25,7 +25,7 @@ def taken(outbox: Outbox) -> list[Event]:
 
 
 def test_deltas_of_one_item_are_joined() -> None:
-    outbox = Outbox()
+    outbox = Outbox(join_deltas)
     outbox.put(delta("one"), delta(" two"), delta("three", "b"), make_event("other"), delta(" four", "b"))
     events = taken(outbox)
     assert [event.get("delta") for event in events] == ["one two", "three", None, " four"]
@@ -33,7 +33,7 @@ def test_deltas_of_one_item_are_joined() -> None:
 
 
 def test_what_cannot_be_joined_fills_it() -> None:
-    outbox = Outbox()
+    outbox = Outbox(join_deltas)
     outbox.put(*(make_event("other") for _ in range(MAX_WAITING_EVENTS)))
     assert not outbox.is_full
     outbox.put(make_event("other"))

@@ -1,21 +1,26 @@
-"""What waits to be sent on a socket. A client that reads slowly gets fewer, longer deltas, and at last none."""
+"""What waits to be sent on a socket. A client that reads slowly gets fewer, longer events, and at last none."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections import deque
-
-from hf_asr_endpoint.api.realtime.rendering import TRANSCRIPTION, Event
+from collections.abc import Callable
+from typing import Any
 
 MAX_WAITING_EVENTS = 256
-LISTS = ("logprobs", "words")
+
+Event = dict[str, Any]
+
+Join = Callable[[Event, Event], Event | None]
+"""Returns what says as much as two events that follow one another; None if only both do."""
 
 
 class Outbox:
     """Filled and emptied in the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, join: Join = lambda before, event: None) -> None:
+        self._join = join
         self._waiting: deque[Event] = deque()
         self._changed = asyncio.Event()
         self._is_closed = False
@@ -25,10 +30,11 @@ class Outbox:
         return len(self._waiting) > MAX_WAITING_EVENTS
 
     def put(self, *events: Event) -> None:
-        """Add events. A delta joins the last one that waits if both are of one item."""
+        """Add events, each joined to the last one that waits, if that is possible."""
         for event in events:
-            if self._waiting and _continues(self._waiting[-1], event):
-                self._waiting[-1] = _joined(self._waiting[-1], event)
+            joined = self._join(self._waiting[-1], event) if self._waiting else None
+            if joined is not None:
+                self._waiting[-1] = joined
             else:
                 self._waiting.append(event)
         self._changed.set()
@@ -46,16 +52,3 @@ class Outbox:
             self._changed.clear()
             await self._changed.wait()
         return json.dumps(self._waiting.popleft(), ensure_ascii=False)
-
-
-def _continues(before: Event, event: Event) -> bool:
-    kinds = {before["type"], event["type"]}
-    return kinds == {f"{TRANSCRIPTION}.delta"} and bool(before["item_id"] == event["item_id"])
-
-
-def _joined(before: Event, event: Event) -> Event:
-    joined = {**before, "delta": before["delta"] + event["delta"]}
-    for name in LISTS:
-        if name in before:
-            joined[name] = [*before[name], *event.get(name, ())]
-    return joined
