@@ -19,6 +19,7 @@ pytestmark = pytest.mark.clients
 
 OPENAI_AGENTS = Client("openai-agents", "0.24.0", "pypi", "openai-agents", "openai_agents_live.py")
 AI = Client("ai", "7.0.173", "npm", "ai-7", "ai_live.mjs")
+DEEPGRAM = Client("deepgram-sdk", "7.17.0", "pypi", "deepgram", "deepgram_live.py")
 SPOKEN = "ask not what your country can do for you"
 
 
@@ -32,13 +33,25 @@ def test_openai_agents_listen_to_a_stream(server: Server) -> None:
         assert "what your country can do for you" in plain(outcomes[call]["result"]), outcomes[call]
 
 
-def test_the_ai_sdk_streams_a_transcription(
-    server: Server, speech: Waveform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("NODE_OPTIONS", "--experimental-websocket")  # Node.js 22 has one without being asked.
-    samples = soxr.resample(speech, SAMPLE_RATE, 24_000)
+@pytest.fixture
+def pcm(speech: Waveform, tmp_path: Path) -> str:
+    """The path of samples without a header: 16 bit, mono, 24 kHz."""
     path = tmp_path / "speech.pcm"
+    samples = soxr.resample(speech, SAMPLE_RATE, 24_000)
     path.write_bytes((np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes())
-    outcomes = run_client(AI, server.url, str(path))
+    return str(path)
+
+
+def test_the_ai_sdk_streams_a_transcription(server: Server, pcm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NODE_OPTIONS", "--experimental-websocket")  # Node.js 22 has one without being asked.
+    outcomes = run_client(AI, server.url, pcm)
     for call in ("default", "options"):
         assert SPOKEN in plain(outcomes[call]["result"]), outcomes[call]
+
+
+def test_deepgrams_sdk_listens(server: Server, pcm: str) -> None:
+    outcomes = run_client(DEEPGRAM, server.url, pcm)
+    for call in ("default", "events"):
+        assert "what your country can do for you" in plain(outcomes[call]["result"]["text"]), outcomes[call]
+    assert outcomes["default"]["result"]["kinds"][-1] == "ListenV1Metadata"
+    assert "ListenV1SpeechStarted" in outcomes["events"]["result"]["kinds"]

@@ -75,8 +75,6 @@ class ListenConversation:
                 self._ended_by_silence.add(event.turn)
             case IdleTimeout():
                 self._idle.add(event.turn)
-                if self._parameters.shows_utterance_ends:
-                    self._send("UtteranceEnd", channel=CHANNEL, last_word_end=round(self._last_end_s, 3))
             case Delta():
                 self._shown.extend(event.words)
                 if self._parameters.shows_interims:
@@ -99,6 +97,7 @@ class ListenConversation:
         self._shown = []
         if event.turn in self._idle:
             self._idle.remove(event.turn)
+            self._send("UtteranceEnd", channel=CHANNEL, last_word_end=round(self._last_end_s, 3))
             return
         by_silence = event.turn in self._ended_by_silence
         self._ended_by_silence.discard(event.turn)

@@ -66,7 +66,6 @@ class ListenParameters:
     options: LiveOptions
     shows_interims: bool
     shows_speech: bool
-    shows_utterance_ends: bool
 
 
 def parse_query(items: Iterable[tuple[str, str]], models: ServedModels) -> ListenParameters:
@@ -112,7 +111,6 @@ def parse_query(items: Iterable[tuple[str, str]], models: ServedModels) -> Liste
         ),
         shows_interims=fields.interim_results,
         shows_speech=fields.vad_events,
-        shows_utterance_ends=fields.utterance_end_ms is not None,
     )
 
 
