@@ -10,16 +10,14 @@ import soxr
 
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from tests.clients.client import Client
 from tests.clients.running import run_client
+from tests.clients.table import LIVE_CLIENTS
 from tests.conftest import DATA
 from tests.server import Server
 
 pytestmark = pytest.mark.clients
 
-OPENAI_AGENTS = Client("openai-agents", "0.24.0", "pypi", "openai-agents", "openai_agents_live.py")
-AI = Client("ai", "7.0.173", "npm", "ai-7", "ai_live.mjs")
-DEEPGRAM = Client("deepgram-sdk", "7.17.0", "pypi", "deepgram", "deepgram_live.py")
+OPENAI_AGENTS, DEEPGRAM, AI = LIVE_CLIENTS
 SPOKEN = "ask not what your country can do for you"
 
 
