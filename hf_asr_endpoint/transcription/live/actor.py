@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hf_asr_endpoint.audio.headerless import PcmFormat
 from hf_asr_endpoint.audio.sample_stream import SampleStream
 from hf_asr_endpoint.transcription.live.events import LiveEvent
 from hf_asr_endpoint.transcription.live.jobs import FinalJob, FinalResult, Job, PartialJob, PartialResult
@@ -224,8 +223,3 @@ class SessionActor:
     def _is_ready(self) -> bool:
         """Whether a message may be taken now. Under the lock."""
         return bool(self._results) or (bool(self._commands) and self._session.waiting_s <= MAX_WAITING_S)
-
-
-def check_format(pcm: PcmFormat) -> None:
-    """Raise InvalidAudio for a format that cannot be decoded."""
-    SampleStream(pcm)

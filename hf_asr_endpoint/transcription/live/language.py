@@ -1,4 +1,7 @@
-"""The language of a session: the first seconds of speech decide it, and each turn may be in another one."""
+"""The language of a session: the first seconds of speech decide it, for partial passes for good.
+
+The final text of a turn may be in another language, by the rules for the passages of a recording.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class SessionLanguage:
 
     def token(self, options: LiveOptions) -> int | None:
         """Return the language token of a partial pass; None where it is to be detected, or there are none."""
-        return self._vocabulary.language_token(options.language) or self._token
+        given = self._vocabulary.language_token(options.language)
+        return self._token if given is None and self._is_allowed(options) else given
 
     def needs_detection(self, options: LiveOptions) -> bool:
         """Return whether a partial pass has to ask for its language."""

@@ -182,7 +182,7 @@ class LiveSession:
         if not has_speech:
             piece.start = max(piece.start, now - KEPT_SILENCE)
             turn.window.restart(piece.start / SAMPLE_RATE)
-        elif silence >= EARLY_SILENCE and not (piece.job or piece.result) and not is_behind:
+        elif silence >= EARLY_SILENCE and not (piece.job or piece.result or is_behind) and self._is_first(turn):
             self._decode(piece, end=now)
         if silence >= SHOWN_SILENCE and piece.result is not None and piece.result.error is None:
             turn.show_decoded()
@@ -226,7 +226,7 @@ class LiveSession:
 
     def _next_partial(self) -> PartialJob | None:
         turn, now = self._turn, self._audio.now
-        if turn is None or now - self._speech.last_speech_end >= EARLY_SILENCE:
+        if turn is None or not self._is_first(turn) or now - self._speech.last_speech_end >= EARLY_SILENCE:
             return None
         turn.window.trim(now / SAMPLE_RATE)
         start = round(turn.window.start_s * SAMPLE_RATE)
@@ -245,6 +245,11 @@ class LiveSession:
             confirmed=tuple(turn.window.confirmed),
             draft=turn.window.draft,
         )
+
+    def _is_first(self, turn: Turn) -> bool:
+        """Return whether no other turn waits for its text. Nothing of a later one could be shown before that, and
+        an engine that is behind has enough to do."""
+        return turn is self._turns[0]
 
     def _open(self, start: int) -> Turn:
         self._n_turns += 1

@@ -240,3 +240,13 @@ def test_a_session_that_finishes_ends_its_turn() -> None:
     simulation.settle()
     assert completed(simulation) == ["w0 w1"]
     assert not simulation.session.has_turns
+
+
+def test_a_busy_engine_ends_one_turn_before_it_shows_another() -> None:
+    simulation = simulate(VAD, script(20), delay_s=2.5)
+    for waveform in (loud(1.0), silent(0.8), loud(2.0)):
+        simulation.push(waveform)
+    final_s = next(at_s for at_s, job in simulation.jobs if isinstance(job, FinalJob))
+    partials_s = [at_s for at_s, job in simulation.jobs if isinstance(job, PartialJob)]
+    assert [at_s for at_s in partials_s if 1.8 < at_s < final_s + 2.4] == []
+    assert partials_s[-1] > final_s + 2.4
