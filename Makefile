@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-precision bench-attacks bench-overload soak gpu-check fuzz test-trained test-arm test-levels pictures clean
+	bench-shapes bench-live bench-precision bench-attacks bench-overload soak gpu-check fuzz test-trained test-arm test-levels pictures clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench-languages: .venv/.bench ## Print how often languages are detected and tran
 
 bench-robustness: .venv/.bench ## Try silence, foreign prompts, several languages, noise, pauses (optional: ARGS="--every 4 --checks silences,pauses")
 	$(BIN)/python -m bench.robustness --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+bench-live: .venv/.bench ## Let 1, 4 and 8 people speak in real time: when words come, how right they are (optional: SPEECH= ARGS="--sessions 1 --detection null")
+	$(BIN)/python -m bench.live --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-kernels: .venv/.bench ## Print the speed of each kernel in % of the processor's peak
 	$(BIN)/python -m bench.kernels

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.api_keys import ApiKeys, read_entries
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.live_sessions import LiveLimits, LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.config import Settings
@@ -22,7 +23,8 @@ from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
 from hf_asr_endpoint.loading import load_transcriber
 from hf_asr_endpoint.model_choice import ModelChoice, choose_models
 from hf_asr_endpoint.subtitles.limits import CueLimits
-from hf_asr_endpoint.transcription.pool import ModelPool, PooledModel
+from hf_asr_endpoint.transcription.model_room import PooledModel
+from hf_asr_endpoint.transcription.pool import ModelPool
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.user_folders import data_folder
 from hf_asr_endpoint.whisper.checkpoint.weights.reference import is_path, model_names
@@ -50,6 +52,7 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
         models=models,
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
+        live=LiveSessions(live_limits(settings)),
         jobs=open_jobs(settings, models, transcriber, access),
         price_per_s=settings.price_per_s,
         access=access,
@@ -138,6 +141,16 @@ def request_limits(settings: Settings) -> RequestLimits:
         upload_idle_timeout_s=settings.upload_idle_timeout_s,
         upload_timeout_s=settings.upload_timeout_s,
         request_timeout_s=settings.request_timeout_s,
+    )
+
+
+def live_limits(settings: Settings) -> LiveLimits:
+    """Return the limits of live sessions."""
+    return LiveLimits(
+        max_sessions=settings.max_live_sessions,
+        max_session_s=settings.max_live_session_s,
+        idle_timeout_s=settings.live_idle_timeout_s,
+        max_waiting_audio_s=settings.max_live_waiting_audio_s,
     )
 
 

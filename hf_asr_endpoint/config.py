@@ -177,6 +177,20 @@ class Settings(BaseSettings):
         description="Maximum audio that these requests wait with for a model, in seconds, as far as their files "
         "tell; a request beyond that gets status 429, unless nothing else waits. Jobs do not count.",
     )
+    max_live_sessions: int = Field(
+        64, ge=1, description="Maximum live sessions that are open; one more gets status 429."
+    )
+    max_live_session_s: float = Field(
+        3600.0, gt=0, description="Maximum length of a live session, in seconds; then it is closed."
+    )
+    live_idle_timeout_s: float = Field(
+        900.0, gt=0, description="Maximum time without an event in a live session, in seconds; then it is closed."
+    )
+    max_live_waiting_audio_s: float = Field(
+        30.0,
+        gt=0,
+        description="Maximum audio of a live session that waits to be decoded, in seconds; then no more is read.",
+    )
     request_timeout_s: float = Field(
         3600.0,
         gt=0,

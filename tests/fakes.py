@@ -8,6 +8,12 @@ from collections.abc import Sequence
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import CancellationToken
+from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.transcription.live.events import LiveWord
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.session import LiveSession
+from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import (
     ANYBODY,
@@ -23,6 +29,7 @@ from hf_asr_endpoint.types import (
     Word,
 )
 from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.transcription.live.simulation import LoudnessDetector, ScriptedDecoder
 
 POLL_INTERVAL_S = 0.002
 DEADLINE_S = 30.0
@@ -90,6 +97,11 @@ class FakeTranscriber:
         self._tasks: set[asyncio.Task[None]] = set()
         self.options: list[TranscriptionOptions] = []
         self.callers: list[Caller] = []
+        self.live_words: Sequence[LiveWord] = ()
+        self.live_decoder = ScriptedDecoder()
+        self.live_options: list[LiveOptions] = []
+        self.live_streams: list[LiveStream] = []
+        self._live_workers = LiveWorkers(n_workers=1)
         self.n_running = 0
         self.n_cancelled = 0
         self.n_finished = 0
@@ -180,6 +192,19 @@ class FakeTranscriber:
         while n_yielded >= self._n_passing and not self._released.is_set():
             await asyncio.sleep(POLL_INTERVAL_S)
 
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        """Open a real session over a scripted decoder, which hears `live_words`."""
+        if self._failure:
+            raise self._failure
+        self.callers.append(caller)
+        self.live_decoder.words = self.live_words
+        self._live_workers.start()
+        session = LiveSession(LoudnessDetector(), options, detects_language=False)
+        stream = LiveStream(session, self.live_decoder, enqueue=self._live_workers.enqueue)
+        self.live_options.append(options)
+        self.live_streams.append(stream)
+        return stream
+
     def health(self, model: str | None = None) -> Health:
         return self._health
 
@@ -189,3 +214,6 @@ class FakeTranscriber:
 
     def close(self) -> None:
         self.is_closed = True
+        for stream in self.live_streams:
+            stream.close(EngineUnavailable("the server is shutting down"))
+        self._live_workers.close()

@@ -125,8 +125,8 @@ def test_errors_have_the_messages_of_the_http_api(answers: list[dict[str, Any]],
     assert message in answers[index]["error"]
 
 
-NOT_NEEDED = ("torch", "httpcore2", "httpx2", "rich", "standardwebhooks", "prometheus-client")
-"""The containers have torch, and a handler has no jobs, no metrics and no command line."""
+NOT_NEEDED = ("torch", "httpcore2", "httpx2", "rich", "standardwebhooks", "prometheus-client", "websockets")
+"""The containers have torch, and a handler has no jobs, no metrics, no sockets and no command line."""
 
 
 def test_requirements_are_those_of_the_package_that_a_handler_needs() -> None:

@@ -15,12 +15,15 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 from starlette.types import Lifespan
+from starlette.websockets import WebSocket
 
 from hf_asr_endpoint.api.access import access_middleware
 from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.asr_webservice.routes import AsrWebserviceDialect
 from hf_asr_endpoint.api.cross_origin import cross_origin_middleware
+from hf_asr_endpoint.api.deepgram.routes import DeepgramDialect
 from hf_asr_endpoint.api.deepinfra.model_schemas import ModelSchemas
 from hf_asr_endpoint.api.deepinfra.routes import DeepInfraDialect
 from hf_asr_endpoint.api.description.document import write_document
@@ -39,6 +42,8 @@ from hf_asr_endpoint.api.openai.routes import OpenAIDialect
 from hf_asr_endpoint.api.operations import Operations
 from hf_asr_endpoint.api.paths import CleanPaths, PathTable
 from hf_asr_endpoint.api.playground import Playground, asks_for_page
+from hf_asr_endpoint.api.realtime.routes import RealtimeDialect
+from hf_asr_endpoint.api.realtime.secrets import ClientSecrets
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.api.unroutable import UnknownPaths, allow_header, refuse_method
 from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
@@ -53,8 +58,9 @@ def create_app(services: Services) -> Starlette:
     """Return the application. Its startup starts the services, its shutdown closes them."""
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
-    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight)
-    dialects = make_dialects(services, jobs, in_flight, metrics)
+    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight, live=services.live)
+    secrets = ClientSecrets()
+    dialects = make_dialects(services, jobs, in_flight, metrics, secrets)
     paths = PathTable(dialect.paths for dialect in dialects)
     unknown_paths = UnknownPaths(paths)
     render_error = ErrorRenderer(paths, {dialect.paths.name: dialect.error_format for dialect in dialects})
@@ -71,8 +77,15 @@ def create_app(services: Services) -> Starlette:
             return Response(status_code=204, headers={"Allow": allow_header(methods)})
         return render_error(refuse_method(method, path, allowed=methods), request.scope)
 
+    async def refuse_socket(websocket: WebSocket) -> None:
+        exc = unknown_paths.refuse("GET", websocket.scope["path"])
+        await render_error(exc, websocket.scope)(websocket.scope, websocket.receive, websocket.send)
+
     app = Starlette(
-        routes=[route for dialect in dialects for route in dialect.routes()],
+        routes=[
+            *(route for dialect in dialects for route in dialect.routes()),
+            WebSocketRoute("/{path:path}", refuse_socket),
+        ],
         middleware=[
             Middleware(CleanPaths, root_path=services.root_path),
             *cross_origin_middleware(services.cors_origins),
@@ -80,7 +93,10 @@ def create_app(services: Services) -> Starlette:
                 RequestMiddleware, paths=paths, in_flight=in_flight, metrics=metrics, render_error=render_error
             ),
             *access_middleware(
-                services.access, render_error, is_open=asks_for_page if services.has_playground else None
+                services.access,
+                render_error,
+                is_open=asks_for_page if services.has_playground else None,
+                find_key=secrets.find_key,
             ),
         ],
         # Starlette's router raises HTTPException, for a path or a method that has no route.
@@ -92,7 +108,11 @@ def create_app(services: Services) -> Starlette:
 
 
 def make_dialects(
-    services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests, metrics: Metrics
+    services: Services,
+    jobs: Jobs | NoJobs,
+    in_flight: InFlightRequests,
+    metrics: Metrics,
+    secrets: ClientSecrets,
 ) -> list[Dialect]:
     """Return all dialects.
 
@@ -117,6 +137,19 @@ def make_dialects(
         MistralDialect(admission, models=models),
         ModelSchemas(models=models),
         OpenAIDialect(admission, models=models, cue_limits=cue_limits),
+        RealtimeDialect(
+            transcriber,
+            models=models,
+            sessions=services.live,
+            secrets=secrets,
+            allows_pages=services.cors_origins if services.access is None else None,
+        ),
+        DeepgramDialect(
+            transcriber,
+            models=models,
+            sessions=services.live,
+            allows_pages=services.cors_origins if services.access is None else None,
+        ),
         DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),

@@ -44,6 +44,7 @@ class LimitedProtocol(H11Protocol):
     _timer: asyncio.TimerHandle | None = None
     _is_draining = False
     _is_refused = False
+    _is_upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's own
         super().connection_made(transport)
@@ -55,10 +56,17 @@ class LimitedProtocol(H11Protocol):
         if self._is_refused:
             return
         super().data_received(data)
+        if self._is_upgraded:  # A WebSocket has the transport, and times of its own.
+            return
         if self.cycle is not None and {name for name, _ in self.cycle.scope["headers"]} >= LENGTHS:
             # Two lengths may hide a second request from a proxy (RFC 9112, section 6.1): this one is the last.
             self.cycle.keep_alive = False
         self._watch()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        self._is_upgraded = True
+        self._stop_timer()
+        super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

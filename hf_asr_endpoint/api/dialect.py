@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
 from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.errors import ErrorFormat
@@ -17,5 +18,5 @@ class Dialect(Protocol):
     paths: DialectPaths
     error_format: ErrorFormat
 
-    def routes(self) -> list[Route]: ...
+    def routes(self) -> Sequence[BaseRoute]: ...
     def describe(self) -> ApiDescription: ...

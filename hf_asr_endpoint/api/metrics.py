@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.in_flight import InFlightRequests
+from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.jobs.job import JobCounts
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -38,7 +39,14 @@ SPEED_BUCKETS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 class Metrics:
     """Counts requests, and renders all metrics. Used in the event loop."""
 
-    def __init__(self, transcriber: Transcriber, *, models: ServedModels, in_flight: InFlightRequests) -> None:
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        *,
+        models: ServedModels,
+        in_flight: InFlightRequests,
+        live: LiveSessions | None = None,
+    ) -> None:
         # They would double the number of series, and say when the server began.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it.
         self._registry = CollectorRegistry()
@@ -73,7 +81,9 @@ class Metrics:
         self._deliveries = Gauge(
             "hf_asr_deliveries", "Jobs that are stored, by their webhook.", ("status",), registry=self._registry
         )
-        self._registry.register(_Activity(transcriber, models=models, in_flight=in_flight))
+        self._registry.register(
+            _Activity(transcriber, models=models, in_flight=in_flight, live=live or LiveSessions())
+        )
         ProcessCollector(registry=self._registry)
 
     def count(self, *, api: str, status: str, total_s: float, audio_s: float | None) -> None:
@@ -141,7 +151,15 @@ LABELLED: tuple[tuple[str, str, str, Callable[[Activity], Mapping[str, float]]],
 class _Activity(Collector):
     """Reads the transcriber's activity when the metrics are rendered."""
 
-    def __init__(self, transcriber: Transcriber, *, models: ServedModels, in_flight: InFlightRequests) -> None:
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        *,
+        models: ServedModels,
+        in_flight: InFlightRequests,
+        live: LiveSessions,
+    ) -> None:
+        self._live = live
         self._transcriber = transcriber
         self._models = models
         self._in_flight = in_flight
@@ -167,6 +185,12 @@ class _Activity(Collector):
         )
         yield GaugeMetricFamily(
             "hf_asr_requests_in_flight_max", "Permits; a request beyond is refused.", self._in_flight.max_requests
+        )
+        yield GaugeMetricFamily("hf_asr_live_sessions", "Live sessions that are open now.", self._live.n_open)
+        yield GaugeMetricFamily(
+            "hf_asr_live_sessions_max",
+            "Live sessions; one beyond is refused.",
+            self._live.limits.max_sessions,
         )
 
 

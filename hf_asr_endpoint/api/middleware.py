@@ -31,6 +31,10 @@ LOGGED = ("status", "id", "key", "audio_s", "total_s")
 POLLED_PATHS = ("/health", "/health/ready", "/health/live", "/metrics")
 """Asked every few seconds: at INFO their lines would bury the others."""
 
+RESPONSE_STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+SWITCHED = 101
+"""The status of a WebSocket that has been accepted; its line is logged when it ends."""
+
 _SAFE_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 
 
@@ -57,7 +61,7 @@ class RequestMiddleware:
         self._render_error = render_error
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         with self._in_flight.count():
@@ -76,8 +80,9 @@ class RequestMiddleware:
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
+            if message["type"] in RESPONSE_STARTS:
+                status = message.get("status", SWITCHED)
+                message.setdefault("headers", [])
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 

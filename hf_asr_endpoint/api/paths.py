@@ -169,8 +169,9 @@ class CleanPaths:
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope = {**scope, "path": self._below_root(clean_path(scope["path"]))}
+        if scope["type"] in ("http", "websocket"):
+            # A WebSocket begins as a GET, and may be answered as one.
+            scope = {"method": "GET", **scope, "path": self._below_root(clean_path(scope["path"]))}
         await self._app(scope, receive, send)
 
     def _below_root(self, path: str) -> str:

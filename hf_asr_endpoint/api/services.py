@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.body import RequestLimits
+from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -29,6 +30,8 @@ class Services:
     limits: RequestLimits
     cue_limits: CueLimits = field(default_factory=CueLimits)
     """Of one cue of a subtitle."""
+    live: LiveSessions = field(default_factory=LiveSessions)
+    """The live sessions that are open, and their limits."""
     jobs: Jobs | NoJobs | None = None
     """None: the paths of jobs respond that there are none."""
     price_per_s: float = 0.0

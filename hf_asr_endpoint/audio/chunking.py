@@ -130,7 +130,7 @@ class _Splitter:
             speech_pad=_n_samples(voice_activity.speech_pad_s),
             edge_pad=_n_samples(edge_pad_s),
         )
-        self._samples = _RecentSamples()
+        self._samples = RecentSamples()
         self._planned: list[PlannedChunk] = []
 
     def push(self, block: Waveform) -> Iterator[Chunk]:
@@ -161,8 +161,8 @@ class _Splitter:
         self._planned.clear()
 
 
-class _RecentSamples:
-    """The samples that a chunk may still need."""
+class RecentSamples:
+    """The samples that a chunk, or a turn, may still need."""
 
     def __init__(self) -> None:
         self._blocks: deque[Waveform] = deque()

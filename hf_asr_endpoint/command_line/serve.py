@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 import uvicorn
@@ -17,6 +17,7 @@ import uvicorn
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.connections import ConnectionLimits, limited_protocol
+from hf_asr_endpoint.api.realtime.messages import MAX_MESSAGE_BYTES
 from hf_asr_endpoint.command_line.exit_codes import EXIT_OK
 from hf_asr_endpoint.command_line.setting_flags import add_setting_flags, settings_of
 from hf_asr_endpoint.composition import open_services
@@ -65,12 +66,15 @@ def serve(settings: Settings) -> int:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,  # Nothing here depends on the client's address, or on the scheme.
-                ws="none",
+                ws="websockets-sansio",
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_per_message_deflate=False,
                 http=limited_protocol(connection_limits(settings)),
                 lifespan="on",
                 timeout_graceful_shutdown=settings.shutdown_timeout_s,
             ),
             on_stop=services.jobs.end_watches if services.jobs else lambda: None,
+            drain=lambda: services.live.drain(settings.shutdown_timeout_s),
         )
         host, port = listener.getsockname()[:2]
         logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
@@ -84,14 +88,27 @@ def serve(settings: Settings) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is to stop. Then it waits for its responses, also for those that end only with a job."""
+    """Tells when it is to stop. Then it waits for its responses, also for those that end only with a job.
 
-    def __init__(self, config: uvicorn.Config, *, on_stop: Callable[[], None]) -> None:
+    drain: has sockets end, which uvicorn would close at once.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        on_stop: Callable[[], None],
+        drain: Callable[[], Awaitable[None]],
+    ) -> None:
         super().__init__(config)
         self._on_stop = on_stop
+        self._drain = drain
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._on_stop()
+        for server in self.servers:
+            server.close()
+        await self._drain()
         await super().shutdown(sockets)
 
 

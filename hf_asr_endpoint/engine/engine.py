@@ -77,6 +77,16 @@ class Engine:
         """Whether it, or an engine with which it shares the processor, has something to do. From any thread."""
         return not self._is_waiting or (self._turns is not None and self._turns.is_taken)
 
+    def open_session(self) -> None:
+        """Keep slots for live sequences, until `close_session`. From any thread."""
+        with self._changed:
+            self._scheduler.n_sessions += 1
+
+    def close_session(self) -> None:
+        """End what `open_session` began."""
+        with self._changed:
+            self._scheduler.n_sessions -= 1
+
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence that needs at most `slots`. Raises EngineUnavailable when the thread has ended."""
         assert sequence.n_slots <= self.slots_per_request
@@ -102,6 +112,7 @@ class Engine:
         """
         self._receive()
         self._drop_cancelled()
+        self._scheduler.begin_step()
         self._encode()
         if self._scheduler.is_filling():
             return
@@ -148,10 +159,10 @@ class Engine:
 
     def _encode(self) -> None:
         """Encode up to `windows_per_step` windows; the running sequences wait meanwhile."""
-        waiting = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.ENCODE]
-        chosen = waiting[: self._windows_per_step]
+        chosen = self._choose(Stage.ENCODE)
         while len(chosen) < self._windows_per_step and (admitted := self._scheduler.admit()) is not None:
             chosen.append(admitted)
+            self._scheduler.count_begun(admitted)
         windows = {slot: sequence.attempt.window for sequence in chosen for slot in sequence.slots}
         spans = {
             _slot(sequence): sequence.attempt.spans
@@ -188,14 +199,22 @@ class Engine:
 
     def _align(self) -> None:
         """Align up to `windows_per_step` texts with their windows; the running sequences wait meanwhile."""
-        waiting = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.ALIGN]
-        chosen = waiting[: self._windows_per_step]
+        chosen = self._choose(Stage.ALIGN)
         texts = {_slot(sequence): _text(sequence) for sequence in chosen}
         alignments: dict[int, Any] = {}
         if self._succeeds(Stage.ALIGN, chosen, lambda: alignments.update(self._model.align(texts))):
             for sequence in chosen:
                 sequence.on_alignment(alignments[_slot(sequence)])
                 self._end(sequence, Status.FINISHED)
+
+    def _choose(self, stage: Stage) -> list[Sequence]:
+        """Return the windows that are next in a stage that keeps all others waiting."""
+        waiting = [sequence for sequence in self._scheduler.batch() if sequence.stage is stage]
+        chosen = [sequence for sequence in waiting if self._scheduler.may_begin(sequence)]
+        chosen = chosen[: self._windows_per_step]
+        for sequence in chosen:
+            self._scheduler.count_begun(sequence)
+        return chosen
 
     def _conclude(self, sequences: Many[Sequence]) -> None:
         """Start what follows a finished attempt, or end the sequence."""

@@ -4,6 +4,9 @@ Fairness is by owner, then by request: a long file is many sequences, a short cl
 the one with the fewest slots is served first, and of its requests the one with the fewest. While a short request
 is running, a long one advances only a few of its sequences, so that a step is quick and the clip not slowed down.
 
+Live sequences come before all of that. While sessions are open, slots are kept for them, and while a live sequence
+is at work, no window of a recording begins, but for one now and then, so that recordings go on.
+
 A sequence with several beams gets all its slots at once. When it is next and too few are free, others are admitted
 only to as many slots as are reserved, which it cannot need, until there are enough.
 """
@@ -18,12 +21,23 @@ from hf_asr_endpoint.engine.sequence import Request, Sequence, Status
 
 SHORT_REQUEST = 2  # sequences, waiting and running: up to a minute of speech
 MAX_BESIDE_SHORT = 2  # sequences of a longer request that advance while a short one is running
+MAX_LIVE_SLOTS = 2  # kept while sessions are open
+LIVE_SHARE = 4  # one slot in 4 at most is kept
+STEPS_BETWEEN_RECORDINGS = 12
+"""While live sequences are at work: steps from one window of a recording to the next. A live pass takes about as
+many, so it waits for no more than one such window."""
+
 RESERVED_SHARE = 16  # one slot in 16 is kept for other requests than the one that has the rest
 
 
 def n_reserved_slots(slots: int) -> int:
     """Return how many of an engine's slots no request gets in addition to all others."""
     return max(1, slots // RESERVED_SHARE) if slots > 1 else 0
+
+
+def n_live_slots(slots: int) -> int:
+    """Return how many of an engine's slots are kept for live sequences while sessions are open."""
+    return min(MAX_LIVE_SLOTS, slots // LIVE_SHARE)
 
 
 class Scheduler:
@@ -36,6 +50,9 @@ class Scheduler:
         self._free = list(range(slots))  # A heap: giving out low slots first keeps the running ones together.
         self._waiting: dict[Request, deque[Sequence]] = {}  # In the order in which requests were last served.
         self._running: dict[int, Sequence] = {}  # By their first slots.
+        self.n_sessions = 0
+        """Open live sessions. Set by whoever opens and closes them."""
+        self._n_steps_since_recording = 0
         self._overtaking: set[Sequence] = set()  # Running, admitted while the next one waited for enough slots.
 
     def __len__(self) -> int:
@@ -59,9 +76,24 @@ class Scheduler:
     def submit(self, sequence: Sequence) -> None:
         self._waiting.setdefault(sequence.request, deque()).append(sequence)
 
+    def begin_step(self) -> None:
+        """Count a step."""
+        self._n_steps_since_recording += 1
+
+    def may_begin(self, sequence: Sequence) -> bool:
+        """Return whether a window may be encoded or aligned now: the engine does nothing else meanwhile."""
+        if sequence.request.is_live or not self._is_live():
+            return True
+        return self._n_steps_since_recording >= STEPS_BETWEEN_RECORDINGS
+
+    def count_begun(self, sequence: Sequence) -> None:
+        """Take note of a window that is encoded or aligned now."""
+        if not sequence.request.is_live:
+            self._n_steps_since_recording = 0
+
     def admit(self) -> Sequence | None:
         """Give the next waiting sequence its slots and return it; None when no sequence may start now."""
-        queued = self._queued()
+        queued = [sequence for sequence in self._queued() if self.may_begin(sequence)]
         sequence = self._next(queued)
         if sequence is None:
             return None
@@ -82,11 +114,11 @@ class Scheduler:
         return len(requests) == 1 and self._next(self._queued()) is not None
 
     def batch(self) -> list[Sequence]:
-        """Return the running sequences that advance now, in the order in which they were admitted."""
+        """Return the running sequences that advance now, by priority, in the order in which they were admitted."""
         counts = self._running_counts()
         taken: Counter[Request] = Counter()
         batch = []
-        for sequence in self._running.values():
+        for sequence in sorted(self._running.values(), key=lambda sequence: sequence.request.priority):
             taken[sequence.request] += 1
             if taken[sequence.request] <= self._max_running(sequence.request, counts):
                 batch.append(sequence)
@@ -112,18 +144,34 @@ class Scheduler:
         for request, n_slots in taken.items():
             of_owner[request.owner] += n_slots
         candidates = [request for request in self._waiting if self._may_run_another(request, counts, taken)]
-        candidates.sort(key=lambda request: (of_owner[request.owner], taken[request]))  # Equals stay in order.
+        # Equals stay in order.
+        candidates.sort(key=lambda request: (request.priority, of_owner[request.owner], taken[request]))
         return [self._waiting[request][0] for request in candidates]
 
     def _next(self, queued: list[Sequence]) -> Sequence | None:
         """Return the sequence that may start now."""
         if not queued or not self._free:
             return None
-        n_free = len(self._free)
-        if queued[0].n_slots <= n_free:
+        if queued[0].n_slots <= self._n_free_for(queued[0]):
             return queued[0]
         n_reserved = self._n_reserved - sum(len(sequence.slots) for sequence in self._overtaking)
-        return next((one for one in queued[1:] if one.n_slots <= min(n_free, n_reserved)), None)
+        return next(
+            (one for one in queued[1:] if one.n_slots <= min(self._n_free_for(one), n_reserved)),
+            None,
+        )
+
+    def _n_free_for(self, sequence: Sequence) -> int:
+        """Return how many slots are free for a sequence: not those kept for live ones, unless it needs them."""
+        n_kept = n_live_slots(self.slots) if self.n_sessions else 0
+        if sequence.request.is_live or sequence.n_slots > self.slots - n_kept:
+            return len(self._free)
+        n_live = sum(1 for running in self._running.values() if running.request.is_live)
+        return len(self._free) - max(n_kept - n_live, 0)
+
+    def _is_live(self) -> bool:
+        """Return whether a live sequence is running or waiting."""
+        running = any(sequence.request.is_live for sequence in self._running.values())
+        return running or any(request.is_live for request in self._waiting)
 
     def _running_counts(self) -> Counter[Request]:
         return Counter(sequence.request for sequence in self._running.values())

@@ -57,12 +57,21 @@ class Detection:
     spans: tuple[PositionSpan, ...]
 
 
+class Priority(enum.IntEnum):
+    """Whose sequences get slots first. Live ones are short, and somebody waits for each of them."""
+
+    LIVE_FINAL = 0
+    LIVE_PARTIAL = 1
+    RECORDING = 2
+
+
 class Request:
     """Groups the sequences of one request, for fairness and cancellation.
 
     prefers_latency: its first sequence is decoded alone, and each one that finishes lets one more run at a time,
     so that a stream begins early and goes on evenly; otherwise its sequences fill the slots at once.
     owner: whose request it is, among all those that share the slots; None: nobody's in particular.
+    priority: goes before fairness.
     """
 
     def __init__(
@@ -71,7 +80,9 @@ class Request:
         *,
         prefers_latency: bool = False,
         owner: str | None = None,
+        priority: Priority = Priority.RECORDING,
     ) -> None:
+        self.priority = priority
         self.token = token or CancellationToken()
         self.owner = owner
         self.prefers_latency = prefers_latency
@@ -81,6 +92,10 @@ class Request:
     @property
     def is_cancelled(self) -> bool:
         return self.token.is_cancelled
+
+    @property
+    def is_live(self) -> bool:
+        return self.priority < Priority.RECORDING
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

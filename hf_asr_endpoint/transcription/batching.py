@@ -12,10 +12,17 @@ from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
+from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.backlog import Backlog
+from hf_asr_endpoint.transcription.live.decoder import EngineDecoder
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.session import LiveSession
+from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_limits import (
     check_language_and_task,
+    check_live,
     check_suppress_tokens,
     check_width,
 )
@@ -76,6 +83,8 @@ class BatchingTranscriber:
         self._requests = RequestThreads(max_requests)
         shares_cores = info.device == "cpu"
         self._workers = PreparationWorkers(is_engine_busy=lambda: shares_cores and engine.is_busy)
+        self._live_workers = LiveWorkers()
+        self._live: set[LiveStream] = set()
         engine.start()
 
     def warm_up(self, *, slots: int) -> None:
@@ -97,6 +106,35 @@ class BatchingTranscriber:
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> TranscriptionStream:
         return self._start(reader, options, caller, streams=True)
+
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        self._check_live(options)
+        if self._requests.is_closed or self._engine.failure is not None:
+            raise EngineUnavailable(str(self._engine.failure or SHUTTING_DOWN))
+        self._live_workers.start()
+        stream = LiveStream(
+            LiveSession(self._detector, options, detects_language=self._info.is_multilingual),
+            EngineDecoder(
+                self._engine, self._vocabulary, make_spectrogram=self._make_spectrogram, owner=caller.owner
+            ),
+            enqueue=self._live_workers.enqueue,
+            check=self._check_live,
+        )
+        self._engine.open_session()
+        self._live.add(stream)
+
+        def forget() -> None:
+            self._engine.close_session()
+            self._live.discard(stream)
+
+        stream.add_end_callback(forget)
+        return stream
+
+    def _check_live(self, options: LiveOptions) -> None:
+        """Raise InvalidParameter for a language that the model does not have, or a model without live sessions."""
+        check_live(self._info)
+        recording = TranscriptionOptions(language=options.language, languages=options.languages)
+        check_language_and_task(self._tokenizer, recording, is_multilingual=self._info.is_multilingual)
 
     def health(self, model: str | None = None) -> Health:
         if self._requests.is_closed:
@@ -123,6 +161,9 @@ class BatchingTranscriber:
 
     def close(self) -> None:
         self._requests.cancel()
+        for stream in tuple(self._live):
+            stream.close(EngineUnavailable(SHUTTING_DOWN))
+        self._live_workers.close()
         self._engine.close()
         self._workers.close()
         self._requests.close()

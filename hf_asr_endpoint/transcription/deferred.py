@@ -12,6 +12,8 @@ from typing import cast
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import EngineUnavailable, ModelNotLoaded
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.stream import LiveStream
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import ANYBODY, Activity, Caller, Health, Transcription, TranscriptionOptions
@@ -56,6 +58,9 @@ class DeferredTranscriber:
         transcriber = await self._wait(reader)
         return await transcriber.stream(reader, options, caller)
 
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        return await (await self._loaded_transcriber()).live(options, caller)
+
     def health(self, model: str | None = None) -> Health:
         if not self._loaded.done():
             return Health(state="loading", detail=self._step)
@@ -78,9 +83,15 @@ class DeferredTranscriber:
     async def _wait(self, reader: WaveformReader) -> Transcriber:
         """Return the transcriber once it is loaded. When there is none, close the reader and raise."""
         try:
+            return await self._loaded_transcriber()
+        except BaseException:
+            reader.close()
+            raise
+
+    async def _loaded_transcriber(self) -> Transcriber:
+        try:
             return await asyncio.wrap_future(self._loaded)
         except BaseException as exc:
-            reader.close()
             if isinstance(exc, EngineUnavailable | asyncio.CancelledError):
                 raise
             # Whatever ended loading, a bug included, must end the request too.

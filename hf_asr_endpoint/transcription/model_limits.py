@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
-from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
+from hf_asr_endpoint.errors import InvalidParameter, UnsupportedParameter, UnsupportedValue
 from hf_asr_endpoint.languages import describe_language
 from hf_asr_endpoint.transcription.attempt_rules import n_candidates
-from hf_asr_endpoint.types import TranscriptionOptions
+from hf_asr_endpoint.types import ModelInfo, TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
 
@@ -27,6 +27,16 @@ def check_language_and_task(
                     f"{name} is {describe_language(code)}, which {why}; allowed: {', '.join(sorted(known))}",
                     parameter=name,
                 )
+
+
+def check_live(info: ModelInfo) -> None:
+    """Raise UnsupportedParameter for a model that cannot transcribe while people speak."""
+    if info.engine != "native":
+        raise UnsupportedParameter(
+            f"the model is computed by the {info.engine} engine, which has no live sessions; allowed: a Whisper "
+            "model that the native engine computes",
+            parameter="model",
+        )
 
 
 def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:

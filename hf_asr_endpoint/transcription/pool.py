@@ -12,29 +12,19 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
-from hf_asr_endpoint.errors import EngineUnavailable, ModelNotLoaded
-from hf_asr_endpoint.transcription.deferred import DeferredTranscriber, Load
+from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.model_room import ModelRoom, PooledModel
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import ANYBODY, Activity, Caller, Health, Transcription, TranscriptionOptions
 from hf_asr_endpoint.whisper.process import trim_heap
 
 logger = logging.getLogger(__name__)
-
-LOAD_AGAIN_AFTER_S = 30.0
-"""How long a failed load is remembered: to try again, other models may have to leave."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PooledModel:
-    """loads_at_start: and leaves only for another model; otherwise it is loaded when a request asks for it."""
-
-    id: str
-    load: Load
-    loads_at_start: bool
 
 
 class ModelPool:
@@ -54,7 +44,7 @@ class ModelPool:
         together; a model that is larger, or whose size is not known yet, is loaded alone. idle_timeout_s: after
         which those are unloaded that were loaded for a request.
         """
-        self._rooms = {model.id: _Room(model) for model in models}
+        self._rooms = {model.id: ModelRoom(model) for model in models}
         self._default = models[0].id
         self._on_failure = on_failure
         self._max_bytes = max_bytes
@@ -73,7 +63,7 @@ class ModelPool:
     async def transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> Transcription:
-        room = await self._enter(reader, options.model)
+        room = await self._enter_with(reader, options.model)
         try:
             return await room.loaded.transcribe(reader, options, caller)
         finally:
@@ -82,9 +72,19 @@ class ModelPool:
     async def stream(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> TranscriptionStream:
-        room = await self._enter(reader, options.model)
+        room = await self._enter_with(reader, options.model)
         try:
             stream = await room.loaded.stream(reader, options, caller)
+        except BaseException:
+            self._leave(room)
+            raise
+        stream.add_end_callback(lambda: self._leave(room))
+        return stream
+
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        room = await self._enter(options.model)
+        try:
+            stream = await room.loaded.live(options, caller)
         except BaseException:
             self._leave(room)
             raise
@@ -116,24 +116,28 @@ class ModelPool:
             if (transcriber := room.transcriber) is not None:
                 transcriber.close()
 
-    async def _enter(self, reader: WaveformReader, model: str | None) -> _Room:
-        """Enter a model's room once it is loaded, or is being loaded. Closes the reader if that fails."""
-        room = self._rooms[model or self._default]
+    async def _enter_with(self, reader: WaveformReader, model: str | None) -> ModelRoom:
+        """Enter a model's room. Closes the reader if that fails."""
         try:
-            while room.transcriber is None or room.is_leaving:
-                room.check_last_load()
-                if self._is_moving:
-                    await self._changed.wait()
-                else:
-                    await self._move_in(room)
-            self._check_open()
+            return await self._enter(model)
         except BaseException:
             reader.close()
             raise
+
+    async def _enter(self, model: str | None) -> ModelRoom:
+        """Enter a model's room once it is loaded, or is being loaded."""
+        room = self._rooms[model or self._default]
+        while room.transcriber is None or room.is_leaving:
+            room.check_last_load()
+            if self._is_moving:
+                await self._changed.wait()
+            else:
+                await self._move_in(room)
+        self._check_open()
         room.enter()
         return room
 
-    async def _move_in(self, room: _Room) -> None:
+    async def _move_in(self, room: ModelRoom) -> None:
         self._is_moving = True
         try:
             await asyncio.sleep(0)  # All who waited for the model that came last enter before it may leave.
@@ -146,7 +150,7 @@ class ModelPool:
             self._is_moving = False
             self._tell()
 
-    def _load(self, room: _Room, on_failure: Callable[[Exception], None]) -> None:
+    def _load(self, room: ModelRoom, on_failure: Callable[[Exception], None]) -> None:
         """Begin to load a model. Until that has ended, the load itself is one of the room's users."""
         loop = asyncio.get_running_loop()
         transcriber = DeferredTranscriber(room.model.load, on_failure=on_failure)
@@ -163,7 +167,7 @@ class ModelPool:
         transcriber.start()
         transcriber.add_load_callback(lambda error: _call(loop, lambda: end(error)))
 
-    def _leave(self, room: _Room) -> None:
+    def _leave(self, room: ModelRoom) -> None:
         room.n_users -= 1
         room.used_at_s = time.monotonic()
         if room.n_users:
@@ -173,16 +177,16 @@ class ModelPool:
             loop = asyncio.get_running_loop()
             room.timer = loop.call_later(self._idle_timeout_s, self._end_idle, room)
 
-    def _end_idle(self, room: _Room) -> None:
+    def _end_idle(self, room: ModelRoom) -> None:
         if not (room.n_users or room.is_leaving or room.transcriber is None):
             logger.info("model %s is unloaded: unused for %g s", room.model.id, self._idle_timeout_s)
             unloading = asyncio.ensure_future(self._unload(room))
             self._unloading.add(unloading)
             unloading.add_done_callback(self._unloading.discard)
 
-    async def _make_space(self, room: _Room) -> None:
+    async def _make_space(self, room: ModelRoom) -> None:
         """Unload models until this one fits, or until it is alone. Before its first time its size is not known."""
-        leaving: _Room | None = None
+        leaving: ModelRoom | None = None
         try:
             while self._lacks_space(room):
                 if leaving is None or leaving.transcriber is None:
@@ -196,7 +200,7 @@ class ModelPool:
             if leaving is not None:
                 leaving.is_leaving = False
 
-    def _choose_leaving(self, before: _Room | None) -> _Room | None:
+    def _choose_leaving(self, before: ModelRoom | None) -> ModelRoom | None:
         """Have the model leave that is unused, or was used the longest ago; None while all are being unloaded.
 
         before: one that was to leave and has gone by itself, because it could not be loaded.
@@ -210,14 +214,14 @@ class ModelPool:
         leaving.is_leaving = True
         return leaving
 
-    def _lacks_space(self, room: _Room) -> bool:
+    def _lacks_space(self, room: ModelRoom) -> bool:
         others = [other for other in self._rooms.values() if other.transcriber is not None or other.is_unloading]
         if self._max_bytes is None or not others:
             return False
         n_bytes = [other.n_bytes or self._max_bytes for other in (*others, room)]
         return sum(n_bytes) > self._max_bytes
 
-    async def _unload(self, room: _Room) -> None:
+    async def _unload(self, room: ModelRoom) -> None:
         """Free a model that nobody uses. Until that is done, its memory counts."""
         # In a list that is emptied: the executor keeps its arguments while it runs, and so the model.
         held, room.transcriber, room.is_unloading = [room.loaded], None, True
@@ -234,57 +238,6 @@ class ModelPool:
     def _tell(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-class _Room:
-    """A model's place, whether it is loaded or not."""
-
-    def __init__(self, model: PooledModel) -> None:
-        self.model = model
-        self.transcriber: DeferredTranscriber | None = None
-        self.n_users = 0
-        self.used_at_s = 0.0
-        self.is_leaving = False
-        """It takes no new requests, because another model needs its memory."""
-        self.is_unloading = False
-        self.was_loaded = False
-        self.was_loaded_for_request = False
-        self.timer: asyncio.TimerHandle | None = None
-        self._n_bytes: int | None = None
-        self._failure: tuple[float, Exception] | None = None
-
-    @property
-    def loaded(self) -> DeferredTranscriber:
-        assert self.transcriber is not None
-        return self.transcriber
-
-    @property
-    def n_bytes(self) -> int | None:
-        """Of the model, known once it has been loaded."""
-        info = None if self.transcriber is None else self.transcriber.health().model
-        if info is not None:
-            self._n_bytes = info.memory_bytes
-        return self._n_bytes
-
-    def enter(self) -> None:
-        self.n_users += 1
-        if self.timer is not None:
-            self.timer.cancel()
-            self.timer = None
-
-    def health(self) -> Health:
-        transcriber = self.transcriber
-        return Health(state="unloaded") if transcriber is None else transcriber.health()
-
-    def remember_failure(self, error: Exception) -> None:
-        """Take the error of a failed load. From any thread."""
-        logger.error("model %s cannot be loaded: %s", self.model.id, error)
-        self._failure = time.monotonic(), error
-
-    def check_last_load(self) -> None:
-        """Raise ModelNotLoaded if the model could not be loaded a moment ago."""
-        if self._failure is not None and time.monotonic() - self._failure[0] < LOAD_AGAIN_AFTER_S:
-            raise ModelNotLoaded(f"the model is not available: {self._failure[1]}")
 
 
 def _call(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:

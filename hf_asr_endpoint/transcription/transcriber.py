@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from hf_asr_endpoint.audio.source import WaveformReader
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.stream import LiveStream
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import ANYBODY, Activity, Caller, Health, Transcription, TranscriptionOptions
 
@@ -31,6 +33,10 @@ class Transcriber(Protocol):
 
         Raises only what is known at once; the rest is raised by the stream.
         """
+        ...
+
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        """Open a live session. Raises InvalidParameter, EngineUnavailable and ModelNotLoaded."""
         ...
 
     def health(self, model: str | None = None) -> Health:

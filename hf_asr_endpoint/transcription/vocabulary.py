@@ -49,6 +49,14 @@ class Vocabulary:
         """Return a state's prompt without the previous text, followed by no_timestamps."""
         return (*state.prompt.tokens[state.prompt.sot_index :], self._tokenizer.no_timestamps)
 
+    def capacity(self, n_prompt: int) -> int:
+        """Return how many tokens the decoder takes behind a prompt."""
+        return MAX_TARGET_POSITIONS - n_prompt
+
+    def beginning(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """Return text tokens as the beginning of a window's text: behind the timestamp 0."""
+        return (self._tokenizer.timestamp_begin, *tokens)
+
     def text_tokens(self, tokens: Sequence[int]) -> tuple[int, ...]:
         """Return the text tokens among `tokens`."""
         return tuple(token for token in tokens if token < self._tokenizer.eot)

@@ -63,8 +63,6 @@ class WindowWords:
         self, pieces: Sequence[TimedTokens], state: DecodingState, alignment: AlignmentOutput
     ) -> list[list[Word]]:
         """Return the words of each piece of the window's text. alignment: of the whole text."""
-        begin_s, end_s, pauses = self._pauses(n_tokens=len(alignment.probabilities))
-        tokens = locate_tokens(alignment, begin_s=begin_s, end_s=end_s)
         language = "en" if self._task == "translate" else self._vocabulary.language_of(state)
         by_piece = [
             split_words(
@@ -75,8 +73,13 @@ class WindowWords:
             )
             for piece in pieces
         ]
-        timed = iter(time_words([word for words in by_piece for word in words], tokens, pauses))
+        timed = iter(self.time([word for words in by_piece for word in words], alignment))
         return [[next(timed) for _ in words] for words in by_piece]
+
+    def time(self, words: Sequence[WordTokens], alignment: AlignmentOutput) -> list[Word]:
+        """Return words with their times. words: their ranges are indices into the aligned text."""
+        begin_s, end_s, pauses = self._pauses(n_tokens=len(alignment.probabilities))
+        return time_words(words, locate_tokens(alignment, begin_s=begin_s, end_s=end_s), pauses)
 
     def _pauses(self, *, n_tokens: int) -> tuple[float, float, list[Pause]]:
         """Return where speech begins and ends, and the pauses in between."""

@@ -17,7 +17,9 @@ from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.transcription.backlog import Backlog, Place
 from hf_asr_endpoint.transcription.fallback import compression_ratio
-from hf_asr_endpoint.transcription.model_limits import check_width
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.model_limits import check_live, check_width
 from hf_asr_endpoint.transcription.request_threads import RequestThreads, last_of
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
@@ -82,6 +84,10 @@ class TransformersTranscriber:
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> TranscriptionStream:
         return self._start(reader, options, caller, streams=True)
+
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        check_live(self._info)
+        raise AssertionError("no model of this engine is live")
 
     def health(self, model: str | None = None) -> Health:
         if self._requests.is_closed:

@@ -19,6 +19,7 @@ from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOu
 from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT, Tensors
+from hf_asr_endpoint.whisper.decoding.draft import verify_draft
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
 from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
@@ -151,6 +152,11 @@ class WhisperSpeechModel:
         fed = {slot: states[slot] for slot in leaders.values()}
         for slots in _groups_of_equal_length(fed):
             logits = self._feed_prompts(slots, states)
+            if states[slots[0]].prompt.draft:
+                for of_slot, slot in zip(logits, slots, strict=True):
+                    verify_draft(of_slot, states[slot], self._rules)
+                continue
+            logits = logits[:, -1]
             rows = {slot: row for row, slot in enumerate(slots)}
             chosen_for = [slot for slot in sorted(states) if leaders[slot] in rows]
             if len(chosen_for) > len(slots):
@@ -206,19 +212,23 @@ class WhisperSpeechModel:
         }
 
     def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
-        """Feed prompts of equal length and return the logits after them, in the order of the slots."""
+        """Feed prompts of equal length, with drafts of equal length.
+
+        Returns the logits before each token of the draft and after it, shape = (n_slots, n_draft + 1, n_vocab).
+        """
         rows = [states[slot] for slot in slots]
-        features = self._decode(slots, tokens=[row.prompt.tokens for row in rows], n_cached=[0] * len(slots))
+        features = self._decode(slots, tokens=[row.prompt.fed for row in rows], n_cached=[0] * len(slots))
         self._degeneration_penalty.remember(rows, features)
         at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
-        after_sot, after_prompt = self._logits(torch.cat([at_sot, features[:, -1]])).chunk(2)
-        for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(after_sot), strict=True):
+        at_end = features[:, -1 - len(rows[0].prompt.draft) :]
+        logits = self._logits(torch.cat([at_sot, at_end.flatten(0, 1)]))
+        for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(logits[: len(rows)]), strict=True):
             row.no_speech_prob = no_speech_prob
-        return after_prompt
+        return logits[len(rows) :].view(*at_end.shape[:2], -1)
 
     def _copy_prompts(self, leaders: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
         """leaders: by slot, those whose prompt has been fed."""
-        self._self_kv.copy(leaders, n_tokens=max(len(states[slot].prompt.tokens) for slot in leaders))
+        self._self_kv.copy(leaders, n_tokens=max(len(states[slot].prompt.fed) for slot in leaders))
         for slot, leader in leaders.items():
             states[slot].no_speech_prob = states[leader].no_speech_prob
 
@@ -283,8 +293,8 @@ def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:
 
 
 def _groups_of_equal_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
-    """Group slots whose prompts one decoder pass can feed."""
-    groups: dict[int, list[int]] = defaultdict(list)
+    """Group slots whose prompts, and drafts, one decoder pass can feed."""
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for slot, state in states.items():
-        groups[len(state.prompt.tokens)].append(slot)
+        groups[len(state.prompt.fed), len(state.prompt.draft)].append(slot)
     return [sorted(group) for group in groups.values()]

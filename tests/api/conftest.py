@@ -22,6 +22,7 @@ from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.paths import PathTable
+from hf_asr_endpoint.api.realtime.secrets import ClientSecrets
 from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.jobs.jobs import NoJobs
@@ -77,7 +78,7 @@ def make_path_table() -> PathTable:
     """Return the application's table of paths."""
     services, in_flight = make_services(FakeTranscriber()), InFlightRequests(1)
     metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight)
-    dialects = make_dialects(services, NoJobs(""), in_flight, metrics)
+    dialects = make_dialects(services, NoJobs(""), in_flight, metrics, ClientSecrets())
     return PathTable(dialect.paths for dialect in dialects)
 
 

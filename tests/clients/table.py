@@ -145,6 +145,14 @@ CLIENTS = (
 )
 
 
+LIVE_CLIENTS = (
+    Client("openai-agents", "0.24.0", "pypi", "openai-agents", "openai_agents_live.py"),
+    Client("deepgram-sdk", "7.17.0", "pypi", "deepgram", "deepgram_live.py"),
+    Client("ai", "7.0.173", "npm", "ai-7", "ai_live.mjs"),
+)
+"""In live sessions. Their calls are in tests of their own."""
+
+
 def find_client(package: str, major: int, source: Source) -> Client:
     """Return the row of a package with this major version."""
     (client,) = (

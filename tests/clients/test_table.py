@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.clients.client import NODE, PYTHON, Client
-from tests.clients.table import CLIENTS
+from tests.clients.table import CLIENTS, LIVE_CLIENTS
+
+ALL = (*CLIENTS, *LIVE_CLIENTS)
 
 
-@pytest.mark.parametrize(
-    "client", CLIENTS, ids=lambda client: f"{client.source}-{client.package}-{client.version}"
-)
+@pytest.mark.parametrize("client", ALL, ids=lambda client: f"{client.source}-{client.package}-{client.version}")
 def test_the_version_in_the_table_is_the_installed_one(client: Client) -> None:
     match client.source:
         case "test extra":
@@ -30,7 +30,7 @@ def test_the_version_in_the_table_is_the_installed_one(client: Client) -> None:
 @pytest.mark.parametrize("path", sorted(PYTHON.glob("*.txt")), ids=lambda path: path.stem)
 def test_locks_are_used_exact_and_small(path: Path) -> None:
     """torch and its like are gigabytes: no client needs them to send a file."""
-    assert path.stem in {client.environment for client in CLIENTS}
+    assert path.stem in {client.environment for client in ALL}
     for line in path.read_text().splitlines():
         package, is_pinned, _ = line.partition("==")
         assert is_pinned, line
@@ -38,5 +38,6 @@ def test_locks_are_used_exact_and_small(path: Path) -> None:
 
 
 def test_every_script_is_in_the_table() -> None:
-    scripts = {path.name for path in (*PYTHON.glob("*_calls.py"), *NODE.glob("*_calls.mjs"))}
-    assert scripts == {client.script for client in CLIENTS}
+    for kind, clients in (("calls", CLIENTS), ("live", LIVE_CLIENTS)):
+        scripts = {path.name for path in (*PYTHON.glob(f"*_{kind}.py"), *NODE.glob(f"*_{kind}.mjs"))}
+        assert scripts == {client.script for client in clients}

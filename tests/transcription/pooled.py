@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hf_asr_endpoint.transcription.pool import ModelPool, PooledModel
+from hf_asr_endpoint.transcription.model_room import PooledModel
+from hf_asr_endpoint.transcription.pool import ModelPool
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Health, ModelInfo, TranscriptionOptions
 from tests.fakes import FakeTranscriber, make_segment

@@ -38,7 +38,7 @@ def test_a_model_that_cannot_be_loaded_fails_its_requests_and_may_be_tried_again
         with pytest.raises(ModelNotLoaded, match="no such model"):
             await text(pool, "b")
         models.failures.clear()
-        monkeypatch.setattr("hf_asr_endpoint.transcription.pool.LOAD_AGAIN_AFTER_S", 0.0)
+        monkeypatch.setattr("hf_asr_endpoint.transcription.model_room.LOAD_AGAIN_AFTER_S", 0.0)
         assert (await text(pool, "a"), await text(pool, "b")) == ("a", "b")
         pool.close()
 
@@ -93,7 +93,7 @@ def test_a_load_that_fails_while_another_model_waits_for_its_memory_harms_nobody
         assert await text(pool, "b") == "b"
         with pytest.raises(ModelNotLoaded):
             await broken
-        monkeypatch.setattr("hf_asr_endpoint.transcription.pool.LOAD_AGAIN_AFTER_S", 0.0)
+        monkeypatch.setattr("hf_asr_endpoint.transcription.model_room.LOAD_AGAIN_AFTER_S", 0.0)
         assert await text(pool, "a") == "a", "and it may come again"
         pool.close()
 

@@ -49,13 +49,12 @@ def make_error_format(*, max_audio_bytes: int) -> ErrorFormat:
             # OpenAI's own words, and its own type for them.
             message = f"Maximum content size limit ({max_audio_bytes}) exceeded ({error.n_bytes} bytes read)"
             return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
-        code = next((_CODES[base] for base in type(error).__mro__ if base in _CODES), None)
         return {
             "error": {
                 "message": details.message,
                 "type": _type_of(details.status),
                 "param": _parameter_of(details),
-                "code": code,
+                "code": code_of(error),
             }
         }
 
@@ -65,6 +64,11 @@ def make_error_format(*, max_audio_bytes: int) -> ErrorFormat:
         headers=_headers,
         statuses={InvalidParameter: 400, UnsupportedAudio: 400},
     )
+
+
+def code_of(error: AsrError) -> str | None:
+    """Return OpenAI's code for an error; None if it has none."""
+    return next((_CODES[base] for base in type(error).__mro__ if base in _CODES), None)
 
 
 def _headers(details: ErrorDetails) -> dict[str, str]:

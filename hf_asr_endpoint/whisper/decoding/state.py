@@ -23,10 +23,22 @@ class DecoderPrompt:
     """All ids fed before sampling: [sot_prev, previous text…] sot [language, task].
 
     sot_index: the index of sot. The logits after sot give P(no_speech).
+    prefix: tokens that the text begins with, timestamps included. prefix_logprobs: one for each of them.
+    draft: tokens expected behind the prefix. They are fed with it, and those that would have been chosen are kept:
+    the same text, in fewer steps (speculative decoding, Leviathan et al. 2023, arXiv 2211.17192). Only attempts at
+    temperature 0 without a search may have one.
     """
 
     tokens: tuple[int, ...]
     sot_index: int = 0
+    prefix: tuple[int, ...] = ()
+    prefix_logprobs: tuple[float, ...] = ()
+    draft: tuple[int, ...] = ()
+
+    @property
+    def fed(self) -> tuple[int, ...]:
+        """What the prefill feeds."""
+        return (*self.tokens, *self.prefix, *self.draft)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +93,8 @@ class DecodingState:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.rules.seed)
+        if not self.sampled:
+            self.sampled, self.logprobs = list(self.prompt.prefix), list(self.prompt.prefix_logprobs)
 
     @property
     def sum_logprob(self) -> float:
@@ -116,6 +130,7 @@ def begin_rows(prompt: DecoderPrompt, rules: AttemptRules) -> list[DecodingState
     The first of several samples is equal to a single sample with the same seed.
     """
     search = _new_search(rules)
+    assert not prompt.draft or (search is None and rules.temperature == 0)
     if search is not None:
         n_rows = search.options.top_k if isinstance(search, ContrastiveSearch) else search.options.num_beams
         return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(n_rows)]

@@ -30,8 +30,12 @@ from tests.clients.recorded import FOLDER, read_request
 from tests.fakes import FakeTranscriber
 from tests.test_readme import PAGES
 
-HIDDEN = {("/v1/inference", "POST"), ("/playground/{file}", "GET"), ("/docs/{file}", "GET")}
-"""A path that only says that a name is missing, and files of pages."""
+HIDDEN = {("/v1/inference", "POST"), ("/playground/{file}", "GET"), ("/docs/{file}", "GET")} | {
+    (f"{path}/{name}", "POST")
+    for path in ("/v1/realtime", "/openai/v1/realtime", "/realtime")
+    for name in ("transcription_sessions", "calls")
+}
+"""Paths that only say what is missing or not served, and files of pages."""
 
 FIELDS: dict[str, tuple[type[BaseModel], ...]] = {
     "/": (huggingface_schema.Parameters, huggingface_schema.GenerationParameters),
@@ -142,7 +146,7 @@ def check_curl(contract: Contract, command: str) -> str:
     url = url if "://" in url else f"http://{url}"
     url = url if "/" in url.removeprefix("http://") else f"{url}/"
     fields = [field.split("=", 1) for field in values.get("-F", [])]
-    method = values.get("-X", ["POST" if fields or "--data-binary" in words else "GET"])[0]
+    method = values.get("-X", ["POST" if fields or {"-d", "--data-binary"} & set(words) else "GET"])[0]
     boundary = "--limit"
     parts = [
         f'{boundary}\r\nContent-Disposition: form-data; name="{name}"'
@@ -152,6 +156,8 @@ def check_curl(contract: Contract, command: str) -> str:
     ]
     body = "".join([*parts, f"{boundary}--\r\n"]).encode() if fields else b""
     kind = "multipart/form-data; boundary=limit" if fields else "audio/mpeg"
+    if "-d" in values:
+        kind, body = "application/json", values["-d"][0].encode()
     contract.check_request(method, url, kind, body)
     return str(contract.operation_of(method, requests.utils.urlparse(url).path)["operationId"])
 

@@ -1,0 +1,1 @@
+"""Live sessions, measured: when words come, and how right they are."""

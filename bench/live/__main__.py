@@ -1,0 +1,138 @@
+"""Live sessions in real time: when words come and how right they are. Run by `make bench-live`.
+
+Each session speaks clips of LibriSpeech test-other, with a second of silence behind each. A word's latency is from
+its end, in the alignment of the whole clip, to the delta that has it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+import requests
+from rich.console import Console
+from rich.table import Table
+
+from bench.live.evaluation import COLUMNS, Said, row
+from bench.live.streaming import RATE, Told, stream
+from bench.recordings import Clip, short_clips
+from tests.server import run_server
+
+PAUSE_S = 1.0
+NONSPEECH = "nonspeech"
+MAX_NONSPEECH_S = 60.0
+REQUEST_TIMEOUT_S = 600.0
+WIDTH = 130  # characters
+
+DETECTIONS: dict[str, dict[str, Any] | None] = {
+    "server_vad": {"type": "server_vad", "silence_duration_ms": 500},
+    "semantic_vad": {"type": "semantic_vad"},
+    "null": None,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
+    parser.add_argument("--model", default="embedded:whisper-base", help="as for hf-asr serve")
+    parser.add_argument("--sessions", default="1,4,8", help="numbers of sessions at a time")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of speech in each session, at least")
+    parser.add_argument("--detection", choices=sorted(DETECTIONS), default="server_vad")
+    parser.add_argument("--url", help="of a running server, instead of a new one")
+    arguments = parser.parse_args()
+    if arguments.url:
+        _measure(arguments.url, arguments)
+        return
+    with run_server("--model", arguments.model) as server:
+        _measure(server.url, arguments)
+
+
+def _measure(url: str, arguments: argparse.Namespace) -> None:
+    clips = short_clips(arguments.speech)
+    table = Table(*COLUMNS, title=f"{arguments.model}, {arguments.detection}")
+    detection = DETECTIONS[arguments.detection]
+    for n_sessions in map(int, arguments.sessions.split(",")):
+        chosen = [_choose(clips, first=7 * index, seconds=arguments.seconds) for index in range(n_sessions)]
+        said = [_said(url, of_session) for of_session in chosen]
+        told = asyncio.run(_speak(url, [_waveform(of_session) for of_session in chosen], detection))
+        table.add_row(*row(n_sessions, said, told))
+    console = Console(width=WIDTH)
+    console.print(table)
+    console.print(_nonspeech(url, arguments.speech, detection))
+
+
+async def _speak(
+    url: str, waveforms: Sequence[npt.NDArray[np.float32]], detection: dict[str, Any] | None
+) -> list[Told]:
+    return await asyncio.gather(*(stream(url, waveform, detection=detection) for waveform in waveforms))
+
+
+def _choose(clips: Sequence[Clip], *, first: int, seconds: float) -> list[Clip]:
+    chosen: list[Clip] = []
+    length_s = 0.0
+    while length_s < seconds:
+        chosen.append(clips[(first + len(chosen)) % len(clips)])
+        length_s += len(_load(chosen[-1].path)) / RATE
+    return chosen
+
+
+def _said(url: str, clips: Sequence[Clip]) -> Said:
+    texts, words, begin_s = [], [], 0.0
+    for clip in clips:
+        offline = _offline(url, clip.path)
+        texts.append(offline["text"])
+        words += [(word["word"], begin_s + word["end"]) for word in offline["words"]]
+        begin_s += len(_load(clip.path)) / RATE + PAUSE_S
+    return Said(" ".join(clip.reference for clip in clips), " ".join(texts), words)
+
+
+@cache
+def _offline(url: str, path: Path) -> dict[str, Any]:
+    fields = {
+        "language": "en",
+        "response_format": "verbose_json",
+        "timestamp_granularities[]": "word",
+        "model": "whisper-1",
+    }
+    with path.open("rb") as file:
+        answer = requests.post(
+            f"{url}/v1/audio/transcriptions", data=fields, files={"file": file}, timeout=REQUEST_TIMEOUT_S
+        )
+    answer.raise_for_status()
+    document: dict[str, Any] = answer.json()
+    return document
+
+
+def _waveform(clips: Sequence[Clip]) -> npt.NDArray[np.float32]:
+    pause = np.zeros(round(PAUSE_S * RATE), np.float32)
+    return np.concatenate([part for clip in clips for part in (_load(clip.path), pause)])
+
+
+@cache
+def _load(path: Path) -> npt.NDArray[np.float32]:
+    waveform, _ = librosa.load(path, sr=RATE, duration=None)
+    return np.asarray(waveform, np.float32)
+
+
+def _nonspeech(url: str, speech: Path, detection: dict[str, Any] | None) -> str:
+    """Let all recordings without speech play at once; return how many words came."""
+    paths = sorted(path for path in (speech / NONSPEECH).glob("*") if path.suffix != ".json")
+    waveforms = [_load(path)[: round(MAX_NONSPEECH_S * RATE)] for path in paths]
+    told = asyncio.run(_speak(url, waveforms, detection))
+    n_words = {
+        path.name: sum(len(text.split()) for text in one.finals) for path, one in zip(paths, told, strict=True)
+    }
+    minutes = sum(map(len, waveforms)) / RATE / 60
+    loud = ", ".join(f"{name}: {n}" for name, n in n_words.items() if n)
+    return f"no speech: {sum(n_words.values())} words in {minutes:.1f} minutes ({loud or 'none anywhere'})"
+
+
+if __name__ == "__main__":
+    main()

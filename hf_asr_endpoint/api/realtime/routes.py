@@ -1,0 +1,170 @@
+"""`WS /v1/realtime` and `POST /v1/realtime/client_secrets`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from hf_asr_endpoint.api.access import key_owner, secrets_in
+from hf_asr_endpoint.api.api_keys import ApiKey
+from hf_asr_endpoint.api.described import ApiDescription
+from hf_asr_endpoint.api.errors import error_response
+from hf_asr_endpoint.api.live_handshake import check_handshake
+from hf_asr_endpoint.api.live_sessions import LiveSessions
+from hf_asr_endpoint.api.live_socket import LiveSocket
+from hf_asr_endpoint.api.openai.errors import make_error_format
+from hf_asr_endpoint.api.outbox import Outbox
+from hf_asr_endpoint.api.realtime.configuration import SessionConfiguration
+from hf_asr_endpoint.api.realtime.conversation import RealtimeConversation
+from hf_asr_endpoint.api.realtime.description import describe
+from hf_asr_endpoint.api.realtime.messages import BetaShape
+from hf_asr_endpoint.api.realtime.paths import PATHS, SOCKET_PATHS
+from hf_asr_endpoint.api.realtime.rendering import join_deltas, new_id
+from hf_asr_endpoint.api.realtime.schema import SecretRequest
+from hf_asr_endpoint.api.realtime.secrets import PREFIX, ClientSecrets
+from hf_asr_endpoint.api.realtime.validation import validate
+from hf_asr_endpoint.api.served_model import ServedModels
+from hf_asr_endpoint.errors import (
+    AsrError,
+    BodyTooLarge,
+    InvalidParameter,
+    InvalidRequest,
+    Unauthorized,
+    UnsupportedParameter,
+)
+from hf_asr_endpoint.messages import show_value
+from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.types import Caller
+
+SUBPROTOCOL = "realtime"
+INTENT = "transcription"
+MAX_BODY_BYTES = 64 * 2**10
+
+
+class RealtimeDialect:
+    """Serves the API."""
+
+    paths = PATHS
+    error_format = make_error_format(max_audio_bytes=MAX_BODY_BYTES)
+
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        *,
+        models: ServedModels,
+        sessions: LiveSessions,
+        secrets: ClientSecrets,
+        allows_pages: Sequence[str] | None,
+    ) -> None:
+        """allows_pages: as for `check_handshake`."""
+        self._transcriber = transcriber
+        self._models = models
+        self._sessions = sessions
+        self._secrets = secrets
+        self._allows_pages = allows_pages
+
+    def routes(self) -> list[BaseRoute]:
+        handlers = {
+            "refuse_get": self.refuse_get,
+            "create_client_secret": self.create_client_secret,
+            "refuse_beta": self.refuse_beta,
+            "refuse_calls": self.refuse_calls,
+        }
+        return [*PATHS.routes(handlers), *(WebSocketRoute(path, self.connect) for path in SOCKET_PATHS)]
+
+    def describe(self) -> ApiDescription:
+        return describe()
+
+    async def connect(self, websocket: WebSocket) -> None:
+        """Serve one session. What is wrong before it begins is a response to the handshake."""
+        try:
+            configuration = self._check(websocket)
+            self._sessions.check()
+        except AsrError as exc:
+            await error_response(exc, self.error_format)(websocket.scope, websocket.receive, websocket.send)
+            return
+        offered = websocket.scope.get("subprotocols", ())
+        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        limits = self._sessions.limits
+        conversation = RealtimeConversation(
+            configuration,
+            models=self._models,
+            identity={"id": new_id("sess"), "expires_at": int(time.time() + limits.max_session_s)},
+        )
+        socket = LiveSocket(
+            websocket,
+            conversation,
+            transcriber=self._transcriber,
+            limits=limits,
+            caller=Caller(owner=key_owner(websocket)),
+            outbox=Outbox(join_deltas),
+        )
+        try:
+            with self._sessions.open(socket.finish):
+                await socket.run()
+        finally:
+            websocket.state.audio_s = socket.audio_s
+
+    async def create_client_secret(self, request: Request) -> Response:
+        body = await _read_json(request)
+        wanted = validate(SecretRequest, body, name="")
+        configuration = SessionConfiguration()
+        if wanted.session is not None:
+            configuration = configuration.updated(wanted.session)
+        configuration.live_options(self._models)
+        key: ApiKey | None = getattr(request.state, "key", None)
+        value, made = self._secrets.create(configuration, lifetime_s=wanted.expires_after.seconds, key=key)
+        session = configuration.render(self._models, id=new_id("sess"), expires_at=made.expires_at)
+        return JSONResponse({"value": value, "expires_at": made.expires_at, "session": session})
+
+    async def refuse_get(self, request: Request) -> Response:
+        raise InvalidRequest(
+            f"{request.url.path} speaks WebSocket; allowed: a request with Connection: Upgrade, as clients of "
+            "OpenAI's Realtime API send it"
+        )
+
+    async def refuse_beta(self, request: Request) -> Response:
+        raise BetaShape(
+            "sessions of the beta API are off, as at OpenAI; allowed: POST /v1/realtime/client_secrets"
+        )
+
+    async def refuse_calls(self, request: Request) -> Response:
+        raise UnsupportedParameter("WebRTC is not supported here; allowed: a WebSocket at /v1/realtime")
+
+    def _check(self, websocket: WebSocket) -> SessionConfiguration:
+        """Return what the session begins with. Raises AsrError."""
+        check_handshake(websocket, self._transcriber, allows_pages=self._allows_pages)
+        configuration = SessionConfiguration()
+        for secret in secrets_in(websocket.headers):
+            if secret.startswith(PREFIX):
+                found = self._secrets.find(secret)
+                if found is None:
+                    raise Unauthorized("the client secret is not one that this server knows, or has expired")
+                configuration = found.configuration
+        query = websocket.query_params
+        if (intent := query.get("intent", INTENT)) != INTENT:
+            raise InvalidParameter(f"intent is {show_value(intent)}; allowed: {INTENT}", parameter="intent")
+        if "call_id" in query:
+            raise UnsupportedParameter("call_id is of WebRTC, which is not supported here", parameter="call_id")
+        if model := query.get("model"):
+            configuration = configuration.with_model(model)
+        configuration.live_options(self._models)
+        return configuration
+
+
+async def _read_json(request: Request) -> object:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLarge(f"the body is too large; allowed: {MAX_BODY_BYTES} bytes", n_bytes=len(body))
+    try:
+        return json.loads(body or b"{}")
+    except (ValueError, RecursionError) as exc:
+        raise InvalidRequest(f"the body is not valid JSON ({exc}); allowed: a JSON object") from exc

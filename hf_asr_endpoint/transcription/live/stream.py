@@ -1,0 +1,118 @@
+"""A live session as the event loop sees it: audio and commands go in, events come out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from hf_asr_endpoint.transcription.live.actor import Decoder, SessionActor
+from hf_asr_endpoint.transcription.live.events import LiveEvent
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.session import LiveSession
+
+
+class LiveStream:
+    """An asynchronous iterator over a session's events. Made in the event loop.
+
+    Its end is the end of the session: by `close`, behind the last turn after `finish`, or with the error that
+    ended it.
+    """
+
+    def __init__(
+        self,
+        session: LiveSession,
+        decoder: Decoder,
+        *,
+        enqueue: Callable[[SessionActor], None],
+        check: Callable[[LiveOptions], None] = lambda options: None,
+    ) -> None:
+        """check: raises InvalidParameter for options that the model cannot follow."""
+        self._check = check
+        self._loop = asyncio.get_running_loop()
+        self._events: deque[LiveEvent] = deque()
+        self._error: Exception | None = None
+        self._is_ended = False
+        self._changed = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._end_callbacks: list[Callable[[], None]] = []
+        self._actor = SessionActor(
+            session, decoder, enqueue=enqueue, on_events=self._put, on_end=lambda error: self._finish(error)
+        )
+
+    def push(self, data: bytes) -> None:
+        """Add audio in the session's format."""
+        self._actor.push(data)
+
+    def commit(self, tag: str | None = None) -> None:
+        """End the turn. tag: for the event that refuses it."""
+        self._actor.commit(tag)
+
+    def clear(self) -> None:
+        """Drop the audio that is not committed."""
+        self._actor.clear()
+
+    def configure(self, options: LiveOptions, tag: str | None = None) -> None:
+        """Change the options for the audio that follows. Raises InvalidParameter."""
+        self._check(options)
+        self._actor.configure(options, tag)
+
+    def finish(self) -> None:
+        """End the session behind its last turn."""
+        self._actor.finish()
+
+    def close(self, error: Exception | None = None) -> None:
+        """End the session now; its passes end within one step. error: raised by the iterator. From any thread."""
+        self._actor.close(error)
+
+    async def wait_for_room(self, max_waiting_s: float) -> None:
+        """Return once no more audio waits than that, or the session has ended."""
+        while self._actor.waiting_s > max_waiting_s and not self._is_ended:
+            self._has_room.clear()
+            await self._has_room.wait()
+
+    def add_end_callback(self, callback: Callable[[], None]) -> None:
+        """Call `callback` in the event loop when the session has ended, at once if it has."""
+        if self._is_ended:
+            callback()
+        else:
+            self._end_callbacks.append(callback)
+
+    def __aiter__(self) -> LiveStream:
+        return self
+
+    async def __anext__(self) -> LiveEvent:
+        while not self._events and not self._is_ended:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._events:
+            return self._events.popleft()
+        if self._error is not None:
+            raise self._error
+        raise StopAsyncIteration
+
+    def _put(self, events: Sequence[LiveEvent], waiting_s: float) -> None:
+        def add() -> None:
+            self._events.extend(events)
+            self._changed.set()
+            self._has_room.set()
+
+        self._call(add)
+
+    def _finish(self, error: Exception | None) -> None:
+        def end() -> None:
+            if self._is_ended:
+                return
+            self._is_ended, self._error = True, error
+            self._changed.set()
+            self._has_room.set()
+            callbacks, self._end_callbacks = self._end_callbacks, []
+            for callback in callbacks:
+                callback()
+
+        self._call(end)
+
+    def _call(self, change: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # The loop has been closed: nobody reads the stream any more.
+            self._loop.call_soon_threadsafe(change)

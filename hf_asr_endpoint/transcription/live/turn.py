@@ -1,0 +1,117 @@
+"""One turn: its pieces, what is shown of it, and what is left to show. Counts in samples of the session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hf_asr_endpoint.transcription.live.confirmation import words_behind
+from hf_asr_endpoint.transcription.live.events import Committed, Completed, Delta, Failed, LiveEvent, LiveWord
+from hf_asr_endpoint.transcription.live.jobs import FinalJob, FinalResult
+from hf_asr_endpoint.transcription.live.window import PartialWindow
+from hf_asr_endpoint.units import SAMPLE_RATE
+
+
+@dataclass(slots=True)
+class Piece:
+    """A part of a turn that is decoded at once. end: None while it grows.
+
+    speech_end: of the speech in the audio of `job` and `result`.
+    """
+
+    start: int
+    end: int | None = None
+    job: FinalJob | None = None
+    result: FinalResult | None = None
+    speech_end: int = 0
+
+    def drop(self) -> None:
+        """Forget its text, because there is more speech."""
+        if self.job is not None:
+            self.job.token.cancel()
+        self.job = self.result = None
+
+
+class Turn:
+    """From its first sample to its text."""
+
+    def __init__(self, number: int, *, start: int) -> None:
+        self.number = number
+        self.start = start
+        self.end: int | None = None
+        self.pieces = [Piece(start)]
+        self.window = PartialWindow(start_s=start / SAMPLE_RATE)
+        self._shown: LiveWord | None = None
+        self._pending: list[LiveWord] = []  # shown as soon as the turn is the first one
+        self._is_told = False
+
+    @property
+    def piece(self) -> Piece:
+        """The last piece."""
+        return self.pieces[-1]
+
+    @property
+    def is_decoded(self) -> bool:
+        return self.end is not None and all(piece.result is not None for piece in self.pieces)
+
+    @property
+    def text(self) -> str | None:
+        """None as long as a piece of it is not decoded."""
+        if any(piece.result is None for piece in self.pieces):
+            return None
+        return "".join(piece.result.text for piece in self.pieces if piece.result).strip()
+
+    def show(self, words: Sequence[LiveWord]) -> None:
+        """Take words that are certain."""
+        if words:
+            self._pending.extend(words)
+            self._shown = words[-1]
+
+    def show_decoded(self) -> None:
+        """Take the words of the last piece's text that are not shown."""
+        if self.piece.result is not None:
+            self.show(words_behind(self._shown, self.piece.result.words))
+
+    def cut(self, sample: int) -> Piece:
+        """End the last piece, and begin another one. Returns the one that has ended."""
+        piece = self.piece
+        piece.end = sample
+        self.pieces.append(Piece(sample))
+        return piece
+
+    def drop(self) -> None:
+        """Cancel what is being decoded."""
+        for piece in self.pieces:
+            piece.drop()
+
+    def tell(self) -> list[LiveEvent]:
+        """Return the events that are due, once the turn is the first one."""
+        events: list[LiveEvent] = []
+        if self._pending:
+            events.append(Delta(turn=self.number, words=tuple(self._pending)))
+            self._pending = []
+        if self.is_decoded and not self._is_told:
+            self._is_told = True
+            events.extend(self._conclude())
+        return events
+
+    def _conclude(self) -> list[LiveEvent]:
+        results = [piece.result for piece in self.pieces if piece.result is not None]
+        error = next((result.error for result in results if result.error is not None), None)
+        if error is not None:
+            return [Failed(turn=self.number, error=error)]
+        words = tuple(word for result in results for word in result.words)
+        rest = tuple(words_behind(self._shown, words))
+        assert self.end is not None
+        completed = Completed(
+            turn=self.number,
+            text="".join(result.text for result in results).strip(),
+            words=words,
+            duration_s=(self.end - self.start) / SAMPLE_RATE,
+            language=next((result.language for result in results if result.language), None),
+        )
+        return [Delta(turn=self.number, words=rest), completed] if rest else [completed]
+
+    def commit(self, end: int) -> LiveEvent:
+        self.end = self.piece.end = end
+        return Committed(turn=self.number)
