@@ -227,6 +227,8 @@ class Engine:
         try:
             with self.meter.timed(stage):
                 work()
+        except EngineUnavailable:  # There is nothing left to go on with.
+            raise
         except Exception as exc:  # torch raises anything; the engine lives on.
             logger.exception("the model failed")
             error = EngineError(f"the model failed: {type(exc).__name__}: {exc}")

@@ -6,7 +6,7 @@ Knows tokens, slots and tensors. Knows no text, no audio, and not which sequence
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -20,8 +20,7 @@ from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT, Tensors
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
-from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
-from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
+from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kv_cache.choose import make_kv_caches
@@ -33,7 +32,9 @@ from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic, Linear
 from hf_asr_endpoint.whisper.process import trim_heap
+from hf_asr_endpoint.whisper.prompts import PromptFeeder
 from hf_asr_endpoint.whisper.threads import use_all_cores
+from hf_asr_endpoint.whisper.token_choice import TokenChoice
 
 DECODER_ACTIVATION_BYTES = 2
 """Precision of the decoder's activations in int8 layers. Its steps wait for weights, so it costs little time: with
@@ -96,10 +97,21 @@ class WhisperSpeechModel:
         self._batches = BatchBuilder(self._self_kv, self._cross_kv, device=self._device)
         self._rules = TokenRules(checkpoint)
         self._degeneration_penalty = DegenerationPenalty()
+        self._choice = TokenChoice(self._rules, self._self_kv)
+        self._prompts = PromptFeeder(
+            self._decoder,
+            self._batches,
+            self_kv=self._self_kv,
+            cross_kv=self._cross_kv,
+            rules=self._rules,
+            choice=self._choice,
+            degeneration_penalty=self._degeneration_penalty,
+            logits=self._logits,
+        )
         self._n_windows_since_trim = 0
         self._language_detector = LanguageDetector(
             self._decoder,
-            shape=shape,
+            n_heads=shape.n_heads,
             sot=checkpoint.tokenizer.sot,
             score=lambda features: self._rules.language_scores(self._logits(features)),
             device=self._device,
@@ -142,21 +154,8 @@ class WhisperSpeechModel:
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed the prompts of new states, by slot; choose each state's first token.
-
-        States with the same window, prompt and search would compute the same. So only the first of them, their
-        leader, is fed, and the others copy its cache.
-        """
-        leaders = self._leaders(states)
-        fed = {slot: states[slot] for slot in leaders.values()}
-        for slots in _groups_of_equal_length(fed):
-            logits = self._feed_prompts(slots, states)
-            rows = {slot: row for row, slot in enumerate(slots)}
-            chosen_for = [slot for slot in sorted(states) if leaders[slot] in rows]
-            if len(chosen_for) > len(slots):
-                self._copy_prompts({slot: leaders[slot] for slot in chosen_for if leaders[slot] != slot}, states)
-                logits = logits[[rows[leaders[slot]] for slot in chosen_for]]
-            self._choose_next_tokens(logits, chosen_for, states)
+        """Feed the prompts of new states, by slot; choose each state's first token."""
+        self._prompts.feed(states)
 
     @torch.inference_mode()
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
@@ -173,7 +172,7 @@ class WhisperSpeechModel:
         # 2. Contrastive searches fed candidates. Their features say which of them each search takes.
         self._degeneration_penalty.choose(rows, features, eot=self._rules.eot)
         # 3. Choose the next tokens.
-        self._choose_next_tokens(self._logits(features), slots, states)
+        self._choice.choose(self._logits(features), slots, states)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
@@ -197,31 +196,6 @@ class WhisperSpeechModel:
             self._cross_kv.write(slot, layer, keys_and_values)
             yield keys_and_values
 
-    def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
-        """Return for each slot the first slot with the same window, prompt and search."""
-        first: dict[Hashable, int] = {}
-        return {
-            slot: first.setdefault((self._cross_kv.window_id(slot), state.prompt, state.search), slot)
-            for slot, state in sorted(states.items())
-        }
-
-    def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
-        """Feed prompts of equal length and return the logits after them, in the order of the slots."""
-        rows = [states[slot] for slot in slots]
-        features = self._decode(slots, tokens=[row.prompt.tokens for row in rows], n_cached=[0] * len(slots))
-        self._degeneration_penalty.remember(rows, features)
-        at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
-        after_sot, after_prompt = self._logits(torch.cat([at_sot, features[:, -1]])).chunk(2)
-        for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(after_sot), strict=True):
-            row.no_speech_prob = no_speech_prob
-        return after_prompt
-
-    def _copy_prompts(self, leaders: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
-        """leaders: by slot, those whose prompt has been fed."""
-        self._self_kv.copy(leaders, n_tokens=max(len(states[slot].prompt.tokens) for slot in leaders))
-        for slot, leader in leaders.items():
-            states[slot].no_speech_prob = states[leader].no_speech_prob
-
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
         """Return features, shape = (n_slots, n_tokens, d_model)."""
         return self._decoder(self._batches.build(slots=slots, tokens=tokens, n_cached=n_cached))
@@ -229,25 +203,6 @@ class WhisperSpeechModel:
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
         return self._output(self._pad_rows(features))[: len(features)].float()
-
-    def _choose_next_tokens(
-        self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]
-    ) -> None:
-        """Append a token to each state. logits: in the order of the slots, shape = (n_slots, n_vocab).
-
-        slots: ascending.
-        """
-        rows = [states[slot] for slot in slots]
-        searches = SearchStep(logits, rows)
-        self._rules.filter(logits, rows)
-        sampled, sampled_logits = searches.others(logits)
-        for state, (token, logprob) in zip(sampled, choose_tokens(sampled_logits, sampled), strict=True):
-            state.append(token, logprob, eot=self._rules.eot)
-        # Beams that continue another slot's beam take over its cache.
-        if sources := searches.advance(logits, eot=self._rules.eot, filter_again=self._rules.filter):
-            moved = {slots[row]: slots[source] for row, source in sources.items()}
-            n_tokens = max(len(states[slot].prompt.tokens) + len(states[slot].sampled) for slot in moved)
-            self._self_kv.copy(moved, n_tokens=n_tokens - 1)
 
 
 def _linear_factories(
@@ -280,11 +235,3 @@ def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:
         max_tokens=config.max_target_positions,
         max_positions=config.max_source_positions,
     )
-
-
-def _groups_of_equal_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
-    """Group slots whose prompts one decoder pass can feed."""
-    groups: dict[int, list[int]] = defaultdict(list)
-    for slot, state in states.items():
-        groups[len(state.prompt.tokens)].append(slot)
-    return [sorted(group) for group in groups.values()]

@@ -12,10 +12,11 @@ from bench.gpu.cpu import TESTS
 from bench.gpu.differences import compare_states, first_difference
 from bench.gpu.engine_load import audio_s
 from bench.gpu.packed import pack, read_clips, round_mantissa, unpack
+from bench.gpu.parts.scenes import shape_weights, step_bytes
 from bench.gpu.running import Check, Log, Phase, round_figures, run_groups, shorten_path
-from bench.gpu.shapes import TURBO, encoder_flops, weight_bytes
+from bench.gpu.shapes import SMALL, TURBO, encoder_flops, weight_bytes
 from bench.gpu.synchronizations import kernel_name
-from bench.gpu_check import PHASES, PROPOSALS, _groups
+from bench.gpu_check import PHASES, _groups
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
 
@@ -115,7 +116,7 @@ def test_padding_of_a_short_window_does_not_count_as_audio() -> None:
 
 
 def test_phases_have_the_names_of_the_command_line() -> None:
-    assert tuple(phase.name for group in _groups() for phase in group) == PHASES + PROPOSALS
+    assert tuple(phase.name for group in _groups() for phase in group) == PHASES
 
 
 def test_tests_of_the_kernels_exist() -> None:
@@ -130,3 +131,10 @@ def test_differing_texts_are_counted_with_the_margin_of_the_expected_token() -> 
     figures = compare_states([expected] * 2, [expected, found], names=["same", "other"], logits=[logits] * 2)
     assert figures["equal"] == "1 of 2"
     assert figures["differences"] == [{"clip": "other", "at": 1, "tokens": [1, 2], "margin": 0.5}]
+
+
+def test_bytes_of_a_step_are_those_of_the_shape() -> None:
+    expected = weight_bytes(SMALL, n_bytes=4)
+    n_bytes = expected["weights"] + 1.5 * expected["window"]
+    weights = shape_weights(SMALL, device="cpu")
+    assert step_bytes(weights, [1_500, 750]) == pytest.approx(n_bytes, rel=2e-3)  # There is padding.

@@ -1,0 +1,282 @@
+"""A Whisper checkpoint as the engine runs it on a GPU: the host launches whole steps, and reads them a step late.
+
+The device chooses the tokens of rows that decode greedily by the model's own rules. Beams, samples, contrastive
+searches and rows with rules of their own take part in the same steps, and the host chooses from their logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hf_asr_endpoint.errors import DeviceLost
+from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_heads
+from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
+from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
+from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
+from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.device.accelerator import Accelerator, Event, Lane
+from hf_asr_endpoint.whisper.device.caches import SlotSelfKV, SlotWindows, new_caches
+from hf_asr_endpoint.whisper.device.choice import chooses_on_device, device_rules
+from hf_asr_endpoint.whisper.device.eager_decoder import EagerDecoder
+from hf_asr_endpoint.whisper.device.graphs import StepGraphs
+from hf_asr_endpoint.whisper.device.operations import choose_operations
+from hf_asr_endpoint.whisper.device.ragged_encoder import RaggedEncoder, choose_attention
+from hf_asr_endpoint.whisper.device.row_states import MAX_STEPPED_PROMPT, new_states, row_numbers
+from hf_asr_endpoint.whisper.device.running_rows import RunningRows
+from hf_asr_endpoint.whisper.device.step import DecodeStep, new_outputs
+from hf_asr_endpoint.whisper.device.weights import decoder_weights, encoder_weights
+from hf_asr_endpoint.whisper.device.window_encoder import WindowEncoder
+from hf_asr_endpoint.whisper.language_detection import LanguageDetector
+from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
+from hf_asr_endpoint.whisper.model.decoder import BatchBuilder
+from hf_asr_endpoint.whisper.prompts import PromptFeeder
+from hf_asr_endpoint.whisper.token_choice import TokenChoice
+
+
+class DeviceSpeechModel:
+    """Implements the engine's seam (`engine/model.py`). Owns the weights and the caches of all slots.
+
+    `encode` runs in a lane of its own, beside the steps; a row begins once its window is there. `prefill` only
+    registers rows whose short prompts are fed by steps. Each `decode_step` launches a step and reads the one
+    before it, so a state gets its token one call later, and its first token some calls later.
+
+    Used by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        checkpoint: WhisperCheckpoint,
+        *,
+        slots: int,
+        accelerator: Accelerator,
+        max_windows: int = 8,
+        looks_ahead: bool = True,
+    ) -> None:
+        """Copy the checkpoint's weights to the accelerator's device, and capture the steps.
+
+        max_windows: see `WindowEncoder`.
+        """
+        config = checkpoint.config
+        self._accelerator = accelerator
+        self._weights = decoder_weights(checkpoint.tensors, config)
+        self._operations = choose_operations(self._weights)
+        caches = new_caches(
+            self._weights,
+            n_slots=slots,
+            max_tokens=config.max_target_positions,
+            max_positions=config.max_source_positions,
+        )
+        upload = accelerator.upload
+        self._self_kv = SlotSelfKV(caches.own, upload)
+        self._windows = SlotWindows(caches.windows, upload, copies=not self._operations.shares_windows)
+        encoder = RaggedEncoder(
+            encoder_weights(checkpoint.tensors, config),
+            attention=choose_attention(checkpoint.tensors.dtype, has_flash=accelerator.has_ragged_attention),
+            add_norm=self._operations.add_norm,
+        )
+        self._encoder = WindowEncoder(encoder, self._weights, self._windows, accelerator, max_windows=max_windows)
+        self._rules = TokenRules(checkpoint)
+        self._timestamp_begin = checkpoint.tokenizer.timestamp_begin
+        self._n_vocab, self._max_tokens = config.vocab_size, config.max_target_positions
+        self._connect_host_path(checkpoint)
+        states = new_states(slots, device=accelerator.device)
+        self._outputs = new_outputs(self._weights, n_rows=slots)
+        step = DecodeStep(
+            self._weights,
+            caches,
+            states,
+            self._outputs,
+            rules=device_rules(checkpoint, n_rows=len(self._weights.output), device=accelerator.device),
+            operations=self._operations,
+        )
+        accelerator.synchronize()  # What has been allocated so far is used in other lanes from now on.
+        with torch.inference_mode():
+            graphs = StepGraphs(step, accelerator, n_slots=slots)
+        self._rows = RunningRows(states, graphs, accelerator, eot=self._rules.eot, looks_ahead=looks_ahead)
+        self._encoded: dict[int, Event] = {}
+        """By slot, the end of its window's encoding, until decoding has taken notice of it."""
+        self._waiting: set[int] = set()
+        """Slots of new rows that no step has fed yet."""
+
+    def _connect_host_path(self, checkpoint: WhisperCheckpoint) -> None:
+        """Set up what feeds several tokens at once, and what chooses tokens from logits."""
+        config, device = checkpoint.config, self._accelerator.device
+        n_heads = config.decoder_attention_heads
+        decoder = EagerDecoder(self._weights)
+        batches = BatchBuilder(self._self_kv, self._windows, device=device)
+        self._degeneration_penalty = DegenerationPenalty()
+        self._choice = TokenChoice(self._rules, self._self_kv)
+        self._prompts = PromptFeeder(
+            decoder,
+            batches,
+            self_kv=self._self_kv,
+            cross_kv=self._windows,
+            rules=self._rules,
+            choice=self._choice,
+            degeneration_penalty=self._degeneration_penalty,
+            logits=self._logits,
+        )
+        self._aligner = Aligner(
+            decoder,
+            self._windows,
+            batches,
+            heads=select_alignment_heads(
+                checkpoint.generation_config.alignment_heads, n_layers=config.decoder_layers, n_heads=n_heads
+            ),
+            eot=self._rules.eot,
+            logits=self._logits,
+        )
+        self._language_detector = LanguageDetector(
+            decoder,
+            n_heads=n_heads,
+            sot=checkpoint.tokenizer.sot,
+            score=lambda features: self._rules.language_scores(self._logits(features)),
+            device=device,
+        )
+
+    @torch.inference_mode()
+    def encode(
+        self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
+    ) -> dict[int, list[LanguageScores]]:
+        """See `WhisperSpeechModel.encode`. Waits for the device only where a language is asked for."""
+        scores: dict[int, list[LanguageScores]] = {}
+        with self._working("encode"):
+            self._encoder.encode(windows)
+            encoded = self._accelerator.mark()
+            self._encoded |= dict.fromkeys(windows, encoded)
+            for slot, of_window in spans.items():
+                layers = (self._windows.layer(slot, layer) for layer in range(len(self._weights.layers)))
+                scores[slot] = self._language_detector.detect(
+                    of_window, layers, n_positions=self._windows.length(slot)
+                )
+        return scores
+
+    @torch.inference_mode()
+    def prefill(self, states: Mapping[int, DecodingState]) -> None:
+        """Begin new states, by slot. Those with a short prompt that the device chooses for are fed by steps.
+
+        Raises ValueError for a text that could outgrow the cache: the device would read foreign memory.
+        """
+        for state in states.values():
+            if len(state.prompt.tokens) + state.rules.max_new_tokens > self._max_tokens + 1:
+                raise ValueError(f"prompt and max_new_tokens exceed the decoder's {self._max_tokens} positions")
+        fed_here = {slot: state for slot, state in states.items() if not _is_fed_by_steps(state)}
+        with self._working("decode"):
+            self._self_kv.clear(tuple(states))
+            self._waiting |= states.keys() - fed_here.keys()
+            if fed_here:
+                self._await_windows(fed_here)
+                self._prompts.feed(fed_here)
+                self._load_fed(fed_here)
+
+    @torch.inference_mode()
+    def decode_step(self, states: Mapping[int, DecodingState]) -> None:
+        """Launch a step of these states, by slot, and read what the one before it has chosen."""
+        hosted = {slot: state for slot, state in sorted(states.items()) if not chooses_on_device(state)}
+        with self._working("decode"):
+            own = {slot: state for slot, state in states.items() if slot not in hosted}
+            started = self._start(own, may_wait=not hosted)
+            self._rows.launch(started, n_others=max(hosted, default=-1) + 1)
+            if hosted:
+                self._choose_on_host(hosted)
+                self._load_fed(hosted)
+                self._rows.read_all()
+
+    @torch.inference_mode()
+    def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
+        """See `WhisperSpeechModel.align`."""
+        with self._working("decode"):
+            self._await_windows(texts)
+            return self._aligner.align(texts)
+
+    def free(self, slot: int) -> None:
+        """Forget a slot's window and text."""
+        self._windows.free(slot)
+        self._encoded.pop(slot, None)
+        self._waiting.discard(slot)
+        self._rows.clear(slot)
+
+    def _start(self, states: Mapping[int, DecodingState], *, may_wait: bool) -> dict[int, DecodingState]:
+        """Load new rows whose windows are there, and return the states that run now.
+
+        may_wait: whether the lane may wait for the first window if nothing else runs.
+        """
+        started = {slot: state for slot, state in states.items() if slot not in self._waiting}
+        new = [slot for slot in states if slot in self._waiting]
+        ready = [slot for slot in new if self._is_encoded(slot)]
+        if new and not ready and not started and may_wait:
+            first = self._encoded[new[0]]
+            ready = [slot for slot in new if self._encoded.get(slot) is first]
+            self._await_windows(ready)
+        for slot in ready:
+            self._waiting.discard(slot)
+            self._load(slot, states[slot], is_fed=False)
+        return started | {slot: states[slot] for slot in ready}
+
+    def _is_encoded(self, slot: int) -> bool:
+        event = self._encoded.get(slot)
+        if event is not None and event.is_done():
+            del self._encoded[slot]
+            return True
+        return event is None
+
+    def _await_windows(self, slots: Iterable[int]) -> None:
+        """Let what follows in the current lane begin after the windows of slots have been encoded."""
+        for event in {id(event): event for slot in slots if (event := self._encoded.pop(slot, None))}.values():
+            self._accelerator.after(event)
+
+    def _load_fed(self, states: Mapping[int, DecodingState]) -> None:
+        """Load rows whose last token the host has chosen.
+
+        At once, and not when they go on: a stopped row, too, caches its token's keys and values in every step.
+        Beams have exchanged their caches, which the token of the step before would spoil.
+        """
+        for slot, state in states.items():
+            if not state.is_finished:
+                self._load(slot, state, is_fed=True)
+
+    def _load(self, slot: int, state: DecodingState, *, is_fed: bool) -> None:
+        numbers = row_numbers(
+            state,
+            slot=slot,
+            window=self._windows.window(slot),
+            length=self._windows.length(slot),
+            timestamp_begin=self._timestamp_begin,
+            is_fed=is_fed,
+            is_stopped=not chooses_on_device(state),
+        )
+        self._rows.load(numbers, () if is_fed else state.prompt.tokens)
+
+    def _choose_on_host(self, states: Mapping[int, DecodingState]) -> None:
+        """states: by slot, ascending, of rows that the last step has fed."""
+        slots = list(states)
+        rows = list(states.values())
+        index = self._accelerator.upload(torch.tensor(slots))
+        self._degeneration_penalty.choose(rows, self._outputs.features[index], eot=self._rules.eot)
+        self._choice.choose(self._outputs.logits[index][:, : self._n_vocab].float(), slots, states)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
+        return F.linear(features, self._weights.output)[:, : self._n_vocab].float()
+
+    @contextmanager
+    def _working(self, lane: Lane) -> Iterator[None]:
+        """Work in a lane. Raises DeviceLost where an error leaves the device useless."""
+        try:
+            with self._accelerator.lane(lane):
+                yield
+        except Exception as exc:
+            if self._accelerator.is_lost():
+                raise DeviceLost(f"the device {self._accelerator.device} failed: {exc}") from exc
+            raise
+
+
+def _is_fed_by_steps(state: DecodingState) -> bool:
+    return chooses_on_device(state) and len(state.prompt.tokens) <= MAX_STEPPED_PROMPT
