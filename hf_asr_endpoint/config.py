@@ -23,6 +23,7 @@ from hf_asr_endpoint.setting_types import (
     OpenPaths,
     Origins,
     RootPath,
+    Slots,
     WebhookSecret,
 )
 from hf_asr_endpoint.user_folders import cache_folder
@@ -81,8 +82,10 @@ class Settings(BaseSettings):
         description="Instructions that the kernels on a CPU use. `auto`: the fastest that the processor reports; "
         "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused.",
     )
-    slots: int = Field(
-        16, ge=1, le=1024, description="Chunks of audio, up to 30 seconds each, that are decoded at the same time."
+    slots: Slots = Field(
+        "auto",
+        description="Chunks of audio, up to 30 seconds each, that are decoded at the same time. `auto`: 16 on a "
+        "CPU; on a GPU as many as its memory suffices for, up to 64.",
     )
     max_beams: int = Field(
         15,

@@ -54,27 +54,28 @@ def load_transcriber(
     batching = BatchingTranscriber(
         Engine(
             model,
-            slots=choice.slots,
+            slots=model.slots,
             windows_per_step=info.windows_per_step,
             turns=turns if info.device == "cpu" else None,
         ),
         tokenizer,
         info,
         max_requests=settings.max_concurrent_requests + settings.max_running_jobs,
-        max_ahead=choice.slots + CHUNKS_AHEAD,
+        max_ahead=model.slots + CHUNKS_AHEAD,
         encoder_padding_s=settings.encoder_padding_s,
         max_beams=settings.max_beams,
         max_waiting_audio_s=settings.max_waiting_audio_s,
     )
     report("the engine to warm up")
-    batching.warm_up(slots=choice.slots)
+    batching.warm_up(slots=model.slots)
     trim_heap()  # Return the memory that only loading needed.
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
     logger.info(
-        "ready: %s on %s in %s%s, threads: %d",
+        "ready: %s on %s in %s, slots: %d%s, threads: %d",
         choice.model,
         info.device,
         info.dtype,
+        model.slots,
         kernels,
         info.n_threads,
     )

@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
@@ -68,6 +68,7 @@ Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"]
 LoadAt = Literal["start", "first-use"]
 OnOff = Literal["on", "off"]
+Slots = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names with commas between them."""

@@ -68,6 +68,7 @@ class WhisperSpeechModel:
 
         kernels: those for the checkpoint's device and dtype, if there are any.
         """
+        self.slots = slots
         config, tensors = checkpoint.config, checkpoint.tensors
         self._device, self._dtype = tensors.device, tensors.dtype
         if arithmetic == "int8":  # Layers quantize each weight as soon as it is read.

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 import torch
 from torch import Tensor
 
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.engine.model import SpeechModel
+from hf_asr_endpoint.engine.sequence import Attempt, Request
+from hf_asr_endpoint.engine.sequence import Sequence as EngineSequence
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
 from tests.parity.random_whisper import SOT, random_window
 
@@ -116,3 +119,15 @@ def assert_equal_rows(
                 torch.tensor(row.logprobs), torch.tensor(other.logprobs), atol=tolerance, rtol=0
             )
             assert abs(row.no_speech_prob - other.no_speech_prob) < tolerance
+
+
+def sequence(text: Text, ended: SimpleQueue[EngineSequence]) -> EngineSequence:
+    """Return a sequence that decodes a text once, and puts itself into `ended`."""
+    rows = text.rules.beams.num_beams if text.rules.beams else text.rules.best_of
+    return EngineSequence(
+        request=Request(),
+        attempt=Attempt(window=text.window, prompt=text.prompt, rules=text.rules),
+        on_attempt=lambda state: None,
+        on_end=ended.put,
+        n_slots=text.rules.contrast.top_k if text.rules.contrast else rows,
+    )

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.engine.engine import Engine
-from hf_asr_endpoint.engine.sequence import Attempt, Request, Status
 from hf_asr_endpoint.engine.sequence import Sequence as EngineSequence
+from hf_asr_endpoint.engine.sequence import Status
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint, load_checkpoint
@@ -31,6 +31,7 @@ from tests.whisper.device.running import (
     assert_equal_rows,
     decode,
     rules,
+    sequence,
     window,
 )
 
@@ -174,17 +175,6 @@ def test_the_engine_ends_every_sequence_and_drops_the_cancelled(
     twice = [*expected, *expected]
     numbers = [sequences.index(each) for each in finished]
     assert_equal_rows([each.rows for each in finished], [twice[number] for number in numbers])
-
-
-def sequence(text: Text, ended: SimpleQueue[EngineSequence]) -> EngineSequence:
-    rows = text.rules.beams.num_beams if text.rules.beams else text.rules.best_of
-    return EngineSequence(
-        request=Request(),
-        attempt=Attempt(window=text.window, prompt=text.prompt, rules=text.rules),
-        on_attempt=lambda state: None,
-        on_end=ended.put,
-        n_slots=text.rules.contrast.top_k if text.rules.contrast else rows,
-    )
 
 
 def test_recordings_have_the_hosts_texts(tiny_en_directory: Path) -> None:
