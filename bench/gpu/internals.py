@@ -52,8 +52,8 @@ def forced_logits(model: AnyModel, frames: Tensor, tokens: Sequence[int]) -> Ten
     model.encode({0: frames})
     if isinstance(model, DeviceSpeechModel):
         model._accelerator.synchronize()  # The pass does not run in the lane of windows.
-    batch = model._prompts._batches.build(slots=[0], tokens=[tokens], n_cached=[0])
-    logits = model._logits(model._prompts._decoder(batch)[0])
+    batch = model._host.batches.build(slots=[0], tokens=[tokens], n_cached=[0])
+    logits = model._logits(model._host.prompts._decoder(batch)[0])
     model.free(0)
     return logits.float().cpu()
 

@@ -14,27 +14,22 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.units import N_POSITIONS
-from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_heads
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT, Tensors
-from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
-from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.host_path import connect_host_path
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kv_cache.choose import make_kv_caches
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from hf_asr_endpoint.whisper.language_detection import LanguageDetector
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
-from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
+from hf_asr_endpoint.whisper.model.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic, Linear
 from hf_asr_endpoint.whisper.process import trim_heap
-from hf_asr_endpoint.whisper.prompts import PromptFeeder
 from hf_asr_endpoint.whisper.threads import use_all_cores
-from hf_asr_endpoint.whisper.token_choice import TokenChoice
 
 DECODER_ACTIVATION_BYTES = 2
 """Precision of the decoder's activations in int8 layers. Its steps wait for weights, so it costs little time: with
@@ -95,37 +90,14 @@ class WhisperSpeechModel:
         self._decoder = Decoder(
             decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
         )
-        self._batches = BatchBuilder(self._self_kv, self._cross_kv, device=self._device)
-        self._rules = TokenRules(checkpoint)
-        self._degeneration_penalty = DegenerationPenalty()
-        self._choice = TokenChoice(self._rules, self._self_kv)
-        self._prompts = PromptFeeder(
+        self._n_windows_since_trim = 0
+        self._host = connect_host_path(
+            checkpoint,
             self._decoder,
-            self._batches,
             self_kv=self._self_kv,
             cross_kv=self._cross_kv,
-            rules=self._rules,
-            choice=self._choice,
-            degeneration_penalty=self._degeneration_penalty,
             logits=self._logits,
-        )
-        self._n_windows_since_trim = 0
-        self._language_detector = LanguageDetector(
-            self._decoder,
-            n_heads=shape.n_heads,
-            sot=checkpoint.tokenizer.sot,
-            score=lambda features: self._rules.language_scores(self._logits(features)),
             device=self._device,
-        )
-        self._aligner = Aligner(
-            self._decoder,
-            self._cross_kv,
-            self._batches,
-            heads=select_alignment_heads(
-                checkpoint.generation_config.alignment_heads, n_layers=shape.n_layers, n_heads=shape.n_heads
-            ),
-            eot=self._rules.eot,
-            logits=self._logits,
         )
 
     @torch.inference_mode()
@@ -148,7 +120,8 @@ class WhisperSpeechModel:
             self._cross_kv.share(first, others)
             layers = self._cache_cross_kv(first, features)
             if first in spans:
-                scores[first] = self._language_detector.detect(spans[first], layers, n_positions=len(features))
+                detector = self._host.language_detector
+                scores[first] = detector.detect(spans[first], layers, n_positions=len(features))
             deque(layers, maxlen=0)  # Caches the layers, unless the detector has taken them.
         self._n_windows_since_trim += len(slots_by_window)
         return scores
@@ -156,7 +129,7 @@ class WhisperSpeechModel:
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         """Feed the prompts of new states, by slot; choose each state's first token."""
-        self._prompts.feed(states)
+        self._host.prompts.feed(states)
 
     @torch.inference_mode()
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
@@ -171,15 +144,15 @@ class WhisperSpeechModel:
             n_cached=[len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows],
         )[:, 0]
         # 2. Contrastive searches fed candidates. Their features say which of them each search takes.
-        self._degeneration_penalty.choose(rows, features, eot=self._rules.eot)
+        self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
         # 3. Choose the next tokens.
-        self._choice.choose(self._logits(features), slots, states)
+        self._host.choice.choose(self._logits(features), slots, states)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
         """Return the attention of texts to their windows, by slot. The decoding in these slots has ended."""
         use_all_cores()
-        return self._aligner.align(texts)
+        return self._host.aligner.align(texts)
 
     @torch.inference_mode()
     def free(self, slot: int) -> None:
@@ -199,7 +172,7 @@ class WhisperSpeechModel:
 
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
         """Return features, shape = (n_slots, n_tokens, d_model)."""
-        return self._decoder(self._batches.build(slots=slots, tokens=tokens, n_cached=n_cached))
+        return self._decoder(self._host.batches.build(slots=slots, tokens=tokens, n_cached=n_cached))
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""

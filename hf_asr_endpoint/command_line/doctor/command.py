@@ -91,11 +91,12 @@ def _check_model(choice: ModelChoice, settings: Settings) -> ModelInfo | None:
         with contextlib.closing(load_transcriber(choice, settings, lambda _: None)) as transcriber:
             load_s = time.perf_counter() - started_s
             info = _describe(choice, transcriber, load_s=load_s)
-            test = asyncio.run(run_self_test(transcriber, slots=choice.slots))
+            slots = transcriber.activity().slots
+            test = asyncio.run(run_self_test(transcriber, slots=slots))
     except AsrError as exc:
         _say("model", f"{choice.model}: FAILED: {exc}")
         return None
-    _report_test(test, slots=choice.slots)
+    _report_test(test, slots=slots)
     return info if test.is_right else None
 
 
@@ -106,7 +107,7 @@ def _describe(choice: ModelChoice, transcriber: Transcriber, *, load_s: float) -
     size = show_bytes(info.memory_bytes)
     _say("model", f"{choice.model}: {kind}, {size} in memory, loaded in {load_s:.1f} s")
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ", torch's operators"
-    _say("runs on", f"{info.device} in {info.dtype}{kernels}, {choice.slots} slots")
+    _say("runs on", f"{info.device} in {info.dtype}{kernels}, {transcriber.activity().slots} slots")
     return info
 
 

@@ -15,14 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.errors import DeviceLost
-from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_heads
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
-from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
-from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.device.accelerator import Accelerator, Event, Lane
-from hf_asr_endpoint.whisper.device.caches import SlotSelfKV, SlotWindows, new_caches
+from hf_asr_endpoint.whisper.device.caches import SlotCaches, SlotSelfKV, SlotWindows, new_caches
 from hf_asr_endpoint.whisper.device.choice import chooses_on_device, device_rules
 from hf_asr_endpoint.whisper.device.eager_decoder import EagerDecoder
 from hf_asr_endpoint.whisper.device.graphs import StepGraphs
@@ -34,11 +31,8 @@ from hf_asr_endpoint.whisper.device.running_rows import RunningRows
 from hf_asr_endpoint.whisper.device.step import DecodeStep, new_outputs
 from hf_asr_endpoint.whisper.device.weights import decoder_weights, encoder_weights
 from hf_asr_endpoint.whisper.device.window_encoder import WindowEncoder
-from hf_asr_endpoint.whisper.language_detection import LanguageDetector
+from hf_asr_endpoint.whisper.host_path import connect_host_path
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
-from hf_asr_endpoint.whisper.model.decoder import BatchBuilder
-from hf_asr_endpoint.whisper.prompts import PromptFeeder
-from hf_asr_endpoint.whisper.token_choice import TokenChoice
 
 MAX_WINDOWS = 8
 """Windows that are encoded together: 16 are no faster (H100: 4.73 ms each, not 4.74), and steps wait longer."""
@@ -94,12 +88,28 @@ class DeviceSpeechModel:
         self._self_kv = SlotSelfKV(caches.own, upload)
         self._windows = SlotWindows(caches.windows, upload, copies=not self._operations.shares_windows)
         self._encoder = WindowEncoder(encoder, self._weights, self._windows, accelerator, max_windows=max_windows)
-        self._rules = TokenRules(checkpoint)
         self._timestamp_begin = checkpoint.tokenizer.timestamp_begin
         self._n_vocab, self._max_tokens = config.vocab_size, config.max_target_positions
-        self._connect_host_path(checkpoint)
-        states = new_states(self.slots, device=accelerator.device)
+        self._host = connect_host_path(
+            checkpoint,
+            EagerDecoder(self._weights),
+            self_kv=self._self_kv,
+            cross_kv=self._windows,
+            logits=self._logits,
+            device=accelerator.device,
+        )
         self._outputs = new_outputs(self._weights, n_rows=self.slots)
+        self._rows = self._capture_steps(checkpoint, caches, looks_ahead=looks_ahead)
+        self._encoded: dict[int, Event] = {}
+        """By slot, the end of its window's encoding, until decoding has taken notice of it."""
+        self._waiting: set[int] = set()
+        """Slots of new rows that no step has fed yet."""
+
+    def _capture_steps(
+        self, checkpoint: WhisperCheckpoint, caches: SlotCaches, *, looks_ahead: bool
+    ) -> RunningRows:
+        accelerator = self._accelerator
+        states = new_states(self.slots, device=accelerator.device)
         step = DecodeStep(
             self._weights,
             caches,
@@ -111,47 +121,7 @@ class DeviceSpeechModel:
         accelerator.synchronize()  # What has been allocated so far is used in other lanes from now on.
         with torch.inference_mode():
             graphs = StepGraphs(step, accelerator, n_slots=self.slots)
-        self._rows = RunningRows(states, graphs, accelerator, eot=self._rules.eot, looks_ahead=looks_ahead)
-        self._encoded: dict[int, Event] = {}
-        """By slot, the end of its window's encoding, until decoding has taken notice of it."""
-        self._waiting: set[int] = set()
-        """Slots of new rows that no step has fed yet."""
-
-    def _connect_host_path(self, checkpoint: WhisperCheckpoint) -> None:
-        """Set up what feeds several tokens at once, and what chooses tokens from logits."""
-        config, device = checkpoint.config, self._accelerator.device
-        n_heads = config.decoder_attention_heads
-        decoder = EagerDecoder(self._weights)
-        batches = BatchBuilder(self._self_kv, self._windows, device=device)
-        self._degeneration_penalty = DegenerationPenalty()
-        self._choice = TokenChoice(self._rules, self._self_kv)
-        self._prompts = PromptFeeder(
-            decoder,
-            batches,
-            self_kv=self._self_kv,
-            cross_kv=self._windows,
-            rules=self._rules,
-            choice=self._choice,
-            degeneration_penalty=self._degeneration_penalty,
-            logits=self._logits,
-        )
-        self._aligner = Aligner(
-            decoder,
-            self._windows,
-            batches,
-            heads=select_alignment_heads(
-                checkpoint.generation_config.alignment_heads, n_layers=config.decoder_layers, n_heads=n_heads
-            ),
-            eot=self._rules.eot,
-            logits=self._logits,
-        )
-        self._language_detector = LanguageDetector(
-            decoder,
-            n_heads=n_heads,
-            sot=checkpoint.tokenizer.sot,
-            score=lambda features: self._rules.language_scores(self._logits(features)),
-            device=device,
-        )
+        return RunningRows(states, graphs, accelerator, eot=self._host.rules.eot, looks_ahead=looks_ahead)
 
     @property
     def windows_per_step(self) -> int:
@@ -170,7 +140,7 @@ class DeviceSpeechModel:
             self._encoded |= dict.fromkeys(windows, encoded)
             for slot, of_window in spans.items():
                 layers = (self._windows.layer(slot, layer) for layer in range(len(self._weights.layers)))
-                scores[slot] = self._language_detector.detect(
+                scores[slot] = self._host.language_detector.detect(
                     of_window, layers, n_positions=self._windows.length(slot)
                 )
         return scores
@@ -190,7 +160,7 @@ class DeviceSpeechModel:
             self._waiting |= states.keys() - fed_here.keys()
             if fed_here:
                 self._await_windows(fed_here)
-                self._prompts.feed(fed_here)
+                self._host.prompts.feed(fed_here)
                 self._load_fed(fed_here)
 
     @torch.inference_mode()
@@ -211,7 +181,7 @@ class DeviceSpeechModel:
         """See `WhisperSpeechModel.align`."""
         with self._working("decode"):
             self._await_windows(texts)
-            return self._aligner.align(texts)
+            return self._host.aligner.align(texts)
 
     def free(self, slot: int) -> None:
         """Forget a slot's window and text."""
@@ -276,8 +246,8 @@ class DeviceSpeechModel:
         slots = list(states)
         rows = list(states.values())
         index = self._accelerator.upload(torch.tensor(slots))
-        self._degeneration_penalty.choose(rows, self._outputs.features[index], eot=self._rules.eot)
-        self._choice.choose(self._outputs.logits[index][:, : self._n_vocab].float(), slots, states)
+        self._host.degeneration_penalty.choose(rows, self._outputs.features[index], eot=self._host.rules.eot)
+        self._host.choice.choose(self._outputs.logits[index][:, : self._n_vocab].float(), slots, states)
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""

@@ -121,7 +121,7 @@ def test_languages_are_those_of_the_host(
     device_model: DeviceSpeechModel, host_model: WhisperSpeechModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for model in (device_model, host_model):  # The random model has no languages: three words stand for them.
-        monkeypatch.setattr(model._rules, "_languages", torch.tensor([3, 7, 11]))
+        monkeypatch.setattr(model._host.rules, "_languages", torch.tensor([3, 7, 11]))
     spans = {1: [PositionSpan(0, 80), PositionSpan(80, 120)], 4: [PositionSpan(0, 300)]}
     windows = {1: window(1), 2: window(1), 4: window(3)}
     found, expected = (model.encode(windows, spans=spans) for model in (device_model, host_model))
