@@ -145,12 +145,15 @@ def random_tensors(shape: Shape, *, device: str, dtype: torch.dtype) -> Tensors:
     return Tensors(stored, device=torch.device(device), dtype=dtype)
 
 
-def random_model(shape: Shape, *, device: str, slots: int) -> WhisperSpeechModel | DeviceSpeechModel:
+def random_model(
+    shape: Shape, *, device: str, slots: int, looks_ahead: bool = True
+) -> WhisperSpeechModel | DeviceSpeechModel:
     """Return a model with random weights, as the engine runs it: in float16 on a GPU, float32 on the CPU."""
     dtype = torch.float16 if device == "cuda" else torch.float32
     checkpoint = checkpoint_of(shape, random_tensors(shape, device=device, dtype=dtype))
     if device == "cuda":
-        return DeviceSpeechModel(checkpoint, slots=slots, accelerator=CudaAccelerator(torch.device(device)))
+        accelerator = CudaAccelerator(torch.device(device))
+        return DeviceSpeechModel(checkpoint, slots=slots, accelerator=accelerator, looks_ahead=looks_ahead)
     return WhisperSpeechModel(checkpoint, slots=slots, arithmetic="float")
 
 

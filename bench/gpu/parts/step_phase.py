@@ -59,7 +59,7 @@ def measure_form(check: Check, log: Log, shape: Shape, scene: Scene, form: str, 
         replays = measure(graph, device="cuda", n=N_REPLAYS)
         figures["graph_ms"] = ms = replays.device_ms or 0.0
         figures["host_ms_a_replay"] = replays.host_ms
-        figures["gb_per_s"] = step_bytes(scene.weights, scene.statess.length.tolist()) / ms / 1e6
+        figures["gb_per_s"] = step_bytes(scene.weights, scene.states.length.tolist()) / ms / 1e6
         figures["unsynchronized_steps"] = run_unsynchronized(graph, step)
         if form == "triton" and n_rows in (1, 64) and shape is not TINY:
             log.write(f"{name}, profile", **profile_device(graph, "cuda"))
@@ -87,9 +87,8 @@ def compare_runs(step: DecodeStep, graph: Callable[[], None], state: RowStates, 
         for _ in range(10):
             work()
             results.append(state.results.clone())
-        ends.append((torch.stack(results), state.numbers.clone()))
-    (results, left), (others, right) = ends
-    return torch.equal(results, others) and torch.equal(left, right)
+        ends.append(torch.cat([*(each.flatten() for each in results), state.numbers.flatten().float()]))
+    return torch.equal(*ends)
 
 
 def run_unsynchronized(graph: Callable[[], None], step: DecodeStep) -> str:
@@ -118,7 +117,7 @@ def measure_unfused(scene: Scene) -> float:
 
 def measure_mixed(check: Check, log: Log, shape: Shape, scene: Scene, *, n_rows: int) -> None:
     lengths = [MIXED[row % len(MIXED)] for row in range(n_rows)]
-    scene.statess.length.copy_(torch.tensor(lengths, dtype=torch.int32))
+    scene.states.length.copy_(torch.tensor(lengths, dtype=torch.int32))
     prepare(scene.states)
     graph = captured(scene.step(TritonOperations()))
     prepare(scene.states)
