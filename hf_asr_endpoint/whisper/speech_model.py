@@ -100,6 +100,11 @@ class WhisperSpeechModel:
             device=self._device,
         )
 
+    @property
+    def is_encoding(self) -> bool:
+        """Never after a call."""
+        return False
+
     @torch.inference_mode()
     def encode(
         self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})

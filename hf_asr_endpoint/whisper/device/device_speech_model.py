@@ -102,6 +102,7 @@ class DeviceSpeechModel:
         self._rows = self._capture_steps(checkpoint, caches, looks_ahead=looks_ahead)
         self._encoded: dict[int, Event] = {}
         """By slot, the end of its window's encoding, until decoding has taken notice of it."""
+        self._last_encoded: Event | None = None
         self._waiting: set[int] = set()
         """Slots of new rows that no step has fed yet."""
 
@@ -128,6 +129,11 @@ class DeviceSpeechModel:
         """How many windows the engine should pass to one call of `encode`."""
         return self._encoder.max_windows
 
+    @property
+    def is_encoding(self) -> bool:
+        """Whether the last call's windows are not there yet."""
+        return self._last_encoded is not None and not self._last_encoded.is_done()
+
     @torch.inference_mode()
     def encode(
         self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
@@ -136,7 +142,7 @@ class DeviceSpeechModel:
         scores: dict[int, list[LanguageScores]] = {}
         with self._working("encode"):
             self._encoder.encode(windows)
-            encoded = self._accelerator.mark()
+            self._last_encoded = encoded = self._accelerator.mark()
             self._encoded |= dict.fromkeys(windows, encoded)
             for slot, of_window in spans.items():
                 layers = (self._windows.layer(slot, layer) for layer in range(len(self._weights.layers)))

@@ -22,7 +22,7 @@ from hf_asr_endpoint.whisper.device.device_speech_model import DeviceSpeechModel
 from hf_asr_endpoint.whisper.language_scores import PositionSpan
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from tests.parity.recordings import cut_window, frozen_recordings
-from tests.whisper.device.conftest import N_SLOTS, RecordingAccelerator, new_device_model
+from tests.whisper.device.conftest import N_SLOTS, LateAccelerator, RecordingAccelerator, new_device_model
 from tests.whisper.device.running import (
     LONG_PROMPT,
     MIXED,
@@ -189,3 +189,10 @@ def test_recordings_have_the_hosts_texts(tiny_en_directory: Path) -> None:
     found = decode(new_device_model(checkpoint, slots=4), texts, slots=4)
     assert_equal_rows(found, decode(host, texts, slots=4))
     assert any(len(row.sampled) > 10 for (row,) in found)
+
+
+def test_windows_are_being_encoded_until_their_event_is_done(random_checkpoint: WhisperCheckpoint) -> None:
+    model = new_device_model(random_checkpoint, LateAccelerator())
+    assert not model.is_encoding
+    model.encode({0: window(0)})
+    assert [model.is_encoding for _ in range(5)] == [True, True, True, False, False]
