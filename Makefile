@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-live bench-precision bench-attacks bench-overload soak gpu-check fuzz test-trained test-arm test-levels pictures clean
+	bench-shapes bench-live bench-precision bench-attacks bench-overload soak test-gpu gpu-check fuzz test-trained test-arm test-levels pictures clean
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,10 @@ bench-overload: .venv/.bench ## Offer a server 10 times what it can do for 2 min
 
 soak: .venv/.bench ## Let 32 clients of all kinds ask for 20 minutes: no error, no growth of memory (optional: SPEECH= ARGS="--minutes 5 --clients 8")
 	$(BIN)/python -m bench.soak --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+test-gpu: .venv/.test ## Run the tests of the GPU's kernels in Triton's interpreter (installs 290 MB into build/triton; a minute)
+	@test -d build/triton || $(BIN)/python -m pip install --quiet --no-deps --target build/triton triton==3.6.0 numpy==2.3.5
+	PYTHONPATH=build/triton TRITON_INTERPRET=1 $(BIN)/python -m pytest tests/whisper/device/test_triton_kernels.py
 
 gpu-check: .venv/.test ## Check the engine on a GPU: correctness, speed, synchronizations (optional: ARGS="--phases A,B")
 	$(BIN)/python -m bench.gpu.packed --target build/gpu

@@ -24,6 +24,7 @@ from hf_asr_endpoint.setting_types import (
     OpenPaths,
     Origins,
     RootPath,
+    Slots,
     WebhookSecret,
 )
 from hf_asr_endpoint.user_folders import cache_folder
@@ -78,17 +79,19 @@ class Settings(BaseSettings):
     dtype: Dtype = Field(
         "auto",
         description="Precision of the weights. `auto` on a CPU: int8 with AVX2 or Arm's dot products "
-        "(FEAT_DotProd), else bfloat16 if the CPU computes with it, else float32; `auto` on other devices: "
-        "float16. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products; with AMX, the "
-        "encoder computes in bfloat16.",
+        "(FEAT_DotProd), else bfloat16 if the CPU computes with it, else float32; `auto` on CUDA: float16; "
+        "`auto` on MPS: float32. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products; with "
+        "AMX, the encoder computes in bfloat16.",
     )
     cpu_level: CpuLevel = Field(
         "auto",
         description="Instructions that the kernels on a CPU use. `auto`: the fastest that the processor reports; "
         "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused.",
     )
-    slots: int = Field(
-        16, ge=1, le=1024, description="Chunks of audio, up to 30 seconds each, that are decoded at the same time."
+    slots: Slots = Field(
+        "auto",
+        description="Chunks of audio, up to 30 seconds each, that are decoded at the same time. `auto`: 16 on a "
+        "CPU; on a GPU as many as its memory suffices for, up to 64.",
     )
     max_beams: int = Field(
         15,

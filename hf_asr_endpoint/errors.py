@@ -160,6 +160,10 @@ class EngineUnavailable(EngineError):
     """The engine did not start, or is shutting down."""
 
 
+class DeviceLost(EngineUnavailable):
+    """The device that the model runs on can compute no more in this process; the engine ends."""
+
+
 class ModelNotLoaded(EngineError):
     """The model that a request asks for cannot be loaded."""
 

@@ -53,10 +53,11 @@ def load_transcriber(
     trim_heap()  # Return the memory that only loading needed.
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
     logger.info(
-        "ready: %s on %s in %s%s, threads: %d",
+        "ready: %s on %s in %s, slots: %d%s, threads: %d",
         choice.model,
         info.device,
         info.dtype,
+        transcriber.activity().slots,
         kernels,
         info.n_threads,
     )
@@ -104,17 +105,17 @@ def _load_native(
     batching = BatchingTranscriber(
         Engine(
             model,
-            slots=choice.slots,
+            slots=model.slots,
             windows_per_step=info.windows_per_step,
             turns=turns if info.device == "cpu" else None,
         ),
         tokenizer,
         info,
         encoder_padding_s=settings.encoder_padding_s,
-        **_limits(choice, settings),
+        **_limits(model.slots, settings),
     )
     report("the engine to warm up")
-    batching.warm_up(slots=choice.slots)
+    batching.warm_up(slots=model.slots)
     return batching, info
 
 
@@ -138,6 +139,7 @@ def _load_transformers(
     from hf_asr_endpoint.transformers_models.loading import load_transformers_model
     from hf_asr_endpoint.transformers_models.transcriber import TransformersTranscriber
     from hf_asr_endpoint.transformers_models.whisper import WHISPER_ABILITIES
+    from hf_asr_endpoint.whisper.loading import CPU_SLOTS
 
     _freeze_imports()
     logger.info("loading the weights in %s", directory)
@@ -145,15 +147,16 @@ def _load_transformers(
     loaded = load_transformers_model(directory, device=choice.device, dtype=choice.dtype)
     info = replace(loaded.info, engine_reason=reason)
     shared_turns = turns if info.device == "cpu" else None
-    limits = _limits(choice, settings)
+    slots = CPU_SLOTS if choice.slots == "auto" else choice.slots
+    limits = _limits(slots, settings)
     if loaded.family is not None:
         return TransformersTranscriber(
-            loaded.family, info, max_batch=choice.slots, turns=shared_turns, **limits
+            loaded.family, info, max_batch=slots, turns=shared_turns, **limits
         ), info
     assert loaded.whisper is not None
     assert loaded.tokenizer is not None
     # All windows that wait, because each batch is decoded to its end; and whole ones: the encoder takes no others.
-    engine = Engine(loaded.whisper, slots=choice.slots, windows_per_step=choice.slots, turns=shared_turns)
+    engine = Engine(loaded.whisper, slots=slots, windows_per_step=slots, turns=shared_turns)
     return BatchingTranscriber(
         engine,
         loaded.tokenizer,
@@ -171,11 +174,11 @@ class _Limits(TypedDict):
     max_waiting_audio_s: float
 
 
-def _limits(choice: ModelChoice, settings: Settings) -> _Limits:
+def _limits(slots: int, settings: Settings) -> _Limits:
     """Return what both Transcribers are limited to."""
     return {
         "max_requests": settings.max_concurrent_requests + settings.max_running_jobs,
-        "max_ahead": choice.slots + CHUNKS_AHEAD,
+        "max_ahead": slots + CHUNKS_AHEAD,
         "max_beams": settings.max_beams,
         "max_waiting_audio_s": settings.max_waiting_audio_s,
     }

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import InvalidSettings
-from hf_asr_endpoint.setting_types import CpuLevel, Device, Dtype, EngineChoice, LoadAt
+from hf_asr_endpoint.setting_types import CpuLevel, Device, Dtype, EngineChoice, LoadAt, Slots
 
 FILE_SUFFIX = ".toml"
 
@@ -34,7 +34,7 @@ class ModelChoice(BaseModel):
     device: Device
     dtype: Dtype
     cpu_level: CpuLevel
-    slots: int = Field(ge=1, le=1024)
+    slots: Slots
     load_at: LoadAt
 
 
@@ -87,6 +87,6 @@ def _read_file(path: Path, settings: Settings) -> tuple[ModelChoice, ...]:
             choices.append(_choice(settings, {**values, **table}))
         except ValidationError as exc:
             problem = exc.errors(include_url=False)[0]
-            key = ".".join(map(str, problem["loc"]))
+            key = problem["loc"][0]
             raise InvalidSettings(f"the file of models {path}, model {number}: {key}: {problem['msg']}") from None
     return tuple(choices)

@@ -44,11 +44,10 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def _explain(error: ValidationError) -> str:
-    sentences = []
+    problems: dict[str, list[str]] = {}  # One that may be of two kinds has a message for each.
     for detail in error.errors(include_url=False):
         name = str(detail["loc"][0])
-        if name in VARIABLE_ONLY:
-            sentences.append(f"{variable_of(name)} cannot be used: {detail['msg']}")
-        else:
-            sentences.append(f"{flag_of(name)} ({variable_of(name)}) is {detail['input']!r}: {detail['msg']}")
-    return "; ".join(sentences)
+        given = "cannot be used" if name in VARIABLE_ONLY else f"is {detail['input']!r}"
+        setting = variable_of(name) if name in VARIABLE_ONLY else f"{flag_of(name)} ({variable_of(name)})"
+        problems.setdefault(f"{setting} {given}", []).append(detail["msg"])
+    return "; ".join(f"{problem}: {' or '.join(messages)}" for problem, messages in problems.items())

@@ -6,7 +6,7 @@ import base64
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
@@ -69,6 +69,7 @@ CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "ne
 EngineChoice = Literal["auto", "native", "transformers"]
 LoadAt = Literal["start", "first-use"]
 OnOff = Literal["on", "off"]
+Slots = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names with commas between them."""

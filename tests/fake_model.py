@@ -43,6 +43,8 @@ class FakeSpeechModel:
     Between `hold` and `release` the next call waits; `is_held` tells.
     """
 
+    is_encoding = False
+
     def __init__(self, *, n_slots: int) -> None:
         self._windows: dict[int, tuple[int, ...]] = {}
         self._states: dict[int, DecodingState] = {}

@@ -18,13 +18,13 @@ def normalized(distribution: str) -> str:
 def test_imported_packages_are_declared() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["traces"], *extras["transformers"]]
+    lines = [*project["dependencies"], *extras["traces"], *extras["transformers"], *extras["gpu"]]
     declared = {normalized(re.split(r"[^\w.-]", line)[0]) for line in lines}
     imported = {module.split(".")[0] for path in FILES for module in imported_modules(path)}
     distributions = packages_distributions()
     undeclared = {
         package
         for package in imported - sys.stdlib_module_names - {NAME}
-        if not declared & {normalized(name) for name in distributions.get(package, ())}
+        if not declared & {normalized(name) for name in distributions.get(package, (package,))}
     }
     assert not undeclared

@@ -35,9 +35,12 @@ HEAVY = {"torch", "transformers", "accelerate", "librosa"}
 """They take seconds to import, in which the server already responds, so only HEAVY_ALLOWED may import them."""
 HEAVY_ALLOWED = {"whisper", "transcription", "audio", "transformers_models"}
 
-COMPILERS = {"numba", "llvmlite"}
-"""Only KERNELS may import them: kernels do not run on GPUs, and such servers must start without them."""
-KERNELS = ("whisper", "kernels")
+COMPILERS = {
+    "numba": ("whisper", "kernels"),
+    "llvmlite": ("whisper", "kernels"),
+    "triton": ("whisper", "device", "triton_kernels"),
+}
+"""The one folder that may import each: servers on a CPU start without Triton, those on a GPU without numba."""
 
 MAX_LINES, MAX_FUNCTION_LINES = 300, 60
 
@@ -107,8 +110,10 @@ def test_settings_stop_at_the_composition_root() -> None:
 
 def test_only_kernels_import_compilers() -> None:
     for path in FILES:
-        compilers = {module.split(".")[0] for module in imported_modules(path)} & COMPILERS
-        assert not compilers or path.relative_to(PACKAGE).parts[:2] == KERNELS, f"{path} imports {compilers}"
+        compilers = {module.split(".")[0] for module in imported_modules(path)} & COMPILERS.keys()
+        for compiler in compilers:
+            folder = COMPILERS[compiler]
+            assert path.relative_to(PACKAGE).parts[: len(folder)] == folder, f"{path} imports {compiler}"
 
 
 def assert_no_circles(edges: Mapping[str, set[str]]) -> None:

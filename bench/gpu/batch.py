@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from bench.gpu.internals import AnyModel
 from hf_asr_endpoint.units import MAX_TARGET_POSITIONS
 from hf_asr_endpoint.whisper.decoding.state import (
     AttemptRules,
@@ -15,7 +16,6 @@ from hf_asr_endpoint.whisper.decoding.state import (
     begin_rows,
     best_row,
 )
-from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +30,7 @@ class Batch:
         return {slot: state for slot, state in self.states.items() if not state.is_finished}
 
 
-def encode_batch(
-    model: WhisperSpeechModel, mels: Sequence[Tensor], prompt: DecoderPrompt, rules: AttemptRules
-) -> Batch:
+def encode_batch(model: AnyModel, mels: Sequence[Tensor], prompt: DecoderPrompt, rules: AttemptRules) -> Batch:
     """Encode windows one at a time, as the engine does. Their prompts have not been fed."""
     rows = [begin_rows(prompt, rules) for _ in mels]
     batch = Batch(rows=rows, states={})
@@ -43,24 +41,24 @@ def encode_batch(
     return batch
 
 
-def run_step(model: WhisperSpeechModel, batch: Batch) -> None:
+def run_step(model: AnyModel, batch: Batch) -> None:
     model.decode_step(batch.running)
 
 
-def feed_prompts_again(model: WhisperSpeechModel, batch: Batch) -> None:
+def feed_prompts_again(model: AnyModel, batch: Batch) -> None:
     for state in batch.states.values():
         state.sampled.clear()
         state.logprobs.clear()
     model.prefill(batch.states)
 
 
-def free_batch(model: WhisperSpeechModel, batch: Batch) -> None:
+def free_batch(model: AnyModel, batch: Batch) -> None:
     for slot in batch.states:
         model.free(slot)
 
 
 def decode(
-    model: WhisperSpeechModel,
+    model: AnyModel,
     mels: Sequence[Tensor],
     prompt: DecoderPrompt,
     rules: AttemptRules,

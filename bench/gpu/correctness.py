@@ -12,6 +12,7 @@ from torch import Tensor
 from bench.gpu import internals
 from bench.gpu.batch import decode
 from bench.gpu.differences import compare_features, compare_logits, compare_states, compare_times
+from bench.gpu.internals import AnyModel
 from bench.gpu.packed import read_clips
 from bench.gpu.running import Check, Log
 from hf_asr_endpoint.decoding_options import (
@@ -30,7 +31,6 @@ from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.loading import load_speech_model
-from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_SLOTS = 16
 N_MELS = 80
@@ -91,7 +91,7 @@ def read_windows(check: Check, *, is_whole: bool = False) -> Clips:
 
 def load_model(
     check: Check, *, device: Device, dtype: Dtype | Literal["int8"]
-) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
+) -> tuple[AnyModel, WhisperTokenizer, ModelInfo]:
     """Load whisper-tiny.en. Compiled kernels are kept in its folder."""
     return load_speech_model(check.directory, device=device, dtype=dtype, slots=N_SLOTS, cache_dir=check.directory)
 
@@ -124,7 +124,7 @@ def run(check: Check, log: Log) -> None:
 
 
 def run_model(
-    model: WhisperSpeechModel,
+    model: AnyModel,
     tokenizer: WhisperTokenizer,
     clips: Clips,
     log: Log,
@@ -158,7 +158,7 @@ def run_model(
 
 
 def align_texts(
-    model: WhisperSpeechModel,
+    model: AnyModel,
     vocabulary: Vocabulary,
     results: Sequence[DecodingState],
     slots: Sequence[int],

@@ -27,28 +27,30 @@ TIMEOUT_S = 30.0
 class Load:
     """n_windows: in all. positions: of the windows, in turn. windows_per_step: see `Engine`.
 
-    is_one_request: as for one long file; otherwise each window is a request. sets_min_tokens: whether the rules
-    have min_new_tokens.
+    is_one_request: as for one long file; otherwise each window is a request. looks_ahead: see `RunningRows`.
     """
 
     shape: Shape = TURBO
     slots: int = 64
     n_windows: int = 192
     positions: tuple[int, ...] = (N_POSITIONS,)
-    windows_per_step: int = 1
+    windows_per_step: int = 8
     is_one_request: bool = False
-    sets_min_tokens: bool = False
+    looks_ahead: bool = True
 
 
 LOADS = {
-    "64 slots": Load(),
-    "16 slots": Load(slots=16, n_windows=64),
-    "64 slots, 8 windows encoded a step": Load(windows_per_step=8),
-    "64 slots, one request": Load(is_one_request=True),
-    "64 slots, clips of 5 s": Load(n_windows=256, positions=(450,)),
-    "64 slots, windows of mixed lengths": Load(positions=LENGTHS),
-    "64 slots, min_new_tokens": Load(n_windows=128, sets_min_tokens=True),
-    "64 slots, large-v3": Load(shape=LARGE, n_windows=96),
+    "64 slots": Load(n_windows=768),
+    "64 slots, large-v3": Load(shape=LARGE, n_windows=256),
+    "64 slots, clips of 5 s": Load(n_windows=1_024, positions=(450,)),
+    "64 slots, large-v3, clips of 5 s": Load(shape=LARGE, n_windows=768, positions=(450,)),
+    "128 slots": Load(slots=128, n_windows=768),
+    "64 slots, without lookahead": Load(n_windows=384, looks_ahead=False),
+    "64 slots, a window encoded a step": Load(n_windows=384, windows_per_step=1),
+    "64 slots, windows of mixed lengths": Load(n_windows=384, positions=LENGTHS),
+    "64 slots, one request": Load(n_windows=384, is_one_request=True),
+    "16 slots": Load(slots=16, n_windows=192),
+    "1 slot": Load(slots=1, n_windows=8),
 }
 SMALL_LOADS = {"small": Load(shape=SMALL, slots=4, n_windows=6, positions=(200, 500))}
 
@@ -61,7 +63,7 @@ def run(check: Check, log: Log) -> None:
 
 
 def run_load(check: Check, log: Log, name: str, load: Load) -> None:
-    model = random_model(load.shape, device=check.device, slots=load.slots)
+    model = random_model(load.shape, device=check.device, slots=load.slots, looks_ahead=load.looks_ahead)
     engine = Engine(model, slots=load.slots, windows_per_step=load.windows_per_step)
     ended: SimpleQueue[Sequence] = SimpleQueue()
     engine.start()
@@ -107,7 +109,7 @@ def make_sequences(load: Load, n: int, ended: SimpleQueue[Sequence]) -> list[Seq
             attempt=Attempt(
                 window=mels[index % N_MELS],
                 prompt=load.shape.prompt(),
-                rules=_rules(positions[index % N_MELS], sets_min_tokens=load.sets_min_tokens),
+                rules=_rules(positions[index % N_MELS]),
             ),
             on_attempt=lambda state: None,
             on_end=ended.put,
@@ -116,9 +118,8 @@ def make_sequences(load: Load, n: int, ended: SimpleQueue[Sequence]) -> list[Seq
     ]
 
 
-def _rules(n_positions: int, *, sets_min_tokens: bool) -> AttemptRules:
-    n_tokens = round(N_TOKENS * audio_s(n_positions) / WINDOW_S)
-    return AttemptRules(max_new_tokens=n_tokens, min_new_tokens=n_tokens if sets_min_tokens else 0)
+def _rules(n_positions: int) -> AttemptRules:
+    return AttemptRules(max_new_tokens=round(N_TOKENS * audio_s(n_positions) / WINDOW_S))
 
 
 def _n_positions(sequence: Sequence) -> int:

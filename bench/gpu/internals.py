@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from bench.gpu.proposals.audio_batch import SpeechNetwork
+from bench.gpu.parts.audio_batch import SpeechNetwork
 from bench.gpu.shapes import Shape, random_tensors
 from hf_asr_endpoint.audio import mel, vad
 from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.checkpoint import loader
 from hf_asr_endpoint.whisper.checkpoint.loader import Device
-from hf_asr_endpoint.whisper.decoding.state import DecodingState
-from hf_asr_endpoint.whisper.model.decoder import DecoderBatch
+from hf_asr_endpoint.whisper.device.device_speech_model import DeviceSpeechModel
+from hf_asr_endpoint.whisper.device.ragged_encoder import WindowBounds, n_positions, window_ends
 from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import linear_factory
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
+
+AnyModel = WhisperSpeechModel | DeviceSpeechModel
 
 
 def random_encoder(shape: Shape, *, device: str, dtype: torch.dtype) -> Encoder:
@@ -34,18 +36,24 @@ def random_encoder(shape: Shape, *, device: str, dtype: torch.dtype) -> Encoder:
 
 
 @torch.inference_mode()
-def encode(model: WhisperSpeechModel, frames: Tensor) -> Tensor:
+def encode(model: AnyModel, frames: Tensor) -> Tensor:
     """Return a window's features, shape = (n_positions, d_model). frames: of its spectrogram."""
-    (features,) = model._encoder([frames.to(model._device, model._dtype)])
-    return features
+    if isinstance(model, WhisperSpeechModel):
+        (features,) = model._encoder([frames.to(model._device, model._dtype)])
+        return features
+    mel = frames.to(model._accelerator.device, model._encoder._encoder.dtype)
+    lengths = (n_positions(mel),)
+    return model._encoder._encoder([mel], WindowBounds(lengths=lengths, ends=window_ends(lengths).to(mel.device)))
 
 
 @torch.inference_mode()
-def forced_logits(model: WhisperSpeechModel, frames: Tensor, tokens: Sequence[int]) -> Tensor:
+def forced_logits(model: AnyModel, frames: Tensor, tokens: Sequence[int]) -> Tensor:
     """Feed tokens in one pass; return the logits after each, float32 on the CPU, shape = (n_tokens, n_vocab)."""
     model.encode({0: frames})
-    batch = model._batches.build(slots=[0], tokens=[tokens], n_cached=[0])
-    logits = model._logits(model._decoder(batch)[0])
+    if isinstance(model, DeviceSpeechModel):
+        model._accelerator.synchronize()  # The pass does not run in the lane of windows.
+    batch = model._host.batches.build(slots=[0], tokens=[tokens], n_cached=[0])
+    logits = model._logits(model._host.prompts._decoder(batch)[0])
     model.free(0)
     return logits.float().cpu()
 
@@ -69,42 +77,3 @@ def auto_precision(device: Device) -> str:
     """Return the device and the dtype that "auto" stands for."""
     chosen = loader.choose_device(device)
     return f"{chosen}, {loader._choose_dtype('auto', chosen)}"
-
-
-def step_parts(
-    model: WhisperSpeechModel, states: dict[int, DecodingState]
-) -> tuple[Callable[[], DecoderBatch], Callable[[], Tensor], Callable[[], Tensor]]:
-    """Return a step's parts before the choice of tokens: building the batch, layers, vocabulary.
-
-    Each call of a part does the same work again: the states do not change.
-    """
-    slots = sorted(states)
-    tokens = [[states[slot].sampled[-1]] for slot in slots]
-    n_cached = [len(states[slot].prompt.tokens) + len(states[slot].sampled) - 1 for slot in slots]
-
-    def build_batch() -> DecoderBatch:
-        return model._batches.build(slots=slots, tokens=tokens, n_cached=n_cached)
-
-    batch = build_batch()
-
-    def run_layers() -> Tensor:
-        return model._decoder(batch)[:, 0]
-
-    features = run_layers()
-    return build_batch, run_layers, lambda: model._logits(features)
-
-
-def token_choice(
-    model: WhisperSpeechModel, states: dict[int, DecodingState], *, n_vocab: int
-) -> Callable[[], None]:
-    """Return a function that chooses tokens from random logits, then restores the states."""
-    slots = sorted(states)
-    logits = torch.randn((len(slots), n_vocab), device=model._device) * 10
-    logits[:, model._rules.eot :] = 0  # A text token is the likeliest.
-
-    def choose() -> None:
-        model._choose_next_tokens(logits.clone(), slots, states)
-        for state in states.values():
-            del state.sampled[-1], state.logprobs[-1]
-
-    return choose

@@ -3,9 +3,8 @@
 Pack where the project is installed: `python -m bench.gpu.packed --target build/gpu`. Unpacking needs only numpy
 and safetensors.
 
-The weights are float16. Their upper bytes take few values, so Huffman codes shorten them by a third. The matrix of
-the vocabulary, half of all weights, is rounded to the 7 bits of mantissa that bfloat16 has; the rest is exact. The
-check uses these weights for both sides of each comparison.
+Matrices travel as 8-bit integers with a scale for each row, which are 38 MB, everything else as float16. The check
+computes with these weights on both sides of each comparison.
 """
 
 from __future__ import annotations
@@ -14,48 +13,39 @@ import argparse
 import io
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-ROUNDED = "model.decoder.embed_tokens.weight"
-N_ROUNDED_BITS = 3  # of float16's 10 bits of mantissa
-
 SMALL_FILES = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 WEIGHTS, CLIPS, FILES = "weights.npz", "clips.npz", "files.json"
 
-PARTS = ("low", "high")  # bytes
 INT16_SCALE = 2**15
+INT8_LARGEST = 127
 
 Halves = npt.NDArray[np.float16]
 
 
-def round_mantissa(weights: Halves, *, n_bits: int = N_ROUNDED_BITS) -> Halves:
-    """Round float16 to a mantissa shorter by `n_bits`: to the nearest number, or to the even one of two."""
-    bits = weights.view(np.uint16)
-    half = (1 << (n_bits - 1)) - 1 + ((bits >> n_bits) & 1)
-    kept: Halves = (((bits + half) >> n_bits) << n_bits).astype(np.uint16).view(np.float16)
-    return kept
+def pack(weights: Halves) -> dict[str, npt.NDArray[np.generic]]:
+    """Return a matrix's integers and its rows' scales, or a vector as it is, by the names of these parts."""
+    if weights.ndim < 2:
+        return {"whole": weights}
+    rows = weights.astype(np.float32).reshape(len(weights), -1)
+    scales = np.maximum(np.abs(rows).max(axis=1, keepdims=True) / INT8_LARGEST, np.finfo(np.float16).tiny)
+    scales = scales.astype(np.float16)
+    integers = np.rint(rows / scales).clip(-INT8_LARGEST, INT8_LARGEST).astype(np.int8)
+    return {"integers": integers.reshape(weights.shape), "scales": scales}
 
 
-def pack(weights: Halves) -> dict[str, npt.NDArray[np.uint8]]:
-    """Return the lower and the upper bytes of float16 numbers, each Huffman-coded."""
-    pairs = np.ascontiguousarray(weights).view(np.uint8).reshape(-1, 2)
-    return {name: _huffman(pairs[:, index]) for index, name in enumerate(PARTS)}
-
-
-def unpack(parts: Mapping[str, npt.NDArray[np.uint8]], shape: Iterable[int]) -> Halves:
-    """Return the numbers that `pack` packed."""
-    columns = [np.frombuffer(zlib.decompress(parts[name].tobytes(), -15), np.uint8) for name in PARTS]
-    halves: Halves = np.stack(columns, axis=1).view(np.float16).reshape(tuple(shape))
-    return halves
-
-
-def _huffman(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_HUFFMAN_ONLY)
-    return np.frombuffer(packer.compress(values.tobytes()) + packer.flush(), np.uint8)
+def unpack(parts: Mapping[str, npt.NDArray[np.generic]]) -> Halves:
+    """Return the numbers that `pack` packed, float16."""
+    if "whole" in parts:
+        return parts["whole"].astype(np.float16)
+    integers = parts["integers"].astype(np.float32)
+    rows = integers.reshape(len(integers), -1) * parts["scales"].astype(np.float32)
+    return rows.reshape(integers.shape).astype(np.float16)
 
 
 def write_packed(directory: Path, clips: Mapping[str, npt.NDArray[np.float32]], target: Path) -> None:
@@ -65,9 +55,7 @@ def write_packed(directory: Path, clips: Mapping[str, npt.NDArray[np.float32]], 
     target.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, npt.NDArray[np.generic]] = {}
     for name, weights in load_file(directory / "model.safetensors").items():
-        halves = round_mantissa(weights) if name == ROUNDED else weights
-        arrays |= {f"{name}/{part}": packed for part, packed in pack(halves).items()}
-        arrays[f"{name}/shape"] = np.array(weights.shape)
+        arrays |= {f"{name}/{part}": packed for part, packed in pack(weights).items()}
     np.savez(target / WEIGHTS, **arrays)
     np.savez_compressed(target / CLIPS, **{name: _integers(wave) for name, wave in clips.items()})
     texts = {name: (directory / name).read_text() for name in SMALL_FILES}
@@ -83,10 +71,11 @@ def read_model(source: Path, directory: Path) -> None:
     from safetensors.numpy import save_file
 
     with np.load(source / WEIGHTS) as arrays:
-        tensors = {
-            name: unpack({part: arrays[f"{name}/{part}"] for part in PARTS}, arrays[f"{name}/shape"])
-            for name in sorted({name.rsplit("/", 1)[0] for name in arrays.files})
-        }
+        parts: dict[str, dict[str, npt.NDArray[np.generic]]] = {}
+        for key in sorted(arrays.files):
+            name, part = key.rsplit("/", 1)
+            parts.setdefault(name, {})[part] = arrays[key]
+    tensors = {name: unpack(of_tensor) for name, of_tensor in parts.items()}
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     for name, text in json.loads(zlib.decompress((source / FILES).read_bytes())).items():
         (directory / name).write_text(text)

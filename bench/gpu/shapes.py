@@ -17,6 +17,8 @@ from hf_asr_endpoint.whisper.checkpoint.tensor_files import StoredTensor
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT, Tensors, expected_shapes
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
+from hf_asr_endpoint.whisper.device.cuda import CudaAccelerator
+from hf_asr_endpoint.whisper.device.device_speech_model import DeviceSpeechModel
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 DEVIATION = 0.02  # of weights
@@ -67,6 +69,24 @@ TINY = Shape(
     eot=50_256,
     no_timestamps=50_362,
     n_languages=0,
+)
+
+BASE = Shape(
+    name="base",
+    config=ModelConfig(
+        vocab_size=51_865,
+        d_model=512,
+        encoder_layers=6,
+        encoder_attention_heads=8,
+        encoder_ffn_dim=2_048,
+        decoder_layers=6,
+        decoder_attention_heads=8,
+        decoder_ffn_dim=2_048,
+        eos_token_id=50_257,
+    ),
+    eot=50_257,
+    no_timestamps=50_363,
+    n_languages=99,
 )
 
 TURBO = Shape(
@@ -125,21 +145,31 @@ def random_tensors(shape: Shape, *, device: str, dtype: torch.dtype) -> Tensors:
     return Tensors(stored, device=torch.device(device), dtype=dtype)
 
 
-def random_model(shape: Shape, *, device: str, slots: int) -> WhisperSpeechModel:
+def random_model(
+    shape: Shape, *, device: str, slots: int, looks_ahead: bool = True
+) -> WhisperSpeechModel | DeviceSpeechModel:
     """Return a model with random weights, as the engine runs it: in float16 on a GPU, float32 on the CPU."""
     dtype = torch.float16 if device == "cuda" else torch.float32
-    checkpoint = WhisperCheckpoint(
+    checkpoint = checkpoint_of(shape, random_tensors(shape, device=device, dtype=dtype))
+    if device == "cuda":
+        accelerator = CudaAccelerator(torch.device(device))
+        return DeviceSpeechModel(checkpoint, slots=slots, accelerator=accelerator, looks_ahead=looks_ahead)
+    return WhisperSpeechModel(checkpoint, slots=slots, arithmetic="float")
+
+
+def checkpoint_of(shape: Shape, tensors: Tensors) -> WhisperCheckpoint:
+    """Return a checkpoint with the rules that all models with random weights have."""
+    return WhisperCheckpoint(
         config=shape.config,
         generation_config=GenerationConfig(
             suppress_tokens=tuple(range(1, 90)),
             begin_suppress_tokens=(220, shape.eot),
             max_initial_timestamp_index=50,
         ),
-        tensors=random_tensors(shape, device=device, dtype=dtype),
+        tensors=tensors,
         tokenizer=shape.tokenizer,
         is_multilingual=shape.n_languages > 0,
     )
-    return WhisperSpeechModel(checkpoint, slots=slots, arithmetic="float")
 
 
 def random_mel(shape: Shape, *, n_positions: int = 1_500, seed: int = 0) -> Tensor:

@@ -1,4 +1,4 @@
-"""Phase 4: a decode step for few and many rows, as a whole and by its parts; and prefills."""
+"""Phase 4: a decode step of the model for few and many rows, and prefills."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 
 import torch
 
-from bench.gpu import internals
 from bench.gpu.batch import Batch, encode_batch, feed_prompts_again, free_batch, run_step
+from bench.gpu.internals import AnyModel
 from bench.gpu.running import Check, Log
 from bench.gpu.shapes import LARGE, SMALL, TINY, TURBO, Shape, random_mel, random_model, weight_bytes
-from bench.gpu.timing import capture_graph, measure
+from bench.gpu.timing import measure
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, BeamOptions, DecodingOptions
 from hf_asr_endpoint.units import N_POSITIONS
-from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecodingState
-from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules
 
 ROWS = (1, 4, 16, 64)
 N_SLOTS = 64
@@ -78,7 +77,7 @@ def release_memory(check: Check) -> None:
 
 
 def prefilled_batch(
-    model: WhisperSpeechModel,
+    model: AnyModel,
     shape: Shape,
     n_windows: int,
     *,
@@ -100,47 +99,17 @@ def prefilled_batch(
     return batch
 
 
-def measure_greedy(check: Check, log: Log, model: WhisperSpeechModel, shape: Shape, n_rows: int) -> None:
+def measure_greedy(check: Check, log: Log, model: AnyModel, shape: Shape, n_rows: int) -> None:
     batch = prefilled_batch(model, shape, n_rows)
     step_bytes = weight_bytes(shape)
     n_bytes = step_bytes["weights"] + n_rows * step_bytes["window"]
     times = measure(partial(run_step, model, batch), device=check.device, n=N_STEPS)
     name, ms = f"{shape.name}, {n_rows} rows", times.wall_ms
     log.write(f"{name}, step", gb_per_s=n_bytes / ms / 1e6, ms_a_row=ms / n_rows, **times.figures)
-    measure_parts(check, log, model, shape, batch.running, name=name, n_bytes=n_bytes)
     free_batch(model, batch)
 
 
-@torch.inference_mode()
-def measure_parts(
-    check: Check,
-    log: Log,
-    model: WhisperSpeechModel,
-    shape: Shape,
-    states: dict[int, DecodingState],
-    *,
-    name: str,
-    n_bytes: float,
-) -> None:
-    """n_bytes: that a step must read."""
-    build_batch, run_layers, run_vocabulary = internals.step_parts(model, states)
-    works = {
-        "batch": build_batch,
-        "forward": run_layers,
-        "vocabulary": run_vocabulary,
-        "choice": internals.token_choice(model, states, n_vocab=shape.config.vocab_size),
-    }
-    for part, work in works.items():
-        with log.part(f"{name}, {part}"):
-            log.write(f"{name}, {part}", **measure(work, device=check.device, n=N_STEPS).figures)
-    if check.device == "cuda":
-        with log.part(f"{name}, forward and vocabulary as a graph"):
-            replay = measure(capture_graph(lambda: (run_layers(), run_vocabulary())), device="cuda", n=N_STEPS)
-            gb_per_s = n_bytes / (replay.device_ms or 1.0) / 1e6
-            log.write(f"{name}, forward and vocabulary as a graph", gb_per_s=gb_per_s, **replay.figures)
-
-
-def measure_variations(check: Check, log: Log, model: WhisperSpeechModel, shape: Shape) -> None:
+def measure_variations(check: Check, log: Log, model: AnyModel, shape: Shape) -> None:
     """Measure steps that differ from the plain greedy ones, and prefills."""
     many, some = (4, 2) if check.is_small else (64, 16)
     variations: dict[str, dict[str, Any]] = {

@@ -15,6 +15,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from bench.gpu.batch import feed_prompts_again, free_batch, run_step
+from bench.gpu.internals import AnyModel
 from bench.gpu.running import Check, Log, shorten_path
 from bench.gpu.shapes import SMALL, TURBO, Shape, random_mel, random_model
 from bench.gpu.steps import BEAMS, MIN_TOKENS, N_SLOTS, SAMPLING, prefilled_batch
@@ -22,7 +23,6 @@ from bench.gpu.timing import measure
 from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.language_scores import PositionSpan
-from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 SYNCHRONIZES = "called a synchronizing"  # part of torch's warning
 N_STEPS = 6
@@ -58,7 +58,7 @@ def run(check: Check, log: Log) -> None:
         log.write(f"profile, prefill of {n_rows} rows", **figures)
 
 
-def count_in_steps(log: Log, model: WhisperSpeechModel, shape: Shape, n_rows: int, *, is_on_gpu: bool) -> None:
+def count_in_steps(log: Log, model: AnyModel, shape: Shape, n_rows: int, *, is_on_gpu: bool) -> None:
     kinds: dict[str, dict[str, Any]] = {
         "greedy": {"n_windows": n_rows},
         "greedy, windows of mixed lengths": {"n_windows": n_rows, "is_mixed": True},
@@ -77,9 +77,7 @@ def count_in_steps(log: Log, model: WhisperSpeechModel, shape: Shape, n_rows: in
             free_batch(model, batch)
 
 
-def count_in_other_calls(
-    log: Log, model: WhisperSpeechModel, shape: Shape, n_rows: int, *, is_on_gpu: bool
-) -> None:
+def count_in_other_calls(log: Log, model: AnyModel, shape: Shape, n_rows: int, *, is_on_gpu: bool) -> None:
     batch = prefilled_batch(model, shape, n_rows)
     mel = random_mel(shape)
     spans = {0: [PositionSpan(0, N_POSITIONS // 2), PositionSpan(N_POSITIONS // 2, N_POSITIONS)]}

@@ -72,17 +72,3 @@ def measure(work: Callable[[], Any], *, device: str, n: int = 20, n_warm_up: int
 def flop_rate(times: Times, flops: float) -> dict[str, float]:
     """Return the rate of floating-point operations. flops: operations in one repetition."""
     return {"tflop_per_s": flops / (times.device_ms or times.wall_ms) / 1e9}
-
-
-def capture_graph(work: Callable[[], Any]) -> Callable[[], None]:
-    """Record some work as a CUDA graph and return a function that replays it, without the host's part."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(N_WARM_UP):
-            work()
-    torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        work()
-    return graph.replay

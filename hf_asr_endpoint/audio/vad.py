@@ -177,7 +177,7 @@ def _load_weights() -> Mapping[str, torch.Tensor]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # No other format that torch reads has these weights.
         path = _find_package() / "data" / "silero_vad.jit"
-        script = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]  # It has no annotations.
+        script = torch.jit.load(path, map_location="cpu")
     prefix = "_model."
     return {
         name.removeprefix(prefix): tensor.detach()

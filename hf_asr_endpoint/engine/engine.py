@@ -35,7 +35,7 @@ class Engine:
     def __init__(
         self, model: SpeechModel, *, slots: int, windows_per_step: int = 1, turns: Turns | None = None
     ) -> None:
-        """windows_per_step: windows encoded, or aligned, before the running sequences get their next token.
+        """windows_per_step: windows encoded, or aligned, at most, before running sequences get their next token.
 
         turns: of engines that share the processor; None: this is the only one.
         """
@@ -113,8 +113,8 @@ class Engine:
         self._receive()
         self._drop_cancelled()
         self._scheduler.begin_step()
-        self._encode()
-        if self._scheduler.is_filling():
+        has_encoded = self._encode()
+        if has_encoded and self._scheduler.is_filling():
             return
         self._prefill()
         self._decode()
@@ -157,8 +157,14 @@ class Engine:
         for sequence in [sequence for sequence in self._scheduler if sequence.request.is_cancelled]:
             self._end(sequence, Status.CANCELLED)
 
-    def _encode(self) -> None:
-        """Encode up to `windows_per_step` windows; the running sequences wait meanwhile."""
+    def _encode(self) -> bool:
+        """Encode up to `windows_per_step` windows. Returns whether any have been encoded.
+
+        Where the model still encodes others beside its steps, new ones wait: slots become free one at a time, and
+        windows that have waited are encoded together, which takes less time.
+        """
+        if self._model.is_encoding:
+            return False
         chosen = self._choose(Stage.ENCODE)
         while len(chosen) < self._windows_per_step and (admitted := self._scheduler.admit()) is not None:
             chosen.append(admitted)
@@ -174,12 +180,13 @@ class Engine:
             Stage.ENCODE, chosen, lambda: scores.update(self._model.encode(windows, spans=spans))
         )
         if not is_encoded:
-            return
+            return False
         for sequence in chosen:
             if isinstance(sequence.attempt, Detection):
                 self._follow(sequence, partial(sequence.on_languages, scores[_slot(sequence)]))
             else:
                 sequence.stage = Stage.PREFILL
+        return True
 
     def _prefill(self) -> None:
         new = [sequence for sequence in self._scheduler.batch() if sequence.stage is Stage.PREFILL]
@@ -246,6 +253,8 @@ class Engine:
         try:
             with self.meter.timed(stage):
                 work()
+        except EngineUnavailable:  # There is nothing left to go on with.
+            raise
         except Exception as exc:  # torch raises anything; the engine lives on.
             logger.exception("the model failed")
             error = EngineError(f"the model failed: {type(exc).__name__}: {exc}")

@@ -116,11 +116,12 @@ class Scheduler:
     def batch(self) -> list[Sequence]:
         """Return the running sequences that advance now, by priority, in the order in which they were admitted."""
         counts = self._running_counts()
+        max_of_long = self._max_of_long(counts)
         taken: Counter[Request] = Counter()
         batch = []
         for sequence in sorted(self._running.values(), key=lambda sequence: sequence.request.priority):
             taken[sequence.request] += 1
-            if taken[sequence.request] <= self._max_running(sequence.request, counts):
+            if taken[sequence.request] <= max_of_long or self._is_short(sequence.request, counts):
                 batch.append(sequence)
         return batch
 
@@ -143,7 +144,8 @@ class Scheduler:
         of_owner: Counter[str | None] = Counter()
         for request, n_slots in taken.items():
             of_owner[request.owner] += n_slots
-        candidates = [request for request in self._waiting if self._may_run_another(request, counts, taken)]
+        limit = self._max_of_long(counts)
+        candidates = [request for request in self._waiting if self._may_run_another(request, counts, taken, limit)]
         # Equals stay in order.
         candidates.sort(key=lambda request: (request.priority, of_owner[request.owner], taken[request]))
         return [self._waiting[request][0] for request in candidates]
@@ -182,26 +184,28 @@ class Scheduler:
             taken[sequence.request] += sequence.n_slots
         return taken
 
-    def _may_run_another(self, request: Request, counts: Counter[Request], taken: Counter[Request]) -> bool:
+    def _may_run_another(
+        self, request: Request, counts: Counter[Request], taken: Counter[Request], max_of_long: int
+    ) -> bool:
         """Return whether a waiting request's next sequence may run, if there are enough free slots.
 
-        counts, taken: running sequences and slots by request.
+        counts, taken: running sequences and slots by request. max_of_long: see `_max_of_long`.
         """
         if not counts[request]:
             return self._waiting[request][0].n_slots <= self._max_per_request
         if request.prefers_latency and counts[request] > request.n_decoded:
             return False
         n_slots = taken[request] + self._waiting[request][0].n_slots
-        return counts[request] < self._max_running(request, counts) and n_slots <= self._max_per_request
+        may_advance = counts[request] < max_of_long or self._is_short(request, counts)
+        return may_advance and n_slots <= self._max_per_request
 
-    def _max_running(self, request: Request, counts: Counter[Request]) -> int:
-        """Return how many sequences of a request may advance now. counts: running sequences by request."""
-        if self._is_short(request, counts):
-            return self._max_per_request
+    def _max_of_long(self, counts: Counter[Request]) -> int:
+        """Return how many sequences of a long request may advance. counts: running ones by request."""
+        if any(self._is_short(request, counts) for request in counts):
+            return min(MAX_BESIDE_SHORT, self._max_per_request)
         # One that waits for more slots than are free needs the others to advance, not to make way.
-        waiting = {other for other, queue in self._waiting.items() if queue[0].n_slots <= len(self._free)}
-        others = (counts.keys() | waiting) - {request}
-        if any(self._is_short(other, counts) for other in others):
+        waiting = (request for request, queue in self._waiting.items() if queue[0].n_slots <= len(self._free))
+        if any(self._is_short(request, counts) for request in waiting):
             return min(MAX_BESIDE_SHORT, self._max_per_request)
         return self._max_per_request
 

@@ -46,6 +46,8 @@ class TransformersWhisper:
     Used by one thread at a time.
     """
 
+    is_encoding = False
+
     def __init__(self, model: Any, tokenizer: WhisperTokenizer, *, is_multilingual: bool) -> None:
         """model: a WhisperForConditionalGeneration."""
         self._calls = WhisperCalls(model, tokenizer, is_multilingual=is_multilingual)

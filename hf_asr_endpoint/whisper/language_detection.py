@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
-from hf_asr_endpoint.whisper.model.decoder import Decoder, DecoderBatch
+from hf_asr_endpoint.whisper.model.decoder import DecoderBatch, DecoderPass
 
 
 class LanguageDetector:
@@ -22,16 +21,16 @@ class LanguageDetector:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: DecoderPass,
         *,
-        shape: CacheShape,
+        n_heads: int,
         sot: int,
         score: Callable[[Tensor], list[LanguageScores]],
         device: torch.device,
     ) -> None:
         """score: turns the features after sot, shape = (n_rows, d_model), into scores, one for each row."""
         self._decoder = decoder
-        self._shape = shape
+        self._n_heads = n_heads
         self._sot = sot
         self._score = score
         self._device = device
@@ -46,7 +45,7 @@ class LanguageDetector:
         hidden = self._hidden(spans, n_positions)
 
         def attend(layer: int, queries: Tensor) -> Tensor:
-            heads = next(keys_and_values).view(n_positions, 2, self._shape.n_heads, self._shape.head_dim)
+            heads = next(keys_and_values).view(n_positions, 2, self._n_heads, -1)
             keys, values = heads.permute(1, 2, 0, 3).float()  # (n_heads, n_positions, head_dim)
             rows = queries[:, 0].transpose(0, 1).float()  # (n_heads, n_spans, head_dim)
             weights = (rows @ keys.transpose(1, 2)).masked_fill(hidden, -torch.inf).softmax(dim=-1)

@@ -11,14 +11,27 @@ import torch
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.types import ModelInfo
 from hf_asr_endpoint.whisper.checkpoint.failures import translate_read_errors
-from hf_asr_endpoint.whisper.checkpoint.loader import Device, Dtype, choose_device, load_checkpoint
+from hf_asr_endpoint.whisper.checkpoint.loader import (
+    Device,
+    Dtype,
+    WhisperCheckpoint,
+    choose_device,
+    load_checkpoint,
+)
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
+from hf_asr_endpoint.whisper.device.cuda import CudaAccelerator
+from hf_asr_endpoint.whisper.device.device_speech_model import DeviceSpeechModel
+from hf_asr_endpoint.whisper.device.self_test import check_device
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.processor import choose_level
 from hf_asr_endpoint.whisper.memory import held_bytes
 from hf_asr_endpoint.whisper.model.linear import Arithmetic
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core, windows_at_once
+
+CPU_SLOTS = 16
+
+LoadedModel = WhisperSpeechModel | DeviceSpeechModel
 
 AnyDtype = Dtype | Literal["int8"]
 
@@ -28,11 +41,13 @@ def load_speech_model(
     *,
     device: Device,
     dtype: AnyDtype,
-    slots: int,
+    slots: int | Literal["auto"] = "auto",
     cpu_level: str = "auto",
     cache_dir: Path | None = None,
-) -> tuple[WhisperSpeechModel, WhisperTokenizer, ModelInfo]:
+) -> tuple[LoadedModel, WhisperTokenizer, ModelInfo]:
     """Load a transformers directory for the engine.
+
+    slots: "auto" is CPU_SLOTS on a CPU and with MPS; on a GPU what the memory suffices for, see `plan_slots`.
 
     dtype: "int8" computes linear layers in 8-bit integers and everything else in what the kernels read, bfloat16
     or float32; with AMX, whole windows are computed in bfloat16. "auto" is "int8" where our kernel for it runs;
@@ -49,10 +64,14 @@ def load_speech_model(
             "dtype int8 needs a CPU with AVX2, VNNI or Arm's dot-product instructions, and its kernels; "
             "choose another --dtype or --cpu-level"
         )
+    if checkpoint.info.device == "cuda":
+        return _load_on_gpu(checkpoint, directory, slots=slots)
     if kernels is not None and arithmetic == "int8":
         kernels.compile_all()
     with translate_read_errors(f"the model in {directory}"):  # Packing reads the weights from the files.
-        model = WhisperSpeechModel(checkpoint, slots=slots, arithmetic=arithmetic, kernels=kernels)
+        model = WhisperSpeechModel(
+            checkpoint, slots=CPU_SLOTS if slots == "auto" else slots, arithmetic=arithmetic, kernels=kernels
+        )
     level = None if kernels is None else kernels.level
     has_other_windows = kernels is None or arithmetic != "int8" or not kernels.prefer_tiles
     info = replace(
@@ -64,6 +83,23 @@ def load_speech_model(
         memory_bytes=held_bytes(model),
     )
     return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info
+
+
+def _load_on_gpu(
+    checkpoint: WhisperCheckpoint, directory: Path, *, slots: int | Literal["auto"]
+) -> tuple[DeviceSpeechModel, WhisperTokenizer, ModelInfo]:
+    accelerator = CudaAccelerator(checkpoint.tensors.device)
+    with translate_read_errors(f"the model in {directory}"):
+        model = DeviceSpeechModel(checkpoint, slots=None if slots == "auto" else slots, accelerator=accelerator)
+    check_device(model, sot=checkpoint.tokenizer.sot, n_mels=checkpoint.n_mels)
+    # Capturing the steps has compiled what each number of rows needs.
+    info = replace(
+        checkpoint.info,
+        compiles_each_shape=False,
+        windows_per_step=model.windows_per_step,
+        memory_bytes=held_bytes(model),
+    )
+    return model, checkpoint.tokenizer, info
 
 
 def _find_kernels(

@@ -6,7 +6,7 @@ Knows tokens, slots and tensors. Knows no text, no audio, and not which sequence
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
@@ -14,22 +14,17 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.units import N_POSITIONS
-from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_heads
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT, Tensors
-from hf_asr_endpoint.whisper.decoding.draft import verify_draft
-from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
-from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
-from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty, SearchStep
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.host_path import connect_host_path
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kv_cache.choose import make_kv_caches
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from hf_asr_endpoint.whisper.language_detection import LanguageDetector
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
-from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, CrossProjection, Decoder
+from hf_asr_endpoint.whisper.model.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic, Linear
@@ -68,6 +63,7 @@ class WhisperSpeechModel:
 
         kernels: those for the checkpoint's device and dtype, if there are any.
         """
+        self.slots = slots
         config, tensors = checkpoint.config, checkpoint.tensors
         self._device, self._dtype = tensors.device, tensors.dtype
         if arithmetic == "int8":  # Layers quantize each weight as soon as it is read.
@@ -94,27 +90,20 @@ class WhisperSpeechModel:
         self._decoder = Decoder(
             decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
         )
-        self._batches = BatchBuilder(self._self_kv, self._cross_kv, device=self._device)
-        self._rules = TokenRules(checkpoint)
-        self._degeneration_penalty = DegenerationPenalty()
         self._n_windows_since_trim = 0
-        self._language_detector = LanguageDetector(
+        self._host = connect_host_path(
+            checkpoint,
             self._decoder,
-            shape=shape,
-            sot=checkpoint.tokenizer.sot,
-            score=lambda features: self._rules.language_scores(self._logits(features)),
+            self_kv=self._self_kv,
+            cross_kv=self._cross_kv,
+            logits=self._logits,
             device=self._device,
         )
-        self._aligner = Aligner(
-            self._decoder,
-            self._cross_kv,
-            self._batches,
-            heads=select_alignment_heads(
-                checkpoint.generation_config.alignment_heads, n_layers=shape.n_layers, n_heads=shape.n_heads
-            ),
-            eot=self._rules.eot,
-            logits=self._logits,
-        )
+
+    @property
+    def is_encoding(self) -> bool:
+        """Never after a call."""
+        return False
 
     @torch.inference_mode()
     def encode(
@@ -136,33 +125,16 @@ class WhisperSpeechModel:
             self._cross_kv.share(first, others)
             layers = self._cache_cross_kv(first, features)
             if first in spans:
-                scores[first] = self._language_detector.detect(spans[first], layers, n_positions=len(features))
+                detector = self._host.language_detector
+                scores[first] = detector.detect(spans[first], layers, n_positions=len(features))
             deque(layers, maxlen=0)  # Caches the layers, unless the detector has taken them.
         self._n_windows_since_trim += len(slots_by_window)
         return scores
 
     @torch.inference_mode()
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed the prompts of new states, by slot; choose each state's first token.
-
-        States with the same window, prompt and search would compute the same. So only the first of them, their
-        leader, is fed, and the others copy its cache.
-        """
-        leaders = self._leaders(states)
-        fed = {slot: states[slot] for slot in leaders.values()}
-        for slots in _groups_of_equal_length(fed):
-            logits = self._feed_prompts(slots, states)
-            if states[slots[0]].prompt.draft:
-                for of_slot, slot in zip(logits, slots, strict=True):
-                    verify_draft(of_slot, states[slot], self._rules)
-                continue
-            logits = logits[:, -1]
-            rows = {slot: row for row, slot in enumerate(slots)}
-            chosen_for = [slot for slot in sorted(states) if leaders[slot] in rows]
-            if len(chosen_for) > len(slots):
-                self._copy_prompts({slot: leaders[slot] for slot in chosen_for if leaders[slot] != slot}, states)
-                logits = logits[[rows[leaders[slot]] for slot in chosen_for]]
-            self._choose_next_tokens(logits, chosen_for, states)
+        """Feed the prompts of new states, by slot; choose each state's first token."""
+        self._host.prompts.feed(states)
 
     @torch.inference_mode()
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
@@ -177,15 +149,15 @@ class WhisperSpeechModel:
             n_cached=[len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows],
         )[:, 0]
         # 2. Contrastive searches fed candidates. Their features say which of them each search takes.
-        self._degeneration_penalty.choose(rows, features, eot=self._rules.eot)
+        self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
         # 3. Choose the next tokens.
-        self._choose_next_tokens(self._logits(features), slots, states)
+        self._host.choice.choose(self._logits(features), slots, states)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
         """Return the attention of texts to their windows, by slot. The decoding in these slots has ended."""
         use_all_cores()
-        return self._aligner.align(texts)
+        return self._host.aligner.align(texts)
 
     @torch.inference_mode()
     def free(self, slot: int) -> None:
@@ -203,61 +175,13 @@ class WhisperSpeechModel:
             self._cross_kv.write(slot, layer, keys_and_values)
             yield keys_and_values
 
-    def _leaders(self, states: Mapping[int, DecodingState]) -> dict[int, int]:
-        """Return for each slot the first slot with the same window, prompt and search."""
-        first: dict[Hashable, int] = {}
-        return {
-            slot: first.setdefault((self._cross_kv.window_id(slot), state.prompt, state.search), slot)
-            for slot, state in sorted(states.items())
-        }
-
-    def _feed_prompts(self, slots: Sequence[int], states: Mapping[int, DecodingState]) -> Tensor:
-        """Feed prompts of equal length, with drafts of equal length.
-
-        Returns the logits before each token of the draft and after it, shape = (n_slots, n_draft + 1, n_vocab).
-        """
-        rows = [states[slot] for slot in slots]
-        features = self._decode(slots, tokens=[row.prompt.fed for row in rows], n_cached=[0] * len(slots))
-        self._degeneration_penalty.remember(rows, features)
-        at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
-        at_end = features[:, -1 - len(rows[0].prompt.draft) :]
-        logits = self._logits(torch.cat([at_sot, at_end.flatten(0, 1)]))
-        for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(logits[: len(rows)]), strict=True):
-            row.no_speech_prob = no_speech_prob
-        return logits[len(rows) :].view(*at_end.shape[:2], -1)
-
-    def _copy_prompts(self, leaders: Mapping[int, int], states: Mapping[int, DecodingState]) -> None:
-        """leaders: by slot, those whose prompt has been fed."""
-        self._self_kv.copy(leaders, n_tokens=max(len(states[slot].prompt.fed) for slot in leaders))
-        for slot, leader in leaders.items():
-            states[slot].no_speech_prob = states[leader].no_speech_prob
-
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
         """Return features, shape = (n_slots, n_tokens, d_model)."""
-        return self._decoder(self._batches.build(slots=slots, tokens=tokens, n_cached=n_cached))
+        return self._decoder(self._host.batches.build(slots=slots, tokens=tokens, n_cached=n_cached))
 
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
         return self._output(self._pad_rows(features))[: len(features)].float()
-
-    def _choose_next_tokens(
-        self, logits: Tensor, slots: Sequence[int], states: Mapping[int, DecodingState]
-    ) -> None:
-        """Append a token to each state. logits: in the order of the slots, shape = (n_slots, n_vocab).
-
-        slots: ascending.
-        """
-        rows = [states[slot] for slot in slots]
-        searches = SearchStep(logits, rows)
-        self._rules.filter(logits, rows)
-        sampled, sampled_logits = searches.others(logits)
-        for state, (token, logprob) in zip(sampled, choose_tokens(sampled_logits, sampled), strict=True):
-            state.append(token, logprob, eot=self._rules.eot)
-        # Beams that continue another slot's beam take over its cache.
-        if sources := searches.advance(logits, eot=self._rules.eot, filter_again=self._rules.filter):
-            moved = {slots[row]: slots[source] for row, source in sources.items()}
-            n_tokens = max(len(states[slot].prompt.tokens) + len(states[slot].sampled) for slot in moved)
-            self._self_kv.copy(moved, n_tokens=n_tokens - 1)
 
 
 def _linear_factories(
@@ -290,11 +214,3 @@ def _cache_shape(config: ModelConfig, *, slots: int) -> CacheShape:
         max_tokens=config.max_target_positions,
         max_positions=config.max_source_positions,
     )
-
-
-def _groups_of_equal_length(states: Mapping[int, DecodingState]) -> list[list[int]]:
-    """Group slots whose prompts, and drafts, one decoder pass can feed."""
-    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-    for slot, state in states.items():
-        groups[len(state.prompt.fed), len(state.prompt.draft)].append(slot)
-    return [sorted(group) for group in groups.values()]

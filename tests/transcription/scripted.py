@@ -98,6 +98,8 @@ class Feed:
     ramps_up: one at first; each release, and each `allow_another`, allows one more at a time.
     """
 
+    is_encoding = False
+
     def __init__(
         self, chunks: Iterable[Chunk], *, max_ahead: int, deliver: Deliver, ramps_up: bool = False
     ) -> None:

@@ -22,6 +22,8 @@ N_SLOTS = 6
 class CountingModel:
     """A SpeechModel that always chooses the same token, and records the sizes of its inputs."""
 
+    is_encoding = False
+
     def __init__(self) -> None:
         self.frames: list[int] = []
         self.batches: set[int] = set()

@@ -32,6 +32,8 @@ Loaded = tuple[SpeechModel, WhisperTokenizer, ModelInfo]
 class WatchedModel:
     """A SpeechModel that counts, and that fails or waits when a test wants it to."""
 
+    is_encoding = False
+
     def __init__(self, model: SpeechModel) -> None:
         self._model = model
         self.failure: BaseException | None = None

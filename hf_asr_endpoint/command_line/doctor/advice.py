@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hf_asr_endpoint.types import ModelInfo
 
@@ -21,7 +21,7 @@ def advise(
     load: float | None,
     is_cache_writable: bool,
     encoder_padding_s: float,
-    slots: int,
+    slots: int | Literal["auto"],
 ) -> list[str]:
     """Return sentences, the most useful first.
 
@@ -84,10 +84,12 @@ def _about_threads(machine: Machine) -> Iterator[str]:
         )
 
 
-def _about_settings(*, is_cache_writable: bool, encoder_padding_s: float, slots: int) -> Iterator[str]:
+def _about_settings(
+    *, is_cache_writable: bool, encoder_padding_s: float, slots: int | Literal["auto"]
+) -> Iterator[str]:
     if not is_cache_writable:
         yield "the cache cannot be written, so every start converts and compiles again: give another --cache-dir"
     if encoder_padding_s > USUAL_PADDING_S:
         yield f"--encoder-padding-s is {encoder_padding_s:g}: {USUAL_PADDING_S:g} is faster for short audio"
-    if slots < USUAL_SLOTS:
+    if slots != "auto" and slots < USUAL_SLOTS:
         yield f"--slots is {slots}: with {USUAL_SLOTS}, more is decoded at the same time, and memory grows"

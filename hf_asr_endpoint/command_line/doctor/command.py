@@ -92,13 +92,14 @@ def _check_model(choice: ModelChoice, settings: Settings) -> ModelInfo | None:
             load_s = time.perf_counter() - started_s
             info = _describe(choice, transcriber, load_s=load_s)
             language = "en" if info.is_multilingual else None
-            test = asyncio.run(run_self_test(transcriber, slots=choice.slots, language=language))
+            slots = transcriber.activity().slots
+            test = asyncio.run(run_self_test(transcriber, slots=slots, language=language))
     except AsrError as exc:
         _say("model", f"{choice.model}: FAILED: {exc}")
         return None
     # Only of Whisper is it known what it must hear.
     is_right = test.is_right if info.is_whisper else None
-    _report_test(test, is_right=is_right, slots=choice.slots)
+    _report_test(test, is_right=is_right, slots=slots)
     return None if is_right is False else info
 
 
@@ -110,7 +111,7 @@ def _describe(choice: ModelChoice, transcriber: Transcriber, *, load_s: float) -
     _say("model", f"{choice.model}: {kind}, {size} in memory, loaded in {load_s:.1f} s")
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ", torch's operators"
     _say("engine", f"{info.engine}: {info.engine_reason}")
-    _say("runs on", f"{info.device} in {info.dtype}{kernels}, {choice.slots} slots")
+    _say("runs on", f"{info.device} in {info.dtype}{kernels}, {transcriber.activity().slots} slots")
     return info
 
 

@@ -21,7 +21,7 @@ class Backend(Protocol):
     """Makes transcriptions, many at a time, in one event loop."""
 
     max_in_flight: int
-    """Recordings that are worked on at a time, so that all of the processor is used."""
+    """Recordings that are worked on at a time, so that all of the device is used. Known once it has started."""
 
     async def start(self, report: Report) -> None:
         """Return when recordings can be transcribed. Raises AsrError if they never can."""

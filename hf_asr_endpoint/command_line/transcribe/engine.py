@@ -28,7 +28,7 @@ class EngineBackend:
         self._choice = choice
         self._settings = settings
         self._options = options
-        self.max_in_flight = choice.slots + RECORDINGS_AHEAD
+        self.max_in_flight = RECORDINGS_AHEAD
         self._transcriber: DeferredTranscriber | None = None
 
     async def start(self, report: Report) -> None:
@@ -45,6 +45,7 @@ class EngineBackend:
         self._transcriber.add_load_callback(settle)
         self._transcriber.start()
         await loaded
+        self.max_in_flight = self._transcriber.activity().slots + RECORDINGS_AHEAD
 
     async def transcribe(self, recording: Recording, on_progress: Callable[[Progress], None]) -> Transcription:
         assert self._transcriber is not None

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
-from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVCache
-from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, Decoder
+from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVReader
+from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, DecoderPass
 
 Head = tuple[int, int]
 """A decoder layer, and one of its heads."""
@@ -46,8 +46,8 @@ class Aligner:
 
     def __init__(
         self,
-        decoder: Decoder,
-        cross_kv: CrossKVCache,
+        decoder: DecoderPass,
+        cross_kv: CrossKVReader,
         batches: BatchBuilder,
         *,
         heads: Sequence[Head],

@@ -74,8 +74,8 @@ def load_checkpoint(
 ) -> WhisperCheckpoint:
     """Open `directory`; each read of a tensor converts it to `dtype` on `device`.
 
-    device "auto": CUDA, else MPS, else the CPU. dtype "auto": float16 on CUDA and MPS; on the CPU bfloat16 if the
-    processor multiplies it, else float32.
+    device "auto": CUDA, else MPS, else the CPU. dtype "auto": float16 on CUDA, float32 with MPS; on the CPU
+    bfloat16 if the processor multiplies it, else float32.
     Raises ModelUnavailable when the device is not available or the files cannot be read.
     """
     chosen_device = choose_device(device)
@@ -153,8 +153,10 @@ def _choose_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
     if dtype != "auto":
         chosen: torch.dtype = getattr(torch, dtype)
         return chosen
-    if device.type != "cpu":
+    if device.type == "cuda":
         return torch.float16
+    if device.type == "mps":  # In half precision, some operators have crashed there; nobody has measured ours.
+        return torch.float32
     return torch.bfloat16 if _cpu_multiplies_bfloat16() else torch.float32
 
 

@@ -58,7 +58,8 @@ def _sample(logits: Tensor, state: DecodingState) -> int:
     scores, filters = logits / state.rules.temperature, state.rules.options.filters
     if filters != NO_FILTERS:
         scores = filter_scores(scores, filters)
-    cumulative = torch.cumsum(torch.softmax(scores.double(), dim=0), dim=0)
+    # On the host, which gets the token anyway: MPS has no float64 (pytorch#77764), and a GPU is waited for once.
+    cumulative = torch.cumsum(torch.softmax(scores.cpu().double(), dim=0), dim=0)
     point = state.random.random() * float(cumulative[-1])
     return min(int(torch.searchsorted(cumulative, point, right=True)), len(logits) - 1)
 

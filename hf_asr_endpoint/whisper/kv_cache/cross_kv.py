@@ -21,8 +21,24 @@ Takes the layer's index and the tokens' queries, scaled, shape = (n_sequences, n
 Returns what each token attends to in its window, in the same shape."""
 
 
-class CrossKVCache(Protocol):
-    """The keys and values of each slot's window, computed once for a window. Slots may share a window."""
+class CrossKVReader(Protocol):
+    """The keys and values of each slot's window. Slots may share a window."""
+
+    def window_id(self, slot: int) -> Hashable:
+        """Return an identifier of the slot's window, equal for the slots that share it."""
+        ...
+
+    def keys(self, slot: int, layer: int) -> Tensor:
+        """Return a layer's keys, float32, shape = (n_heads, n_positions, head_dim)."""
+        ...
+
+    def attention_for(self, slots: Sequence[int], *, n_tokens: int) -> CrossAttentionStep:
+        """Return the cross-attention of `n_tokens` tokens in each slot. slots: ascending."""
+        ...
+
+
+class CrossKVCache(CrossKVReader, Protocol):
+    """The same with what fills it: keys and values are computed once for a window."""
 
     @property
     def occupied_slots(self) -> Iterable[int]:
@@ -37,24 +53,12 @@ class CrossKVCache(Protocol):
         """Make other slots use a slot's window."""
         ...
 
-    def window_id(self, slot: int) -> Hashable:
-        """Return an identifier of the slot's window, equal for the slots that share it."""
-        ...
-
     def free(self, slot: int) -> None:
         """Remove a slot's window, if it has one."""
         ...
 
     def write(self, slot: int, layer: int, keys_and_values: Tensor) -> None:
         """Store a layer's keys, then values, shape = (n_positions, 2 × n_heads × head_dim)."""
-        ...
-
-    def keys(self, slot: int, layer: int) -> Tensor:
-        """Return a layer's keys, float32, shape = (n_heads, n_positions, head_dim)."""
-        ...
-
-    def attention_for(self, slots: Sequence[int], *, n_tokens: int) -> CrossAttentionStep:
-        """Return the cross-attention of `n_tokens` tokens in each slot. slots: ascending."""
         ...
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
-from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep, CrossKVCache
+from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep, CrossKVReader
 from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfAttentionStep, SelfKVCache
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, RowPadding, fuse_projections
@@ -36,7 +37,7 @@ class DecoderBatch:
 class BatchBuilder:
     """Builds batches over a model's caches."""
 
-    def __init__(self, self_kv: SelfKVCache, cross_kv: CrossKVCache, *, device: torch.device) -> None:
+    def __init__(self, self_kv: SelfKVCache, cross_kv: CrossKVReader, *, device: torch.device) -> None:
         self._self_kv, self._cross_kv = self_kv, cross_kv
         self._device = device
 
@@ -62,8 +63,16 @@ OnCrossQueries = Callable[[int, Tensor], None]
 head_dim)."""
 
 
+class DecoderPass(Protocol):
+    """Feeds a batch to the decoder."""
+
+    def __call__(self, batch: DecoderBatch, on_cross_queries: OnCrossQueries = ...) -> Tensor:
+        """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
+        ...
+
+
 class Decoder:
-    """Reads and writes the caches through its batches. Keeps no state between calls."""
+    """A `DecoderPass`. Reads and writes the caches through its batches. Keeps no state between calls."""
 
     def __init__(
         self,

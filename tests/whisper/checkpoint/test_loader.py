@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -69,6 +70,16 @@ def test_cpu_uses_bfloat16_if_it_has_instructions_for_it(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     checkpoint = load_checkpoint(base_directory, device="cpu")
     assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=True, n_mels=80)
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cuda", "float16"), ("mps", "float32")])
+def test_gpus_have_the_fastest_dtype_that_is_known_to_work(
+    tiny_en_directory: Path, monkeypatch: pytest.MonkeyPatch, device: Literal["cuda", "mps"], dtype: str
+) -> None:
+    backend = torch.cuda if device == "cuda" else torch.backends.mps
+    monkeypatch.setattr(backend, "is_available", lambda: True)
+    checkpoint = load_checkpoint(tiny_en_directory, device=device)
+    assert (checkpoint.info.device, checkpoint.info.dtype) == (device, dtype)
 
 
 def test_auto_device_is_the_fastest_available(tiny_en_directory: Path) -> None:
