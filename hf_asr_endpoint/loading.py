@@ -150,9 +150,7 @@ def _load_transformers(
     slots = CPU_SLOTS if choice.slots == "auto" else choice.slots
     limits = _limits(slots, settings)
     if loaded.family is not None:
-        return TransformersTranscriber(
-            loaded.family, info, max_batch=slots, turns=shared_turns, **limits
-        ), info
+        return TransformersTranscriber(loaded.family, info, max_batch=slots, turns=shared_turns, **limits), info
     assert loaded.whisper is not None
     assert loaded.tokenizer is not None
     # All windows that wait, because each batch is decoded to its end; and whole ones: the encoder takes no others.
