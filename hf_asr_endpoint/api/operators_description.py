@@ -10,6 +10,7 @@ from hf_asr_endpoint.api.described import ADDRESS, JSON, ApiDescription, Content
 from hf_asr_endpoint.api.field_schemas import schema_of
 from hf_asr_endpoint.api.paths import Endpoint
 from hf_asr_endpoint.errors import MethodNotAllowed
+from hf_asr_endpoint.types import Engine
 
 State = Literal["loading", "ready", "failed", "unloaded"]
 
@@ -27,14 +28,19 @@ class Live(TypedDict):
 
 
 class Loaded(TypedDict):
-    """cpu_level: null where the kernels of the server are not used."""
+    """engine: native or transformers. cpu_level: null where the kernels of the server are not used.
 
+    n_mels: null for models that are not Whisper.
+    """
+
+    engine: Engine
+    engine_reason: str
     device: str
     dtype: str
     cpu_level: str | None
     n_threads: int
     is_multilingual: bool
-    n_mels: int
+    n_mels: int | None
     memory_bytes: int
 
 

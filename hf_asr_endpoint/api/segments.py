@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -21,10 +21,10 @@ class SegmentFields(TypedDict):
     end: float
     text: str
     tokens: list[int]
-    temperature: float
-    avg_logprob: float
+    temperature: NotRequired[float]
+    avg_logprob: NotRequired[float]
     compression_ratio: float
-    no_speech_prob: float
+    no_speech_prob: NotRequired[float]
 
 
 def segment_fields(segment: Segment, *, index: int) -> dict[str, Any]:

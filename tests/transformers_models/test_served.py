@@ -44,12 +44,8 @@ def test_the_hugging_face_client_gets_text_segments_and_words(served: Server, jf
 
 def test_the_hugging_face_client_sets_generation_parameters(served: Server, jfk: bytes) -> None:
     client = InferenceClient(model=served.url, provider="hf-inference", timeout=TIMEOUT_S)
-    for parameters in (
-        {"num_beams": 3},
-        {"do_sample": True, "temperature": 0.1, "top_k": 5},
-    ):
-        output = client.automatic_speech_recognition(jfk, extra_body={"generation_parameters": parameters})
-        assert SPOKEN in plain(output.text)
+    output = client.automatic_speech_recognition(jfk, extra_body={"generation_parameters": {"num_beams": 3}})
+    assert SPOKEN in plain(output.text)
 
 
 def test_the_openai_client_gets_all_that_whisper_tells(openai: OpenAI, jfk: bytes) -> None:

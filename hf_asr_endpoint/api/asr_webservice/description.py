@@ -42,7 +42,7 @@ class Word(TypedDict):
     word: str
     start: float
     end: float
-    probability: float
+    probability: NotRequired[float]
 
 
 class Segment(SegmentFields):
@@ -54,7 +54,7 @@ class Document(TypedDict):
 
     text: str
     segments: list[Segment]
-    language: str
+    language: NotRequired[str]
 
 
 class Language(TypedDict):

@@ -38,7 +38,7 @@ class SegmentWord(TypedDict):
     text: str
     start: float
     end: float
-    confidence: float
+    confidence: NotRequired[float]
 
 
 class TimedWord(TypedDict):
@@ -50,7 +50,7 @@ class TimedWord(TypedDict):
 class Segment(SegmentFields):
     """language: where it is not the recording's."""
 
-    confidence: float
+    confidence: NotRequired[float]
     words: NotRequired[list[SegmentWord]]
     language: NotRequired[str]
 
@@ -69,7 +69,7 @@ class Results(TypedDict):
 
     text: str
     segments: list[Segment]
-    language: str
+    language: NotRequired[str]
     language_probability: NotRequired[float]
     input_length_ms: int
     words: NotRequired[list[TimedWord]]

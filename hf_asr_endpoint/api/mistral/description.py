@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -54,7 +54,7 @@ class MistralAnswer(TypedDict):
 
     model: str
     text: str
-    language: str
+    language: NotRequired[str]
     segments: list[Segment]
     usage: Usage
 

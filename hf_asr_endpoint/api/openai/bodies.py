@@ -17,7 +17,7 @@ class SpokenWord(TypedDict):
     word: str
     start: float
     end: float
-    probability: Probability
+    probability: NotRequired[Probability]
 
 
 class Logprob(TypedDict):
@@ -72,7 +72,7 @@ class VerboseJson(TypedDict):
     """language: its English name. language_probability: of a language that was detected."""
 
     task: Task
-    language: str
+    language: NotRequired[str]
     language_probability: NotRequired[Probability]
     duration: float
     text: str

@@ -34,7 +34,7 @@ class Word(TypedDict):
     word: str
     start: NotRequired[float]
     end: NotRequired[float]
-    probability: float
+    probability: NotRequired[float]
 
 
 class Segment(TypedDict):
@@ -44,9 +44,9 @@ class Segment(TypedDict):
     end: NotRequired[float]
     words: list[Word]
     tokens: list[int]
-    temperature: float
-    avg_logprob: float
-    no_speech_prob: float
+    temperature: NotRequired[float]
+    avg_logprob: NotRequired[float]
+    no_speech_prob: NotRequired[float]
 
 
 class Json(TypedDict):
@@ -57,7 +57,7 @@ class VerboseJson(TypedDict):
     """language: its English name."""
 
     task: Task
-    language: str
+    language: NotRequired[str]
     duration: float
     text: str
     segments: list[Segment]

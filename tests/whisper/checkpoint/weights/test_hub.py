@@ -169,7 +169,9 @@ def test_preferred_weights_are_downloaded(hub: FakeHub, home: Path, weights: lis
     ("config", "reason"),
     [
         pytest.param(
-            b'{"model_type": "bert"}', "is a model of type 'bert'; allowed: Whisper models", id="another model"
+            b'{"model_type": "bert"}',
+            "is a model of type 'bert'; allowed: models that recognise speech",
+            id="another model",
         ),
         pytest.param(b"nonsense", "is not a JSON object", id="damaged configuration"),
         pytest.param(None, "config.json is missing", id="no configuration"),

@@ -137,11 +137,13 @@ def test_damaged_model_bin_is_refused_and_leaves_nothing(
         pytest.param({"config.json": b"nonsense"}, "is not a JSON object", id="config that is not JSON"),
         pytest.param({"config.json": b"[]"}, "is not a JSON object", id="config that is a list"),
         pytest.param(
-            {"config.json": b'{"model_type": "bert"}'}, "type 'bert'; allowed: Whisper models", id="another model"
+            {"config.json": b'{"model_type": "bert"}'},
+            "type 'bert'; allowed: models that recognise speech",
+            id="another model",
         ),
         pytest.param(
             {"config.json": b'{"model_type": []}'},
-            "type []; allowed: Whisper models",
+            "type []; allowed: models that recognise speech",
             id="type that is not a string",
         ),
         pytest.param({"config.json": b"{}"}, "lacks model.bin and tokenizer.json", id="empty config"),
