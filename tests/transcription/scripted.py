@@ -53,6 +53,8 @@ class ScriptedModel:
     asked: the spans of each window that had any.
     """
 
+    is_encoding = False
+
     script: list[Decoded]
     known: tuple[int, ...]
     language: int
@@ -97,8 +99,6 @@ class Feed:
 
     ramps_up: one at first; each release, and each `allow_another`, allows one more at a time.
     """
-
-    is_encoding = False
 
     def __init__(
         self, chunks: Iterable[Chunk], *, max_ahead: int, deliver: Deliver, ramps_up: bool = False
