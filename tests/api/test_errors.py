@@ -48,6 +48,7 @@ STATUSES = {
     "JobsUnavailable": 503,
     "EngineError": 500,
     "EngineUnavailable": 503,
+    "DeviceLost": 503,
     "ModelNotLoaded": 503,
     "InternalError": 500,
     "ModelUnavailable": 500,

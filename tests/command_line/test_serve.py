@@ -85,10 +85,10 @@ def test_an_unreachable_hub_is_reported(tmp_path: Path) -> None:
     assert_fails_with(result, "'some/whisper'", "cannot be reached", "check the connection")
 
 
-def test_a_model_other_than_whisper_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_does_not_recognise_speech_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     result = run("serve", "--port", "0", "--model", str(tmp_path))
-    assert_fails_with(result, "'bert'", "allowed: Whisper models")
+    assert_fails_with(result, "'bert'", "allowed: models that recognise speech")
 
 
 def test_a_bad_secret_is_refused_without_showing_it() -> None:
