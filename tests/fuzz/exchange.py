@@ -123,5 +123,5 @@ def _has_message(document: Any) -> bool:
         return bool(document.strip())
     if isinstance(document, list):
         return any(map(_has_message, document))
-    keys = ("error", "message", "detail", "msg")
+    keys = ("error", "message", "detail", "msg", "err_msg")
     return isinstance(document, dict) and any(_has_message(document[key]) for key in keys if key in document)
