@@ -20,7 +20,6 @@ from hf_asr_endpoint.setting_types import EngineChoice
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Engine as EngineName
 from hf_asr_endpoint.types import ModelInfo
-from hf_asr_endpoint.units import WINDOW_S
 from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_often, trim_heap
 
 logger = logging.getLogger(__name__)
@@ -153,13 +152,13 @@ def _load_transformers(
         return TransformersTranscriber(loaded.family, info, max_batch=slots, turns=shared_turns, **limits), info
     assert loaded.whisper is not None
     assert loaded.tokenizer is not None
-    # All windows that wait, because each batch is decoded to its end; and whole ones: the encoder takes no others.
+    # All windows that wait are encoded at once, because what is decoded is decoded to its end.
     engine = Engine(loaded.whisper, slots=slots, windows_per_step=slots, turns=shared_turns)
     return BatchingTranscriber(
         engine,
         loaded.tokenizer,
         info,
-        encoder_padding_s=WINDOW_S,
+        encoder_padding_s=settings.encoder_padding_s,
         check=partial(check_options, abilities=WHISPER_ABILITIES),
         **limits,
     ), info

@@ -64,23 +64,24 @@ class TransformersWhisper:
     def encode(
         self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
     ) -> dict[int, list[LanguageScores]]:
-        """Encode windows of 30 s, shape = (n_mels, n_frames), by slot. The parts of one get the whole's scores."""
+        """Encode windows, shape = (n_mels, n_frames), by slot. The parts of one get the whole's scores."""
         use_all_cores()
         unique = {id(window): window for window in windows.values()}
-        encoded = self._calls.encode(torch.stack([*unique.values()]))
-        by_window = dict(zip(unique, encoded, strict=True))
+        encoded: dict[int, Tensor] = {}
+        for batch in _by_shape(unique):
+            stacked = torch.stack([unique[window] for window in batch])
+            encoded |= zip(batch, self._calls.encode(stacked), strict=True)
         for slot, window in windows.items():
-            self._features[slot] = by_window[id(window)]
+            self._features[slot] = encoded[id(window)]
         self._n_windows_since_trim += len(unique)
-        if not spans:
-            return {}
-        after_sot = self._calls.logits(
-            torch.stack([self._features[slot] for slot in spans]), (self._tokenizer.sot,)
-        )
-        return {
-            slot: [self._language_scores(logits)] * len(parts)
-            for (slot, parts), logits in zip(spans.items(), after_sot[:, 0], strict=True)
-        }
+        scores: dict[int, list[LanguageScores]] = {}
+        for slots in _by_shape({slot: self._features[slot] for slot in spans}):
+            asked = torch.stack([self._features[slot] for slot in slots])
+            for slot, after_sot in zip(
+                slots, self._calls.logits(asked, (self._tokenizer.sot,))[:, 0], strict=True
+            ):
+                scores[slot] = [self._language_scores(after_sot)] * len(spans[slot])
+        return scores
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
         """Decode new states to their end, by slot: those that allow it as one batch."""
@@ -94,7 +95,8 @@ class TransformersWhisper:
             elif state.rules.temperature > 0:
                 batches[slot][slot] = state  # What is sampled must not depend on who else asks.
             else:
-                batches[_greedy_key(state)][slot] = state
+                key = (_greedy_key(state), self._features[slot].shape)
+                batches[key][slot] = state
         for key, batch in batches.items():
             if key not in searches:
                 self._decode(batch)
@@ -177,6 +179,14 @@ class TransformersWhisper:
             weights=(heads / heads.sum(dim=-1, keepdim=True)).mean(dim=0).cpu().numpy(),
             probabilities=tuple(logits.softmax(dim=-1).gather(1, chosen)[:, 0].tolist()),
         )
+
+
+def _by_shape(tensors: Mapping[int, Tensor]) -> list[list[int]]:
+    """Group the keys of tensors that can be stacked."""
+    groups: dict[torch.Size, list[int]] = defaultdict(list)
+    for key, tensor in tensors.items():
+        groups[tensor.shape].append(key)
+    return list(groups.values())
 
 
 def _greedy_key(state: DecodingState) -> Any:

@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import gelu
 from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
 
 from hf_asr_endpoint.types import TASKS
+from hf_asr_endpoint.units import N_FRAMES
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
@@ -73,10 +75,19 @@ class WhisperCalls:
     def encode(self, windows: Tensor) -> Tensor:
         """Return features, shape = (n, n_positions, d_model).
 
-        windows: of 30 s each, shape = (n, n_mels, n_frames).
+        windows: shape = (n, n_mels, n_frames). transformers' encoder refuses less than 30 s, so that its parts are
+        called for that.
         """
-        features: Tensor = self._model.model.encoder(self._on_device(windows)).last_hidden_state
-        return features
+        encoder, x = self._model.model.encoder, self._on_device(windows)
+        if windows.shape[2] == N_FRAMES:
+            whole: Tensor = encoder(x).last_hidden_state
+            return whole
+        x = gelu(encoder.conv2(gelu(encoder.conv1(x)))).transpose(1, 2)
+        x = x + encoder.embed_positions.weight[: x.shape[1]].to(x.device)
+        for layer in encoder.layers:
+            x = layer(x, None)
+        cut: Tensor = encoder.layer_norm(x)
+        return cut
 
     @torch.inference_mode()
     def logits(self, features: Tensor, tokens: Sequence[int]) -> Tensor:

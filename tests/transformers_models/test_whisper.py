@@ -12,7 +12,6 @@ import pytest
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Transcription
-from hf_asr_endpoint.units import WINDOW_S
 from tests.conftest import DATA
 from tests.transformers_models.conftest import loaded, transcribe
 from tests.transformers_models.small_models import write_multilingual_whisper
@@ -22,8 +21,7 @@ GREEDY = DecodingOptions(temperatures=(0.0,))
 SHORT = DecodingOptions.from_flat(temperatures=(0.0,), max_new_tokens=12)
 TIME_TOLERANCE_S = 0.03  # Attention in float32 differs in its last bits.
 ENGINES: dict[str, dict[str, Any]] = {
-    # Whole windows, as transformers computes them.
-    "native": {"engine": "native", "dtype": "float32", "encoder_padding_s": WINDOW_S, "slots": 5},
+    "native": {"engine": "native", "dtype": "float32", "slots": 5},
     "transformers": {"engine": "transformers", "slots": 5},
 }
 
