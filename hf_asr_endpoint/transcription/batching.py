@@ -22,9 +22,9 @@ from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_limits import (
     check_language_and_task,
-    check_live,
     check_suppress_tokens,
     check_width,
+    no_live_sessions,
 )
 from hf_asr_endpoint.transcription.preparation import Deliver, Preparation, PreparationWorkers
 from hf_asr_endpoint.transcription.request_threads import RequestThreads, last_of
@@ -132,7 +132,8 @@ class BatchingTranscriber:
 
     def _check_live(self, options: LiveOptions) -> None:
         """Raise InvalidParameter for a language that the model does not have, or a model without live sessions."""
-        check_live(self._info)
+        if self._info.engine != "native":
+            raise no_live_sessions(self._info)
         recording = TranscriptionOptions(language=options.language, languages=options.languages)
         check_language_and_task(self._tokenizer, recording, is_multilingual=self._info.is_multilingual)
 

@@ -29,14 +29,13 @@ def check_language_and_task(
                 )
 
 
-def check_live(info: ModelInfo) -> None:
-    """Raise UnsupportedParameter for a model that cannot transcribe while people speak."""
-    if info.engine != "native":
-        raise UnsupportedParameter(
-            f"the model is computed by the {info.engine} engine, which has no live sessions; allowed: a Whisper "
-            "model that the native engine computes",
-            parameter="model",
-        )
+def no_live_sessions(info: ModelInfo) -> UnsupportedParameter:
+    """Return the error for a model whose engine cannot transcribe while people speak."""
+    return UnsupportedParameter(
+        f"the model is computed by the {info.engine} engine, which has no live sessions; allowed: a Whisper "
+        "model that the native engine computes",
+        parameter="model",
+    )
 
 
 def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:

@@ -19,7 +19,7 @@ from hf_asr_endpoint.transcription.backlog import Backlog, Place
 from hf_asr_endpoint.transcription.fallback import compression_ratio
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream
-from hf_asr_endpoint.transcription.model_limits import check_live, check_width
+from hf_asr_endpoint.transcription.model_limits import check_width, no_live_sessions
 from hf_asr_endpoint.transcription.request_threads import RequestThreads, last_of
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
@@ -86,8 +86,7 @@ class TransformersTranscriber:
         return self._start(reader, options, caller, streams=True)
 
     async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
-        check_live(self._info)
-        raise AssertionError("no model of this engine is live")
+        raise no_live_sessions(self._info)
 
     def health(self, model: str | None = None) -> Health:
         if self._requests.is_closed:

@@ -138,7 +138,7 @@ class ModelWorker:
                 texts = self._family.transcribe(
                     [work.chunk for work in batch], batch[0].decoding, should_stop=should_stop
                 )
-            except Exception as exc:
+            except Exception as exc:  # Models raise anything; the next batch may succeed.
                 logger.exception("a batch of %d chunks failed", len(batch))
                 error = EngineError(f"the model failed: {type(exc).__name__}: {exc}")
                 error.__cause__ = exc

@@ -90,7 +90,7 @@ class SimulatedGpu:
                 state.append(1, -0.1, eot=EOT)
 
     def align(self, texts: Mapping[int, AlignmentInput]) -> Mapping[int, Any]:
-        raise NotImplementedError
+        raise NotImplementedError  # No simulated request asks for the times of words.
 
     def free(self, slot: int) -> None:
         del self._positions[slot]

@@ -198,7 +198,7 @@ class SessionActor:
         with self._lock:
             if self._is_closed:
                 return
-            queue.append(message)  # type: ignore[arg-type]  # Each queue gets its own kind.
+            queue.append(message)  # type: ignore[arg-type]  # Callers give each queue its own kind.
             if self._is_queued or not self._is_ready():
                 return
             self._is_queued = True

@@ -265,7 +265,7 @@ class DeviceSpeechModel:
         try:
             with self._accelerator.lane(lane):
                 yield
-        except Exception as exc:
+        except Exception as exc:  # Whatever was raised, the device itself tells whether it is lost.
             if self._accelerator.is_lost():
                 raise DeviceLost(f"the device {self._accelerator.device} failed: {exc}") from exc
             raise

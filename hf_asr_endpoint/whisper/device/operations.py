@@ -90,6 +90,7 @@ class TorchOperations:
         return total, F.layer_norm(total, total.shape[-1:], *norm)
 
     def linear_rows(self, x: Tensor, linear: Linear, **options: Any) -> Tensor:
+        # `max_fused_rows` is 0 here, so that no step asks for it.
         raise NotImplementedError("torch's products are not fused")
 
     def choose(self, logits: Tensor, rules: DeviceRules, states: RowStates) -> None:

@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
+from hf_asr_endpoint.transcription.live.options import ServerVad
 from tests.api.conftest import DEADLINE_S, make_services, serve_app, wait_for
 from tests.api.realtime.conftest import pcm
 from tests.api.test_access import KEY, access
@@ -163,8 +164,8 @@ def test_the_query_reaches_the_session(listen: Listen, transcriber: FakeTranscri
     [options] = transcriber.live_options
     assert (options.audio.encoding, options.audio.sample_rate, options.language) == ("ULAW", 8000, "de")
     assert options.hotwords == "Ohm, Volt"
-    assert options.turn_detection is not None
-    assert options.turn_detection.silence_duration_s == 0.7  # type: ignore[union-attr]
+    assert isinstance(options.turn_detection, ServerVad)
+    assert options.turn_detection.silence_duration_s == 0.7
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_one_session_too_many_is_refused_until_another_ends(open_client: Connect
             open_client()
             return
         except InvalidStatus:
-            time.sleep(0.02)
+            time.sleep(0.02)  # The server may not have noticed yet.
     pytest.fail("the place is still taken")
 
 

@@ -37,7 +37,7 @@ class RefuseFloat64(TorchFunctionMode):
             if isinstance(leaf, Tensor):
                 assert is_on_host or leaf.dtype != torch.float64, f"{func} returns float64"
                 if is_on_host:
-                    leaf.is_on_host = True  # type: ignore[attr-defined]
+                    leaf.is_on_host = True  # type: ignore[attr-defined]  # The test's own mark.
         return found
 
 
