@@ -91,7 +91,8 @@ class Settings(BaseSettings):
     slots: Slots = Field(
         "auto",
         description="Chunks of audio, up to 30 seconds each, that are decoded at the same time. `auto`: 16 on a "
-        "CPU; on a GPU as many as its memory suffices for, up to 64.",
+        "CPU; on a GPU as many as its memory suffices for, up to 64. At CPU level `avx2`, requests of one or two "
+        "chunks have 8 of them at most.",
     )
     max_beams: int = Field(
         15,

@@ -106,6 +106,7 @@ def _load_native(
             model,
             slots=model.slots,
             windows_per_step=info.windows_per_step,
+            sequences_per_step=info.sequences_per_step,
             turns=turns if info.device == "cpu" else None,
         ),
         tokenizer,

@@ -199,6 +199,7 @@ class ModelInfo:
     n_threads: that compute a step together on a CPU.
     compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
     windows_per_step: that are best encoded together, if as many wait.
+    sequences_per_step: of short requests, that are best decoded together at most; None: as many as have slots.
     memory_bytes: of its weights and caches.
     """
 
@@ -212,6 +213,7 @@ class ModelInfo:
     n_threads: int = 1
     compiles_each_shape: bool = True
     windows_per_step: int = 1
+    sequences_per_step: int | None = None
     memory_bytes: int = 0
 
     @property

@@ -33,17 +33,24 @@ class Engine:
     """
 
     def __init__(
-        self, model: SpeechModel, *, slots: int, windows_per_step: int = 1, turns: Turns | None = None
+        self,
+        model: SpeechModel,
+        *,
+        slots: int,
+        windows_per_step: int = 1,
+        sequences_per_step: int | None = None,
+        turns: Turns | None = None,
     ) -> None:
         """windows_per_step: windows encoded, or aligned, at most, before running sequences get their next token.
 
+        sequences_per_step: that advance when a short request is admitted, at most; None: as many as have slots.
         turns: of engines that share the processor; None: this is the only one.
         """
         self._model = model
         self._turns = turns
         self._turn: AbstractContextManager[None] = turns or nullcontext()
         self._windows_per_step = windows_per_step
-        self._scheduler = Scheduler(slots=slots)
+        self._scheduler = Scheduler(slots=slots, sequences_per_step=sequences_per_step)
         self.meter = Meter()
         # Shared between threads, under `_changed`:
         self._changed = threading.Condition()

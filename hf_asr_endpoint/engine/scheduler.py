@@ -4,6 +4,9 @@ Fairness is by owner, then by request: a long file is many sequences, a short cl
 the one with the fewest slots is served first, and of its requests the one with the fewest. While a short request
 is running, a long one advances only a few of its sequences, so that a step is quick and the clip not slowed down.
 
+A short request waits while `sequences_per_step` sequences advance, even if slots are free: where a step takes
+longer by nearly as much as it has more rows, all would end later, and hardly more of them in a second.
+
 Live sequences come before all of that. While sessions are open, slots are kept for them, and while a live sequence
 is at work, no window of a recording begins, but for one now and then, so that recordings go on.
 
@@ -43,8 +46,10 @@ def n_live_slots(slots: int) -> int:
 class Scheduler:
     """Waiting sequences by request, and running sequences by slot."""
 
-    def __init__(self, *, slots: int) -> None:
+    def __init__(self, *, slots: int, sequences_per_step: int | None = None) -> None:
+        """sequences_per_step: that advance beside a short request, at most; None: as many as have slots."""
         self.slots = slots
+        self._sequences_per_step = sequences_per_step or slots
         self._n_reserved = n_reserved_slots(slots)
         self._max_per_request = slots - self._n_reserved
         self._free = list(range(slots))  # A heap: giving out low slots first keeps the running ones together.
@@ -152,7 +157,7 @@ class Scheduler:
 
     def _next(self, queued: list[Sequence]) -> Sequence | None:
         """Return the sequence that may start now."""
-        if not queued or not self._free:
+        if not queued or not self._free or not self._has_room_beside(queued[0]):
             return None
         if queued[0].n_slots <= self._n_free_for(queued[0]):
             return queued[0]
@@ -161,6 +166,12 @@ class Scheduler:
             (one for one in queued[1:] if one.n_slots <= min(self._n_free_for(one), n_reserved)),
             None,
         )
+
+    def _has_room_beside(self, sequence: Sequence) -> bool:
+        """Return whether a sequence may advance with those that do now."""
+        if sequence.request.is_live or not self._is_short(sequence.request, self._running_counts()):
+            return True
+        return len(self.batch()) < self._sequences_per_step
 
     def _n_free_for(self, sequence: Sequence) -> int:
         """Return how many slots are free for a sequence: not those kept for live ones, unless it needs them."""

@@ -30,6 +30,8 @@ from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 from hf_asr_endpoint.whisper.threads import N_CORES, use_one_core, windows_at_once
 
 CPU_SLOTS = 16
+SEQUENCES_PER_STEP = {"avx2": 8}
+"""Of short requests at a time, by level, where it was measured: docs/benchmarks.md, "Overload"."""
 
 LoadedModel = WhisperSpeechModel | DeviceSpeechModel
 
@@ -80,6 +82,7 @@ def load_speech_model(
         n_threads=N_CORES,
         compiles_each_shape=has_other_windows,
         windows_per_step=1 if has_other_windows else windows_at_once(N_CORES),
+        sequences_per_step=SEQUENCES_PER_STEP.get(level) if level else None,
         memory_bytes=held_bytes(model),
     )
     return model, checkpoint.tokenizer, replace(info, dtype="int8") if arithmetic == "int8" else info

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from hf_asr_endpoint.engine.scheduler import MAX_BESIDE_SHORT, SHORT_REQUEST, Scheduler
-from hf_asr_endpoint.engine.sequence import Request, Status
+from hf_asr_endpoint.engine.sequence import Priority, Request, Status
 from tests.engine.sequences import LONG, admit_all, end, requests_of, submit
 
 
@@ -143,6 +143,32 @@ def test_short_requests_do_not_delay_each_other() -> None:
     admitted = admit_all(scheduler)
     assert len(admitted) == 6 * SHORT_REQUEST
     assert scheduler.batch() == admitted
+
+
+def test_short_requests_wait_while_as_many_sequences_advance_as_are_best_decoded_together() -> None:
+    scheduler = Scheduler(slots=16, sequences_per_step=3)
+    clips = [Request() for _ in range(5)]
+    sequences = [submit(scheduler, clip, 1)[0] for clip in clips]
+    assert admit_all(scheduler) == sequences[:3]
+    end(scheduler, sequences[1])
+    assert admit_all(scheduler) == sequences[3:4]
+
+
+def test_a_long_request_takes_all_slots_and_makes_room_for_a_short_one_at_once() -> None:
+    scheduler = Scheduler(slots=16, sequences_per_step=3)
+    long = submit(scheduler, Request(), 20)
+    assert len(admit_all(scheduler)) == 15
+    (short,) = submit(scheduler, Request(), 1)
+    assert scheduler.admit() is short
+    assert scheduler.batch() == [*long[:MAX_BESIDE_SHORT], short]
+
+
+def test_live_sequences_do_not_wait_for_those_that_advance() -> None:
+    scheduler = Scheduler(slots=16, sequences_per_step=1)
+    submit(scheduler, Request(), 1)
+    admit_all(scheduler)
+    (live,) = submit(scheduler, Request(priority=Priority.LIVE_FINAL), 1)
+    assert admit_all(scheduler) == [live]
 
 
 def test_the_rest_of_a_long_request_counts_as_short() -> None:
