@@ -1,17 +1,18 @@
-"""The table and the spool for the event loop: in threads, and in an order in which a crash loses nothing."""
+"""The table and the audio for the event loop: in threads, and in an order in which a crash loses nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from typing import BinaryIO, TypeVar
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import DataDirectory
 from hf_asr_endpoint.jobs.job import Job, JobSpec
-from hf_asr_endpoint.jobs.spool import Spool
-from hf_asr_endpoint.jobs.table import JobTable, check_queue_length, make_id
+from hf_asr_endpoint.jobs.spool import AudioFiles
+from hf_asr_endpoint.jobs.table import ID, JobTable, check_queue_length, make_id
 
 logger = logging.getLogger(__name__)
 
@@ -20,24 +21,38 @@ RETRY_INTERVAL_S = 5.0  # between attempts to store something that must not be l
 T = TypeVar("T")
 
 
-class JobStore:
-    """Owns the data directory, the table and the spool."""
+_NAME_OF_AUDIO = re.compile(rf"{ID}(\.part)?")
+"""Nothing else is deleted: the folder may have been given by mistake."""
 
-    def __init__(self, directory: DataDirectory, table: JobTable, spool: Spool) -> None:
-        self._directory = directory
+
+class JobStore:
+    """Owns the table, and the data directory of a server that shares its store with no other."""
+
+    def __init__(self, table: JobTable, spool: AudioFiles, directory: DataDirectory | None = None) -> None:
+        """directory: where the disk's reserve is; None for a store that several servers share."""
         self._table = table
         self._spool = spool
+        self._directory = directory
+        self._orphans: frozenset[tuple[str, int]] = frozenset()
+
+    @property
+    def is_shared(self) -> bool:
+        return self._directory is None
 
     def recover(self) -> None:
-        """Queue the jobs that the last process left running, and delete audio without a job.
+        """Take up what the last server left: queue the jobs that it ran, delete audio without a job.
 
+        Of a shared store the other servers may be alive, so that leases run out, and sweeps find the audio.
         Blocks. Must be called once, before all other methods. Raises StorageFailed.
         """
-        unfinished = self._table.recover()
-        self._spool.clean(unfinished)
+        if self._directory is None:
+            return
+        self._table.free_all()
+        for name, _ in self._find_orphans():
+            self._spool.remove(name)
         self._directory.reserve_space()
-        if unfinished:
-            logger.info("%d unfinished jobs were found", len(unfinished))
+        if n_jobs := len(self._table.unfinished()):
+            logger.info("%d unfinished jobs were found", n_jobs)
 
     async def add(self, spec: JobSpec, audio: BinaryIO, *, max_queued: int) -> Job:
         """Store a new job: first the audio, then the row, so that every row has its audio.
@@ -82,6 +97,8 @@ class JobStore:
             try:
                 return work(self._table)
             except StorageFailed:
+                if self._directory is None:
+                    raise
                 self._directory.release_space()
                 return work(self._table)
 
@@ -89,7 +106,8 @@ class JobStore:
 
     async def reserve_space(self) -> None:
         """Reserve disk space again, if `call_with_reserve` has used it and the disk has space."""
-        await asyncio.to_thread(self._directory.reserve_space)
+        if self._directory is not None:
+            await asyncio.to_thread(self._directory.reserve_space)
 
     async def open_audio(self, job_id: str) -> BinaryIO:
         """Open a job's audio. The caller closes it. Raises StorageFailed if it does not exist."""
@@ -103,10 +121,36 @@ class JobStore:
     async def remove_audio(self, job_id: str) -> None:
         await asyncio.to_thread(self._spool.remove, job_id)
 
+    async def sweep_audio(self) -> None:
+        """Delete the audio that had no job in this and the last call, and did not grow. Raises StorageFailed.
+
+        A crash left it, before its job was stored or after the job had ended. New audio is without a job, too, but
+        for less than the time between two calls.
+        """
+
+        def sweep() -> None:
+            found = self._find_orphans()
+            for name, _ in found & self._orphans:
+                self._spool.remove(name)
+            self._orphans = found
+
+        await asyncio.to_thread(sweep)
+
+    def _find_orphans(self) -> frozenset[tuple[str, int]]:
+        """Return the names and sizes of audio without a job."""
+        sizes = self._spool.sizes()  # Before the jobs: whatever is stored meanwhile is not among them.
+        jobs = self._table.unfinished()
+        return frozenset(
+            (name, n_bytes)
+            for name, n_bytes in sizes.items()
+            if name not in jobs and _NAME_OF_AUDIO.fullmatch(name)
+        )
+
     def close(self) -> None:
         """Close the table and unlock the directory. Blocks."""
         self._table.close()
-        self._directory.close()
+        if self._directory is not None:
+            self._directory.close()
 
 
 async def _to_the_end(work: Callable[[], T]) -> T:
