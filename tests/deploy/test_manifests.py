@@ -16,7 +16,7 @@ from tests.deploy.rayservice_schema import RAY_SERVICE
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 KUBERNETES = "1.34"
-"""`sleep` of preStop hooks and autoscaling/v2 are older."""
+"""The version whose schemas are used."""
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -83,6 +83,14 @@ def test_a_pod_has_the_time_that_its_server_takes_to_stop() -> None:
     (_, seconds) = container["lifecycle"]["preStop"]["exec"]["command"]
     shutdown = next(e["value"] for e in container["env"] if e["name"] == variable_of("shutdown_timeout_s"))
     assert pod["terminationGracePeriodSeconds"] > int(seconds) + int(shutdown)
+
+
+def test_kubernetes_makes_no_variables_that_look_like_settings() -> None:
+    """Of a Service `hf-asr` it makes HF_ASR_PORT=tcp://…, and the server refuses to start."""
+    cluster = document("rayservice.yaml", "RayService")["spec"]["rayClusterConfig"]
+    owners = [document("kubernetes.yaml", "Deployment")["spec"], cluster["headGroupSpec"]]
+    for owner in (*owners, *cluster["workerGroupSpecs"]):
+        assert owner["template"]["spec"]["enableServiceLinks"] is False
 
 
 def test_selectors_find_the_pods() -> None:

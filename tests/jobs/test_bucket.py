@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from uuid import uuid4
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 
 from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
 from hf_asr_endpoint.jobs.bucket import Bucket
 
 
-@pytest.fixture
-def url() -> str:
-    return f"memory://{uuid4().hex}/jobs"
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Run a server that speaks S3, and return the URL of a bucket, with what S3's clients read from variables."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_S3", f"http://{host}:{port}")
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        boto3.client("s3").create_bucket(Bucket="recordings")
+        yield "s3://recordings"
+    server.stop()
+
+
+@pytest.fixture(params=["memory", "s3"])
+def url(request: pytest.FixtureRequest) -> str:
+    root = "memory:/" if request.param == "memory" else request.getfixturevalue("s3")
+    return f"{root}/{uuid4().hex}/jobs"
 
 
 def test_audio_round_trips(url: str) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
 
+from hf_asr_endpoint.api.openai.job_kind import KIND
 from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.composition import open_jobs
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
+from hf_asr_endpoint.jobs.bucket import Bucket
+from hf_asr_endpoint.jobs.job import JobStatus
 from hf_asr_endpoint.jobs.jobs import Jobs
 from tests.fakes import FakeTranscriber
 from tests.jobs.place import Place
-from tests.jobs.running import make_audio, plain_job, run
+from tests.jobs.running import make_audio, plain_job, run, wait_until, wait_until_final
 
 MODELS = ServedModels([ServedModel(names=("whisper-base",), revision=None)])
 UNUSED_URL = "postgresql://test@127.0.0.1:9/postgres"
@@ -36,6 +40,20 @@ def test_a_database_and_a_folder_make_a_shared_store(shared_place: Place) -> Non
         assert shared_place.audio_files() == [job.id]
         await first.close()
         await second.close()
+
+    run(work())
+
+
+def test_audio_may_be_in_object_storage(shared_place: Place) -> None:
+    async def work() -> None:
+        url = f"memory://{uuid4().hex}/asr"
+        jobs = open_with(jobs_database=shared_place.database_url, jobs_storage=url)
+        job = await jobs.submit(plain_job(kind=KIND), make_audio())
+        assert Bucket(url).sizes().keys() == {job.id}
+        await jobs.start()
+        assert (await wait_until_final(jobs, job.id)).status is JobStatus.SUCCEEDED
+        await wait_until(lambda: Bucket(url).sizes() == {})
+        await jobs.close()
 
     run(work())
 
