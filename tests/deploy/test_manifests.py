@@ -19,12 +19,20 @@ KUBERNETES = "1.34"
 """The version whose schemas are used."""
 
 
+HAS_RAY = any(name.startswith("ray_") for name in Settings.model_fields)
+
+
 def documents(name: str) -> list[dict[str, Any]]:
     return list(yaml.safe_load_all((DEPLOY / name).read_text()))
 
 
 def document(name: str, kind: str) -> dict[str, Any]:
     return next(found for found in documents(name) if found["kind"] == kind)
+
+
+def serve_configuration() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(document("rayservice.yaml", "RayService")["spec"]["serveConfigV2"])
+    return found
 
 
 def check(found: dict[str, Any]) -> None:
@@ -61,11 +69,17 @@ def test_the_ray_service_is_valid() -> None:
         check(pod)
 
 
+def test_ray_serve_reads_the_ray_services_configuration() -> None:
+    schema = pytest.importorskip("ray.serve.schema", reason="Ray is not installed")
+    (application,) = schema.ServeDeploySchema.model_validate(serve_configuration()).applications
+    assert (application.name, application.route_prefix) == ("hf-asr", "/")
+
+
 def test_the_ray_services_arguments_are_settings() -> None:
-    config = yaml.safe_load(document("rayservice.yaml", "RayService")["spec"]["serveConfigV2"])
-    (application,) = config["applications"]
+    (application,) = serve_configuration()["applications"]
     assert application["import_path"] == "hf_asr_endpoint.ray_serve:app"
-    assert {name for name in application["args"] if not name.startswith("ray_")} <= set(Settings.model_fields)
+    names = {name for name in application["args"] if not name.startswith("ray_") or HAS_RAY}
+    assert names <= set(Settings.model_fields)
 
 
 def test_the_deployment_uses_settings_and_paths_that_exist() -> None:
