@@ -18,13 +18,13 @@ from hf_asr_endpoint.jobs.database import COLUMNS, INDEXES, VERSION
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 4
-TIMEOUT_S = 10
-"""For a free connection, and for each statement: threads that wait for the database do nothing else."""
+CONNECTION_TIMEOUT_S = 5  # for one that works
+STATEMENT_TIMEOUT_S = 10
 
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "hf-asr-endpoint",
-    "connect_timeout": 5,
-    "tcp_user_timeout": TIMEOUT_S * 1000,  # notices a machine that is gone
+    "connect_timeout": CONNECTION_TIMEOUT_S,
+    "tcp_user_timeout": STATEMENT_TIMEOUT_S * 1000,  # notices a machine that is gone
 }
 _LOCK = 0x6866_6173_7221
 """The number of the advisory lock that exclusive transactions hold. Any number that nothing else uses."""
@@ -116,7 +116,7 @@ def open_postgres(url: str) -> PostgresDatabase:
         conninfo,
         min_size=1,
         max_size=MAX_CONNECTIONS,
-        timeout=TIMEOUT_S,
+        timeout=CONNECTION_TIMEOUT_S,
         kwargs={"autocommit": True, "row_factory": dict_row},
         configure=_limit_time,
         check=ConnectionPool.check_connection,
@@ -143,4 +143,4 @@ def _create_table(connection: _Connection) -> None:
 def _limit_time(connection: _Connection) -> None:
     """A server that hangs in a transaction must not keep the others waiting."""
     for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
-        connection.execute("SELECT set_config(%s, %s, false)", (name, f"{TIMEOUT_S}s"))
+        connection.execute("SELECT set_config(%s, %s, false)", (name, f"{STATEMENT_TIMEOUT_S}s"))
