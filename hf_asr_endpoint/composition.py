@@ -166,11 +166,12 @@ def cue_limits(settings: Settings) -> CueLimits:
 def open_jobs(
     settings: Settings, models: ServedModels, transcriber: Transcriber, access: Access | None
 ) -> Jobs | NoJobs:
-    """Open the folder in which jobs are stored, and return the service that runs them.
+    """Open the store of jobs, and return the service that runs them.
 
     Without the setting `data_dir`, a default folder that cannot be used means a server without jobs: most servers
     need none, and a second server on the same machine must start, too.
-    Raises StorageFailed when the folder in the settings cannot be used, InvalidParameter for bad allowed hosts.
+    Raises StorageFailed when the folder or the database in the settings cannot be used, InvalidSettings for
+    settings that contradict each other, InvalidParameter for bad allowed hosts.
     """
     # Imported here, because handler.py has no jobs and does without the packages that they need.
     from hf_asr_endpoint.jobs.addresses import AddressGuard, parse_allowed_hosts
@@ -183,9 +184,9 @@ def open_jobs(
     allowed = parse_allowed_hosts(settings.webhook_allowed_hosts)
     schedule = RetrySchedule(retry_for_s=settings.webhook_retry_for_s)
     try:
-        store = _open_job_store(settings.data_dir or data_folder())
+        store = _open_job_store(settings)
     except StorageFailed as exc:
-        if settings.data_dir is not None:
+        if settings.data_dir is not None or settings.jobs_database is not None:
             raise
         logger.warning("this server does not accept jobs: %s", exc)
         return NoJobs("this server does not accept jobs; its log says why")
@@ -201,6 +202,7 @@ def open_jobs(
             max_audio_s=settings.max_audio_s,
             retention_s=settings.job_retention_s,
             max_crashes=settings.max_job_crashes,
+            lease_s=settings.job_lease_s,
         ),
         guard=guard,
         sender=WebhookSender(guard, timeout_s=settings.webhook_timeout_s, secret=secret),
@@ -224,21 +226,51 @@ def _job_kinds(settings: Settings, models: ServedModels) -> dict[str, JobKind]:
     }
 
 
-def _open_job_store(path: Path) -> JobStore:
+def _open_job_store(settings: Settings) -> JobStore:
+    """Open this server's own store, or the one that it shares. Raises InvalidSettings and StorageFailed."""
+    if settings.jobs_database is None and settings.jobs_storage is None:
+        return _open_own_store(settings.data_dir or data_folder())
+    if settings.jobs_database is None or settings.jobs_storage is None or settings.data_dir is not None:
+        raise InvalidSettings(
+            "servers that share jobs need HF_ASR_JOBS_DATABASE and --jobs-storage (HF_ASR_JOBS_STORAGE), "
+            "and no --data-dir (HF_ASR_DATA_DIR); allowed: both and not the third, or none of the two"
+        )
+    return _open_shared_store(settings.jobs_database.get_secret_value(), settings.jobs_storage)
+
+
+def _open_own_store(path: Path) -> JobStore:
     """Open the folder and recover the jobs that the last server left there. Raises StorageFailed."""
     from hf_asr_endpoint.jobs.data_directory import open_data_directory
-    from hf_asr_endpoint.jobs.database import open_database
     from hf_asr_endpoint.jobs.spool import Spool
+    from hf_asr_endpoint.jobs.sqlite import open_sqlite
     from hf_asr_endpoint.jobs.store import JobStore
     from hf_asr_endpoint.jobs.table import JobTable
 
     directory = open_data_directory(path)
     try:
         # The database first: a broken one is moved away together with the audio files that the spool would use.
-        table = JobTable(open_database(path))
-        store = JobStore(directory, table, Spool(path))
+        table = JobTable(open_sqlite(path))
+        store = JobStore(table, Spool(path), directory)
         store.recover()
         return store
     except BaseException:
         directory.close()
         raise
+
+
+def _open_shared_store(database: str, storage: str) -> JobStore:
+    """Open the store of several servers. database: a URL. storage: a URL or a path."""
+    try:
+        from hf_asr_endpoint.jobs.bucket import Bucket
+        from hf_asr_endpoint.jobs.postgres import open_postgres
+    except ImportError as exc:
+        raise InvalidSettings(
+            f"HF_ASR_JOBS_DATABASE needs packages that are not installed ({exc}); "
+            "allowed: with hf-asr-endpoint[shared-jobs]"
+        ) from exc
+    from hf_asr_endpoint.jobs.spool import Spool
+    from hf_asr_endpoint.jobs.store import JobStore
+    from hf_asr_endpoint.jobs.table import JobTable
+
+    audio = Bucket(storage) if "://" in storage else Spool(Path(storage))
+    return JobStore(JobTable(open_postgres(database)), audio)

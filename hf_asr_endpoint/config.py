@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from hf_asr_endpoint.job_settings import JobSettings
 from hf_asr_endpoint.logs import LogFormat
 from hf_asr_endpoint.platform_variables import PlatformVariables
 from hf_asr_endpoint.setting_types import (
@@ -25,18 +26,17 @@ from hf_asr_endpoint.setting_types import (
     Origins,
     RootPath,
     Slots,
-    WebhookSecret,
 )
 from hf_asr_endpoint.user_folders import cache_folder
 
 ENV_PREFIX = "HF_ASR_"
 
-VARIABLE_ONLY = ("api_keys", "webhook_secret")
+VARIABLE_ONLY = ("api_keys", "jobs_database", "webhook_secret")
 """Settings without a flag, because every user of a machine can read the flags of its processes."""
 
 
-class Settings(BaseSettings):
-    """Read from flags, else HF_ASR_* variables, else the variables that hosting platforms set, else defaults."""
+class ServerSettings(BaseSettings):
+    """All settings but those of jobs."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
@@ -231,37 +231,6 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Price of one second of audio, for the `cost` in DeepInfra's responses.",
     )
-    data_dir: Path | None = Field(
-        None,
-        description="Folder for jobs and their audio, used by one server at a time. Without it: "
-        "`~/.local/share/hf-asr-endpoint`, and if that cannot be used, the server starts without jobs.",
-    )
-    max_queued_jobs: int = Field(100, ge=1, description="Maximum jobs that wait; one more gets status 429.")
-    max_running_jobs: int = Field(2, ge=1, description="Maximum jobs that run at the same time, next to requests.")
-    job_retention_s: float = Field(
-        86_400.0, gt=0, description="How long a finished job and its result are kept, in seconds."
-    )
-    max_job_crashes: int = Field(
-        20,
-        ge=1,
-        description="A job that was running at this many crashes of the server fails; after two, it runs alone.",
-    )
-    webhook_timeout_s: float = Field(
-        20.0, gt=0, description="Maximum duration of one attempt to deliver to a webhook, in seconds."
-    )
-    webhook_retry_for_s: float = Field(
-        86_400.0, ge=0, description="How long a failed delivery is tried again, on average, in seconds."
-    )
-    webhook_allowed_hosts: Names = Field(
-        (),
-        description="Hosts, addresses and networks, separated by commas, that webhooks may use in addition to "
-        "public addresses, such as `receiver.lan,10.0.0.0/8`.",
-    )
-    webhook_secret: WebhookSecret | None = Field(
-        None,
-        description="Key that signs webhooks by the Standard Webhooks specification: `whsec_` and base64 of 24 to "
-        "64 bytes. It has no flag, because other users of the machine could read that.",
-    )
     shutdown_timeout_s: int = Field(
         30, ge=0, description="How long requests in flight may continue after a signal to stop, in seconds."
     )
@@ -283,6 +252,10 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, PlatformVariables(settings_cls)
+
+
+class Settings(JobSettings, ServerSettings):
+    """Read from flags, else HF_ASR_* variables, else the variables that hosting platforms set, else defaults."""
 
 
 def flag_of(name: str) -> str:

@@ -63,6 +63,12 @@ def _check_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_database(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        raise ValueError("allowed: like postgresql://USER:PASSWORD@HOST:5432/NAME")
+    return value
+
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"]
@@ -87,3 +93,6 @@ RootPath = Annotated[str, AfterValidator(_check_root_path)]
 
 WebhookSecret = Annotated[SecretStr, AfterValidator(_check_secret)]
 """`whsec_` and base64 of MIN_SECRET_BYTES to MAX_SECRET_BYTES."""
+
+JobsDatabase = Annotated[SecretStr, AfterValidator(_check_database)]
+"""A URL of PostgreSQL, which may have a password."""

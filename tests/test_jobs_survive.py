@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from hf_asr_endpoint.jobs.database import open_database
+from hf_asr_endpoint.jobs.sqlite import open_sqlite
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.conftest import make_flac
@@ -157,7 +157,7 @@ def wait_for_all(receivers: Receivers, expected: set[str]) -> None:
 
 
 def count_crashes(data_dir: Path) -> int:
-    database = open_database(data_dir)
+    database = open_sqlite(data_dir)
     n_crashes: int = database.query("SELECT sum(n_crashes) FROM jobs")[0][0]
     database.close()
     return n_crashes

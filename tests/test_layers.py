@@ -15,6 +15,7 @@ NAME = PACKAGE.name
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("units", "errors", "messages", "logs", "user_folders", "file_limit", "tracing"),
     ("language_names", "setting_types", "platform_variables"),
+    ("job_settings",),
     ("decoding_options", "languages", "config", "cancellation"),
     ("settings_table", "read_settings", "model_choice"),
     ("types",),

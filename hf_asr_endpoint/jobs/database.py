@@ -1,37 +1,21 @@
-"""The SQLite file that holds the jobs: its schema, how a row becomes a `Job`, and how the file is opened.
+"""The table of jobs as both databases have it: its columns, how a row becomes a `Job`, and what a database can do.
 
-Does not know what may happen to a job: `table.py` does.
+`sqlite.py` and `postgres.py` are the databases. Does not know what may happen to a job: `table.py` does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import os
-import sqlite3
-import threading
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
-from hf_asr_endpoint.errors import StorageFailed
-from hf_asr_endpoint.jobs.data_directory import sync_directory
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobSpec, JobStatus
-from hf_asr_endpoint.jobs.spool import FOLDER as AUDIO_FOLDER
 
-logger = logging.getLogger(__name__)
+VERSION = 4
+"""The version of the table."""
 
-FILE = "jobs.sqlite3"
-BUSY_TIMEOUT_S = 5.0  # for another program, such as a backup, that holds the file
-VERSION = 3
-"""The version of the schema. A file of an earlier version is set aside; a file of a later one is an error."""
-
-SCHEMA = """
-CREATE TABLE jobs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of submission, and of the queue
+COLUMNS = """
     id TEXT NOT NULL UNIQUE,  -- for clients; also the name of the audio file, and the id of the webhook's message
 
     -- What the client submitted: a JobSpec.
@@ -45,91 +29,84 @@ CREATE TABLE jobs (
 
     -- The work. Times are Unix seconds.
     status TEXT NOT NULL,  -- a JobStatus
-    created_at REAL NOT NULL,
-    finished_at REAL,
-    n_crashes INTEGER NOT NULL DEFAULT 0,  -- how many times the process died while the job was running
+    created_at DOUBLE PRECISION NOT NULL,
+    finished_at DOUBLE PRECISION,
+    n_crashes INTEGER NOT NULL DEFAULT 0,  -- how many times a server died, or lost its lease, while it ran the job
     n_failures INTEGER NOT NULL DEFAULT 0,  -- how many times the model failed on it
-    runtime_ms INTEGER NOT NULL DEFAULT 0,  -- the duration of the last run
+    runtime_ms BIGINT NOT NULL DEFAULT 0,  -- the duration of the last run
+    progress DOUBLE PRECISION,  -- of the run, 0 to 1, as its server last told; NULL: not known
+    remaining_s DOUBLE PRECISION,
     outcome TEXT,  -- the rendered result or error, a JSON object; NULL before the end, and for a cancelled job
 
     -- The delivery of the outcome to the webhook.
     delivery TEXT NOT NULL DEFAULT 'none',  -- a DeliveryStatus
     n_attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at REAL,  -- set while the delivery is pending
-    delivery_error TEXT  -- why the last attempt failed
-);
+    next_attempt_at DOUBLE PRECISION,  -- set while the delivery is pending
+    delivery_error TEXT,  -- why the last attempt failed
+
+    -- The server that runs the job, or that delivers its outcome. Both are NULL while none does.
+    lease TEXT UNIQUE,  -- new each time that a server takes the job; changes are accepted from its holder only
+    lease_until DOUBLE PRECISION
+"""
+
+INDEXES = """
 CREATE INDEX jobs_by_status ON jobs (status, number);
 CREATE INDEX jobs_by_delivery ON jobs (delivery, next_attempt_at);
 """
 
-_CORRUPT_FILE_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_FINAL_STATUSES = [status.value for status in JobStatus if status.is_final]
-_FINAL_DELIVERIES = [status.value for status in DeliveryStatus if status is not DeliveryStatus.PENDING]
+
+class Row(Protocol):
+    """A row, by the names of its columns."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
 
 
-class Database:
-    """One connection, which all threads share, one at a time. Methods block, and raise StorageFailed."""
+class Cursor(Protocol):
+    """What a statement has changed, or found."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()
+    @property
+    def rowcount(self) -> int: ...
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit everything the block does, or nothing of it. After this, the changes survive a power failure."""
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield self._connection
-                    self._connection.execute("COMMIT")
-                except BaseException:
-                    # When the disk is full, SQLite may have rolled back already.
-                    if self._connection.in_transaction:
-                        self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.Error as exc:
-                raise _refused(exc) from exc
+    def fetchone(self) -> Any: ...
 
-    def query(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """Runs statements in a transaction. Their places for values are question marks."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Cursor: ...
+
+
+class Database(Protocol):
+    """All threads may use it. Methods block, and raise StorageFailed."""
+
+    skip_locked: str
+    """At the end of a SELECT inside an UPDATE: passes over rows that another server is changing."""
+
+    def transaction(self, *, is_exclusive: bool = False) -> AbstractContextManager[Connection]:
+        """Commit everything the block does, or nothing of it. After this, the changes survive a power failure.
+
+        is_exclusive: wait until no other exclusive transaction is open, on any server.
+        """
+        ...
+
+    def query(self, statement: str, values: Sequence[Any] = ()) -> Sequence[Row]:
         """Return all rows."""
-        with self._lock:
-            try:
-                return self._connection.execute(statement, values).fetchall()
-            except sqlite3.Error as exc:
-                raise _refused(exc) from exc
+        ...
 
-    def truncate_log(self) -> None:
-        """Copy the write-ahead log into the file and empty it, so that deleted rows are no longer on the disk."""
-        self.query("PRAGMA wal_checkpoint(TRUNCATE)")
+    def now(self) -> float:
+        """Return the time in Unix seconds, by the one clock that all servers of this database go by."""
+        ...
 
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+    def forget_deleted(self) -> None:
+        """Remove what has been deleted from the disk, as far as the database lets us."""
+        ...
+
+    def close(self) -> None: ...
 
 
-def open_database(directory: Path) -> Database:
-    """Open the file in the data directory, or create it.
-
-    A file that is corrupt, that has an unfinished job which cannot be read, or that has an earlier version is
-    renamed, together with the audio of its jobs, and a new file is created.
-    Raises StorageFailed if the directory cannot be used, or if the file has a later version.
-    """
-    path = directory / FILE
-    try:
-        connection = _connect(path)
-    except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as exc:
-        if not _is_unusable_file(exc):
-            raise _failed(path, exc) from exc
-        _set_aside(directory, str(exc))
-        try:
-            connection = _connect(path)
-        except (sqlite3.DatabaseError, OSError) as again:
-            raise _failed(path, again) from again
-    return Database(connection)
-
-
-def read_job(row: sqlite3.Row) -> Job:
+def read_job(row: Row) -> Job:
     """Return the job in a row with all columns. Raises ValueError, TypeError or IndexError for a damaged row."""
     return Job(
         id=row["id"],
@@ -148,6 +125,8 @@ def read_job(row: sqlite3.Row) -> Job:
         n_crashes=row["n_crashes"],
         n_failures=row["n_failures"],
         runtime_ms=row["runtime_ms"],
+        progress=row["progress"],
+        remaining_s=row["remaining_s"],
         outcome=None if row["outcome"] is None else json.loads(row["outcome"]),
         delivery=Delivery(
             status=DeliveryStatus(row["delivery"]),
@@ -156,95 +135,3 @@ def read_job(row: sqlite3.Row) -> Job:
             error=row["delivery_error"],
         ),
     )
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    # SQLite would create a file that every user can read. It gives the log the mode of the database file.
-    with contextlib.suppress(OSError):  # SQLite's own error says more.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.text_factory = bytes.decode  # SQLite's own error for invalid UTF-8 contains the text.
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA secure_delete = ON")
-        problem = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if problem != "ok":
-            raise _UnusableFile(problem)
-        _check_version(connection, path)
-        _check_unfinished_jobs(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Check the file's version, and create the table if the file is new."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
-        sync_directory(path.parent)
-    elif version < VERSION:
-        raise _UnusableFile(f"it has version {version}; this server uses version {VERSION}")
-    elif version > VERSION:
-        raise StorageFailed(
-            f"{path} has version {version}, of a later version of this server; allowed: up to {VERSION}, "
-            "or another directory, given by --data-dir"
-        )
-
-
-def _check_unfinished_jobs(connection: sqlite3.Connection) -> None:
-    """Read every job that has work or a delivery left: one that cannot be read would block all later ones."""
-    statuses, deliveries = (
-        ", ".join(f"'{value}'" for value in values) for values in (_FINAL_STATUSES, _FINAL_DELIVERIES)
-    )
-    try:
-        for row in connection.execute(
-            f"SELECT * FROM jobs WHERE status NOT IN ({statuses}) OR delivery NOT IN ({deliveries})"
-        ):
-            read_job(row)
-    except (ValueError, TypeError, IndexError) as exc:
-        raise _UnusableFile("a job in it cannot be read") from exc
-
-
-class _UnusableFile(sqlite3.DatabaseError):
-    """SQLite can read the file, but this server cannot use it."""
-
-
-def _is_unusable_file(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    # If the schema is not valid UTF-8, sqlite3 raises UnicodeDecodeError.
-    is_ours = isinstance(error, _UnusableFile | UnicodeDecodeError)
-    return is_ours or (code is not None and code & 0xFF in _CORRUPT_FILE_CODES)
-
-
-def _set_aside(directory: Path, reason: str) -> None:
-    """Rename the file, its logs and the audio: without the audio, a repaired file would be useless."""
-    suffix = f".broken-{time.time_ns()}"
-    try:
-        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", AUDIO_FOLDER):
-            if (directory / name).exists():
-                (directory / name).rename(directory / (name + suffix))
-        sync_directory(directory)
-    except OSError as exc:
-        raise StorageFailed(
-            f"{directory / FILE} cannot be used ({reason}) and cannot be renamed ({exc.strerror}); move it away"
-        ) from exc
-    logger.error(
-        "%s cannot be used (%s): it was renamed to %s, its audio to %s, and a new file without jobs was created",
-        directory / FILE,
-        reason,
-        FILE + suffix,
-        AUDIO_FOLDER + suffix,
-    )
-
-
-def _failed(path: Path, exc: Exception) -> StorageFailed:
-    return StorageFailed(f"jobs cannot be kept in {path} ({exc}); allowed: a writable disk with free space")
-
-
-def _refused(exc: sqlite3.Error) -> StorageFailed:
-    """Return an error for clients, without the server's paths."""
-    return StorageFailed(f"jobs cannot be kept ({exc}); allowed: a server with free disk space")

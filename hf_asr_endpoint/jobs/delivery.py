@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, render_job
+from hf_asr_endpoint.jobs.leased_tasks import LeasedTasks
+from hf_asr_endpoint.jobs.progress import ENDED, JobProgress
 from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.jobs.webhook import DeliveryFailed, WebhookSender, receiver_of
@@ -46,12 +48,12 @@ class RetrySchedule:
     draw: Callable[[], float] = random.random
     """Returns a random number from 0 to 1."""
 
-    def next_attempt_at(self, *, n_attempts: int, now: float) -> float | None:
-        """Return the time of the next attempt after `n_attempts`, in Unix seconds, or None if there is none."""
+    def delay_s(self, *, n_attempts: int) -> float | None:
+        """Return the seconds between attempt number `n_attempts` and the next one, None if there is none."""
         delays_s = [self._delay_s(index, jitter=0.5) for index in range(n_attempts)]
         if sum(delays_s) > self.retry_for_s:
             return None
-        return now + self._delay_s(n_attempts - 1, jitter=self.draw())
+        return self._delay_s(n_attempts - 1, jitter=self.draw())
 
     def _delay_s(self, index: int, *, jitter: float) -> float:
         """Return the delay after the attempt with this index. jitter: 0 (shortest delay) to 1 (full delay)."""
@@ -69,26 +71,31 @@ class DeliveryWorker:
         sender: WebhookSender,
         *,
         schedule: RetrySchedule,
-        now: Callable[[], float] = time.time,
+        lease_s: float,
     ) -> None:
-        """now: returns the time in Unix seconds."""
-        self._store = store
+        """lease_s: how long a delivery is this server's after it was last renewed."""
         self._sender = sender
         self._schedule = schedule
-        self._now = now
+        self._lease_s = lease_s
         self._changed = asyncio.Event()  # A job or an attempt has ended.
-        self._in_flight: dict[str, asyncio.Task[None]] = {}
-        self._n_in_flight: Counter[str] = Counter()  # by receiver
+        self._attempts = LeasedTasks(store, on_end=self._forget)
+        self._receivers: dict[str, str] = {}  # of the attempts in flight, by the ids of their jobs
 
     def wake(self) -> None:
         """Check for new deliveries."""
         self._changed.set()
 
+    def leases(self) -> dict[str, JobProgress]:
+        """Return the leases of the attempts in flight, whose jobs have ended."""
+        return dict.fromkeys(self._attempts.held(), ENDED)
+
+    async def lose(self, lease: str) -> None:
+        """Cancel the attempt of a job that was removed or given to another server."""
+        await self._attempts.lose(lease)
+
     async def stop(self, job_id: str) -> None:
-        """Cancel the attempt for a job that has been removed, if one is in flight."""
-        if task := self._in_flight.get(job_id):
-            task.cancel()
-            await asyncio.wait([task])
+        """Cancel the attempt for a job that has been removed, if one is in flight here."""
+        await self._attempts.cancel(job_id)
 
     async def run(self) -> None:
         """Deliver until cancelled; then cancel the attempts in flight."""
@@ -101,75 +108,63 @@ class DeliveryWorker:
                 except TimeoutError:
                     continue
         finally:
-            in_flight = tuple(self._in_flight.values())
-            for task in in_flight:
-                task.cancel()
-            await asyncio.gather(*in_flight, return_exceptions=True)
+            await self._attempts.cancel_all()
 
     async def _send_due(self) -> float | None:
         """Start the attempts that are due, up to the maximum.
 
         Returns the seconds until the next one, or None if only the end of a job or of an attempt can make one due.
         """
-        while len(self._in_flight) < MAX_ATTEMPTS_IN_FLIGHT:
-            job = await self._store.call_until_stored(self._next_delivery())
-            if job is None:
+        while len(self._attempts) < MAX_ATTEMPTS_IN_FLIGHT:
+            n_in_flight = Counter(self._receivers.values())
+            busy = frozenset(name for name, n in n_in_flight.items() if n >= MAX_ATTEMPTS_PER_RECEIVER)
+            lease, found = await self._attempts.claim(
+                partial(JobTable.claim_delivery, lease_s=self._lease_s, may_send=partial(_may_send, busy=busy))
+            )
+            if found is None:
                 return None
-            due_in_s = (job.delivery.next_attempt_at or 0.0) - self._now()
-            if due_in_s > 0:
-                return due_in_s
+            job = found.job
+            if job is None:
+                return found.due_in_s
             assert job.spec.webhook is not None
-            receiver = receiver_of(job.spec.webhook)
-            task = asyncio.create_task(self._attempt(job, job.spec.webhook), name=job.id)
-            self._in_flight[job.id] = task
-            self._n_in_flight[receiver] += 1
-            task.add_done_callback(partial(self._forget, receiver=receiver))
+            self._receivers[job.id] = receiver_of(job.spec.webhook)
+            self._attempts.start(lease, job.id, self._attempt(job, job.spec.webhook, lease))
         return None
 
-    def _next_delivery(self) -> Callable[[JobTable], Job | None]:
-        """Return a function that selects the next delivery, given what is in flight now."""
-        in_flight = frozenset(self._in_flight)
-        busy = frozenset(name for name, n in self._n_in_flight.items() if n >= MAX_ATTEMPTS_PER_RECEIVER)
-        return lambda table: table.next_delivery(
-            lambda job_id, webhook: job_id not in in_flight and receiver_of(webhook) not in busy
-        )
-
-    def _forget(self, task: asyncio.Task[None], *, receiver: str) -> None:
-        del self._in_flight[task.get_name()]
-        self._n_in_flight -= Counter([receiver])  # Subtraction removes counts of 0.
+    def _forget(self, job_id: str) -> None:
+        self._receivers.pop(job_id, None)
         self._changed.set()
-        if not task.cancelled() and (exc := task.exception()):
-            logger.error("the delivery of job %s ended with an error", task.get_name(), exc_info=exc)
 
-    async def _attempt(self, job: Job, webhook: str) -> None:
+    async def _attempt(self, job: Job, webhook: str, lease: str) -> None:
         failure: DeliveryFailed | None = None
         try:
             body = await asyncio.to_thread(_render, job)
-            await self._sender.send(webhook, body, message_id=job.id, now=self._now())
+            await self._sender.send(webhook, body, message_id=job.id, now=time.time())
         except DeliveryFailed as exc:
             failure = exc
         except Exception:  # A bug: logged, and counted as an attempt, so that it is not repeated at once.
             logger.exception("the delivery of job %s failed", job.id)
             failure = DeliveryFailed("the server failed; its log says more")
-        await self._record(job, failure)
+        await self._record(job, lease, failure)
 
-    async def _record(self, job: Job, failure: DeliveryFailed | None) -> None:
+    async def _record(self, job: Job, lease: str, failure: DeliveryFailed | None) -> None:
         n_attempts = job.delivery.n_attempts + 1
         if failure is None:
             logger.info("job %s delivered, attempts=%d", job.id, n_attempts)
-            await self._store.call_until_stored(
-                lambda table: table.record_attempt(job.id, DeliveryStatus.DELIVERED)
-            )
+            await self._attempts.end(lease, partial(JobTable.record_attempt, status=DeliveryStatus.DELIVERED))
             return
-        next_at = self._schedule.next_attempt_at(n_attempts=n_attempts, now=self._now())
-        if failure.is_gone or next_at is None:
-            status, next_at = DeliveryStatus.GIVEN_UP, None
+        delay_s = self._schedule.delay_s(n_attempts=n_attempts)
+        if failure.is_gone or delay_s is None:
+            status, delay_s = DeliveryStatus.GIVEN_UP, None
         else:
             status = DeliveryStatus.PENDING
         logger.warning("job %s not delivered, attempts=%d, %s: %s", job.id, n_attempts, status.value, failure)
-        await self._store.call_until_stored(
-            lambda table: table.record_attempt(job.id, status, error=str(failure), next_attempt_at=next_at)
-        )
+        record = partial(JobTable.record_attempt, status=status, error=str(failure), next_attempt_in_s=delay_s)
+        await self._attempts.end(lease, record)
+
+
+def _may_send(webhook: str, *, busy: frozenset[str]) -> bool:
+    return receiver_of(webhook) not in busy
 
 
 def _render(job: Job) -> bytes:

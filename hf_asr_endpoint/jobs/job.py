@@ -80,11 +80,14 @@ class Job:
     created_at: float
     finished_at: float | None = None
     n_crashes: int = 0
-    """How many times the server process died while the job was running."""
+    """How many times a server died, or lost its lease, while it ran the job."""
     n_failures: int = 0
     """How many times the model failed while the job was running."""
     runtime_ms: int = 0
     """The duration of the last run."""
+    progress: float | None = None
+    """Of the run, 0 to 1, as its server last told the others; None: not known."""
+    remaining_s: float | None = None
     outcome: dict[str, Any] | None = None
     """The rendered result or error, a JSON object. None before the end, and for a cancelled job."""
     delivery: Delivery = Delivery()
@@ -104,11 +107,14 @@ class JobLimits:
 
     max_queued: int
     max_running: int
+    """On this server."""
     max_audio_s: float
     retention_s: float
     """How long a job is kept after its end. A job whose delivery is pending is kept longer."""
     max_crashes: int
-    """A job fails when the server has crashed this many times while running it."""
+    """A job fails when servers have crashed this many times while running it."""
+    lease_s: float
+    """How long a server that shares the store keeps a job after it was last heard of."""
     max_failures: int = 3
     """A job fails when the model has failed on it this many times."""
 

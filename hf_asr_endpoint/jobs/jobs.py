@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import BinaryIO, Protocol
 
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
-from hf_asr_endpoint.errors import JobsUnavailable, UnknownJob
+from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed, UnknownJob
 from hf_asr_endpoint.jobs.addresses import AddressGuard
 from hf_asr_endpoint.jobs.delivery import DeliveryWorker, RetrySchedule
 from hf_asr_endpoint.jobs.job import Job, JobCounts, JobKind, JobLimits, JobSpec, JobStatus
-from hf_asr_endpoint.jobs.progress import ENDED, JobProgress, ProgressBoard
+from hf_asr_endpoint.jobs.leases import BEAT_INTERVAL_S, LeaseKeeper
+from hf_asr_endpoint.jobs.progress import ENDED, NOT_BEGUN, JobProgress, ProgressBoard
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import JobTable
+from hf_asr_endpoint.jobs.table import ID, JobTable
 from hf_asr_endpoint.jobs.webhook import WebhookSender, parse_webhook_url
 from hf_asr_endpoint.jobs.worker import Worker
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -99,7 +101,7 @@ class Jobs:
         self._guard = guard
         self._schedule = schedule
         self._board = ProgressBoard()
-        self._delivery = DeliveryWorker(store, sender, schedule=schedule)
+        self._delivery = DeliveryWorker(store, sender, schedule=schedule, lease_s=limits.lease_s)
         self._worker = Worker(
             store,
             transcriber,
@@ -109,16 +111,17 @@ class Jobs:
             on_audio=on_audio,
             board=self._board,
         )
+        self._keeper = LeaseKeeper(store, self._worker, self._delivery, lease_s=limits.lease_s)
         self._loops: tuple[asyncio.Task[None], ...] = ()
         self._is_open = True
         self._may_watch = True
 
     async def start(self) -> None:
         """Start the workers."""
-        self._loops = tuple(
-            asyncio.create_task(_restart_on_failure(run))
-            for run in (self._worker.run, self._delivery.run, self._sweep)
-        )
+        loops = [self._worker.run, self._delivery.run, self._sweep]
+        if self._store.is_shared:
+            loops.append(self._keeper.run)
+        self._loops = tuple(asyncio.create_task(_restart_on_failure(run)) for run in loops)
 
     async def submit(self, spec: JobSpec, audio: BinaryIO) -> Job:
         self._check_open()
@@ -132,14 +135,19 @@ class Jobs:
 
     async def find(self, job_id: str, *, caller: str | None = None) -> Job:
         self._check_open()
-        job = await self._store.call(lambda table: table.find(job_id))
+        # Not every database takes any text.
+        is_id = re.fullmatch(ID, job_id) is not None
+        job = await self._store.call(lambda table: table.find(job_id)) if is_id else None
         if job is None or not _may_see(caller, job):
             raise self._unknown(job_id)
         return job
 
     def progress(self, job: Job) -> JobProgress:
-        if not job.status.is_final:
-            return self._board.progress_of(job.id)
+        if job.status is JobStatus.QUEUED:
+            return NOT_BEGUN
+        if job.status is JobStatus.RUNNING:
+            told = JobProgress(fraction=job.progress, remaining_s=job.remaining_s)
+            return self._board.progress_of(job.id) or told
         return ENDED if job.status is JobStatus.SUCCEEDED else JobProgress()
 
     async def watch(self, job_id: str, *, caller: str | None = None) -> AsyncIterator[Job]:
@@ -157,7 +165,8 @@ class Jobs:
                 break
             yield job
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), WATCH_INTERVAL_S)
+                # Other servers tell the database alone.
+                await asyncio.wait_for(news.wait(), BEAT_INTERVAL_S if self._store.is_shared else WATCH_INTERVAL_S)
         self._board.tell(job_id)
         yield job
 
@@ -210,11 +219,18 @@ class Jobs:
             )
             if n_jobs:
                 logger.info("%d old jobs removed", n_jobs)
+            await self._sweep_audio()
             await self._store.reserve_space()
             limit_delays = partial(JobTable.limit_delays, max_delay_s=self._schedule.max_delay_s)
             if await self._store.call_until_stored(limit_delays):
                 self._delivery.wake()
             await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    async def _sweep_audio(self) -> None:
+        try:
+            await self._store.sweep_audio()
+        except StorageFailed as exc:  # The next sweep tries again.
+            logger.warning("%s", exc)
 
 
 class NoJobs:

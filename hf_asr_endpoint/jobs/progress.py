@@ -1,4 +1,4 @@
-"""How far the running jobs are, and who waits for news of a job. In memory: a new process begins them anew.
+"""How far the jobs are that run here, and who waits for news of a job. In memory: a new process begins them anew.
 
 Used in one event loop.
 """
@@ -56,8 +56,10 @@ class ProgressBoard:
         if news := self._news.pop(job_id, None):
             news.set()
 
-    def progress_of(self, job_id: str) -> JobProgress:
-        """Return how far a job is that has not ended."""
+    def progress_of(self, job_id: str) -> JobProgress | None:
+        """Return how far a job is, None if it does not run here."""
+        if job_id not in self._began_s:
+            return None
         latest = self._latest.get(job_id)
         if latest is None:
             return NOT_BEGUN

@@ -1,6 +1,6 @@
-"""The audio files of unfinished jobs. A file is complete, or it does not exist.
+"""The audio files of unfinished jobs, in a folder. A file is complete, or it does not exist.
 
-Knows ids and bytes; does not know jobs or audio formats.
+Knows ids and bytes; does not know jobs or audio formats. `bucket.py` does the same with object storage.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Collection
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import OWNER_ONLY, sync_directory
@@ -23,11 +22,37 @@ _PARTIAL_SUFFIX = ".part"
 _BLOCK_BYTES = 2**20
 
 
+class AudioFiles(Protocol):
+    """One file for each job, named by the job's id. All methods block."""
+
+    def add(self, job_id: str, audio: BinaryIO) -> None:
+        """Copy audio, from its current position to its end. The copy is safe when this returns.
+
+        Raises StorageFailed; then no file is left.
+        """
+        ...
+
+    def open(self, job_id: str) -> BinaryIO:
+        """Open a job's audio at its beginning. The caller closes it. Raises StorageFailed if it does not exist."""
+        ...
+
+    def remove(self, job_id: str) -> None:
+        """Delete a job's audio, if it exists. If the deletion fails, a sweep repeats it."""
+        ...
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file by its name, also of incomplete copies. Raises StorageFailed."""
+        ...
+
+
 class Spool:
-    """A folder with one file for each job, named by the job's id. All methods block."""
+    """A folder on a disk, or on one that several servers share."""
 
     def __init__(self, directory: Path) -> None:
-        """directory: the data directory. Raises StorageFailed."""
+        """directory: where the folder is or will be. It must exist: it may be a disk that is to be mounted.
+
+        Raises StorageFailed.
+        """
         self._folder = directory / FOLDER
         try:
             self._folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
@@ -36,10 +61,6 @@ class Spool:
             raise _unusable(self._folder, exc) from exc
 
     def add(self, job_id: str, audio: BinaryIO) -> None:
-        """Copy audio, from its current position to its end. The copy is on disk when this returns.
-
-        Raises StorageFailed; then no file is left.
-        """
         path = self._path(job_id)
         partial = path.with_name(path.name + _PARTIAL_SUFFIX)
         try:
@@ -59,32 +80,26 @@ class Spool:
             ) from exc
 
     def open(self, job_id: str) -> BinaryIO:
-        """Open a job's audio at its beginning. The caller closes it. Raises StorageFailed if it does not exist."""
         try:
             return self._path(job_id).open("rb")
         except OSError as exc:
             raise StorageFailed(f"the job's audio cannot be read ({exc.strerror}); send the job again") from exc
 
     def remove(self, job_id: str) -> None:
-        """Delete a job's audio, if it exists. If the deletion fails, `clean` repeats it at the next start."""
         try:
             self._path(job_id).unlink(missing_ok=True)
         except OSError as exc:
             logger.warning("the audio of job %s cannot be deleted: %s", job_id, exc.strerror)
 
-    def clean(self, wanted: Collection[str]) -> None:
-        """Delete all files except the audio of the jobs with the ids in `wanted`. Raises StorageFailed.
-
-        The other files belong to jobs that have ended, or to requests that a crash interrupted before they were
-        accepted.
-        """
+    def sizes(self) -> dict[str, int]:
+        sizes: dict[str, int] = {}
         try:
-            names = [path.name for path in self._folder.iterdir()]
+            for path in self._folder.iterdir():
+                with contextlib.suppress(FileNotFoundError):  # Another server has deleted it meanwhile.
+                    sizes[path.name] = path.stat().st_size
         except OSError as exc:
             raise _unusable(self._folder, exc) from exc
-        for name in names:
-            if name not in wanted:
-                self.remove(name)
+        return sizes
 
     def _path(self, job_id: str) -> Path:
         return self._folder / job_id
@@ -93,5 +108,5 @@ class Spool:
 def _unusable(folder: Path, exc: OSError) -> StorageFailed:
     return StorageFailed(
         f"audio cannot be kept in {folder} ({exc.strerror}); allowed: a directory that can be written, "
-        "given by --data-dir"
+        "given by --data-dir or --jobs-storage"
     )

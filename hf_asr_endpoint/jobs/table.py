@@ -8,6 +8,9 @@ The delivery to the webhook, if there is one, begins when the work has succeeded
     none → pending → delivered | given_up
 A cancelled job is never delivered.
 
+Who runs a job, or delivers its outcome, claims it first, and holds a lease until it has ended. The holder alone
+may end it. A lease that is not renewed runs out; then the job is queued, or its delivery pending, for anybody.
+
 An operation that comes too late, such as finishing a job that has been cancelled, changes nothing and returns
 False. All methods block, and raise StorageFailed if the disk refuses. `database.py` describes the columns.
 """
@@ -16,13 +19,14 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.jobs.database import Database, read_job
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobCounts, JobSpec, JobStatus
+from hf_asr_endpoint.jobs.progress import JobProgress
 
 RETRY_AFTER_S = 30  # for clients, when the queue is full
 
@@ -30,12 +34,27 @@ _UNFINISHED = f"status IN ('{JobStatus.QUEUED.value}', '{JobStatus.RUNNING.value
 _REMOVABLE = f"status IN ('{JobStatus.SUCCEEDED.value}', '{JobStatus.FAILED.value}')"
 _CLEAR_FIELDS = "fields = '[]'"  # A prompt may be 1,000 times as long as the result, which is kept for days.
 _SELECT_ONE = "SELECT * FROM jobs WHERE id = ?"
-_COUNT_QUEUED = "SELECT count(*) FROM jobs WHERE status = ?"
+_COUNT_QUEUED = "SELECT count(*) AS n FROM jobs WHERE status = ?"
+_NO_LEASE = "lease = NULL, lease_until = NULL"
+_FREE = (
+    f"status = CASE status WHEN '{JobStatus.RUNNING.value}' THEN '{JobStatus.QUEUED.value}' ELSE status END, "
+    f"{_NO_LEASE}"
+)
+_COUNT_CRASH = f"n_crashes = n_crashes + CASE status WHEN '{JobStatus.RUNNING.value}' THEN 1 ELSE 0 END"
+
+
+ID = r"R[0-9a-f]{32}"
+"""What the id of a job looks like: a regular expression."""
 
 
 def make_id() -> str:
     """Return the id of a new job. It cannot be guessed: a client needs nothing else to read the result."""
     return f"R{secrets.token_hex(16)}"
+
+
+def make_lease() -> str:
+    """Return the name of a new lease. No two are the same."""
+    return secrets.token_hex(16)
 
 
 def check_queue_length(n_queued: int, *, max_queued: int) -> None:
@@ -47,17 +66,26 @@ def check_queue_length(n_queued: int, *, max_queued: int) -> None:
         )
 
 
-class JobTable:
-    """The jobs in one database. now: returns the time in Unix seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextDelivery:
+    """job: claimed; None if the next delivery is not due yet. due_in_s: seconds until then."""
 
-    def __init__(self, database: Database, *, now: Callable[[], float] = time.time) -> None:
+    job: Job | None
+    due_in_s: float
+
+
+class JobTable:
+    """The jobs in one database. now: returns the time in Unix seconds; by default, the database's."""
+
+    def __init__(self, database: Database, *, now: Callable[[], float] | None = None) -> None:
         self._database = database
-        self._now = now
+        self._now = now or database.now  # Not called in transactions: it may need a connection of its own.
 
     def add(self, job_id: str, spec: JobSpec, *, max_queued: int) -> Job:
         """Append a job to the queue. Raises Overloaded if `max_queued` jobs are queued."""
-        with self._database.transaction() as connection:
-            n_queued = connection.execute(_COUNT_QUEUED, (JobStatus.QUEUED.value,)).fetchone()[0]
+        now = self._now()
+        with self._database.transaction(is_exclusive=True) as connection:
+            n_queued = connection.execute(_COUNT_QUEUED, (JobStatus.QUEUED.value,)).fetchone()["n"]
             check_queue_length(n_queued, max_queued=max_queued)
             connection.execute(
                 "INSERT INTO jobs (id, kind, task, model, version, fields, webhook, owner, status, created_at) "
@@ -72,7 +100,7 @@ class JobTable:
                     spec.webhook,
                     spec.owner,
                     JobStatus.QUEUED.value,
-                    self._now(),
+                    now,
                 ),
             )
             return read_job(connection.execute(_SELECT_ONE, (job_id,)).fetchone())
@@ -82,7 +110,7 @@ class JobTable:
         return read_job(rows[0]) if rows else None
 
     def count_queued(self) -> int:
-        n_queued: int = self._database.query(_COUNT_QUEUED, (JobStatus.QUEUED.value,))[0][0]
+        n_queued: int = self._database.query(_COUNT_QUEUED, (JobStatus.QUEUED.value,))[0]["n"]
         return n_queued
 
     def counts(self) -> JobCounts:
@@ -90,44 +118,64 @@ class JobTable:
         return JobCounts(jobs=self._count("status", JobStatus), deliveries=self._count("delivery", DeliveryStatus))
 
     def _count(self, column: str, statuses: type[JobStatus | DeliveryStatus]) -> dict[str, int]:
-        found = self._database.query(f"SELECT {column}, count(*) FROM jobs GROUP BY {column}")
-        return {status.value: 0 for status in statuses} | {row[0]: row[1] for row in found}
+        found = self._database.query(f"SELECT {column}, count(*) AS n FROM jobs GROUP BY {column}")
+        return {status.value: 0 for status in statuses} | {row[column]: row["n"] for row in found}
 
-    def next_queued(self) -> Job | None:
-        """Return the oldest queued job."""
-        rows = self._database.query(
-            "SELECT * FROM jobs WHERE status = ? ORDER BY number LIMIT 1", (JobStatus.QUEUED.value,)
-        )
-        return read_job(rows[0]) if rows else None
-
-    def start(self, job_id: str) -> bool:
-        """queued → running. False if the job has been cancelled."""
-        return self._change(job_id, JobStatus.QUEUED, "status = ?", (JobStatus.RUNNING.value,))
-
-    def requeue(self, job_id: str, *, is_failure: bool = False) -> bool:
-        """running → queued, at the job's old position. is_failure: whether to count a failure of the model."""
-        return self._change(
-            job_id,
-            JobStatus.RUNNING,
-            "status = ?, n_failures = n_failures + ?",
-            (JobStatus.QUEUED.value, int(is_failure)),
-        )
-
-    def requeue_all(self) -> None:
-        """running → queued for all jobs, when the server stops."""
+    def claim(self, lease: str, *, lease_s: float, max_crashes: int) -> Job | None:
+        """queued → running, for the oldest queued job. None if there is none, or if it has more crashes."""
+        until = self._now() + lease_s
         with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE jobs SET status = ? WHERE status = ?", (JobStatus.QUEUED.value, JobStatus.RUNNING.value)
+            row = connection.execute(
+                "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL "
+                "WHERE number = (SELECT number FROM jobs WHERE status = ? ORDER BY number LIMIT 1 "
+                f"{self._database.skip_locked}) AND n_crashes <= ? RETURNING *",
+                (JobStatus.RUNNING.value, lease, until, JobStatus.QUEUED.value, max_crashes),
+            ).fetchone()
+            return read_job(row) if row else None
+
+    def renew(self, held: Mapping[str, JobProgress], *, lease_s: float) -> frozenset[str]:
+        """Make leases last `lease_s` from now, and store how far their jobs are. Returns those that are lost."""
+        if not held:
+            return frozenset()
+        until = self._now() + lease_s
+        with self._database.transaction() as connection:
+            return frozenset(
+                lease
+                for lease, progress in held.items()
+                if not connection.execute(
+                    "UPDATE jobs SET lease_until = ?, progress = ?, remaining_s = ? WHERE lease = ?",
+                    (until, progress.fraction, progress.remaining_s, lease),
+                ).rowcount
             )
 
-    def finish(self, job_id: str, status: JobStatus, *, outcome: dict[str, Any], runtime_ms: int) -> bool:
+    def free(self, lease: str, *, is_failure: bool = False) -> bool:
+        """End a lease: running → queued, at the job's old position. A delivery remains pending.
+
+        is_failure: whether to count a failure of the model.
+        """
+        return self._change(lease, f"{_FREE}, n_failures = n_failures + ?", (int(is_failure),))
+
+    def free_expired(self) -> int:
+        """End the leases that have run out, and count a crash for each running job. Returns their number."""
+        now = self._now()
+        with self._database.transaction() as connection:
+            return connection.execute(
+                f"UPDATE jobs SET {_COUNT_CRASH}, {_FREE} WHERE lease_until < ?", (now,)
+            ).rowcount
+
+    def free_all(self) -> None:
+        """The same for all leases: no server is alive that holds one."""
+        with self._database.transaction() as connection:
+            connection.execute(f"UPDATE jobs SET {_COUNT_CRASH}, {_FREE} WHERE lease IS NOT NULL")
+
+    def finish(self, lease: str, status: JobStatus, *, outcome: dict[str, Any], runtime_ms: int) -> bool:
         """running → succeeded | failed. If there is a webhook, the delivery is due at once."""
         now = self._now()
         return self._change(
-            job_id,
-            JobStatus.RUNNING,
-            f"status = ?, outcome = ?, runtime_ms = ?, finished_at = ?, {_CLEAR_FIELDS}, "
-            "delivery = iif(webhook IS NULL, ?, ?), next_attempt_at = iif(webhook IS NULL, NULL, ?)",
+            lease,
+            f"status = ?, outcome = ?, runtime_ms = ?, finished_at = ?, {_CLEAR_FIELDS}, {_NO_LEASE}, "
+            "delivery = CASE WHEN webhook IS NULL THEN ? ELSE ? END, "
+            "next_attempt_at = CASE WHEN webhook IS NULL THEN NULL ELSE ? END",
             (
                 status.value,
                 json.dumps(outcome, allow_nan=False),
@@ -141,10 +189,12 @@ class JobTable:
 
     def cancel(self, job_id: str) -> bool:
         """queued | running → cancelled. False if the job has ended or is unknown."""
+        now = self._now()
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                f"UPDATE jobs SET status = ?, finished_at = ?, {_CLEAR_FIELDS} WHERE id = ? AND {_UNFINISHED}",
-                (JobStatus.CANCELLED.value, self._now(), job_id),
+                f"UPDATE jobs SET status = ?, finished_at = ?, {_CLEAR_FIELDS}, {_NO_LEASE} "
+                f"WHERE id = ? AND {_UNFINISHED}",
+                (JobStatus.CANCELLED.value, now, job_id),
             )
             return cursor.rowcount == 1
 
@@ -157,28 +207,21 @@ class JobTable:
     def remove_old(self, *, retention_s: float) -> int:
         """Delete jobs that ended more than `retention_s` ago, except those whose delivery is pending.
 
-        Returns their number. After this, no job that was deleted, by whichever method, is left on the disk.
+        Returns their number. After this, no job that was deleted, by whichever method, is left in SQLite's files.
         """
+        ended_before = self._now() - retention_s
         with self._database.transaction() as connection:
             cursor = connection.execute(
                 f"DELETE FROM jobs WHERE NOT {_UNFINISHED} AND delivery <> ? AND finished_at < ?",
-                (DeliveryStatus.PENDING.value, self._now() - retention_s),
+                (DeliveryStatus.PENDING.value, ended_before),
             )
             n_jobs = cursor.rowcount
-        self._database.truncate_log()
+        self._database.forget_deleted()
         return n_jobs
 
-    def recover(self) -> frozenset[str]:
-        """Queue the jobs that were running when the last process died, and count a crash for each.
-
-        Returns the ids of all unfinished jobs.
-        """
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE jobs SET status = ?, n_crashes = n_crashes + 1 WHERE status = ?",
-                (JobStatus.QUEUED.value, JobStatus.RUNNING.value),
-            )
-            return frozenset(row["id"] for row in connection.execute(f"SELECT id FROM jobs WHERE {_UNFINISHED}"))
+    def unfinished(self) -> frozenset[str]:
+        """Return the ids of all queued and running jobs."""
+        return frozenset(row["id"] for row in self._database.query(f"SELECT id FROM jobs WHERE {_UNFINISHED}"))
 
     def limit_delays(self, *, max_delay_s: float) -> int:
         """Reschedule deliveries that are more than `max_delay_s` ahead: the clock has been set back since.
@@ -193,45 +236,58 @@ class JobTable:
             )
             return cursor.rowcount
 
-    def next_delivery(self, may_send: Callable[[str, str], bool]) -> Job | None:
-        """Return the job with the earliest pending delivery, which may lie in the future.
+    def claim_delivery(
+        self, lease: str, *, lease_s: float, may_send: Callable[[str], bool]
+    ) -> NextDelivery | None:
+        """Claim the earliest pending delivery that is due and that nobody holds. None if none is or will be due.
 
-        may_send: given a job's id and webhook, returns whether to consider it.
+        may_send: given a webhook, returns whether to consider it.
         """
+        now, pending = self._now(), DeliveryStatus.PENDING.value
         with self._database.transaction() as connection:
-            pending = connection.execute(
-                "SELECT id, webhook FROM jobs WHERE delivery = ? ORDER BY next_attempt_at, number",
-                (DeliveryStatus.PENDING.value,),
+            due = connection.execute(
+                "SELECT id, webhook FROM jobs WHERE delivery = ? AND next_attempt_at <= ? AND lease IS NULL "
+                "ORDER BY next_attempt_at, number",
+                (pending, now),
             )
-            for job_id, webhook in pending:
-                if may_send(job_id, webhook):
-                    return read_job(connection.execute(_SELECT_ONE, (job_id,)).fetchone())
-        return None
+            for row in due:
+                if not may_send(row["webhook"]):
+                    continue
+                claimed = connection.execute(
+                    "UPDATE jobs SET lease = ?, lease_until = ? "
+                    "WHERE id = ? AND delivery = ? AND lease IS NULL RETURNING *",
+                    (lease, now + lease_s, row["id"], pending),
+                ).fetchone()
+                if claimed:
+                    return NextDelivery(job=read_job(claimed), due_in_s=0.0)
+            next_at = connection.execute(
+                "SELECT min(next_attempt_at) AS next_at FROM jobs "
+                "WHERE delivery = ? AND next_attempt_at > ? AND lease IS NULL",
+                (pending, now),
+            ).fetchone()["next_at"]
+        return None if next_at is None else NextDelivery(job=None, due_in_s=next_at - now)
 
     def record_attempt(
         self,
-        job_id: str,
+        lease: str,
         status: DeliveryStatus,
         *,
         error: str | None = None,
-        next_attempt_at: float | None = None,
+        next_attempt_in_s: float | None = None,
     ) -> bool:
         """pending → pending | delivered | given_up, and count an attempt."""
-        with self._database.transaction() as connection:
-            cursor = connection.execute(
-                "UPDATE jobs SET n_attempts = n_attempts + 1, delivery = ?, next_attempt_at = ?, "
-                "delivery_error = ? WHERE id = ? AND delivery = ?",
-                (status.value, next_attempt_at, error, job_id, DeliveryStatus.PENDING.value),
-            )
-            return cursor.rowcount == 1
+        next_at = None if next_attempt_in_s is None else self._now() + next_attempt_in_s
+        return self._change(
+            lease,
+            f"n_attempts = n_attempts + 1, delivery = ?, next_attempt_at = ?, delivery_error = ?, {_NO_LEASE}",
+            (status.value, next_at, error),
+        )
 
     def close(self) -> None:
         self._database.close()
 
-    def _change(self, job_id: str, status: JobStatus, changes: str, values: tuple[object, ...]) -> bool:
-        """Update a job if it has this status."""
+    def _change(self, lease: str, changes: str, values: tuple[object, ...]) -> bool:
+        """Update the job of a lease, if it has not been lost."""
         with self._database.transaction() as connection:
-            cursor = connection.execute(
-                f"UPDATE jobs SET {changes} WHERE id = ? AND status = ?", (*values, job_id, status.value)
-            )
+            cursor = connection.execute(f"UPDATE jobs SET {changes} WHERE lease = ?", (*values, lease))
             return cursor.rowcount == 1

@@ -13,7 +13,8 @@ from typing import Any
 from hf_asr_endpoint.audio.source import EncodedAudio, open_waveform
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobStatus
-from hf_asr_endpoint.jobs.progress import ProgressBoard
+from hf_asr_endpoint.jobs.leased_tasks import LeasedTasks
+from hf_asr_endpoint.jobs.progress import NOT_BEGUN, JobProgress, ProgressBoard
 from hf_asr_endpoint.jobs.store import JobStore
 from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.tracing import trace_part
@@ -24,7 +25,9 @@ logger = logging.getLogger(__name__)
 
 READY_INTERVAL_S = 0.2  # between checks whether the model is loaded
 N_CRASHES_BEFORE_ALONE = 2
-"""After this many crashes while it was running, a job runs alone, so that its next crash stops no other job."""
+"""After this many crashes while it was running, a job runs alone on its server: its next crash stops no other."""
+
+ANY_N_CRASHES = 2**31 - 1
 
 BUG = "the server failed; its log says more"
 
@@ -55,7 +58,7 @@ class Worker:
         self._on_audio = on_audio
         self._board = board
         self._changed = asyncio.Event()  # A job was added, or one has ended.
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self._tasks = LeasedTasks(store, on_end=self._forget)
         self._is_exclusive = False  # The running job runs alone.
 
     def wake(self) -> None:
@@ -71,13 +74,21 @@ class Worker:
                 await self._start_jobs()
                 await self._changed.wait()
         finally:
-            await self._stop_all()
+            await self._tasks.cancel_all()
+
+    def leases(self) -> dict[str, JobProgress]:
+        """Return how far the running jobs are."""
+        return {
+            lease: self._board.progress_of(job_id) or NOT_BEGUN for lease, job_id in self._tasks.held().items()
+        }
+
+    async def lose(self, lease: str) -> None:
+        """Stop a job that was cancelled or given to another server."""
+        await self._tasks.lose(lease)
 
     async def stop(self, job_id: str) -> None:
-        """Stop a job, if it is running. Its row must have been changed to `cancelled` before."""
-        if task := self._running.get(job_id):
-            task.cancel()
-            await asyncio.wait([task])
+        """Stop a job, if it runs here. Its row must have been changed to `cancelled` before."""
+        await self._tasks.cancel(job_id)
 
     async def _wait_until_ready(self) -> None:
         while self._transcriber.health().state != "ready":
@@ -85,40 +96,23 @@ class Worker:
 
     async def _start_jobs(self) -> None:
         """Start queued jobs until the maximum is running."""
-        while not self._is_exclusive and len(self._running) < self._limits.max_running:
-            job = await self._store.call_until_stored(lambda table: table.next_queued())
+        while not self._is_exclusive and len(self._tasks) < self._limits.max_running:
+            # One that is to run alone is the oldest, so it is next when the running jobs have ended.
+            max_crashes = N_CRASHES_BEFORE_ALONE - 1 if len(self._tasks) else ANY_N_CRASHES
+            claim = partial(JobTable.claim, lease_s=self._limits.lease_s, max_crashes=max_crashes)
+            lease, job = await self._tasks.claim(claim)
             if job is None:
                 return
-            runs_alone = job.n_crashes >= N_CRASHES_BEFORE_ALONE
-            if runs_alone and self._running:
-                return  # It is the oldest, so it is next when the running jobs have ended.
-            if await self._store.call_until_stored(partial(JobTable.start, job_id=job.id)):
-                self._is_exclusive = runs_alone
-                task = asyncio.create_task(self._run_job(job), name=job.id)
-                self._running[job.id] = task
-                task.add_done_callback(self._forget)
-                self._board.begin(job.id)
+            self._is_exclusive = job.n_crashes >= N_CRASHES_BEFORE_ALONE
+            self._board.begin(job.id)
+            self._tasks.start(lease, job.id, self._run_job(job, lease))
 
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        del self._running[task.get_name()]
-        self._board.end(task.get_name())
+    def _forget(self, job_id: str) -> None:
+        self._board.end(job_id)
         self._is_exclusive = False
         self._changed.set()
-        if not task.cancelled() and (exc := task.exception()):
-            logger.error("the worker failed on job %s", task.get_name(), exc_info=exc)
 
-    async def _stop_all(self) -> None:
-        """Cancel the running jobs and queue them again, for the next server process."""
-        running = tuple(self._running.values())
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        try:
-            await self._store.call(lambda table: table.requeue_all())
-        except AsrError as exc:
-            logger.warning("running jobs cannot be queued again before the next start: %s", exc)
-
-    async def _run_job(self, job: Job) -> None:
+    async def _run_job(self, job: Job, lease: str) -> None:
         began = time.perf_counter()
         try:
             with trace_part("job", job_id=job.id) as part:
@@ -128,18 +122,20 @@ class Worker:
                 self._on_audio(job.spec.owner, transcription.duration_s)
                 part.tell(audio_s=transcription.duration_s)
                 outcome = await asyncio.to_thread(parsed.render, transcription)
-                await self._finish(job, JobStatus.SUCCEEDED, outcome, began, audio_s=transcription.duration_s)
+                await self._finish(
+                    job, lease, JobStatus.SUCCEEDED, outcome, began, audio_s=transcription.duration_s
+                )
         except EngineUnavailable as exc:
             logger.info("job %s is queued again: %s", job.id, exc)
-            await self._store.call_until_stored(lambda table: table.requeue(job.id))
             await asyncio.sleep(READY_INTERVAL_S)  # The transcriber's health may change a little later.
+            await self._tasks.end(lease, JobTable.free)
         except EngineError as exc:
-            await self._retry(job, exc, began)
+            await self._retry(job, lease, exc, began)
         except AsrError as exc:
-            await self._fail(job, str(exc), began)
+            await self._fail(job, lease, str(exc), began)
         except Exception:  # A bug: its details are for the log, not for the client.
             logger.exception("job %s failed", job.id)
-            await self._fail(job, BUG, began)
+            await self._fail(job, lease, BUG, began)
 
     def _kind_of(self, job: Job) -> JobKind:
         if job.n_crashes >= self._limits.max_crashes:
@@ -170,34 +166,34 @@ class Worker:
         caller = Caller(owner=job.spec.owner, is_patient=True, on_progress=tell)
         return await self._transcriber.transcribe(reader, options, caller)
 
-    async def _retry(self, job: Job, error: EngineError, began: float) -> None:
+    async def _retry(self, job: Job, lease: str, error: EngineError, began: float) -> None:
         """Queue a job again after the model failed on it, or fail it after the last attempt."""
         logger.warning("the model failed on job %s, failure %d: %s", job.id, job.n_failures + 1, error)
         if job.n_failures + 1 >= self._limits.max_failures:
-            await self._fail(job, str(error), began)
+            await self._fail(job, lease, str(error), began)
         else:
-            await self._store.call_until_stored(lambda table: table.requeue(job.id, is_failure=True))
+            await self._tasks.end(lease, partial(JobTable.free, is_failure=True))
 
-    async def _fail(self, job: Job, message: str, began: float) -> None:
+    async def _fail(self, job: Job, lease: str, message: str, began: float) -> None:
         kind = self._kinds.get(job.spec.kind)
         outcome = kind.render_failure(message) if kind else {"error": message}
-        await self._finish(job, JobStatus.FAILED, outcome, began)
+        await self._finish(job, lease, JobStatus.FAILED, outcome, began)
 
     async def _finish(
         self,
         job: Job,
+        lease: str,
         status: JobStatus,
         outcome: dict[str, Any],
         began: float,
         *,
         audio_s: float | None = None,
     ) -> None:
-        """Store the outcome of a job, and then delete its audio."""
+        """Store the outcome of a job, and then delete its audio. Without the lease, neither is this server's."""
         total_s = time.perf_counter() - began
-        is_stored = await self._store.call_until_stored(
-            lambda table: table.finish(job.id, status, outcome=outcome, runtime_ms=round(total_s * 1000))
-        )
-        await self._store.remove_audio(job.id)
+        finish = partial(JobTable.finish, status=status, outcome=outcome, runtime_ms=round(total_s * 1000))
+        is_stored = await self._tasks.end(lease, finish)
         if is_stored:
+            await self._store.remove_audio(job.id)
             logger.info("job %s status=%s audio_s=%s total_s=%.3f", job.id, status.value, audio_s, total_s)
             self._on_result()

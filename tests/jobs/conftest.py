@@ -1,15 +1,17 @@
-"""A table of jobs in a temporary directory, and a clock that the test sets."""
+"""Places for jobs, in each kind of database, and a clock that the test sets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from hf_asr_endpoint.jobs.database import open_database
 from hf_asr_endpoint.jobs.job import Fields, JobSpec
 from hf_asr_endpoint.jobs.table import JobTable
+from tests.jobs.place import Place
+from tests.jobs.postgres import find_programs, run_postgres
 
 WEBHOOK = "https://receiver.example/hook"
 
@@ -33,13 +35,39 @@ def make_spec(*, webhook: str | None = WEBHOOK, kind: str = "plain", fields: Fie
     )
 
 
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Return the URL of a PostgreSQL database."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (Debian's package `postgresql`)")
+    with run_postgres(programs) as url:
+        yield url
+
+
+@pytest.fixture
+def shared_place(tmp_path: Path, postgres: str) -> Place:
+    """A place for several servers, without jobs."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS jobs")
+    return Place(tmp_path, database_url=postgres)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        return Place(tmp_path)
+    shared: Place = request.getfixturevalue("shared_place")
+    return shared
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def table(tmp_path: Path, clock: Clock) -> Iterator[JobTable]:
-    table = JobTable(open_database(tmp_path), now=clock)
+def table(place: Place, clock: Clock) -> Iterator[JobTable]:
+    table = JobTable(place.open_database(), now=clock)
     yield table
     table.close()

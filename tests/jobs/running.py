@@ -15,18 +15,14 @@ import soundfile
 
 from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.jobs.addresses import AddressGuard, parse_allowed_hosts
-from hf_asr_endpoint.jobs.data_directory import open_data_directory
-from hf_asr_endpoint.jobs.database import open_database
 from hf_asr_endpoint.jobs.delivery import RetrySchedule
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobKind, JobLimits, JobSpec, ParsedJob
 from hf_asr_endpoint.jobs.jobs import Jobs
 from hf_asr_endpoint.jobs.resolver import SystemResolver
-from hf_asr_endpoint.jobs.spool import FOLDER, Spool
-from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.jobs.webhook import WebhookSender
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import TranscriptionOptions
+from tests.jobs.place import Place
 
 POLL_INTERVAL_S = 0.005
 DEADLINE_S = 20.0
@@ -69,11 +65,11 @@ def make_audio(n_samples: int = 16_000) -> io.BytesIO:
 
 
 def audio_files(directory: Path) -> list[str]:
-    return [path.name for path in (directory / FOLDER).iterdir()]
+    return Place(directory).audio_files()
 
 
 def make_jobs(
-    directory: Path,
+    place: Place | Path,
     transcriber: Transcriber,
     *,
     schedule: RetrySchedule = QUICK,
@@ -81,19 +77,18 @@ def make_jobs(
     on_audio: Callable[[str | None, float], None] = lambda owner, audio_s: None,
     **limits: float,
 ) -> Jobs:
-    """limits: some fields of JobLimits."""
+    """place: a folder holds a SQLite file. limits: some fields of JobLimits."""
     values: dict[str, Any] = {
         "max_queued": 10,
         "max_running": 2,
         "max_audio_s": 30.0,
         "retention_s": 60.0,
         "max_crashes": 5,
+        "lease_s": 20.0,
     }
-    store = JobStore(open_data_directory(directory), JobTable(open_database(directory)), Spool(directory))
-    store.recover()
     guard = AddressGuard(parse_allowed_hosts(["127.0.0.1"]), SystemResolver())
     return Jobs(
-        store,
+        (Place(place) if isinstance(place, Path) else place).open_store(),
         transcriber,
         kinds=kinds or {"plain": PlainKind()},
         limits=JobLimits(**{**values, **limits}),
@@ -106,7 +101,7 @@ def make_jobs(
 
 @asynccontextmanager
 async def running_jobs(
-    directory: Path,
+    place: Place | Path,
     transcriber: Transcriber,
     *,
     schedule: RetrySchedule = QUICK,
@@ -114,7 +109,7 @@ async def running_jobs(
     **limits: float,
 ) -> AsyncIterator[Jobs]:
     """Start jobs, and close them at the end."""
-    jobs = make_jobs(directory, transcriber, schedule=schedule, kinds=kinds, **limits)
+    jobs = make_jobs(place, transcriber, schedule=schedule, kinds=kinds, **limits)
     await jobs.start()
     try:
         yield jobs

@@ -6,7 +6,6 @@ import asyncio
 import math
 import time
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +16,7 @@ from hf_asr_endpoint.jobs.delivery import (
 )
 from hf_asr_endpoint.jobs.job import DeliveryStatus, render_job
 from tests.fakes import FakeTranscriber
+from tests.jobs.place import Place
 from tests.jobs.receiver import run_receiver
 from tests.jobs.running import (
     POLL_INTERVAL_S,
@@ -34,11 +34,11 @@ N_RESULTS = MAX_ATTEMPTS_IN_FLIGHT + 1
 DAY_S = 86_400.0
 
 
-def test_receiver_that_was_down_gets_the_result(tmp_path: Path) -> None:
+def test_receiver_that_was_down_gets_the_result(place: Place) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             url = receiver.url
-        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+        async with running_jobs(place, FakeTranscriber()) as jobs:
             job_id = (await jobs.submit(plain_job(webhook=url), make_audio())).id
             while (await jobs.find(job_id)).delivery.n_attempts < 2:
                 await asyncio.sleep(POLL_INTERVAL_S)
@@ -59,11 +59,11 @@ def test_receiver_that_was_down_gets_the_result(tmp_path: Path) -> None:
     [(410, QUICK), (500, RetrySchedule(retry_for_s=0.0))],
     ids=["410 Gone", "time is up"],
 )
-def test_delivery_is_given_up(tmp_path: Path, status: int, schedule: RetrySchedule) -> None:
+def test_delivery_is_given_up(place: Place, status: int, schedule: RetrySchedule) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [status]
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
+            async with running_jobs(place, FakeTranscriber(), schedule=schedule) as jobs:
                 submitted = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
                 job = await wait_until_delivered(jobs, submitted.id)
                 assert (job.delivery.status, job.delivery.n_attempts) == (DeliveryStatus.GIVEN_UP, 1)
@@ -73,58 +73,58 @@ def test_delivery_is_given_up(tmp_path: Path, status: int, schedule: RetrySchedu
     run(work())
 
 
-def test_interrupted_attempt_is_repeated_after_a_restart(tmp_path: Path) -> None:
+def test_interrupted_attempt_is_repeated_after_a_restart(place: Place) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [0, 200]
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            async with running_jobs(place, FakeTranscriber()) as jobs:
                 job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
                 await wait_until(lambda: len(receiver.received) == 1)
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            async with running_jobs(place, FakeTranscriber()) as jobs:
                 assert (await wait_until_delivered(jobs, job.id)).delivery.status is DeliveryStatus.DELIVERED
             assert [received.headers["webhook-id"] for received in receiver.received] == [job.id] * 2
 
     run(work())
 
 
-def test_restart_does_not_change_the_time_of_the_next_attempt(tmp_path: Path) -> None:
+def test_restart_does_not_change_the_time_of_the_next_attempt(place: Place) -> None:
     schedule = RetrySchedule(retry_for_s=9999.0, first_delay_s=1000.0, draw=lambda: 1.0)
 
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [500]
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
+            async with running_jobs(place, FakeTranscriber(), schedule=schedule) as jobs:
                 job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
                 while not (planned := (await jobs.find(job_id)).delivery).n_attempts:
                     await asyncio.sleep(POLL_INTERVAL_S)
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=schedule) as jobs:
+            async with running_jobs(place, FakeTranscriber(), schedule=schedule) as jobs:
                 assert (await jobs.find(job_id)).delivery == planned
                 assert (planned.next_attempt_at or 0) > time.time() + 900
 
     run(work())
 
 
-def test_attempt_that_a_wrong_clock_planned_is_rescheduled(tmp_path: Path) -> None:
+def test_attempt_that_a_wrong_clock_planned_is_rescheduled(place: Place) -> None:
     wrong = RetrySchedule(retry_for_s=1e9, first_delay_s=1e8, max_delay_s=1e8)
 
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [500, 200]
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=wrong) as jobs:
+            async with running_jobs(place, FakeTranscriber(), schedule=wrong) as jobs:
                 job_id = (await jobs.submit(plain_job(webhook=receiver.url), make_audio())).id
                 while not (await jobs.find(job_id)).delivery.n_attempts:
                     await asyncio.sleep(POLL_INTERVAL_S)
-            async with running_jobs(tmp_path, FakeTranscriber(), schedule=QUICK) as jobs:
+            async with running_jobs(place, FakeTranscriber(), schedule=QUICK) as jobs:
                 assert (await wait_until_delivered(jobs, job_id)).delivery.status is DeliveryStatus.DELIVERED
 
     run(work())
 
 
-def test_receiver_that_does_not_answer_does_not_delay_others(tmp_path: Path) -> None:
+def test_receiver_that_does_not_answer_does_not_delay_others(place: Place) -> None:
     async def work() -> None:
         with run_receiver() as hanging, run_receiver() as receiver:
             hanging.statuses = [0]
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            async with running_jobs(place, FakeTranscriber()) as jobs:
                 for _ in range(N_RESULTS):
                     job = await jobs.submit(plain_job(webhook=hanging.url), make_audio())
                     await wait_until_final(jobs, job.id)
@@ -136,11 +136,11 @@ def test_receiver_that_does_not_answer_does_not_delay_others(tmp_path: Path) -> 
     run(work())
 
 
-def test_removing_a_job_cancels_its_attempt(tmp_path: Path) -> None:
+def test_removing_a_job_cancels_its_attempt(place: Place) -> None:
     async def work() -> None:
         with run_receiver() as receiver:
             receiver.statuses = [0]
-            async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+            async with running_jobs(place, FakeTranscriber()) as jobs:
                 job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
                 await wait_until(lambda: len(receiver.received) == 1)
                 attempts = {task for task in asyncio.all_tasks() if task.get_name() == job.id}
@@ -154,11 +154,9 @@ def test_removing_a_job_cancels_its_attempt(tmp_path: Path) -> None:
 def attempt_times(*, drawn: float) -> list[float]:
     """Return when a receiver that is always down gets attempts, in seconds after the end of the job."""
     schedule = RetrySchedule(retry_for_s=DAY_S, draw=lambda: drawn)
-    times: list[float] = []
-    next_at: float | None = 0.0
-    while next_at is not None:
-        times.append(next_at)
-        next_at = schedule.next_attempt_at(n_attempts=len(times), now=next_at)
+    times = [0.0]
+    while (delay_s := schedule.delay_s(n_attempts=len(times))) is not None:
+        times.append(times[-1] + delay_s)
     return times
 
 
@@ -169,19 +167,13 @@ def test_delays_double_to_an_hour_until_a_day_is_over() -> None:
     assert DAY_S - 3600 < attempt_times(drawn=0.5)[-1] <= DAY_S
 
 
-def test_time_that_the_server_was_down_does_not_count() -> None:
-    """The schedule counted the time since the end of the job: after a weekend, a result got a single attempt."""
-    schedule = RetrySchedule(retry_for_s=DAY_S, draw=lambda: 1.0)
-    assert schedule.next_attempt_at(n_attempts=1, now=30 * DAY_S) == 30 * DAY_S + 5
-
-
 def test_jitter_shortens_a_delay_by_at_most_half() -> None:
     schedule = RetrySchedule(retry_for_s=DAY_S, draw=lambda: 0.0)
-    assert schedule.next_attempt_at(n_attempts=1, now=100.0) == 102.5
-    assert len({RetrySchedule(retry_for_s=DAY_S).next_attempt_at(n_attempts=9, now=0) for _ in "abc"}) > 1
+    assert schedule.delay_s(n_attempts=1) == 2.5
+    assert len({RetrySchedule(retry_for_s=DAY_S).delay_s(n_attempts=9) for _ in "abc"}) > 1
 
 
 @pytest.mark.parametrize("n_attempts", [60, 5_000])
 def test_many_attempts_do_not_overflow(n_attempts: int) -> None:
     schedule = RetrySchedule(retry_for_s=math.inf, draw=lambda: 1.0)
-    assert schedule.next_attempt_at(n_attempts=n_attempts, now=0.0) == 3600.0
+    assert schedule.delay_s(n_attempts=n_attempts) == 3600.0

@@ -22,7 +22,7 @@ def board(clock: FakeClock) -> ProgressBoard:
 
 
 def test_the_rest_is_estimated_from_the_time_so_far(board: ProgressBoard, clock: FakeClock) -> None:
-    assert board.progress_of("a") == NOT_BEGUN
+    assert board.progress_of("a") is None
     board.begin("a")
     assert board.progress_of("a") == NOT_BEGUN
     clock.seconds += 10
@@ -44,7 +44,9 @@ def test_a_job_that_runs_again_begins_anew(board: ProgressBoard) -> None:
     board.report("a", Progress(done_s=5.0, length_s=10.0))
     board.end("a")
     board.report("a", Progress(done_s=6.0, length_s=10.0))
-    assert board.progress_of("a") == NOT_BEGUN, "what its last run still tells"
+    assert board.progress_of("a") is None, "what its last run still tells"
+    board.begin("a")
+    assert board.progress_of("a") == NOT_BEGUN
 
 
 def test_everybody_who_waits_is_woken_once_for_each_news(board: ProgressBoard) -> None:

@@ -70,21 +70,19 @@ def test_remove_is_idempotent(tmp_path: Path) -> None:
         spool.open("a")
 
 
-def test_clean_keeps_only_wanted_audio(tmp_path: Path) -> None:
+def test_sizes_are_those_of_all_files_also_of_interrupted_copies(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    for job_id in ("wanted", "orphan"):
-        spool.add(job_id, io.BytesIO(b"audio"))
+    spool.add("a", io.BytesIO(b"audio"))
     (tmp_path / FOLDER / "interrupted.part").write_bytes(b"au")
-    spool.clean({"wanted"})
-    assert file_names(tmp_path) == ["wanted"]
+    assert spool.sizes() == {"a": 5, "interrupted.part": 2}
 
 
-def test_clean_reports_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     """It was an OSError, which stopped the server instead of starting it without jobs."""
     spool = Spool(tmp_path)
     (tmp_path / FOLDER).rmdir()
     with pytest.raises(StorageFailed, match=r"No such file.*--data-dir"):
-        spool.clean(set())
+        spool.sizes()
 
 
 def test_refuses_a_file_instead_of_its_folder(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import RESERVE_FILE, open_data_directory
-from hf_asr_endpoint.jobs.database import open_database
 from hf_asr_endpoint.jobs.spool import Spool
+from hf_asr_endpoint.jobs.sqlite import open_sqlite
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import JobTable
+from hf_asr_endpoint.jobs.table import JobTable, make_id
 from tests.jobs.conftest import make_spec
+from tests.jobs.place import Place
+from tests.jobs.running import make_audio
 
 CHECKOUT = Path(__file__).parents[2]
 TIMEOUT_S = 60.0
@@ -64,7 +66,7 @@ class FullDiskTable(JobTable):
     """A table that can be changed only while the reserved space is released."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(open_database(directory))
+        super().__init__(open_sqlite(directory))
         self._reserve = directory / RESERVE_FILE
 
     def cancel(self, job_id: str) -> bool:
@@ -76,7 +78,7 @@ class FullDiskTable(JobTable):
 def test_reserved_space_makes_room_for_a_deletion(tmp_path: Path) -> None:
     table = FullDiskTable(tmp_path)
     table.add("a", make_spec(), max_queued=1)
-    store = JobStore(open_data_directory(tmp_path), table, Spool(tmp_path))
+    store = JobStore(table, Spool(tmp_path), open_data_directory(tmp_path))
     store.recover()
 
     async def work() -> None:
@@ -91,7 +93,7 @@ def test_reserved_space_makes_room_for_a_deletion(tmp_path: Path) -> None:
 
 
 def test_error_that_the_reserve_does_not_solve_is_raised(tmp_path: Path) -> None:
-    store = JobStore(open_data_directory(tmp_path), JobTable(open_database(tmp_path)), Spool(tmp_path))
+    store = JobStore(JobTable(open_sqlite(tmp_path)), Spool(tmp_path), open_data_directory(tmp_path))
     calls = []
 
     def fail(table: JobTable) -> None:
@@ -119,3 +121,25 @@ def test_jobs_can_be_cancelled_and_removed_on_a_full_disk(tmp_path: Path) -> Non
     refusal, *deletions = result.stdout.splitlines()
     assert "cannot be kept" in refusal
     assert deletions == ["cancelled", "None []"]
+
+
+def test_sweeps_delete_audio_that_has_no_job_twice_and_does_not_grow(shared_place: Place) -> None:
+    """New audio has no job for a moment, and another server may be writing it."""
+    store = shared_place.open_store()
+    orphan, copying = make_id(), f"{make_id()}.part"
+    folder = shared_place.directory / "audio"
+    for name in (orphan, copying, "notes"):
+        (folder / name).write_bytes(b"audio")
+
+    async def work() -> None:
+        job = await store.add(make_spec(), make_audio(), max_queued=9)
+        await store.sweep_audio()
+        assert len(shared_place.audio_files()) == 4
+        (folder / copying).write_bytes(b"more audio")
+        await store.sweep_audio()
+        assert set(shared_place.audio_files()) == {job.id, copying, "notes"}
+        await store.sweep_audio()
+        assert set(shared_place.audio_files()) == {job.id, "notes"}
+
+    asyncio.run(work())
+    store.close()

@@ -1,39 +1,18 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from hf_asr_endpoint.errors import Overloaded
-from hf_asr_endpoint.jobs.database import open_database
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobStatus
-from hf_asr_endpoint.jobs.table import JobTable, make_id
+from hf_asr_endpoint.jobs.sqlite import open_sqlite
+from hf_asr_endpoint.jobs.table import JobTable, NextDelivery, make_id
 from tests.jobs.conftest import WEBHOOK, Clock, make_spec
-
-RESULT = {"results": {"text": "Grüße"}}
-
-
-def add(table: JobTable, *job_ids: str, webhook: str | None = WEBHOOK) -> None:
-    for job_id in job_ids:
-        table.add(job_id, make_spec(webhook=webhook), max_queued=10)
-
-
-def succeed(table: JobTable, *job_ids: str) -> None:
-    for job_id in job_ids:
-        assert table.start(job_id)
-        assert table.finish(job_id, JobStatus.SUCCEEDED, outcome=RESULT, runtime_ms=12)
-
-
-def find(table: JobTable, job_id: str) -> Job:
-    job = table.find(job_id)
-    assert job is not None
-    return job
-
-
-def next_delivery(table: JobTable, *, skip: str = "") -> Job | None:
-    """skip: the ids of jobs whose delivery is not considered, one letter each."""
-    return table.next_delivery(lambda job_id, webhook: job_id not in skip)
+from tests.jobs.place import Place
+from tests.jobs.steps import LEASE_S, RESULT, add, attempt, claim, claim_delivery, find, finish, start, succeed
 
 
 def test_job_round_trips(table: JobTable, clock: Clock) -> None:
@@ -44,7 +23,7 @@ def test_job_round_trips(table: JobTable, clock: Clock) -> None:
 
 def test_unknown_job_changes_nothing(table: JobTable) -> None:
     assert table.find("a") is None
-    assert not table.start("a")
+    assert not table.claim("lease", lease_s=LEASE_S, max_crashes=9)
     assert not table.cancel("a")
     assert not table.remove("a")
 
@@ -61,14 +40,14 @@ def test_delivery_is_due_when_the_job_succeeds(table: JobTable, clock: Clock) ->
         clock.now,
     )
     assert job.delivery == Delivery(status=DeliveryStatus.PENDING, next_attempt_at=clock.now)
-    assert next_delivery(table) == job
+    assert claim_delivery(table, "lease") == job
 
 
 def test_job_without_webhook_has_no_delivery(table: JobTable) -> None:
     add(table, "a", webhook=None)
     succeed(table, "a")
     assert find(table, "a").delivery == Delivery()
-    assert next_delivery(table) is None
+    assert claim_delivery(table, "lease") is None
 
 
 @pytest.mark.parametrize("is_cancelled", [True, False], ids=["cancelled", "succeeded"])
@@ -83,13 +62,13 @@ def test_fields_are_deleted_at_the_end_of_a_job(table: JobTable, is_cancelled: b
     assert find(table, "a").spec == make_spec(fields=())
 
 
-def test_queue_is_ordered_by_submission_and_a_requeued_job_keeps_its_position(table: JobTable) -> None:
+def test_queue_is_ordered_by_submission_and_a_freed_job_keeps_its_position(table: JobTable) -> None:
     add(table, "b", "a", "c")
-    assert table.next_queued() == find(table, "b")
-    table.start("b")
-    assert table.next_queued() == find(table, "a")
-    table.requeue("b", is_failure=True)
-    assert table.next_queued() == find(table, "b")
+    assert claim(table, "first") == find(table, "b")
+    assert claim(table, "second") == find(table, "a")
+    assert table.free("first", is_failure=True)
+    assert find(table, "b").status is JobStatus.QUEUED
+    assert claim(table, "third") == find(table, "b")
     assert (find(table, "b").n_failures, find(table, "b").n_crashes) == (1, 0)
 
 
@@ -98,7 +77,7 @@ def test_full_queue_refuses_a_job(table: JobTable) -> None:
     with pytest.raises(Overloaded, match="1 jobs are queued; allowed: 1"):
         table.add("b", make_spec(), max_queued=1)
     assert table.find("b") is None
-    table.start("a")
+    start(table, "a")
     table.add("b", make_spec(), max_queued=1)
 
 
@@ -118,12 +97,11 @@ def test_concurrent_jobs_do_not_exceed_the_limit(table: JobTable) -> None:
 @pytest.mark.parametrize("is_running", [False, True], ids=["queued", "running"])
 def test_cancelled_job_stays_cancelled(table: JobTable, is_running: bool) -> None:
     add(table, "a")
-    if is_running:
-        table.start("a")
+    lease = start(table, "a") if is_running else ""
     assert table.cancel("a")
-    assert not table.start("a")
-    assert not table.requeue("a")
-    assert not table.finish("a", JobStatus.SUCCEEDED, outcome=RESULT, runtime_ms=1)
+    assert not claim(table, "other")
+    assert not table.free(lease)
+    assert not finish(table, lease)
     assert not table.cancel("a")
     assert not table.remove("a")
     job = find(table, "a")
@@ -133,30 +111,19 @@ def test_cancelled_job_stays_cancelled(table: JobTable, is_running: bool) -> Non
 def test_only_a_finished_job_can_be_removed(table: JobTable) -> None:
     add(table, "a")
     assert not table.remove("a")
-    table.start("a")
+    lease = start(table, "a")
     assert not table.remove("a")
-    table.finish("a", JobStatus.FAILED, outcome={"error": "broken"}, runtime_ms=1)
+    finish(table, lease, JobStatus.FAILED)
     assert not table.cancel("a")
     assert table.remove("a")
     assert table.find("a") is None
-
-
-def test_recovery_queues_running_jobs_and_counts_a_crash(table: JobTable) -> None:
-    add(table, "waiting", "running", "done", "cancelled")
-    table.start("running")
-    succeed(table, "done")
-    table.cancel("cancelled")
-    assert table.recover() == {"waiting", "running"}
-    assert [find(table, job_id).n_crashes for job_id in ("waiting", "running", "done")] == [0, 1, 0]
-    assert find(table, "running").status is JobStatus.QUEUED
-    assert find(table, "done").delivery.status is DeliveryStatus.PENDING
 
 
 def test_deliveries_too_far_ahead_are_rescheduled(table: JobTable, clock: Clock) -> None:
     add(table, "a", "b")
     succeed(table, "a", "b")
     for job_id, delay_s in (("a", 1e9), ("b", 60)):
-        table.record_attempt(job_id, DeliveryStatus.PENDING, error="down", next_attempt_at=clock.now + delay_s)
+        attempt(table, job_id, DeliveryStatus.PENDING, error="down", next_attempt_in_s=delay_s)
     assert table.limit_delays(max_delay_s=60) == 1
     assert [find(table, job_id).delivery.next_attempt_at for job_id in "ab"] == [clock.now + 60] * 2
     assert table.limit_delays(max_delay_s=60) == 0
@@ -165,37 +132,41 @@ def test_deliveries_too_far_ahead_are_rescheduled(table: JobTable, clock: Clock)
 def test_attempts_are_counted_until_the_delivery_ends(table: JobTable, clock: Clock) -> None:
     add(table, "a")
     succeed(table, "a")
-    assert table.record_attempt("a", DeliveryStatus.PENDING, error="down", next_attempt_at=clock.now + 9)
+    attempt(table, "a", DeliveryStatus.PENDING, error="down", next_attempt_in_s=9)
     assert find(table, "a").delivery == Delivery(
         status=DeliveryStatus.PENDING, n_attempts=1, next_attempt_at=clock.now + 9, error="down"
     )
-    assert table.record_attempt("a", DeliveryStatus.DELIVERED)
+    clock.now += 9
+    attempt(table, "a", DeliveryStatus.DELIVERED)
     assert find(table, "a").delivery == Delivery(status=DeliveryStatus.DELIVERED, n_attempts=2)
-    assert not table.record_attempt("a", DeliveryStatus.GIVEN_UP)
-    assert next_delivery(table) is None
+    assert claim_delivery(table, "lease") is None
 
 
 def test_earliest_delivery_is_next(table: JobTable, clock: Clock) -> None:
     add(table, "a", "b", "c")
     succeed(table, "a", "b", "c")
-    table.record_attempt("a", DeliveryStatus.PENDING, next_attempt_at=clock.now + 9)
-    order = [next_delivery(table, skip=skip) for skip in ("", "b", "bc", "bca")]
-    assert [job and job.id for job in order] == ["b", "c", "a", None]
+    attempt(table, "a", DeliveryStatus.PENDING, next_attempt_in_s=9)
+    claimed = [claim_delivery(table, lease) for lease in ("first", "second")]
+    assert [job and job.id for job in claimed] == ["b", "c"]
+    later = table.claim_delivery("third", lease_s=LEASE_S, may_send=lambda webhook: True)
+    assert later == NextDelivery(job=None, due_in_s=9)
+    clock.now += 9
+    assert claim_delivery(table, "third") == find(table, "a")
+    assert table.claim_delivery("fourth", lease_s=LEASE_S, may_send=lambda webhook: True) is None
 
 
 def test_next_delivery_selects_by_webhook(table: JobTable) -> None:
     for job_id, webhook in (("a", "https://busy.example/"), ("b", WEBHOOK)):
         add(table, job_id, webhook=webhook)
         succeed(table, job_id)
-    job = table.next_delivery(lambda job_id, webhook: webhook == WEBHOOK)
-    assert job == find(table, "b")
+    assert claim_delivery(table, "lease", webhook=WEBHOOK) == find(table, "b")
 
 
 def test_old_jobs_are_removed_unless_their_delivery_is_pending(table: JobTable, clock: Clock) -> None:
     job_ids = ("pending", "delivered", "cancelled", "queued")
     add(table, *job_ids)
     succeed(table, "pending", "delivered")
-    table.record_attempt("delivered", DeliveryStatus.DELIVERED)
+    attempt(table, "delivered", DeliveryStatus.DELIVERED)
     table.cancel("cancelled")
     clock.now += 60
     assert table.remove_old(retention_s=60) == 0
@@ -204,26 +175,34 @@ def test_old_jobs_are_removed_unless_their_delivery_is_pending(table: JobTable, 
     assert [job_id for job_id in job_ids if table.find(job_id)] == ["pending", "queued"]
 
 
-def test_removed_jobs_leave_nothing_on_the_disk(table: JobTable, clock: Clock, tmp_path: Path) -> None:
+def test_removed_jobs_leave_nothing_in_sqlites_files(clock: Clock, tmp_path: Path) -> None:
+    table = JobTable(open_sqlite(tmp_path), now=clock)
     job_ids = ("removed", "old", "kept")
     for job_id in job_ids:
         add(table, job_id, webhook=f"https://{job_id}.example/")
         succeed(table, job_id)
-        table.record_attempt(job_id, DeliveryStatus.DELIVERED)
+        attempt(table, job_id, DeliveryStatus.DELIVERED)
         clock.now += 60
     assert table.remove("removed")
     assert table.remove_old(retention_s=90) == 1
     content = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert [job_id for job_id in job_ids if f"https://{job_id}.example/".encode() in content] == ["kept"]
+    table.close()
 
 
-def test_committed_jobs_survive_without_a_close(table: JobTable, tmp_path: Path) -> None:
+def test_committed_jobs_survive_without_a_close(table: JobTable, place: Place) -> None:
     """A crash does not close the connection: what exists only in its memory would be lost."""
     add(table, "a")
     succeed(table, "a")
-    again = JobTable(open_database(tmp_path))
+    again = JobTable(place.open_database())
     assert again.find("a") == find(table, "a")
     again.close()
+
+
+def test_the_databases_clock_tells_the_time(place: Place) -> None:
+    database = place.open_database()
+    assert abs(database.now() - time.time()) < 5
+    database.close()
 
 
 def test_ids_are_long_and_unique() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +12,9 @@ from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded
 from hf_asr_endpoint.jobs.job import JobStatus, render_job
 from hf_asr_endpoint.types import ANYBODY, Caller, Health, Transcription, TranscriptionOptions
 from tests.fakes import FakeTranscriber
+from tests.jobs.place import Place
 from tests.jobs.running import (
     PlainKind,
-    audio_files,
     make_audio,
     plain_job,
     run,
@@ -61,9 +60,9 @@ def is_running(transcriber: FakeTranscriber, n_jobs: int) -> bool:
     return transcriber.n_running == n_jobs
 
 
-def test_job_succeeds_and_its_audio_is_deleted(tmp_path: Path) -> None:
+def test_job_succeeds_and_its_audio_is_deleted(place: Place) -> None:
     async def work() -> None:
-        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+        async with running_jobs(place, FakeTranscriber()) as jobs:
             job = await jobs.submit(plain_job(language="de"), make_audio())
             assert (job.status, render_job(job)["inference_status"]["status"]) == (JobStatus.QUEUED, "queued")
             job = await wait_until_final(jobs, job.id)
@@ -71,18 +70,18 @@ def test_job_succeeds_and_its_audio_is_deleted(tmp_path: Path) -> None:
             document = render_job(job)
             assert document["results"] == {"text": "16000 samples", "language": "de"}
             assert document["inference_status"] == {"status": "succeeded", "runtime_ms": job.runtime_ms, "cost": 0}
-            await wait_until(lambda: audio_files(tmp_path) == [])
+            await wait_until(lambda: place.audio_files() == [])
 
     run(work())
 
 
-def test_job_is_parsed_once_for_each_run(tmp_path: Path) -> None:
+def test_job_is_parsed_once_for_each_run(place: Place) -> None:
     """It was parsed for its options and again for its result."""
     kind = PlainKind()
 
     async def work() -> None:
         transcriber = FailingTranscriber(EngineError("out of memory"))
-        async with running_jobs(tmp_path, transcriber, kinds={"plain": kind}) as jobs:
+        async with running_jobs(place, transcriber, kinds={"plain": kind}) as jobs:
             assert (await run_job(jobs)).status is JobStatus.SUCCEEDED
             assert (kind.n_parsed, transcriber.n_calls) == (2, 2)
 
@@ -98,33 +97,33 @@ def test_job_is_parsed_once_for_each_run(tmp_path: Path) -> None:
     ],
     ids=["not audio", "too long", "parameter"],
 )
-def test_job_with_invalid_input_fails(tmp_path: Path, audio: bytes, fields: dict[str, str], message: str) -> None:
+def test_job_with_invalid_input_fails(place: Place, audio: bytes, fields: dict[str, str], message: str) -> None:
     async def work() -> None:
-        async with running_jobs(tmp_path, FakeTranscriber()) as jobs:
+        async with running_jobs(place, FakeTranscriber()) as jobs:
             submitted = await jobs.submit(plain_job(**fields), io.BytesIO(audio))
             document = render_job(await wait_until_final(jobs, submitted.id))
             assert document["inference_status"] == {"status": "failed", "runtime_ms": 0, "cost": 0}
             assert message in document["error"]
             assert "results" not in document
-            await wait_until(lambda: audio_files(tmp_path) == [])
+            await wait_until(lambda: place.audio_files() == [])
 
     run(work())
 
 
-def test_job_succeeds_after_two_failures_of_the_model(tmp_path: Path) -> None:
+def test_job_succeeds_after_two_failures_of_the_model(place: Place) -> None:
     async def work() -> None:
         transcriber = FailingTranscriber(EngineError("out of memory"), EngineError("again"))
-        async with running_jobs(tmp_path, transcriber) as jobs:
+        async with running_jobs(place, transcriber) as jobs:
             job = await run_job(jobs)
             assert (job.status, job.n_failures, transcriber.n_calls) == (JobStatus.SUCCEEDED, 2, 3)
 
     run(work())
 
 
-def test_third_failure_of_the_model_fails_the_job(tmp_path: Path) -> None:
+def test_third_failure_of_the_model_fails_the_job(place: Place) -> None:
     async def work() -> None:
         transcriber = FailingTranscriber(*[EngineError("out of memory")] * 9)
-        async with running_jobs(tmp_path, transcriber) as jobs:
+        async with running_jobs(place, transcriber) as jobs:
             job = await run_job(jobs)
             assert (job.status, transcriber.n_calls) == (JobStatus.FAILED, 3)
             assert job.outcome == {"error": "out of memory"}
@@ -132,29 +131,29 @@ def test_third_failure_of_the_model_fails_the_job(tmp_path: Path) -> None:
     run(work())
 
 
-def test_bug_fails_the_job_without_its_details(tmp_path: Path) -> None:
+def test_bug_fails_the_job_without_its_details(place: Place) -> None:
     async def work() -> None:
-        async with running_jobs(tmp_path, FailingTranscriber(ZeroDivisionError("secret"))) as jobs:
+        async with running_jobs(place, FailingTranscriber(ZeroDivisionError("secret"))) as jobs:
             job = await run_job(jobs)
             assert job.outcome == {"error": "the server failed; its log says more"}
 
     run(work())
 
 
-def test_unavailable_engine_does_not_count_as_a_failure(tmp_path: Path) -> None:
+def test_unavailable_engine_does_not_count_as_a_failure(place: Place) -> None:
     async def work() -> None:
         transcriber = FailingTranscriber(EngineUnavailable("the server is shutting down"))
-        async with running_jobs(tmp_path, transcriber) as jobs:
+        async with running_jobs(place, transcriber) as jobs:
             job = await run_job(jobs)
             assert (job.status, job.n_failures, job.n_crashes) == (JobStatus.SUCCEEDED, 0, 0)
 
     run(work())
 
 
-def test_jobs_wait_until_the_model_is_ready(tmp_path: Path) -> None:
+def test_jobs_wait_until_the_model_is_ready(place: Place) -> None:
     async def work() -> None:
         transcriber = LoadingTranscriber()
-        async with running_jobs(tmp_path, transcriber) as jobs:
+        async with running_jobs(place, transcriber) as jobs:
             job = await jobs.submit(plain_job(), make_audio())
             await wait_until(lambda: transcriber.n_health_calls >= 2)
             assert (await jobs.find(job.id)).status is JobStatus.QUEUED
@@ -164,18 +163,18 @@ def test_jobs_wait_until_the_model_is_ready(tmp_path: Path) -> None:
     run(work())
 
 
-def test_running_and_queued_jobs_are_limited(tmp_path: Path) -> None:
+def test_running_and_queued_jobs_are_limited(place: Place) -> None:
     async def work() -> None:
         transcriber = FakeTranscriber()
         transcriber.hold()
-        async with running_jobs(tmp_path, transcriber, max_running=2, max_queued=1) as jobs:
+        async with running_jobs(place, transcriber, max_running=2, max_queued=1) as jobs:
             for n_running in (1, 2):
                 await jobs.submit(plain_job(), make_audio())
                 await wait_until(partial(is_running, transcriber, n_running))
             waiting = await jobs.submit(plain_job(), make_audio())
             with pytest.raises(Overloaded, match="1 jobs are queued"):
                 await jobs.submit(plain_job(), make_audio())
-            assert len(audio_files(tmp_path)) == 3
+            assert len(place.audio_files()) == 3
             assert (await jobs.find(waiting.id)).status is JobStatus.QUEUED
             assert transcriber.n_running == 2
             transcriber.release()
