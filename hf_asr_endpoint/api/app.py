@@ -34,6 +34,7 @@ from hf_asr_endpoint.api.form_transcription import FormTranscription
 from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
+from hf_asr_endpoint.api.live_websocket import LiveWebSockets
 from hf_asr_endpoint.api.metrics import Metrics
 from hf_asr_endpoint.api.middleware import RequestMiddleware
 from hf_asr_endpoint.api.mistral.routes import MistralDialect
@@ -124,6 +125,9 @@ def make_dialects(
     openai_jobs = OpenAIJobKind(models=models, cue_limits=cue_limits)
     forms = FormTranscription(admission)
     access = services.access
+    sockets = LiveWebSockets(
+        transcriber, services.live, allows_pages=services.cors_origins if access is None else None
+    )
 
     def write() -> dict[str, Any]:
         return write_document(
@@ -137,19 +141,8 @@ def make_dialects(
         MistralDialect(admission, models=models),
         ModelSchemas(models=models),
         OpenAIDialect(admission, models=models, cue_limits=cue_limits),
-        RealtimeDialect(
-            transcriber,
-            models=models,
-            sessions=services.live,
-            secrets=secrets,
-            allows_pages=services.cors_origins if services.access is None else None,
-        ),
-        DeepgramDialect(
-            transcriber,
-            models=models,
-            sessions=services.live,
-            allows_pages=services.cors_origins if services.access is None else None,
-        ),
+        RealtimeDialect(sockets, models=models, secrets=secrets),
+        DeepgramDialect(sockets, models=models),
         DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),
         WhisperCppDialect(forms, cue_limits=cue_limits),
