@@ -1,4 +1,4 @@
-"""One accepted socket of a live session, whatever dialect it speaks: its tasks, its times, and its end."""
+"""One connection of a live session, whatever it speaks and over what: its tasks, its times, and its end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from typing import Any, Generic, Protocol, TypeVar
 
 from hf_asr_endpoint.api.live_sessions import LiveLimits
 from hf_asr_endpoint.api.outbox import Event, Outbox
@@ -24,6 +22,11 @@ logger = logging.getLogger(__name__)
 SEND_LAST_S = 5.0  # for what waits when the socket is to be closed
 
 NORMAL, GOING_AWAY, POLICY, FAILED = 1000, 1001, 1008, 1011
+"""WebSocket's codes (RFC 6455, section 7.4.1), for other wires as well."""
+
+M = TypeVar("M")
+Given = TypeVar("Given", contravariant=True)
+Taken = TypeVar("Taken", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +37,26 @@ class Close:
     reason: str = ""
 
 
-class Conversation(Protocol):
+class Wire(Protocol[Taken]):
+    """What carries messages. Both ways raise ConnectionError once the client has left."""
+
+    async def receive(self) -> Taken | None:
+        """Return the client's next message; None if it has left. Raises AsrError for what is no message."""
+        ...
+
+    async def send(self, event: Event) -> None: ...
+
+    async def close(self, close: Close) -> None: ...
+
+
+class Conversation(Protocol[Given]):
     """A dialect's part. All events are JSON objects."""
 
-    def begin(self, socket: LiveSocket) -> None:
+    def begin(self, socket: LiveSocket[Any]) -> None:
         """Keep the socket, and send the first events."""
         ...
 
-    async def take(self, message: str | bytes) -> None:
+    async def take(self, message: Given) -> None:
         """Follow one message, or say why not. What it raises ends the session."""
         ...
 
@@ -54,13 +69,13 @@ class Conversation(Protocol):
         ...
 
 
-class LiveSocket:
+class LiveSocket(Generic[M]):
     """Runs a conversation. `run` is called once."""
 
     def __init__(
         self,
-        websocket: WebSocket,
-        conversation: Conversation,
+        wire: Wire[M],
+        conversation: Conversation[M],
         *,
         transcriber: Transcriber,
         limits: LiveLimits,
@@ -68,7 +83,7 @@ class LiveSocket:
         outbox: Outbox,
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._websocket = websocket
+        self._wire = wire
         self._conversation = conversation
         self._transcriber = transcriber
         self._limits = limits
@@ -92,10 +107,14 @@ class LiveSocket:
         try:
             close = await self._end
             self._outbox.close()
+            others = self._tasks - {sending}
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=SEND_LAST_S)  # The wire has one reader at a time.
             if close.code is not None:
                 await asyncio.wait({sending}, timeout=SEND_LAST_S if close.code != POLICY else 0)
-                await asyncio.wait_for(self._websocket.close(close.code, close.reason), SEND_LAST_S)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+                await asyncio.wait_for(self._wire.close(close), SEND_LAST_S)
+        except (TimeoutError, ConnectionError):
             pass  # Nobody reads any more.
         finally:
             for task in self._tasks:
@@ -126,8 +145,7 @@ class LiveSocket:
         if self.live is None:
             self.live = await self._transcriber.live(options, self._caller)
             self._telling = self._start(self._tell(self.live))
-        pcm = options.audio
-        self.audio_s += len(audio) / (pcm.sample_rate * pcm.n_channels * (2 if pcm.encoding == "PCM_16" else 1))
+        self.audio_s += len(audio) / options.audio.bytes_per_s
         self.live.push(audio)
         await self.live.wait_for_room(self._limits.max_waiting_audio_s)
 
@@ -145,7 +163,7 @@ class LiveSocket:
             if task.cancelled():
                 return
             error = task.exception()
-            if isinstance(error, WebSocketDisconnect):
+            if isinstance(error, ConnectionError):
                 self.close(Close(None))
             elif error is not None:
                 if not isinstance(error, AsrError):
@@ -162,8 +180,8 @@ class LiveSocket:
         return task
 
     async def _send(self) -> Close:
-        while (text := await self._outbox.take()) is not None:
-            await self._websocket.send_text(text)
+        while (event := await self._outbox.take()) is not None:
+            await self._wire.send(event)
         return Close(NORMAL)
 
     async def _read(self) -> Close:
@@ -173,14 +191,13 @@ class LiveSocket:
             left_s = self._expires_at_s - loop.time()
             try:
                 message = await asyncio.wait_for(
-                    self._websocket.receive(), max(min(left_s, self._limits.idle_timeout_s), 0)
+                    self._wire.receive(), max(min(left_s, self._limits.idle_timeout_s), 0)
                 )
             except TimeoutError:
                 return await self._expire(is_idle=left_s > self._limits.idle_timeout_s)
-            if message["type"] == "websocket.disconnect":
+            if message is None:
                 return Close(None)
-            text = message.get("text")
-            await self._conversation.take(message["bytes"] if text is None else text)
+            await self._conversation.take(message)
 
     async def _expire(self, *, is_idle: bool) -> Close:
         """End the session, because its time is over, behind the turns that it has."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -44,11 +43,11 @@ class Outbox:
         self._is_closed = True
         self._changed.set()
 
-    async def take(self) -> str | None:
-        """Return the next event as text; None at the end."""
+    async def take(self) -> Event | None:
+        """Return the next event; None at the end."""
         while not self._waiting:
             if self._is_closed:
                 return None
             self._changed.clear()
             await self._changed.wait()
-        return json.dumps(self._waiting.popleft(), ensure_ascii=False)
+        return self._waiting.popleft()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
@@ -15,14 +16,24 @@ import numpy as np
 from hf_asr_endpoint.audio.files import SeekableFile
 
 ByteOrder = Literal["LITTLE", "BIG"]
-Encoding = Literal["PCM_16", "ULAW", "ALAW"]
+Encoding = Literal["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "ULAW", "ALAW"]
+"""libsndfile's names."""
+
+SAMPLE_BYTES: Mapping[Encoding, int] = {
+    "PCM_U8": 1,
+    "PCM_16": 2,
+    "PCM_24": 3,
+    "PCM_32": 4,
+    "ULAW": 1,
+    "ALAW": 1,
+}
 
 _BLOCK_BYTES = 2**18
 _MAX_BLOCKS = 16  # that are read to find the order of bytes: 2 minutes of 16 kHz
 
 # The header of Sun's .au files: https://pubs.opengroup.org/external/auformat.html; "dns." is little-endian.
 _AU_MAGIC: dict[ByteOrder, tuple[bytes, str]] = {"BIG": (b".snd", ">"), "LITTLE": (b"dns.", "<")}
-_AU_ENCODINGS: dict[Encoding, int] = {"ULAW": 1, "PCM_16": 3, "ALAW": 27}
+_AU_ENCODINGS: dict[Encoding, int] = {"ULAW": 1, "PCM_16": 3, "PCM_24": 4, "PCM_32": 5, "ALAW": 27}
 _AU_HEADER_BYTES = 24
 _AU_LENGTH_UNKNOWN = 2**32 - 1
 
@@ -31,13 +42,22 @@ _AU_LENGTH_UNKNOWN = 2**32 - 1
 class PcmFormat:
     """How to read samples without a header.
 
-    byte_order: of 16-bit samples; None where the samples have to tell.
+    byte_order: of samples of several bytes; None where 16-bit samples have to tell.
     """
 
     sample_rate: int
     n_channels: int = 1
     encoding: Encoding = "PCM_16"
     byte_order: ByteOrder | None = None
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of one sample in each channel."""
+        return self.n_channels * SAMPLE_BYTES[self.encoding]
+
+    @property
+    def bytes_per_s(self) -> int:
+        return self.sample_rate * self.frame_bytes
 
 
 def find_byte_order(file: SeekableFile, *, n_channels: int) -> ByteOrder:
@@ -73,7 +93,7 @@ class WithAuHeader(io.RawIOBase):
     """A file of samples with a header before them, as a stream to be copied: a job's audio describes itself."""
 
     def __init__(self, file: BinaryIO, pcm: PcmFormat) -> None:
-        """file: at its beginning. It is read when this one is."""
+        """file: at its beginning. It is read when this one is. pcm: not PCM_U8, which the header cannot name."""
         super().__init__()
         self._file = file
         self._pcm = pcm

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from hf_asr_endpoint.audio.headerless import Encoding, PcmFormat
+from hf_asr_endpoint.audio.headerless import ByteOrder, Encoding, PcmFormat
 from hf_asr_endpoint.audio.sample_stream import SampleStream
 from hf_asr_endpoint.errors import InvalidAudio
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -41,6 +41,25 @@ def test_every_code_of_g711_is_what_libsndfile_reads(encoding: Encoding) -> None
     )
     stream = SampleStream(PcmFormat(sample_rate=SAMPLE_RATE, encoding=encoding))
     np.testing.assert_allclose(stream.push(codes), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("encoding", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32"])
+@pytest.mark.parametrize("byte_order", ["LITTLE", "BIG"])
+def test_samples_of_every_width_are_what_libsndfile_reads(encoding: Encoding, byte_order: ByteOrder) -> None:
+    pcm = PcmFormat(sample_rate=SAMPLE_RATE, encoding=encoding, byte_order=byte_order)
+    data = np.random.default_rng(0).bytes(1_200)
+    expected, _ = soundfile.read(
+        io.BytesIO(data),
+        samplerate=SAMPLE_RATE,
+        channels=1,
+        format="RAW",
+        subtype=encoding,
+        endian=byte_order,
+        dtype="float32",
+    )
+    stream = SampleStream(pcm)
+    pieces = [stream.push(data[begin : begin + 101]) for begin in range(0, len(data), 101)]
+    np.testing.assert_allclose(np.concatenate(pieces), expected, atol=1e-6)
 
 
 def test_another_rate_is_converted_without_losing_the_end() -> None:

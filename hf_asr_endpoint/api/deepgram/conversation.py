@@ -33,7 +33,7 @@ CHANNEL = [0, 1]
 class ListenConversation:
     """A `Conversation`. Results are interim as words become certain, and final with a turn's whole text."""
 
-    _socket: LiveSocket
+    _socket: LiveSocket[str | bytes]
 
     def __init__(self, parameters: ListenParameters, *, request_id: str, model_name: str) -> None:
         self._parameters = parameters
@@ -45,7 +45,7 @@ class ListenConversation:
         self._idle: set[int] = set()  # empty turns behind a silence
         self._last_end_s = 0.0
 
-    def begin(self, socket: LiveSocket) -> None:
+    def begin(self, socket: LiveSocket[str | bytes]) -> None:
         self._socket = socket
 
     async def take(self, message: str | bytes) -> None:

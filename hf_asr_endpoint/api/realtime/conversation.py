@@ -27,7 +27,7 @@ from hf_asr_endpoint.transcription.live.events import Cleared, CommitRefused, Co
 class RealtimeConversation:
     """A `Conversation`. identity: fields of the session object, such as its id."""
 
-    _socket: LiveSocket
+    _socket: LiveSocket[str | bytes]
 
     def __init__(
         self, configuration: SessionConfiguration, *, models: ServedModels, identity: dict[str, Any]
@@ -38,7 +38,7 @@ class RealtimeConversation:
         self._renderer = EventRenderer()
         self._updates: deque[SessionConfiguration] = deque()  # that the session has not come to yet
 
-    def begin(self, socket: LiveSocket) -> None:
+    def begin(self, socket: LiveSocket[str | bytes]) -> None:
         self._socket = socket
         self._apply(self._configuration)
         self._socket.send(make_event("session.created", session=self._session()))

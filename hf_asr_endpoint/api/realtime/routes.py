@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from hf_asr_endpoint.api.access import key_owner, secrets_in
+from hf_asr_endpoint.api.access import secrets_in
 from hf_asr_endpoint.api.api_keys import ApiKey
 from hf_asr_endpoint.api.described import ApiDescription
-from hf_asr_endpoint.api.errors import error_response
-from hf_asr_endpoint.api.live_handshake import check_handshake
-from hf_asr_endpoint.api.live_sessions import LiveSessions
-from hf_asr_endpoint.api.live_socket import LiveSocket
+from hf_asr_endpoint.api.live_websocket import LiveWebSockets
 from hf_asr_endpoint.api.openai.errors import make_error_format
 from hf_asr_endpoint.api.outbox import Outbox
 from hf_asr_endpoint.api.realtime.configuration import SessionConfiguration
@@ -31,7 +27,6 @@ from hf_asr_endpoint.api.realtime.secrets import PREFIX, ClientSecrets
 from hf_asr_endpoint.api.realtime.validation import validate
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import (
-    AsrError,
     BodyTooLarge,
     InvalidParameter,
     InvalidRequest,
@@ -39,8 +34,6 @@ from hf_asr_endpoint.errors import (
     UnsupportedParameter,
 )
 from hf_asr_endpoint.messages import show_value
-from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Caller
 
 SUBPROTOCOL = "realtime"
 INTENT = "transcription"
@@ -53,21 +46,10 @@ class RealtimeDialect:
     paths = PATHS
     error_format = make_error_format(max_audio_bytes=MAX_BODY_BYTES)
 
-    def __init__(
-        self,
-        transcriber: Transcriber,
-        *,
-        models: ServedModels,
-        sessions: LiveSessions,
-        secrets: ClientSecrets,
-        allows_pages: Sequence[str] | None,
-    ) -> None:
-        """allows_pages: as for `check_handshake`."""
-        self._transcriber = transcriber
+    def __init__(self, sockets: LiveWebSockets, *, models: ServedModels, secrets: ClientSecrets) -> None:
+        self._sockets = sockets
         self._models = models
-        self._sessions = sessions
         self._secrets = secrets
-        self._allows_pages = allows_pages
 
     def routes(self) -> list[BaseRoute]:
         handlers = {
@@ -82,34 +64,14 @@ class RealtimeDialect:
         return describe()
 
     async def connect(self, websocket: WebSocket) -> None:
-        """Serve one session. What is wrong before it begins is a response to the handshake."""
-        try:
-            configuration = self._check(websocket)
-            self._sessions.check()
-        except AsrError as exc:
-            await error_response(exc, self.error_format)(websocket.scope, websocket.receive, websocket.send)
-            return
-        offered = websocket.scope.get("subprotocols", ())
-        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        limits = self._sessions.limits
-        conversation = RealtimeConversation(
-            configuration,
-            models=self._models,
-            identity={"id": new_id("sess"), "expires_at": int(time.time() + limits.max_session_s)},
-        )
-        socket = LiveSocket(
+        """Serve one session."""
+        await self._sockets.serve(
             websocket,
-            conversation,
-            transcriber=self._transcriber,
-            limits=limits,
-            caller=Caller(owner=key_owner(websocket)),
+            lambda: self._converse(websocket),
+            error_format=self.error_format,
+            subprotocol=SUBPROTOCOL,
             outbox=Outbox(join_deltas),
         )
-        try:
-            with self._sessions.open(socket.finish):
-                await socket.run()
-        finally:
-            websocket.state.audio_s = socket.audio_s
 
     async def create_client_secret(self, request: Request) -> Response:
         body = await _read_json(request)
@@ -137,17 +99,20 @@ class RealtimeDialect:
     async def refuse_calls(self, request: Request) -> Response:
         raise UnsupportedParameter("WebRTC is not supported here; allowed: a WebSocket at /v1/realtime")
 
-    def _check(self, websocket: WebSocket) -> SessionConfiguration:
+    def _converse(self, websocket: WebSocket) -> RealtimeConversation:
+        identity = {"id": new_id("sess"), "expires_at": int(time.time() + self._sockets.limits.max_session_s)}
+        return RealtimeConversation(self._configuration(websocket), models=self._models, identity=identity)
+
+    def _configuration(self, handshake: HTTPConnection) -> SessionConfiguration:
         """Return what the session begins with. Raises AsrError."""
-        check_handshake(websocket, self._transcriber, allows_pages=self._allows_pages)
         configuration = SessionConfiguration()
-        for secret in secrets_in(websocket.headers):
+        for secret in secrets_in(handshake.headers):
             if secret.startswith(PREFIX):
                 found = self._secrets.find(secret)
                 if found is None:
                     raise Unauthorized("the client secret is not one that this server knows, or has expired")
                 configuration = found.configuration
-        query = websocket.query_params
+        query = handshake.query_params
         if (intent := query.get("intent", INTENT)) != INTENT:
             raise InvalidParameter(f"intent is {show_value(intent)}; allowed: {INTENT}", parameter="intent")
         if "call_id" in query:

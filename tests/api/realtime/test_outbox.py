@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 
 from hf_asr_endpoint.api.outbox import MAX_WAITING_EVENTS, Event, Outbox
 from hf_asr_endpoint.api.realtime.rendering import TRANSCRIPTION, join_deltas, make_event
@@ -17,8 +16,8 @@ def taken(outbox: Outbox) -> list[Event]:
     async def take() -> list[Event]:
         outbox.close()
         events = []
-        while (text := await outbox.take()) is not None:
-            events.append(json.loads(text))
+        while (event := await outbox.take()) is not None:
+            events.append(event)
         return events
 
     return asyncio.run(take())
