@@ -23,6 +23,7 @@ from hf_asr_endpoint.setting_types import (
     OnOff,
     OpenPaths,
     Origins,
+    Port,
     RootPath,
     Slots,
     WebhookSecret,
@@ -107,8 +108,13 @@ class Settings(BaseSettings):
         "about 4, less accurate; 30 always gives the model the full window that it was trained on.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` accepts other machines.")
-    port: int = Field(
-        8000, ge=0, le=65_535, description="Port to listen on; 0 picks a free one. Also read from `PORT`."
+    port: Port = Field(8000, description="Port to listen on; 0 picks a free one. Also read from `PORT`.")
+    wyoming_port: Port | None = Field(
+        None, description="Port for the Wyoming protocol, Home Assistant's, usually 10300; 0 picks a free one."
+    )
+    wyoming_without_keys: OnOff = Field(
+        "off",
+        description="`on`: the Wyoming port is open to all beside API keys, which that protocol lacks.",
     )
     cors_origins: Origins = Field(
         (),
@@ -164,9 +170,7 @@ class Settings(BaseSettings):
         description="Maximum characters in one subtitle cue, which has two lines of at most half as many.",
     )
     subtitle_max_fullwidth_characters: int = Field(
-        32,
-        ge=10,
-        description="The same for characters twice as wide: Chinese, Japanese and Korean ones.",
+        32, ge=10, description="The same for characters twice as wide: Chinese, Japanese and Korean ones."
     )
     max_concurrent_requests: int = Field(
         64,
@@ -203,13 +207,11 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         1000,
         ge=1,
-        description="Maximum open connections. One more takes the place of the one that has been idle the "
-        "longest; if none is, it gets status 429.",
+        description="Maximum open connections, and as many more on the Wyoming port. One more takes the place of "
+        "the one that has been idle the longest; if none is, it gets status 429.",
     )
     header_timeout_s: float = Field(
-        30.0,
-        gt=0,
-        description="Maximum time for the headers of a request, in seconds; then status 408.",
+        30.0, gt=0, description="Maximum time for the headers of a request, in seconds; then status 408."
     )
     send_timeout_s: float = Field(
         60.0,

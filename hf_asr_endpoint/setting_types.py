@@ -69,6 +69,7 @@ CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "ne
 EngineChoice = Literal["auto", "native", "transformers"]
 LoadAt = Literal["start", "first-use"]
 OnOff = Literal["on", "off"]
+Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 Slots = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]

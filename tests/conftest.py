@@ -67,7 +67,7 @@ def server(cache_dir: Path) -> Iterator[Server]:
     with run_server(
         *("--cache-dir", str(cache_dir), "--max-audio-bytes", "2MiB", "--max-audio-s", "60"),
         *("--price-per-s", str(PRICE_PER_S), "--webhook-allowed-hosts", "127.0.0.1"),
-        *("--served-model-names", ",".join(MODEL_NAMES)),
+        *("--served-model-names", ",".join(MODEL_NAMES), "--wyoming-port", "0"),
     ) as running:
         yield running
 

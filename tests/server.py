@@ -20,6 +20,7 @@ STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.05
 
 _LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
+_WYOMING = re.compile(r"listening for Wyoming on (tcp://[^\s\"]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,13 @@ class Server:
     url: str
     process: subprocess.Popen[bytes]
     log: Path
+
+    @property
+    def wyoming_uri(self) -> str:
+        """Of a server with `--wyoming-port`."""
+        found = _WYOMING.search(self.log.read_text())
+        assert found
+        return found[1]
 
 
 @contextmanager

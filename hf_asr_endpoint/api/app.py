@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 from starlette.applications import Starlette
@@ -48,6 +48,7 @@ from hf_asr_endpoint.api.realtime.secrets import ClientSecrets
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.api.unroutable import UnknownPaths, allow_header, refuse_method
 from hf_asr_endpoint.api.whispercpp.routes import WhisperCppDialect
+from hf_asr_endpoint.api.wyoming.server import WyomingPort, WyomingServer
 from hf_asr_endpoint.errors import AsrError
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.tracing import flush_traces
@@ -55,8 +56,11 @@ from hf_asr_endpoint.tracing import flush_traces
 LAST_RESPONSES_S = 5.0  # for the responses and the clean-up of requests that a shutdown has ended
 
 
-def create_app(services: Services) -> Starlette:
-    """Return the application. Its startup starts the services, its shutdown closes them."""
+def create_app(services: Services, *, wyoming: WyomingPort | None = None) -> Starlette:
+    """Return the application. Its startup starts the services, its shutdown closes them.
+
+    wyoming: where it serves clients of that protocol, too.
+    """
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
     metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight, live=services.live)
@@ -102,7 +106,9 @@ def create_app(services: Services) -> Starlette:
         ],
         # Starlette's router raises HTTPException, for a path or a method that has no route.
         exception_handlers={AsrError: respond_to_error, HTTPException: respond_unserved},
-        lifespan=_lifespan(services, jobs, in_flight),
+        lifespan=_lifespan(
+            services, jobs, in_flight, _run_wyoming(wyoming, services, in_flight=in_flight, metrics=metrics)
+        ),
     )
     app.router.redirect_slashes = False
     return app
@@ -154,12 +160,33 @@ def make_dialects(
     return dialects
 
 
-def _lifespan(services: Services, jobs: Jobs | NoJobs, in_flight: InFlightRequests) -> Lifespan[Starlette]:
+def _run_wyoming(
+    port: WyomingPort | None, services: Services, *, in_flight: InFlightRequests, metrics: Metrics
+) -> AbstractAsyncContextManager[None]:
+    if port is None:
+        return nullcontext()
+    return WyomingServer(
+        port,
+        services.transcriber,
+        models=services.models,
+        sessions=services.live,
+        in_flight=in_flight,
+        metrics=metrics,
+    ).run()
+
+
+def _lifespan(
+    services: Services,
+    jobs: Jobs | NoJobs,
+    in_flight: InFlightRequests,
+    other_port: AbstractAsyncContextManager[None],
+) -> Lifespan[Starlette]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         services.start()
         await jobs.start()
-        yield
+        async with other_port:
+            yield
         # Jobs first: they stop and stay queued. Without the model they would fail.
         await jobs.close()
         await asyncio.to_thread(services.transcriber.close)

@@ -7,6 +7,8 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -120,14 +122,19 @@ class RequestMiddleware:
             "total_s": round(total_s, 3),
             "trace_id": span.trace_id,
         }
-        logger.log(
-            logging.DEBUG if path in POLLED_PATHS else logging.INFO,
-            "%s %s %s",
-            fields["method"],
-            fields["path"],
-            " ".join(f"{name}={'-' if fields[name] is None else fields[name]}" for name in LOGGED),
-            extra={FIELDS: fields},
-        )
+        log_request(fields, level=logging.DEBUG if path in POLLED_PATHS else logging.INFO)
+
+
+def log_request(fields: Mapping[str, Any], *, level: int) -> None:
+    """Log a request that has ended. fields: its method, its path, LOGGED, and more for JSON."""
+    logger.log(
+        level,
+        "%s %s %s",
+        fields["method"],
+        fields["path"],
+        " ".join(f"{name}={'-' if fields[name] is None else fields[name]}" for name in LOGGED),
+        extra={FIELDS: fields},
+    )
 
 
 def _request_id(headers: Headers) -> str:

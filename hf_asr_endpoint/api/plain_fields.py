@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from hf_asr_endpoint.api.texts import MAX_NAME_CHARACTERS, given_twice, suggest
-from hf_asr_endpoint.errors import InvalidParameter, UnknownParameter, UnsupportedValue
+from hf_asr_endpoint.errors import InvalidParameter, MissingParameter, UnknownParameter, UnsupportedValue
 from hf_asr_endpoint.languages import parse_language
 from hf_asr_endpoint.messages import quote, show_value
 
@@ -66,9 +66,11 @@ def validate(model: type[T], values: Mapping[str, Any]) -> T:
         return model.model_validate(values)
     except ValidationError as exc:
         name = str(exc.errors(include_url=False)[0]["loc"][0])
+        allowed = model.model_fields[name].description
+        if name not in values:
+            raise MissingParameter(f"{name} is absent; allowed: {allowed}", parameter=name) from exc
         raise InvalidParameter(
-            f"{name} is {show_value(values[name])}; allowed: {model.model_fields[name].description}",
-            parameter=name,
+            f"{name} is {show_value(values[name])}; allowed: {allowed}", parameter=name
         ) from exc
 
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from ipaddress import ip_address
 
 import uvicorn
@@ -18,6 +18,7 @@ from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.api.connections import ConnectionLimits, limited_protocol
 from hf_asr_endpoint.api.realtime.messages import MAX_MESSAGE_BYTES
+from hf_asr_endpoint.api.wyoming.server import WyomingPort
 from hf_asr_endpoint.command_line.exit_codes import EXIT_OK
 from hf_asr_endpoint.command_line.setting_flags import add_setting_flags, settings_of
 from hf_asr_endpoint.composition import open_services
@@ -48,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def serve(settings: Settings) -> int:
     """Listen at once, load the model meanwhile, serve until a signal arrives. Returns the exit code."""
+    _check_wyoming_keys(settings)
     start_tracing()
     failures: list[Exception] = []
 
@@ -55,13 +57,17 @@ def serve(settings: Settings) -> int:
         failures.append(failure)
         server.should_exit = True
 
-    with listen(settings.host, settings.port, send_timeout_s=settings.send_timeout_s) as listener:
+    limits = connection_limits(settings)
+    with (
+        listen(settings.host, settings.port, send_timeout_s=settings.send_timeout_s) as listener,
+        _listen_for_wyoming(settings, max_connections=limits.max_connections) as wyoming,
+    ):
         services = open_services(settings, on_load_failure=stop)
         if settings.api_keys_file is not None:
             _reload_keys_on_hangup(services.access)
         server = _Server(
             uvicorn.Config(
-                create_app(services),
+                create_app(services, wyoming=wyoming),
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -69,15 +75,15 @@ def serve(settings: Settings) -> int:
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_per_message_deflate=False,
-                http=limited_protocol(connection_limits(settings)),
+                http=limited_protocol(limits),
                 lifespan="on",
                 timeout_graceful_shutdown=settings.shutdown_timeout_s,
             ),
             on_stop=services.jobs.end_watches if services.jobs else lambda: None,
             drain=lambda: services.live.drain(settings.shutdown_timeout_s),
         )
-        host, port = listener.getsockname()[:2]
-        logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+        logger.info("listening on http://%s", _address(listener))
+        host = listener.getsockname()[0]
         if services.access is None and not ip_address(host).is_loopback:
             logger.warning("no API keys are set: whoever reaches %s may use the server", host)
         with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown.
@@ -112,6 +118,33 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def _check_wyoming_keys(settings: Settings) -> None:
+    """Raise InvalidSettings for a port without keys on a server with keys, unless it is wanted."""
+    has_keys = settings.api_keys is not None or settings.api_keys_file is not None
+    if settings.wyoming_port is not None and has_keys and settings.wyoming_without_keys == "off":
+        raise InvalidSettings(
+            f"there are API keys, but the Wyoming protocol has none: whoever reached port {settings.wyoming_port} "
+            "could use the server; allowed: --wyoming-without-keys on, or no --wyoming-port"
+        )
+
+
+@contextlib.contextmanager
+def _listen_for_wyoming(settings: Settings, *, max_connections: int) -> Iterator[WyomingPort | None]:
+    if settings.wyoming_port is None:
+        yield None
+        return
+    with listen(
+        settings.host, settings.wyoming_port, send_timeout_s=settings.send_timeout_s, flag="--wyoming-port"
+    ) as listener:
+        logger.info("listening for Wyoming on tcp://%s", _address(listener))
+        yield WyomingPort(listener=listener, max_connections=max_connections)
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _reload_keys_on_hangup(access: Access | None) -> None:
     """Read the API keys again after the signal SIGHUP, which Windows does not have."""
     if access is None or not hasattr(signal, "SIGHUP"):
@@ -128,9 +161,8 @@ def _reload_keys_on_hangup(access: Access | None) -> None:
 
 def connection_limits(settings: Settings) -> ConnectionLimits:
     """Return the limits of connections: as set, or as many as the system allows open files for."""
-    most = (raise_file_limit(FILES_PER_CONNECTION * settings.max_connections + OTHER_FILES) - OTHER_FILES) // (
-        FILES_PER_CONNECTION
-    )
+    files_each = FILES_PER_CONNECTION + (settings.wyoming_port is not None)
+    most = (raise_file_limit(files_each * settings.max_connections + OTHER_FILES) - OTHER_FILES) // files_each
     if most < settings.max_connections:
         logger.warning(
             "the system allows only %d connections, fewer than %s; raise its limit of open files (ulimit -n)",
@@ -144,14 +176,14 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
     )
 
 
-def listen(host: str, port: int, *, send_timeout_s: float) -> socket.socket:
-    """Return a listening socket. Raises OSError with a sentence that says what to do."""
+def listen(host: str, port: int, *, send_timeout_s: float, flag: str = "--port") -> socket.socket:
+    """Return a listening socket. flag: of the port. Raises OSError with a sentence that says what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as exc:
         reason = exc.strerror or exc
-        raise OSError(f"cannot listen on {host} port {port} ({reason}); give another --host or --port") from exc
+        raise OSError(f"cannot listen on {host} port {port} ({reason}); give another --host or {flag}") from exc
     # Accepted connections inherit this option. asyncio sets it only for sockets made with an explicit protocol
     # number. Without it, the end of each response waits 40 ms for the client to acknowledge the beginning.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

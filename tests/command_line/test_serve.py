@@ -129,6 +129,18 @@ def test_a_port_in_use_is_refused() -> None:
         assert_fails_with(run("serve", "--port", port), f"port {port}", "--port")
 
 
+def test_a_wyoming_port_in_use_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert_fails_with(run("serve", "--port", "0", "--wyoming-port", port), f"port {port}", "--wyoming-port")
+
+
+def test_a_wyoming_port_beside_keys_must_be_wanted() -> None:
+    """The protocol has no keys: the port would open what they close."""
+    result = run("serve", "--port", "0", "--wyoming-port", "10300", HF_ASR_API_KEYS="KEY")
+    assert_fails_with(result, "whoever reached port 10300", "--wyoming-without-keys on")
+
+
 def test_responses_do_not_wait_for_acknowledgements() -> None:
     """Each response took 40 ms longer: its end was held back until the client acknowledged its beginning."""
     with listen("127.0.0.1", 0, send_timeout_s=60.0) as listener, socket.create_connection(listener.getsockname()):
