@@ -31,12 +31,15 @@ ENCODINGS: dict[str, Encoding] = {"linear16": "PCM_16", "mulaw": "ULAW", "alaw":
 REPEATED = ("keyterm", "keywords")
 
 FIXED: Fixed = {
-    "punctuate": only(True, reason="Whisper writes punctuation"),
-    "smart_format": only(True, reason="Whisper formats its text"),
-    "numerals": only(True, reason="Whisper writes numbers as numerals"),
+    # False is what Deepgram's clients send by default, and not a wish for text without punctuation.
+    **dict.fromkeys(
+        ("punctuate", "smart_format", "numerals"), only(True, False, reason="Whisper writes its text as people do")
+    ),
+    # pipecat sends true by default; the page of the API says that no word is filtered.
+    "profanity_filter": only(False, True, reason="no word is filtered"),
     "channels": only(1, reason="one channel is transcribed"),
     "multichannel": only(False, reason="one channel is transcribed"),
-    **dict.fromkeys(("diarize", "profanity_filter", "dictation"), only(False, reason="Whisper does not do it")),
+    **dict.fromkeys(("diarize", "dictation", "detect_entities"), only(False, reason="Whisper does not do it")),
     **dict.fromkeys(("redact", "replace", "search", "callback"), nothing("it is not done here")),
     **dict.fromkeys(("no_delay", "filler_words", "tag", "extra", "mip_opt_out", "version"), anything()),
 }

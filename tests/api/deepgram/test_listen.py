@@ -168,6 +168,11 @@ def test_the_query_reaches_the_session(listen: Listen, transcriber: FakeTranscri
     assert options.turn_detection.silence_duration_s == 0.7
 
 
+def test_what_pipecat_sends_by_default_is_accepted(listen: Listen) -> None:
+    flags = ("detect_entities", "diarize", "dictation", "numerals", "smart_format", "multichannel")
+    listen({**dict.fromkeys(flags, "false"), "profanity_filter": "true", "punctuate": "true", "channels": 1})
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
