@@ -28,7 +28,7 @@ test-levels: .venv/.test ## Run the kernels' tests at the levels that this x86 p
 	HF_ASR_TEST_EMULATED=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -k "vnni or bf16 or neon" \
 		tests/whisper/kernels tests/whisper/kv_cache tests/whisper/model tests/parity/test_precision.py
 
-test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
+test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1.5 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
 	$(BIN)/python -m pytest -m clients tests/clients
 
 fuzz: .venv/.test ## Decode 20,000 mutated files and send 10,000 mutated requests, within 20 minutes (optional: ARGS="--minutes 60 --seed 7")

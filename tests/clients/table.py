@@ -148,6 +148,8 @@ CLIENTS = (
 LIVE_CLIENTS = (
     Client("openai-agents", "0.24.0", "pypi", "openai-agents", "openai_agents_live.py"),
     Client("deepgram-sdk", "7.17.0", "pypi", "deepgram", "deepgram_live.py"),
+    Client("livekit-plugins-openai", "1.8.9", "pypi", "livekit", "livekit_live.py"),
+    Client("pipecat-ai", "1.14.0", "pypi", "pipecat", "pipecat_live.py"),
     Client("ai", "7.0.173", "npm", "ai-7", "ai_live.mjs"),
 )
 """In live sessions. Their calls are in tests of their own."""

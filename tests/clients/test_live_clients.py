@@ -17,7 +17,7 @@ from tests.server import Server
 
 pytestmark = pytest.mark.clients
 
-OPENAI_AGENTS, DEEPGRAM, AI = LIVE_CLIENTS
+OPENAI_AGENTS, DEEPGRAM, LIVEKIT, PIPECAT, AI = LIVE_CLIENTS
 SPOKEN = "ask not what your country can do for you"
 
 
@@ -53,3 +53,18 @@ def test_deepgrams_sdk_listens(server: Server, pcm: str) -> None:
         assert "what your country can do for you" in plain(outcomes[call]["result"]["text"]), outcomes[call]
     assert outcomes["default"]["result"]["kinds"][-1] == "ListenV1Metadata"
     assert "ListenV1SpeechStarted" in outcomes["events"]["result"]["kinds"]
+
+
+def test_livekit_agents_listen(server: Server, pcm: str) -> None:
+    outcomes = run_client(LIVEKIT, server.url, pcm)
+    for call in ("default", "whisper"):
+        assert SPOKEN in plain(outcomes[call]["result"]["text"]), outcomes[call]
+        assert "start_of_speech" in outcomes[call]["result"]["kinds"]
+
+
+def test_pipecat_listens(server: Server, pcm: str) -> None:
+    outcomes = run_client(PIPECAT, server.url, pcm)
+    for call in ("openai", "openai_server_vad", "deepgram"):
+        assert SPOKEN in plain(outcomes[call]["result"]["text"]), outcomes[call]
+        assert outcomes[call]["result"]["errors"] == []
+    assert "ProposedUserStartedSpeakingFrame" in outcomes["openai_server_vad"]["result"]["kinds"]

@@ -38,7 +38,7 @@ async def transcribe(server: Server, speech: Waveform, *, speed: float) -> list[
 
 
 def test_an_utterance_is_transcribed_while_it_is_spoken(server: Server, speech: Waveform) -> None:
-    started, *chunks, transcript, stopped = asyncio.run(transcribe(server, speech, speed=4.0))
+    started, *chunks, transcript, stopped = asyncio.run(transcribe(server, speech, speed=8.0))
     assert (started.type, stopped.type) == ("transcript-start", "transcript-stop")
     text = Transcript.from_event(transcript).text
     assert SPOKEN in plain(text)
