@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from starlette.websockets import WebSocket
+from starlette.requests import HTTPConnection
 
 from hf_asr_endpoint.errors import EngineUnavailable, Unauthorized
 from hf_asr_endpoint.messages import show_value
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
 
-def check_handshake(websocket: WebSocket, transcriber: Transcriber, *, allows_pages: Sequence[str] | None) -> None:
+def check_handshake(
+    handshake: HTTPConnection, transcriber: Transcriber, *, allows_pages: Sequence[str] | None
+) -> None:
     """Raise EngineUnavailable without a model, and Unauthorized for a page of another site.
 
     allows_pages: origins whose pages may open sessions; None: all, because each needs a key. Without keys, whoever
     reaches the server may use it, and a page reaches what its visitor does.
     """
-    origin = websocket.headers.get("origin")
+    origin = handshake.headers.get("origin")
     is_allowed = origin is None or allows_pages is None or {"*", origin} & set(allows_pages)
-    if not is_allowed and urlsplit(origin).netloc != websocket.headers.get("host"):
+    if not is_allowed and urlsplit(origin).netloc != handshake.headers.get("host"):
         raise Unauthorized(
             f"pages of {show_value(origin)} may not use this server; allowed: its own, and those of its setting "
             "--cors-origins"

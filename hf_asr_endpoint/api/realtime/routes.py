@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -124,6 +124,9 @@ class RealtimeDialect:
         return JSONResponse({"value": value, "expires_at": made.expires_at, "session": session})
 
     async def refuse_get(self, request: Request) -> Response:
+        """Say why there would be no session, for browsers: their sockets do not show a refusal."""
+        self._check(request)
+        self._sessions.check()
         raise InvalidRequest(
             f"{request.url.path} speaks WebSocket; allowed: a request with Connection: Upgrade, as clients of "
             "OpenAI's Realtime API send it"
@@ -137,17 +140,17 @@ class RealtimeDialect:
     async def refuse_calls(self, request: Request) -> Response:
         raise UnsupportedParameter("WebRTC is not supported here; allowed: a WebSocket at /v1/realtime")
 
-    def _check(self, websocket: WebSocket) -> SessionConfiguration:
+    def _check(self, handshake: HTTPConnection) -> SessionConfiguration:
         """Return what the session begins with. Raises AsrError."""
-        check_handshake(websocket, self._transcriber, allows_pages=self._allows_pages)
+        check_handshake(handshake, self._transcriber, allows_pages=self._allows_pages)
         configuration = SessionConfiguration()
-        for secret in secrets_in(websocket.headers):
+        for secret in secrets_in(handshake.headers):
             if secret.startswith(PREFIX):
                 found = self._secrets.find(secret)
                 if found is None:
                     raise Unauthorized("the client secret is not one that this server knows, or has expired")
                 configuration = found.configuration
-        query = websocket.query_params
+        query = handshake.query_params
         if (intent := query.get("intent", INTENT)) != INTENT:
             raise InvalidParameter(f"intent is {show_value(intent)}; allowed: {INTENT}", parameter="intent")
         if "call_id" in query:
