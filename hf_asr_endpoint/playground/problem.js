@@ -26,6 +26,7 @@ export function showProblem(error, again) {
     .join(" ");
   $("retry").hidden = again === null;
   $("retry").onclick = again;
+  requestAnimationFrame(() => $("problem").scrollIntoView({ block: "nearest" })); // On a phone it is below the options.
 }
 
 function titleOf(status, parameter) {
