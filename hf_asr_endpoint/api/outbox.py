@@ -29,13 +29,12 @@ class Outbox:
         return len(self._waiting) > MAX_WAITING_EVENTS
 
     def put(self, *events: Event) -> None:
-        """Add events, each joined to the last one that waits, if that is possible."""
+        """Add events, each joined to the last ones that wait, as far as that is possible."""
         for event in events:
-            joined = self._join(self._waiting[-1], event) if self._waiting else None
-            if joined is not None:
-                self._waiting[-1] = joined
-            else:
-                self._waiting.append(event)
+            while self._waiting and (joined := self._join(self._waiting[-1], event)) is not None:
+                self._waiting.pop()
+                event = joined
+            self._waiting.append(event)
         self._changed.set()
 
     def close(self) -> None:

@@ -6,11 +6,11 @@ import { formFields, pathOf } from "./request.js";
 export const ROOT = new URL("../", import.meta.url);
 const KEY = "hf-asr.key";
 
-/** What went wrong, in words for people. `status` is 0 where no answer came. */
+/** What went wrong, in words for people. `status` is 0 where no answer came. title: "" is the status's own. */
 export class RequestFailed extends Error {
-  constructor(message, { status = 0, parameter = "", requestId = "", retryAfterS = 0 } = {}) {
+  constructor(message, { status = 0, title = "", parameter = "", requestId = "", retryAfterS = 0 } = {}) {
     super(message);
-    Object.assign(this, { status, parameter, requestId, retryAfterS });
+    Object.assign(this, { status, title, parameter, requestId, retryAfterS });
   }
 }
 
@@ -123,6 +123,13 @@ export async function submitJob(file, options) {
 
 export const readJob = (id) => ask(`v1/requests/${id}`);
 export const endJob = (id) => ask(`v1/requests/${id}`, { method: "DELETE" });
+
+/** Open a WebSocket. The secret goes as OpenAI's clients in browsers send it: a socket has no headers. */
+export function openSocket(path, secret) {
+  const address = new URL(path, ROOT);
+  address.protocol = address.protocol.replace("http", "ws");
+  return new WebSocket(address, ["realtime", `openai-insecure-api-key.${secret}`]);
+}
 
 /** Yield a job's events. Not an EventSource, which cannot send a key. */
 export async function* watchJob(id, signal) {

@@ -7,22 +7,25 @@ import { Editor } from "./editor.js";
 import { FORMATS } from "./formats.js";
 import { onDrop, onSpace } from "./gestures.js";
 import { Jobs } from "./jobs.js";
+import { LiveRun } from "./liverun.js";
+import { LiveText } from "./livetext.js";
 import { Options } from "./options.js";
 import { Player } from "./player.js";
 import { showProblem } from "./problem.js";
-import { record } from "./recorder.js";
 import { Run } from "./run.js";
 import { Server } from "./server.js";
 import { Transcript } from "./transcript.js";
 
 let file = null;
-let run = null;
+let run = null; // a Run or a LiveRun, as long as it goes on
 let transcript = null;
+let recorded = null; // by this page: nobody else has it
 let isUnsaved = false;
 let knownLengthS = null;
 
 const editor = new Editor({ onSeek: (seconds) => player.seek(seconds), onChange: () => showCorrections() });
 const player = new Player((seconds) => editor.follow(seconds, player.isPlaying));
+const liveText = new LiveText();
 const code = new CodePanel();
 const options = new Options(() => showRequest());
 const jobs = new Jobs((job) => openJob(job));
@@ -34,14 +37,18 @@ const server = new Server({
   },
 });
 
-/** What CSS shows and hides: empty, ready, busy, done, cancelled or failed. */
+/** What CSS shows and hides: empty, ready, busy, asking (for the microphone), live, done, cancelled or failed. */
 function enter(phase) {
   document.body.dataset.phase = phase;
   const isBusy = phase === "busy";
-  $("welcome").hidden = phase !== "empty";
+  const isRecording = phase === "asking" || phase === "live";
+  $("welcome").hidden = phase !== "empty" && (phase !== "asking" || file !== null || transcript !== null);
   $("problem").hidden = phase !== "failed";
   $("cancel").hidden = !isBusy;
   $("start").hidden = isBusy;
+  $("source").classList.toggle("is-recording", isRecording);
+  $("recording").hidden = !isRecording;
+  $("allow").hidden = phase !== "asking";
   $("start").textContent = transcript ? "Transcribe again" : "Transcribe";
   $("segments").setAttribute("aria-busy", String(isBusy));
   for (const id of ["file", "record", "clear"]) $(id).disabled = isBusy;
@@ -70,6 +77,7 @@ async function choose(chosen) {
   $("chosen").hidden = false;
   $("file-name").textContent = file.name;
   $("file-facts").textContent = mebibytes(file.size);
+  $("save-recording").hidden = file !== recorded;
   $("source").classList.add("has-file");
   enter("ready");
   $("start").focus({ preventScroll: true });
@@ -82,13 +90,17 @@ async function choose(chosen) {
   if (transcript) player.show(transcript.segments);
 }
 
-function removeFile() {
+function forgetFile() {
   file = null;
   $("file").value = "";
   $("chosen").hidden = true;
   $("source").classList.remove("has-file");
   player.clear();
   clearResult();
+}
+
+function removeFile() {
+  forgetFile();
   enter("empty");
   $("file").focus();
 }
@@ -109,17 +121,16 @@ async function start() {
   knownLengthS = length;
   $("player").hidden = false;
   player.show([]);
-  run = new Run(file, options.values, (index) => {
+  const ended = (run = new Run(file, options.values, (index) => {
     $("result").hidden = false;
     editor.add(index);
     showGrowth();
-  });
+  }));
   run.length = length;
   transcript = run.transcript;
   editor.show(transcript);
   enter("busy");
   $("cancel").focus({ preventScroll: true });
-  const ended = run;
   let phase = "done";
   try {
     await ended.go();
@@ -184,19 +195,49 @@ function fail(error, again) {
   enter("failed");
 }
 
-async function recordFile() {
-  $("source").classList.add("is-recording");
-  $("recording").hidden = false;
-  $("stop").focus();
-  let recorded = null;
+/** Record, with live text; what was there goes once there is a microphone. */
+async function speak() {
+  const onRow = (index) => {
+    editor.add(index);
+    showFacts();
+  };
+  const live = (run = new LiveRun(options.values, { text: liveText, onRow, onProblem: showLiveProblem }));
+  enter("asking");
   try {
-    recorded = await record();
+    await live.open();
   } catch (error) {
-    fail(error, null);
+    run = null;
+    return fail(error, speak);
   }
-  $("source").classList.remove("is-recording");
-  $("recording").hidden = true;
-  if (recorded) await choose(recorded);
+  forgetFile();
+  transcript = live.transcript;
+  isUnsaved = true;
+  editor.show(transcript);
+  $("result").hidden = false;
+  enter("live");
+  $("stop").focus({ preventScroll: true });
+  recorded = await live.go();
+  run = null;
+  choose(recorded);
+  if (live.isWhole || live.transcript.segments.length) showSpoken(live);
+}
+
+function showLiveProblem(error, again) {
+  $("problem").hidden = error === null;
+  if (!error) return;
+  showProblem(error, again);
+  $("problem-text").textContent = $("problem-text").textContent.replace(/\.?$/, ". The recording goes on.");
+}
+
+function showSpoken(live) {
+  transcript = live.transcript;
+  isUnsaved = true;
+  editor.show(transcript);
+  showResult("done");
+  $("status").hidden = live.isWhole;
+  $("status-text").textContent = "The live text broke off.";
+  $("status-facts").textContent = "The recording is whole: transcribe it again for the rest.";
+  announce(live.isWhole ? "Done" : $("status").textContent);
 }
 
 async function submitJob() {
@@ -246,9 +287,10 @@ for (const [extension, { write, type }] of Object.entries(FORMATS))
 $("file").addEventListener("change", ({ target }) => choose(target.files[0]));
 $("clear").addEventListener("click", removeFile);
 $("start").addEventListener("click", start);
-$("cancel").addEventListener("click", () => run?.cancel());
+$("cancel").addEventListener("click", () => run.cancel());
 $("as-job").addEventListener("click", submitJob);
-$("record").addEventListener("click", recordFile);
+$("record").addEventListener("click", speak);
+$("save-recording").addEventListener("click", () => save(recorded.name, recorded, recorded.type));
 $("uncertain").addEventListener("click", () => editor.showNextUncertain());
 $("copy-text").addEventListener("click", ({ currentTarget }) => keep(() => copy(transcript.text, currentTarget)));
 addEventListener("beforeunload", (event) => isUnsaved && transcript && event.preventDefault());

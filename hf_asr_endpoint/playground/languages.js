@@ -7,10 +7,15 @@ const CODES =
 
 const AS_BROWSERS_KNOW = { jw: "jv", no: "nb" };
 
+const names = new Intl.DisplayNames("en", { type: "language" });
+const nameOf = (code) => names.of(AS_BROWSERS_KNOW[code] ?? code);
+
+/** "en" → "english", as the server's answers have it. */
+export const languageName = (code) => (code ? nameOf(code).toLowerCase() : "");
+
 /** Return [code, name] in the order of the names. */
 export function languages() {
-  const names = new Intl.DisplayNames("en", { type: "language" });
   return CODES.split(" ")
-    .map((code) => [code, names.of(AS_BROWSERS_KNOW[code] ?? code)])
+    .map((code) => [code, nameOf(code)])
     .sort((left, right) => left[1].localeCompare(right[1]));
 }

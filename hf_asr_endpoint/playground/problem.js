@@ -16,16 +16,17 @@ const TITLES = {
   507: "The server's disk is full",
 };
 
-/** error: a RequestFailed, or an Error of the browser. again: what "Try again" does; null: there is no such button. */
+/** error: a RequestFailed, or another Error, which may have a title. again: what "Try again" does; null: there is no such button. */
 export function showProblem(error, again) {
-  const { status, parameter = "", requestId = "", retryAfterS = 0, message } = error;
-  $("problem-title").textContent = titleOf(status, parameter);
+  const { status, title, parameter = "", requestId = "", retryAfterS = 0, message } = error;
+  $("problem-title").textContent = title || titleOf(status, parameter);
   $("problem-text").textContent = message.charAt(0).toUpperCase() + message.slice(1);
   $("problem-id").textContent = [retryAfterS ? `Try again in ${retryAfterS} s.` : "", requestId ? `Request ${requestId}` : ""]
     .filter(Boolean)
     .join(" ");
   $("retry").hidden = again === null;
   $("retry").onclick = again;
+  requestAnimationFrame(() => $("problem").scrollIntoView({ block: "nearest" })); // On a phone it is below the options.
 }
 
 function titleOf(status, parameter) {

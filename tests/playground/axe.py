@@ -12,7 +12,7 @@ _SCRIPT = (
 
 
 def violations_in(page: Page) -> list[tuple[str, list[str]]]:
-    """Return the names of the rules that are broken, with the elements."""
+    """Return the names of the rules that are broken, with the elements and what is wrong with each."""
     page.run(resources.files("axe_core_python").joinpath("axe.min.js").read_text())
     found = page.driver.execute_async_script(_SCRIPT)
-    return [(item["id"], [node["html"] for node in item["nodes"]]) for item in found]
+    return [(item["id"], [f"{node['html']} {node['failureSummary']}" for node in item["nodes"]]) for item in found]

@@ -20,6 +20,14 @@ FLAGS = (
 )
 
 
+def microphone_flags(file: Path) -> tuple[str, ...]:
+    """Return flags for a browser that plays a wav into its microphone, from its beginning, again and again."""
+    return (
+        *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+        f"--use-file-for-fake-audio-capture={file}",
+    )
+
+
 def browser_path() -> str | None:
     """Return the installed browser; None without one, or without its driver."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -44,10 +52,11 @@ def run_browser(*, flags: Sequence[str] = (), downloads: Path | None = None) -> 
 
 
 def show(driver: Chrome, *, width: int, height: int = 900, theme: str = "light") -> None:
-    """Set the size of the window in CSS pixels, and the system's theme."""
+    """Set the size of the window in CSS pixels, and the system's theme. Nothing moves: all is as it stays."""
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
     )
-    features = [{"name": "prefers-color-scheme", "value": theme}]
+    wishes = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}
+    features = [{"name": name, "value": value} for name, value in wishes.items()]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

@@ -6,24 +6,27 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
+from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.units import SAMPLE_RATE as RATE
 from tests.conftest import DATA
 from tests.server import Server
 
 pytest.importorskip("selenium", reason="selenium is not installed")
 
-from tests.playground.browser import browser_path, run_browser, show
+from tests.playground.browser import browser_path, microphone_flags, run_browser, show
 from tests.playground.page import Page
 
 
 @pytest.fixture(scope="session")
-def microphone(tmp_path_factory: pytest.TempPathFactory, speech: object) -> Path:
-    """A wav of eleven seconds of English, which the browser takes for its microphone, again and again."""
-    import soundfile
-
+def microphone(tmp_path_factory: pytest.TempPathFactory, speech: Waveform) -> Path:
+    """A wav for the browser's microphone: eleven seconds of English between two of silence, before and after."""
     path = tmp_path_factory.mktemp("microphone") / "speech.wav"
-    soundfile.write(path, speech, 16_000, subtype="PCM_16")
+    silence = np.zeros(2 * RATE, np.float32)
+    soundfile.write(path, np.concatenate([silence, speech, silence]), RATE, subtype="PCM_16")
     return path
 
 
@@ -36,11 +39,7 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def the_page(server: Server, microphone: Path, downloads: Path) -> Iterator[Page]:
     if browser_path() is None:
         pytest.skip("the page's tests need Chromium and chromedriver, which are not installed")
-    flags = (
-        *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-        f"--use-file-for-fake-audio-capture={microphone}",
-    )
-    with run_browser(flags=flags, downloads=downloads) as driver:
+    with run_browser(flags=microphone_flags(microphone), downloads=downloads) as driver:
         yield Page(driver, server.url)
 
 

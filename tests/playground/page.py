@@ -11,6 +11,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
+from tests.playground.browser import show
+
 DEADLINE_S = 60.0
 POLL_INTERVAL_S = 0.05
 
@@ -39,7 +41,7 @@ class Page:
 
     @property
     def phase(self) -> str:
-        """What the page is at: empty, ready, busy, done, cancelled or failed."""
+        """What the page is at: empty, ready, busy, live, done, cancelled or failed."""
         return str(self.run("return document.body.dataset.phase"))
 
     @property
@@ -59,6 +61,16 @@ class Page:
         self.choose(path)
         self.by_id("start").click()
         self.wait_for_phase("done")
+
+    def speak(self) -> None:
+        """Have the microphone transcribed live."""
+        self.by_id("record").click()
+        self.wait(lambda: self.text("live-state") == "Live")
+
+    def show(self, *, width: int, theme: str) -> None:
+        """Set the size and the theme, and wait until the page has both."""
+        show(self.driver, width=width, theme=theme)
+        self.wait(lambda: self.run("return document.documentElement.dataset.theme") == theme)
 
     def set(self, name: str, value: object) -> None:
         """Give an option a value, as its control does."""

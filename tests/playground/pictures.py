@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 from tests.conftest import DATA
-from tests.playground.browser import browser_path, run_browser, show
+from tests.playground.browser import browser_path, microphone_flags, run_browser, show
 from tests.playground.page import Page
 from tests.server import run_server
 
@@ -20,7 +20,8 @@ CLIPS = ("367-130732-0001", "2033-164914-0007", "3331-159605-0004", "1688-142285
 PAUSE_S = 0.7
 SHOWN_WORD = 23
 REFERENCE_SHOWN = "document.getElementById('openai_create_transcription').scrollIntoView()"
-VIEWS = {"playground-light": (1280, 800, "light"), "playground-dark": (1280, 800, "dark")}
+THEMES = ("light", "dark")
+N_SPOKEN, N_CAPTION_WORDS = 2, 8  # segments and words that there are before a picture is taken
 
 
 def main() -> int:
@@ -29,28 +30,49 @@ def main() -> int:
         print("Chromium and chromedriver are not installed", file=sys.stderr)
         return 1
     FOLDER.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, run_server() as server, run_browser() as driver:
-        recording = Path(folder) / "readings.flac"
+    with tempfile.TemporaryDirectory() as folder, run_server() as server:
+        recording = Path(folder) / "readings.wav"
         _write_recording(recording)
-        page = Page(driver, server.url)
-        for name, (width, height, theme) in VIEWS.items():
-            show(driver, width=width, height=height, theme=theme)
-            page.open()
-            page.transcribe(recording)
-            words = page.all("#segments .word")
-            page.run(
-                "arguments[0].click(); document.activeElement.blur(); scrollTo(0, 0)",
-                words[min(SHOWN_WORD, len(words) - 1)],
-            )
-            page.wait(lambda: page.text("caption"))
-            _draw(page, name)
-        for theme in ("light", "dark"):
-            show(driver, width=1280, height=800, theme=theme)
-            driver.get(f"{server.url}/docs")
-            page.wait(lambda: page.phase == "shown")
-            page.run(REFERENCE_SHOWN)
-            _draw(page, f"reference-{theme}")
+        with run_browser(flags=microphone_flags(recording)) as driver:
+            page = Page(driver, server.url)
+            for theme in THEMES:
+                show(driver, width=1280, height=800, theme=theme)
+                _draw_transcript(page, recording, f"playground-{theme}")
+                _draw_live(page, theme)
+                driver.get(f"{server.url}/docs")
+                page.wait(lambda: page.phase == "shown")
+                page.run(REFERENCE_SHOWN)
+                _draw(page, f"reference-{theme}")
     return 0
+
+
+def _draw_transcript(page: Page, recording: Path, name: str) -> None:
+    page.open()
+    page.transcribe(recording)
+    words = page.all("#segments .word")
+    page.run(
+        "arguments[0].click(); document.activeElement.blur(); scrollTo(0, 0)",
+        words[min(SHOWN_WORD, len(words) - 1)],
+    )
+    page.wait(lambda: page.text("caption"))
+    _draw(page, name)
+
+
+def _draw_live(page: Page, theme: str) -> None:
+    """Draw the page while somebody speaks, and the captions."""
+    page.open()
+    page.speak()
+    page.wait(lambda: len(page.segments) >= N_SPOKEN and page.text("speaking-certain"))
+    page.wait(lambda: page.text("speaking-uncertain"))
+    page.run("document.activeElement.blur(); scrollTo(0, 0)")
+    _draw(page, f"live-{theme}")
+    page.by_id("captions-open").click()
+    page.wait(lambda: page.text("captions-now").count(" ") > N_CAPTION_WORDS)
+    page.run("document.activeElement.blur()")
+    _draw(page, f"captions-{theme}")
+    page.by_id("captions-leave").click()
+    page.by_id("stop").click()
+    page.wait_for_phase("done")
 
 
 def _draw(page: Page, name: str) -> None:

@@ -19,8 +19,8 @@ KEY = "KEY-OF-ANNA"
 
 
 @contextmanager
-def open_page(the_page: Page, **changes: Any) -> Iterator[Page]:
-    services = make_services(FakeTranscriber(), has_playground=True, **changes)
+def open_page(the_page: Page, *, transcriber: FakeTranscriber | None = None, **changes: Any) -> Iterator[Page]:
+    services = make_services(transcriber or FakeTranscriber(), has_playground=True, **changes)
     with serve_app(create_app(services)) as url:
         show(the_page.driver, width=360)
         yield Page(the_page.driver, url)

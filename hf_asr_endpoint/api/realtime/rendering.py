@@ -10,7 +10,7 @@ from hf_asr_endpoint.api.errors import INTERNAL_ERROR
 from hf_asr_endpoint.api.openai.errors import code_of
 from hf_asr_endpoint.api.outbox import Event
 from hf_asr_endpoint.api.realtime.messages import BetaShape
-from hf_asr_endpoint.api.realtime.schema import LOGPROBS, WORDS, Included
+from hf_asr_endpoint.api.realtime.schema import INTERIM, LOGPROBS, WORDS, Included
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest
 from hf_asr_endpoint.transcription.live.events import (
     Cleared,
@@ -21,6 +21,7 @@ from hf_asr_endpoint.transcription.live.events import (
     Delta,
     Failed,
     IdleTimeout,
+    Interim,
     LiveEvent,
     LiveWord,
     SpeechStarted,
@@ -28,6 +29,7 @@ from hf_asr_endpoint.transcription.live.events import (
 )
 
 BUFFER, TRANSCRIPTION = "input_audio_buffer", "conversation.item.input_audio_transcription"
+DELTA, INTERIM_TEXT = f"{TRANSCRIPTION}.delta", f"{TRANSCRIPTION}.interim"
 MIN_COMMIT_MS = 100
 
 
@@ -64,9 +66,13 @@ def describe_error(error: Exception, *, code: str | None = None, param: str | No
 
 
 def join_deltas(before: Event, event: Event) -> Event | None:
-    """Return a delta that has what two have; None for others, and for deltas of two items."""
-    kinds = {before["type"], event["type"]}
-    if kinds != {f"{TRANSCRIPTION}.delta"} or before["item_id"] != event["item_id"]:
+    """Return a delta that has what two have, or what replaces an interim; None for others, and for two items."""
+    kinds = (before["type"], event["type"])
+    if not {*kinds} <= {DELTA, INTERIM_TEXT} or before["item_id"] != event["item_id"]:
+        return None
+    if kinds[0] == INTERIM_TEXT:
+        return event
+    if kinds[1] == INTERIM_TEXT:
         return None
     joined = {**before, "delta": before["delta"] + event["delta"]}
     for name in ("logprobs", "words"):
@@ -112,6 +118,8 @@ class EventRenderer:
                 return self._commit(event)
             case Delta():
                 return [self._delta(event)]
+            case Interim():
+                return [self._interim(event)] if INTERIM in self.include else []
             case Completed():
                 return [self._complete(event)]
             case Failed():
@@ -154,12 +162,18 @@ class EventRenderer:
         ]
 
     def _delta(self, event: Delta) -> Event:
+        fields: Event = {"item_id": self._item(event.turn), "content_index": 0, "delta": self._text(event)}
+        self._begun.add(event.turn)
+        return make_event(DELTA, **fields, **self._details(event.words))
+
+    def _interim(self, event: Interim) -> Event:
+        fields: Event = {"item_id": self._item(event.turn), "content_index": 0, "text": self._text(event)}
+        return make_event(INTERIM_TEXT, **fields, **self._details(event.words))
+
+    def _text(self, event: Delta | Interim) -> str:
+        """Return what follows the turn's text so far."""
         text = "".join(word.text for word in event.words)
-        if event.turn not in self._begun:
-            self._begun.add(event.turn)
-            text = text.lstrip()
-        fields: Event = {"item_id": self._item(event.turn), "content_index": 0, "delta": text}
-        return make_event(f"{TRANSCRIPTION}.delta", **fields, **self._details(event.words))
+        return text if event.turn in self._begun else text.lstrip()
 
     def _complete(self, event: Completed) -> Event:
         return make_event(

@@ -86,6 +86,9 @@ class RealtimeDialect:
         return JSONResponse({"value": value, "expires_at": made.expires_at, "session": session})
 
     async def refuse_get(self, request: Request) -> Response:
+        """Say why there would be no session, for browsers: their sockets do not show a refusal."""
+        self._sockets.check(request)
+        self._configuration(request)
         raise InvalidRequest(
             f"{request.url.path} speaks WebSocket; allowed: a request with Connection: Upgrade, as clients of "
             "OpenAI's Realtime API send it"

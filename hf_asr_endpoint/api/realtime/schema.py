@@ -1,6 +1,6 @@
 """The session object of the Realtime API, as clients send it. Source: openai/openai-openapi, November 2026.
 
-Extensions: other rates than 24 kHz, and words among `include`.
+Extensions: other rates than 24 kHz, and words and interim among `include`.
 """
 
 from __future__ import annotations
@@ -16,9 +16,14 @@ PCM_RATE, TELEPHONE_RATE = 24_000, 8_000
 MIN_RATE, MAX_RATE = 8_000, 48_000
 MAX_LANGUAGES = 100
 
-Included = Literal["item.input_audio_transcription.logprobs", "item.input_audio_transcription.words"]
+Included = Literal[
+    "item.input_audio_transcription.logprobs",
+    "item.input_audio_transcription.words",
+    "item.input_audio_transcription.interim",
+]
 LOGPROBS: Included = "item.input_audio_transcription.logprobs"
 WORDS: Included = "item.input_audio_transcription.words"
+INTERIM: Included = "item.input_audio_transcription.interim"
 
 
 class _Model(BaseModel):

@@ -62,6 +62,17 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Interim:
+    """Words that the last pass heard behind all deltas, and is not certain of; none any more, if empty.
+
+    They hold until the turn's next interim, delta or end.
+    """
+
+    turn: int
+    words: tuple[LiveWord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """The turn's whole text, which may differ from its deltas. duration_s: of its audio."""
 
@@ -106,6 +117,7 @@ LiveEvent: TypeAlias = (
     | IdleTimeout
     | Committed
     | Delta
+    | Interim
     | Completed
     | Failed
     | Cleared

@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_asr_endpoint.transcription.live.confirmation import words_behind
-from hf_asr_endpoint.transcription.live.events import Committed, Completed, Delta, Failed, LiveEvent, LiveWord
+from hf_asr_endpoint.transcription.live.events import (
+    Committed,
+    Completed,
+    Delta,
+    Failed,
+    Interim,
+    LiveEvent,
+    LiveWord,
+)
 from hf_asr_endpoint.transcription.live.jobs import FinalJob, FinalResult
 from hf_asr_endpoint.transcription.live.window import PartialWindow
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -43,6 +51,7 @@ class Turn:
         self.window = PartialWindow(start_s=start / SAMPLE_RATE)
         self._shown: LiveWord | None = None
         self._pending: list[LiveWord] = []  # shown as soon as the turn is the first one
+        self._interim = ""  # the text of the last one, as far as it holds
         self._is_told = False
 
     @property
@@ -90,6 +99,12 @@ class Turn:
         if self._pending:
             events.append(Delta(turn=self.number, words=tuple(self._pending)))
             self._pending = []
+            self._interim = ""
+        uncertain = self.window.uncertain
+        text = "".join(word.text for word in uncertain)
+        if text != self._interim and not self.is_decoded:
+            events.append(Interim(turn=self.number, words=uncertain))
+            self._interim = text
         if self.is_decoded and not self._is_told:
             self._is_told = True
             events.extend(self._conclude())

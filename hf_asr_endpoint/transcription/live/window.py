@@ -34,6 +34,11 @@ class PartialWindow:
         """The tokens that the next pass will probably find."""
         return tuple(token for word in self._new for token in word.tokens)
 
+    @property
+    def uncertain(self) -> tuple[LiveWord, ...]:
+        """The words of the last pass behind those that are certain."""
+        return tuple(self._new)
+
     def take(
         self, result: PartialResult, *, end_s: float, speech_end_s: float, certainty: Certainty
     ) -> Sequence[LiveWord]:

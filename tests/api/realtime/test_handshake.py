@@ -177,6 +177,15 @@ def test_a_plain_get_is_told_to_upgrade(open_client: Connect) -> None:
     assert "WebSocket" in response.json()["error"]["message"]
 
 
+def test_a_plain_get_is_told_why_there_would_be_no_session(open_client: Connect) -> None:
+    """For pages: a browser does not tell them why a socket was refused."""
+    url = url_of(open_client(max_sessions=1))
+    response = requests.get(f"{url}/v1/realtime", timeout=10)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "10")
+    assert "1 live sessions are open; allowed: 1" in response.json()["error"]["message"]
+    assert requests.get(f"{url}/v1/realtime?model=other", timeout=10).status_code == 404
+
+
 def test_the_log_and_the_metrics_know_sessions(open_client: Connect) -> None:
     client = open_client()
     lines = requests.get(f"{url_of(client)}/metrics", timeout=10).text.splitlines()

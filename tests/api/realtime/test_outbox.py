@@ -12,6 +12,10 @@ def delta(text: str, item: str = "a") -> Event:
     return make_event(f"{TRANSCRIPTION}.delta", item_id=item, content_index=0, delta=text, words=[text])
 
 
+def interim(text: str, item: str = "a") -> Event:
+    return make_event(f"{TRANSCRIPTION}.interim", item_id=item, content_index=0, text=text)
+
+
 def taken(outbox: Outbox) -> list[Event]:
     async def take() -> list[Event]:
         outbox.close()
@@ -29,6 +33,16 @@ def test_deltas_of_one_item_are_joined() -> None:
     events = taken(outbox)
     assert [event.get("delta") for event in events] == ["one two", "three", None, " four"]
     assert events[0]["words"] == ["one", " two"]
+
+
+def test_an_interim_makes_way_for_what_follows_it() -> None:
+    outbox = Outbox(join_deltas)
+    outbox.put(interim("on"), interim("one"), delta("one"), interim(" tw"), delta(" two"), interim(" three"))
+    outbox.put(interim("four", "b"), make_event("other"), interim("five", "b"))
+    events = taken(outbox)
+    assert [event.get("delta") or event.get("text") for event in events] == [
+        *("one two", " three", "four", None, "five"),
+    ]
 
 
 def test_what_cannot_be_joined_fills_it() -> None:

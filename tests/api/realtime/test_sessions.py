@@ -165,6 +165,28 @@ def test_logprobs_and_words_come_when_they_are_included(client: Client, transcri
     assert client.receive_until("session.updated")[-1]["session"]["include"] is None
 
 
+def test_words_that_are_not_certain_come_when_interim_is_included(client: Client) -> None:
+    names = [f"item.input_audio_transcription.{name}" for name in ("interim", "words")]
+    client.send("session.update", session={"include": names})
+    assert client.receive()["session"]["include"] == names
+    client.append(pcm(1.0))
+    events = client.receive_until("interim")
+    assert not [event for event in events if event["type"].endswith("delta")]
+    assert events[-1]["type"] == "conversation.item.input_audio_transcription.interim"
+    assert (events[-1]["item_id"], events[-1]["content_index"]) == (events[0]["item_id"], 0)
+    assert events[-1]["text"].split() == [word["word"] for word in events[-1]["words"]]
+    client.append(pcm(1.0) + pcm(1.0, level=QUIET))
+    events += client.receive_until("completed")
+    text, told = "", set()
+    for event in events:
+        if event["type"].endswith("delta"):
+            text += event["delta"]
+        elif event["type"].endswith("interim"):
+            told.add(text + event["text"])
+    assert text == events[-1]["transcript"]
+    assert all(text.startswith(one) for one in told)
+
+
 def test_clear_is_acknowledged_in_every_state(client: Client) -> None:
     client.send("input_audio_buffer.clear")
     assert client.receive()["type"] == "input_audio_buffer.cleared"

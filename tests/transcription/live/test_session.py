@@ -14,6 +14,7 @@ from hf_asr_endpoint.transcription.live.events import (
     Delta,
     Failed,
     IdleTimeout,
+    Interim,
     SpeechStarted,
     SpeechStopped,
 )
@@ -62,6 +63,26 @@ def test_words_are_shown_while_somebody_speaks() -> None:
     simulation.push(silent(1.0))
     assert simulation.shown(1) == "".join(one.text for one in words)
     assert completed(simulation) == [simulation.shown(1).strip()]
+
+
+def test_what_is_not_certain_yet_is_told_behind_the_deltas() -> None:
+    words = script(20)
+    simulation = simulate(VAD, words)
+    simulation.push(loud(10.0))
+    interims = [event for event in simulation.of(Interim) if isinstance(event, Interim)]
+    assert len(interims) > 10
+    shown = ""
+    for _, event in simulation.events:
+        if isinstance(event, Delta):
+            shown += "".join(one.text for one in event.words)
+        if isinstance(event, Interim):
+            told = shown + "".join(one.text for one in event.words)
+            assert "".join(one.text for one in words).startswith(told)
+    first_told = next(at_s for at_s, event in simulation.events if isinstance(event, Interim))
+    assert first_told < simulation.at(Delta)
+    simulation.push(silent(1.0))
+    told_last = simulation.of(Interim, Completed)[-1]
+    assert isinstance(told_last, Completed)
 
 
 def test_a_certain_word_is_shown_by_a_single_pass() -> None:

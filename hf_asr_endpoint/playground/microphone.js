@@ -1,0 +1,53 @@
+/** The microphone, as 16-bit samples of one channel. */
+
+/** In hertz; Whisper's own. */
+export const RATE = 16_000;
+
+const REASONS = {
+  NotAllowedError: ["The microphone is not allowed", "The browser does not let this page use the microphone. Allow it in the address bar, then try again."],
+  NotFoundError: ["There is no microphone", "Connect one and try again, or choose a file instead."],
+  NotReadableError: ["The microphone is taken", "The microphone cannot be used; another program may have it. Close that, then try again."],
+};
+
+/** title: what went wrong. Its message says what people may do. */
+export class MicrophoneFailed extends Error {
+  constructor(title, message) {
+    super(message);
+    this.title = title;
+  }
+}
+
+/**
+ * Open it, and pass on what it hears. Returns a function that closes it. Raises MicrophoneFailed.
+ *
+ * onSamples: (Int16Array), some twenty times a second. onEnd: somebody has unplugged it.
+ */
+export async function openMicrophone({ onSamples, onEnd }) {
+  if (!navigator.mediaDevices)
+    throw new MicrophoneFailed("The microphone needs https", "Browsers open it only on pages with https, or on localhost. Choose a file instead.");
+  let stream = null;
+  let context = null;
+  const close = () => {
+    for (const track of stream?.getTracks() ?? []) track.stop();
+    context?.close();
+  };
+  try {
+    stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1, echoCancellation: false } });
+    context = new AudioContext();
+    await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
+    await context.resume();
+  } catch (error) {
+    close();
+    throw new MicrophoneFailed(...(REASONS[error.name] ?? ["The microphone cannot be used", error.message]));
+  }
+  const node = new AudioWorkletNode(context, "capture", {
+    numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit", processorOptions: { rate: RATE },
+  });
+  node.port.onmessage = ({ data }) => onSamples(data);
+  context.createMediaStreamSource(stream).connect(node);
+  stream.getTracks()[0].addEventListener("ended", onEnd);
+  return () => {
+    node.port.onmessage = null;
+    close();
+  };
+}
