@@ -58,7 +58,13 @@ def create_app(services: Services) -> Starlette:
     """Return the application. Its startup starts the services, its shutdown closes them."""
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
-    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight, live=services.live)
+    metrics = Metrics(
+        services.transcriber,
+        models=services.models,
+        in_flight=in_flight,
+        live=services.live,
+        siblings=services.siblings,
+    )
     secrets = ClientSecrets()
     dialects = make_dialects(services, jobs, in_flight, metrics, secrets)
     paths = PathTable(dialect.paths for dialect in dialects)
