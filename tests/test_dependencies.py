@@ -18,7 +18,8 @@ def normalized(distribution: str) -> str:
 def test_imported_packages_are_declared() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    lines = [*project["dependencies"], *extras["traces"], *extras["transformers"], *extras["gpu"]]
+    used = ("traces", "transformers", "gpu", "ray")
+    lines = [*project["dependencies"], *(line for name in used for line in extras[name])]
     declared = {normalized(re.split(r"[^\w.-]", line)[0]) for line in lines}
     imported = {module.split(".")[0] for path in FILES for module in imported_modules(path)}
     distributions = packages_distributions()
