@@ -43,6 +43,8 @@ def connected(address: str) -> Iterator[None]:
     try:
         if address == LOCAL:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Nothing is told to its makers.
+            # By default its processes have nearly the lowest priority: whatever else runs would come before them.
+            os.environ.setdefault("RAY_worker_niceness", "0")
             # Ray itself would count all cores of the machine, also where a container may use few of them.
             ray.init(address=LOCAL, num_cpus=count_cores(), include_dashboard=False)
         else:
