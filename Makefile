@@ -3,7 +3,7 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients bench bench-load bench-wer bench-words bench-languages bench-robustness bench-kernels \
+.PHONY: help serve test test-clients test-ray bench bench-load bench-ray bench-wer bench-words bench-languages bench-robustness bench-kernels \
 	bench-shapes bench-live bench-precision bench-attacks bench-overload soak test-gpu gpu-check fuzz test-trained test-arm test-levels pictures clean
 
 help: ## Show these targets
@@ -27,6 +27,9 @@ test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (ne
 test-levels: .venv/.test ## Run the kernels' tests at the levels that this x86 processor lacks, with emulated instructions (5 minutes)
 	HF_ASR_TEST_EMULATED=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -k "vnni or bf16 or neon" \
 		tests/whisper/kernels tests/whisper/kv_cache tests/whisper/model tests/parity/test_precision.py
+
+test-ray: .venv/.test-ray ## Run servers and archives on a Ray of two engines, and client programs on it (needs 600 MB of disk and 10 minutes)
+	TEST_RAY=1 $(BIN)/python -m pytest tests/ray_serve tests/ray_data tests/clients
 
 test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1.5 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
 	$(BIN)/python -m pytest -m clients tests/clients
@@ -72,6 +75,9 @@ bench-attacks: .venv/.bench ## Send a running server requests built to cost it m
 
 bench-overload: .venv/.bench ## Offer a server 10 times what it can do for 2 minutes, and 64 slow uploads (optional: SPEECH= ARGS="--seconds 30 --places 8")
 	$(BIN)/python -m bench.overload --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+bench-ray: .venv/.bench .venv/.ray ## Compare servers on Ray, of one engine and of two, with a single one (optional: MODEL= SPEECH= ARGS="--seconds 30")
+	$(BIN)/python -m bench.ray --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 soak: .venv/.bench ## Let 32 clients of all kinds ask for 20 minutes: no error, no growth of memory (optional: SPEECH= ARGS="--minutes 5 --clients 8")
 	$(BIN)/python -m bench.soak --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)

@@ -45,21 +45,36 @@ def open_services(settings: Settings, *, on_load_failure: Callable[[Exception], 
     """
     choices = choose_models(settings)
     models = served_models(choices)
-    access = open_access(settings)
     transcriber = open_pool(choices, models, settings, on_load_failure=on_load_failure)
+    return services_with(transcriber, models, settings, start=transcriber.start)
+
+
+def services_with(
+    transcriber: Transcriber,
+    models: ServedModels,
+    settings: Settings,
+    *,
+    start: Callable[[], None],
+    no_jobs: str | None = None,
+) -> Services:
+    """Return the services of a server around a Transcriber. no_jobs: why it accepts none.
+
+    Raises StorageFailed and InvalidParameter for settings that cannot be followed.
+    """
+    access = open_access(settings)
     return Services(
         transcriber=transcriber,
         models=models,
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
         live=LiveSessions(live_limits(settings)),
-        jobs=open_jobs(settings, models, transcriber, access),
+        jobs=_open_jobs(settings, models, transcriber, access, no_jobs),
         price_per_s=settings.price_per_s,
         access=access,
         cors_origins=settings.cors_origins,
         root_path=settings.root_path,
         has_playground=settings.playground == "on",
-        start=transcriber.start,
+        start=start,
     )
 
 
@@ -209,6 +224,14 @@ def open_jobs(
         schedule=schedule,
         on_audio=_charge_nobody if access is None else access.use.charge,
     )
+
+
+def _open_jobs(
+    settings: Settings, models: ServedModels, transcriber: Transcriber, access: Access | None, refusal: str | None
+) -> Jobs | NoJobs:
+    from hf_asr_endpoint.jobs.jobs import NoJobs
+
+    return open_jobs(settings, models, transcriber, access) if refusal is None else NoJobs(refusal)
 
 
 def _charge_nobody(owner: str | None, audio_s: float) -> None:

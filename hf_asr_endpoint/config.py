@@ -13,20 +13,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from hf_asr_endpoint.job_settings import JobSettings
 from hf_asr_endpoint.logs import LogFormat
+from hf_asr_endpoint.model_settings import ModelSettings
 from hf_asr_endpoint.platform_variables import PlatformVariables
 from hf_asr_endpoint.setting_types import (
-    CpuLevel,
-    Device,
-    Dtype,
-    EngineChoice,
-    LoadAt,
-    Names,
     OnOff,
     OpenPaths,
     Origins,
     Port,
+    Replicas,
     RootPath,
-    Slots,
 )
 from hf_asr_endpoint.user_folders import cache_folder
 
@@ -36,78 +31,11 @@ VARIABLE_ONLY = ("api_keys", "jobs_database", "webhook_secret")
 """Settings without a flag, because every user of a machine can read the flags of its processes."""
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(ModelSettings):
     """All settings but those of jobs."""
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
-    model: Names = Field(
-        ("embedded:whisper-base",),
-        min_length=1,
-        description="Model to serve: `embedded:whisper-base`, `embedded:whisper-tiny.en`, a name on the Hugging "
-        "Face Hub, or a local directory in transformers' or CTranslate2's format. Several, separated by commas or "
-        "in repeated flags: the first is the default. Or a file of models, `*.toml`. Also read from "
-        "`HF_MODEL_DIR`, if it has a model, and `HF_MODEL_ID`.",
-    )
-    load_models: LoadAt = Field(
-        "start",
-        description="When models other than the default one are loaded: at the `start`, or at their `first-use`.",
-    )
-    max_model_bytes: ByteSize | None = Field(
-        None,
-        gt=0,
-        description="Memory for all models together, such as `2GiB`. Where one does not fit, those that have been "
-        "unused the longest are unloaded; a request brings them back. At the start, only the default one "
-        "is loaded then.",
-    )
-    model_idle_timeout_s: float | None = Field(
-        None,
-        gt=0,
-        description="Time without a request after which a model that was loaded by one is unloaded, in seconds.",
-    )
-    revision: str | None = Field(
-        None, description="Branch, tag or commit of a model on the Hub. Also read from `HF_REVISION`."
-    )
-    served_model_names: Names = Field(
-        (), description="More names that clients may use for the model, separated by commas."
-    )
-    engine: EngineChoice = Field(
-        "auto",
-        description="What computes the model: `native`, this server's own engine, for Whisper; `transformers`, "
-        "for any speech recognition model of that library; `auto`: native where it can compute the model.",
-    )
-    device: Device = Field("auto", description="Device that the model runs on.")
-    dtype: Dtype = Field(
-        "auto",
-        description="Precision of the weights. `auto` on a CPU: int8 with AVX2 or Arm's dot products "
-        "(FEAT_DotProd), else bfloat16 if the CPU computes with it, else float32; `auto` on CUDA: float16; "
-        "`auto` on MPS: float32. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products; with "
-        "AMX, the encoder computes in bfloat16.",
-    )
-    cpu_level: CpuLevel = Field(
-        "auto",
-        description="Instructions that the kernels on a CPU use. `auto`: the fastest that the processor reports; "
-        "`none`: torch's operators. For tests and diagnosis; a level that the processor lacks is refused.",
-    )
-    slots: Slots = Field(
-        "auto",
-        description="Chunks of audio, up to 30 seconds each, that are decoded at the same time. `auto`: 16 on a "
-        "CPU; on a GPU as many as its memory suffices for, up to 64. At CPU level `avx2`, requests of one or two "
-        "chunks have 8 of them at most.",
-    )
-    max_beams: int = Field(
-        15,
-        ge=1,
-        description="Maximum number of beams, samples (`best_of`) or candidates of contrastive search in a "
-        "request. Each one takes a slot, and one slot in 16 (at least one) is kept for other requests.",
-    )
-    encoder_padding_s: float = Field(
-        4.0,
-        ge=1,
-        le=30,
-        description="Minimum silence after audio shorter than 30 seconds, in seconds. Less is faster but, below "
-        "about 4, less accurate; 30 always gives the model the full window that it was trained on.",
-    )
     host: str = Field("127.0.0.1", description="Address to listen on; `0.0.0.0` accepts other machines.")
     port: Port = Field(8000, description="Port to listen on; 0 picks a free one. Also read from `PORT`.")
     wyoming_port: Port | None = Field(
@@ -235,6 +163,32 @@ class ServerSettings(BaseSettings):
     )
     shutdown_timeout_s: int = Field(
         30, ge=0, description="How long requests in flight may continue after a signal to stop, in seconds."
+    )
+    ray_engine_replicas: Replicas = Field(
+        "1",
+        description="On Ray: engines for each model, such as `2`; or `1-8`, as many as the requests need.",
+    )
+    ray_engine_cpus: int | None = Field(
+        None,
+        ge=1,
+        description="On Ray: cores of each engine. Without it: all cores of the machines, shared between the most "
+        "engines that there may be; one core beside a GPU.",
+    )
+    ray_engine_gpus: float | None = Field(
+        None,
+        ge=0,
+        description="On Ray: GPUs of each engine; 0.5 lets two share one. Without it: 1 if the cluster has GPUs "
+        "and the device is not a CPU.",
+    )
+    ray_engine_requests: int = Field(
+        16,
+        ge=1,
+        description="On Ray: requests in flight for each engine, beyond which a range of replicas gets one more.",
+    )
+    ray_http_replicas: Replicas = Field(
+        "1",
+        description="On Ray: processes that talk HTTP, as a number or a range. With more than one, jobs "
+        "need `jobs_database`.",
     )
     log_format: LogFormat = Field(
         "text",

@@ -25,6 +25,7 @@ AsrError
 ├── JobsUnavailable              this server takes no jobs
 ├── EngineError                  the model failed while working on a request
 │   ├── EngineUnavailable        the engine did not start, or is shutting down
+│   ├── EngineLost               the process of the engine has ended while it worked on a request
 │   └── ModelNotLoaded           the model that a request asks for cannot be loaded
 ├── InternalError                a bug; the log has its traceback
 ├── ModelUnavailable             the model in the settings cannot be loaded
@@ -35,9 +36,17 @@ AsrError
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AsrError(Exception):
-    """Base of the tree. `str(error)` is a sentence that a client may read."""
+    """Base of the tree. `str(error)` is a sentence that a client may read.
+
+    Errors can be pickled, with their attributes: engines may run in other processes.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args), self.__dict__
 
 
 class InvalidRequest(AsrError):
@@ -164,6 +173,10 @@ class DeviceLost(EngineUnavailable):
     """The device that the model runs on can compute no more in this process; the engine ends."""
 
 
+class EngineLost(EngineError):
+    """The process of the engine, or the machine that it ran on, has gone while it worked on a request."""
+
+
 class ModelNotLoaded(EngineError):
     """The model that a request asks for cannot be loaded."""
 
@@ -178,3 +191,8 @@ class ModelUnavailable(AsrError):
 
 class InvalidSettings(AsrError):
     """A setting does not exist or has a value that is not allowed; the message says how to correct it."""
+
+
+def _restore(kind: type[AsrError], args: tuple[Any, ...]) -> AsrError:
+    """Return an error without calling its class, which may need more than the message."""
+    return kind.__new__(kind, *args)

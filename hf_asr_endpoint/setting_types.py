@@ -14,6 +14,7 @@ MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64  # https://www.standardwebhooks.com
 MAX_PORT = 65_535
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # Browsers leave them out.
+_REPLICAS = re.compile(r"[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?", re.ASCII)
 _PATH = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -69,6 +70,21 @@ def _check_database(value: SecretStr) -> SecretStr:
     return value
 
 
+def read_replicas(text: str) -> tuple[int, int]:
+    """Return the fewest and the most replicas. Raises ValueError."""
+    if not _REPLICAS.fullmatch(text):
+        raise ValueError("allowed: a number from 1, such as 2, or a range, such as 1-8")
+    fewest, _, most = text.partition("-")
+    if int(most or fewest) < int(fewest):
+        raise ValueError("allowed: a range whose end is not below its beginning, such as 1-8")
+    return int(fewest), int(most or fewest)
+
+
+def _check_replicas(text: str) -> str:
+    read_replicas(text)
+    return text
+
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"]
@@ -88,6 +104,9 @@ OpenPaths = Annotated[
     tuple[Literal["/health", "/info", "/metrics", "/docs"], ...], NoDecode, BeforeValidator(_split_or_none)
 ]
 """Paths that may need no key."""
+
+Replicas = Annotated[str, AfterValidator(_check_replicas)]
+"""A number, or a range within which the load decides; `read_replicas` reads it."""
 
 RootPath = Annotated[str, AfterValidator(_check_root_path)]
 """A path without a slash at its end; empty for the root."""

@@ -250,7 +250,7 @@ class Health:
     """Whether transcriptions can be had now.
 
     state: "loading" (requests wait), "ready", "failed" (requests are refused), or "unloaded" (a request loads it).
-    detail: while loading, what is being waited for; when failed, why.
+    detail: while loading, what is being waited for; when failed, why; when ready, what is lacking, if anything.
     """
 
     state: Literal["loading", "ready", "failed", "unloaded"]

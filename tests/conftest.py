@@ -25,6 +25,11 @@ from tests.whisper.levels import EMULATED_HERE
 KERNEL_TESTS = ("tests/whisper/kernels/", "tests/whisper/kv_cache/", "tests/whisper/model/")
 DATA = Path(__file__).parent / "data"
 PRICE_PER_S = 0.001
+ON_RAY = bool(os.environ.get("TEST_RAY"))
+"""Whether the suite's server runs on Ray, with two engine replicas (`make test-ray`)."""
+RAY_FLAGS = ("--ray", "--ray-engine-replicas", "2", "--ray-engine-cpus", "1") if ON_RAY else ()
+needs_ray = pytest.mark.skipif(not ON_RAY, reason="needs Ray; run by `make test-ray`")
+needs_live_sessions = pytest.mark.skipif(ON_RAY, reason="a server on Ray refuses live sessions")
 MODEL_NAMES = (
     *("whisper-large-v3", "whisper-large-v3-turbo", "openai/whisper-large-v3"),
     *("gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-transcribe", "voxtral-mini-latest"),
@@ -67,7 +72,8 @@ def server(cache_dir: Path) -> Iterator[Server]:
     with run_server(
         *("--cache-dir", str(cache_dir), "--max-audio-bytes", "2MiB", "--max-audio-s", "60"),
         *("--price-per-s", str(PRICE_PER_S), "--webhook-allowed-hosts", "127.0.0.1"),
-        *("--served-model-names", ",".join(MODEL_NAMES), "--wyoming-port", "0"),
+        *("--served-model-names", ",".join(MODEL_NAMES)),
+        *(RAY_FLAGS or ("--wyoming-port", "0")),
     ) as running:
         yield running
 

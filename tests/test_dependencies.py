@@ -18,7 +18,7 @@ def normalized(distribution: str) -> str:
 def test_imported_packages_are_declared() -> None:
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    own = ("gpu", "shared-jobs", "traces", "transformers")
+    own = ("gpu", "ray", "shared-jobs", "traces", "transformers")
     lines = [*project["dependencies"], *(line for extra in own for line in extras[extra])]
     declared = {normalized(re.split(r"[^\w.-]", line)[0]) for line in lines}
     imported = {module.split(".")[0] for path in FILES for module in imported_modules(path)}

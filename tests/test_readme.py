@@ -79,7 +79,7 @@ def test_each_target_of_the_makefile_is_shown_by_help() -> None:
 
 def test_ci_runs_the_readmes_test_command_the_trained_model_and_the_clients() -> None:
     commands = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert commands[-4:] == ["make test", "make test-trained", "make test-gpu", "make test-clients"]
+    assert commands[-5:] == [f"make test{name}" for name in ("", "-trained", "-gpu", "-clients", "-ray")]
     assert "make test" in (ROOT / "README.md").read_text()
 
 

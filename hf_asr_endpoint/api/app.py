@@ -63,7 +63,13 @@ def create_app(services: Services, *, wyoming: WyomingPort | None = None) -> Sta
     """
     in_flight = InFlightRequests(services.limits.max_concurrent_requests)
     jobs = services.jobs or NoJobs("this server does not accept jobs")
-    metrics = Metrics(services.transcriber, models=services.models, in_flight=in_flight, live=services.live)
+    metrics = Metrics(
+        services.transcriber,
+        models=services.models,
+        in_flight=in_flight,
+        live=services.live,
+        siblings=services.siblings,
+    )
     secrets = ClientSecrets()
     dialects = make_dialects(services, jobs, in_flight, metrics, secrets)
     paths = PathTable(dialect.paths for dialect in dialects)
@@ -91,19 +97,14 @@ def create_app(services: Services, *, wyoming: WyomingPort | None = None) -> Sta
             *(route for dialect in dialects for route in dialect.routes()),
             WebSocketRoute("/{path:path}", refuse_socket),
         ],
-        middleware=[
-            Middleware(CleanPaths, root_path=services.root_path),
-            *cross_origin_middleware(services.cors_origins),
+        middleware=_middleware(
+            services,
+            secrets,
+            render_error,
             Middleware(
                 RequestMiddleware, paths=paths, in_flight=in_flight, metrics=metrics, render_error=render_error
             ),
-            *access_middleware(
-                services.access,
-                render_error,
-                is_open=asks_for_page if services.has_playground else None,
-                find_key=secrets.find_key,
-            ),
-        ],
+        ),
         # Starlette's router raises HTTPException, for a path or a method that has no route.
         exception_handlers={AsrError: respond_to_error, HTTPException: respond_unserved},
         lifespan=_lifespan(
@@ -112,6 +113,23 @@ def create_app(services: Services, *, wyoming: WyomingPort | None = None) -> Sta
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _middleware(
+    services: Services, secrets: ClientSecrets, render_error: ErrorRenderer, of_requests: Middleware
+) -> list[Middleware]:
+    """Return what is around the routes, the outermost first. of_requests: what counts and logs them."""
+    return [
+        Middleware(CleanPaths, root_path=services.root_path),
+        *cross_origin_middleware(services.cors_origins),
+        of_requests,
+        *access_middleware(
+            services.access,
+            render_error,
+            is_open=asks_for_page if services.has_playground else None,
+            find_key=secrets.find_key,
+        ),
+    ]
 
 
 def make_dialects(

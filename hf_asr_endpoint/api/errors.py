@@ -23,6 +23,7 @@ from hf_asr_endpoint.errors import (
     AudioTooLong,
     BodyTooLarge,
     EngineError,
+    EngineLost,
     EngineUnavailable,
     InternalError,
     InvalidAudio,
@@ -68,6 +69,7 @@ STATUSES: Mapping[type[AsrError], int] = {
     JobsUnavailable: 503,
     EngineError: 500,
     EngineUnavailable: 503,
+    EngineLost: 503,
     ModelNotLoaded: 503,
 }
 """A class that is not listed has the status of its nearest base."""

@@ -24,6 +24,7 @@ from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModels
+from hf_asr_endpoint.api.siblings import Alone, Siblings, add_up
 from hf_asr_endpoint.jobs.job import JobCounts
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Activity
@@ -36,6 +37,9 @@ SPEED_BUCKETS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 """In seconds of audio for each second of the request. Below 1, live speech would fall behind."""
 
 
+ALONE = Alone()
+
+
 class Metrics:
     """Counts requests, and renders all metrics. Used in the event loop."""
 
@@ -46,44 +50,47 @@ class Metrics:
         models: ServedModels,
         in_flight: InFlightRequests,
         live: LiveSessions | None = None,
+        siblings: Siblings = ALONE,
     ) -> None:
         # They would double the number of series, and say when the server began.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client does not annotate it.
         self._registry = CollectorRegistry()
+        own = CollectorRegistry()  # what this process counts, and siblings too
         self._requests = Counter(
             "hf_asr_requests",
             "Requests that have ended, by API and status; client-left: nobody received a response.",
             ("api", "status"),
-            registry=self._registry,
+            registry=own,
         )
         self._request_s = Histogram(
             "hf_asr_request_seconds",
             "Time from a request's headers to the end of its response, in seconds.",
             ("api",),
             buckets=REQUEST_BUCKETS_S,
-            registry=self._registry,
+            registry=own,
         )
         self._audio_s = Histogram(
             "hf_asr_request_audio_seconds",
             "Length of the audio of requests that got a transcription, in seconds.",
             ("api",),
             buckets=AUDIO_BUCKETS_S,
-            registry=self._registry,
+            registry=own,
         )
         self._speed = Histogram(
             "hf_asr_request_speed_ratio",
             "Seconds of audio for each second of its request.",
             ("api",),
             buckets=SPEED_BUCKETS,
-            registry=self._registry,
+            registry=own,
         )
         self._jobs = Gauge("hf_asr_jobs", "Jobs that are stored, by status.", ("status",), registry=self._registry)
         self._deliveries = Gauge(
             "hf_asr_deliveries", "Jobs that are stored, by their webhook.", ("status",), registry=self._registry
         )
-        self._registry.register(
-            _Activity(transcriber, models=models, in_flight=in_flight, live=live or LiveSessions())
-        )
+        own.register(_InFlight(in_flight, live or LiveSessions()))
+        siblings.join(lambda: list(own.collect()))
+        self._registry.register(_OfAll(own, siblings))
+        self._registry.register(_Activity(transcriber, models=models))
         ProcessCollector(registry=self._registry)
 
     def count(self, *, api: str, status: str, total_s: float, audio_s: float | None) -> None:
@@ -148,21 +155,23 @@ LABELLED: tuple[tuple[str, str, str, Callable[[Activity], Mapping[str, float]]],
 )
 
 
+class _OfAll(Collector):
+    """What this process and its siblings have counted."""
+
+    def __init__(self, own: CollectorRegistry, siblings: Siblings) -> None:
+        self._own = own
+        self._siblings = siblings
+
+    def collect(self) -> Iterator[Metric]:
+        yield from add_up([*self._own.collect(), *self._siblings.metrics()])
+
+
 class _Activity(Collector):
     """Reads the transcriber's activity when the metrics are rendered."""
 
-    def __init__(
-        self,
-        transcriber: Transcriber,
-        *,
-        models: ServedModels,
-        in_flight: InFlightRequests,
-        live: LiveSessions,
-    ) -> None:
-        self._live = live
+    def __init__(self, transcriber: Transcriber, *, models: ServedModels) -> None:
         self._transcriber = transcriber
         self._models = models
-        self._in_flight = in_flight
 
     def collect(self) -> Iterator[Metric]:
         yield from self._server()
@@ -180,6 +189,16 @@ class _Activity(Collector):
             shown = (model.device, model.dtype, model.cpu_level or "") if model else ("", "", "")
             info.add_metric((__version__, served.id, of_model.state, *shown), 1)
         yield info
+
+
+class _InFlight(Collector):
+    """Reads how many requests and sessions there are when the metrics are rendered."""
+
+    def __init__(self, in_flight: InFlightRequests, live: LiveSessions) -> None:
+        self._in_flight = in_flight
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily(
             "hf_asr_requests_in_flight", "Requests that hold a permit now.", self._in_flight.n_permits
         )

@@ -64,10 +64,13 @@ class Operations:
         return describe(PATHS.endpoints)
 
     async def health(self, request: Request) -> JSONResponse:
-        """Respond 200 when ready, else 503 with the step that loading is at, or with the failure."""
+        """Respond 200 when ready, else 503 with the step that loading is at, or with the failure.
+
+        A server that is ready tells as its detail what it lacks.
+        """
         health = self._transcriber.health()
         if health.state == "ready":
-            return JSONResponse({"status": "ready"})
+            return JSONResponse({"status": "ready", **({"detail": health.detail} if health.detail else {})})
         key = "waiting_for" if health.state == "loading" else "error"
         return JSONResponse({"status": health.state, key: health.detail}, status_code=503)
 

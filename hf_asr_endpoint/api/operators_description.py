@@ -16,9 +16,11 @@ State = Literal["loading", "ready", "failed", "unloaded"]
 
 
 class Health(TypedDict):
-    """waiting_for: the step that loading is at. error: why the model cannot be used."""
+    """waiting_for: the step that loading is at. error: why the model cannot be used. detail: what a server lacks
+    that is ready, such as an engine replica."""
 
     status: State
+    detail: NotRequired[str]
     waiting_for: NotRequired[str]
     error: NotRequired[str]
 

@@ -10,6 +10,7 @@ from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModels
+from hf_asr_endpoint.api.siblings import Alone, Siblings
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
@@ -34,6 +35,8 @@ class Services:
     """The live sessions that are open, and their limits."""
     jobs: Jobs | NoJobs | None = None
     """None: the paths of jobs respond that there are none."""
+    siblings: Siblings = field(default_factory=Alone)
+    """Other processes whose requests the metrics count."""
     price_per_s: float = 0.0
     """Of audio, for the costs that DeepInfra's responses show."""
     access: Access | None = None

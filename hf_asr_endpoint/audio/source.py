@@ -54,20 +54,30 @@ class SampledAudio:
 AudioSource = EncodedAudio | SampledAudio
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingOrder:
+    """What `open_waveform` was given."""
+
+    source: AudioSource
+    max_audio_s: float
+    audio_track: int | None
+
+
 def open_waveform(source: AudioSource, *, max_audio_s: float, audio_track: int | None = None) -> WaveformReader:
     """Return the source's reader. It owns the source's file and reads nothing before it is iterated.
 
     audio_track: the index among the file's audio tracks, which is checked when the file is read; None chooses one.
     """
+    order = ReadingOrder(source=source, max_audio_s=max_audio_s, audio_track=audio_track)
     if isinstance(source, SampledAudio):
         check_track(audio_track, n_tracks=1)
         # A rate that is impossible is refused when the samples are converted.
         seconds = source.samples.shape[-1] / max(source.sample_rate, 1)
         length = DeclaredLength(seconds=seconds, at_least_s=seconds)
-        return WaveformReader(_resample(source), None, max_audio_s=max_audio_s, length=length)
+        return WaveformReader(_resample(source), None, order=order, length=length)
     file, length = ClosableFile(source.file), DeclaredLength()
     blocks = decode_audio(file, pcm=source.pcm, audio_track=audio_track, length=length)
-    return WaveformReader(blocks, file, max_audio_s=max_audio_s, length=length)
+    return WaveformReader(blocks, file, order=order, length=length)
 
 
 class WaveformReader:
@@ -79,10 +89,17 @@ class WaveformReader:
     """
 
     def __init__(
-        self, blocks: Generator[Waveform], file: ClosableFile | None, *, max_audio_s: float, length: DeclaredLength
+        self,
+        blocks: Generator[Waveform],
+        file: ClosableFile | None,
+        *,
+        order: ReadingOrder,
+        length: DeclaredLength,
     ) -> None:
-        self._blocks = _check(blocks, length, max_audio_s=max_audio_s)
-        self._max_audio_s = max_audio_s
+        self.order = order
+        """For whoever reads the source elsewhere, instead of here."""
+        self._blocks = _check(blocks, length, max_audio_s=order.max_audio_s)
+        self._max_audio_s = order.max_audio_s
         self._length = length
         self._file = file
         self._is_closed = False

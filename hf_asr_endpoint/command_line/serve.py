@@ -36,7 +36,15 @@ OTHER_FILES = 200  # libraries, the model, jobs, and files that are being decode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add a flag for each setting."""
+    """Add a flag for each setting, and where the server runs."""
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="local",
+        metavar="ADDRESS",
+        help="serve on Ray: on the cluster at this address, such as auto or 10.0.0.1:6379; without one on "
+        "this machine (docs/ray.md)",
+    )
     add_setting_flags(parser)
 
 
@@ -44,6 +52,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the settings and serve. Returns the exit code."""
     settings = settings_of(arguments)
     configure_logging(settings.log_level, settings.log_format)
+    if arguments.ray is not None:
+        # Imported here, because it needs the extra `ray`.
+        from hf_asr_endpoint.command_line.serve_ray import serve_on_ray
+
+        return serve_on_ray(settings, arguments.ray)
+    if of_ray := [name for name in settings.model_fields_set if name.startswith("ray_")]:
+        raise InvalidSettings(f"{flag_of(of_ray[0])} is for a server on Ray; allowed: with --ray")
     return serve(settings)
 
 

@@ -27,9 +27,9 @@ from hf_asr_endpoint.transcription.model_limits import (
     no_live_sessions,
 )
 from hf_asr_endpoint.transcription.preparation import Deliver, Preparation, PreparationWorkers
-from hf_asr_endpoint.transcription.request_threads import RequestThreads, last_of
+from hf_asr_endpoint.transcription.request_threads import RequestThreads
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
-from hf_asr_endpoint.transcription.stream import TranscriptionStream
+from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
 from hf_asr_endpoint.types import (

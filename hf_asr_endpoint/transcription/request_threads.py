@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
-from hf_asr_endpoint.errors import EngineError, EngineUnavailable
+from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.types import Caller, Progress, Segment, Transcription
 from hf_asr_endpoint.whisper.threads import use_one_core
@@ -67,17 +67,6 @@ class RequestThreads:
         """Cancel all requests and wait for their threads."""
         self.cancel()
         self._threads.shutdown(cancel_futures=True)
-
-
-async def last_of(stream: TranscriptionStream) -> Transcription:
-    """Return the transcription of a stream, and close it in every case."""
-    try:
-        async for event in stream:
-            if isinstance(event, Transcription):
-                return event
-    finally:
-        stream.close()
-    raise EngineError("the transcription ended without a result")
 
 
 def _run(

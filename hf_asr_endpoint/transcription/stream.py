@@ -94,3 +94,14 @@ class TranscriptionStream:
 
         with contextlib.suppress(RuntimeError):  # The loop has been closed: nobody reads the stream any more.
             self._loop.call_soon_threadsafe(run)
+
+
+async def last_of(stream: TranscriptionStream) -> Transcription:
+    """Return the transcription of a stream, and close it in every case."""
+    try:
+        async for event in stream:
+            if isinstance(event, Transcription):
+                return event
+    finally:
+        stream.close()
+    raise EngineError("the transcription ended without a result")

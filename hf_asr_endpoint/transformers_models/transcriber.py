@@ -20,9 +20,9 @@ from hf_asr_endpoint.transcription.fallback import compression_ratio
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream
 from hf_asr_endpoint.transcription.model_limits import check_width, no_live_sessions
-from hf_asr_endpoint.transcription.request_threads import RequestThreads, last_of
+from hf_asr_endpoint.transcription.request_threads import RequestThreads
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
-from hf_asr_endpoint.transcription.stream import TranscriptionStream
+from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, Family
 from hf_asr_endpoint.transformers_models.worker import ModelWorker
 from hf_asr_endpoint.types import (

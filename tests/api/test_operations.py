@@ -31,6 +31,12 @@ def test_health_is_503_after_a_failure_and_shows_it(serve: Serve) -> None:
     assert (answer.status_code, answer.json()) == (503, {"status": "failed", "error": "no such model"})
 
 
+def test_health_tells_what_a_ready_server_lacks(serve: Serve) -> None:
+    lacking = FakeTranscriber(health=Health(state="ready", detail="1 of 2 engine replicas are ready"))
+    answer = requests.get(f"{serve(lacking)}/health", timeout=10)
+    assert (answer.status_code, answer.json()["detail"]) == (200, "1 of 2 engine replicas are ready")
+
+
 @pytest.mark.parametrize(
     ("state", "live", "ready"), [("loading", 200, 503), ("ready", 200, 200), ("failed", 503, 503)]
 )

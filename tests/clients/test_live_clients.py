@@ -12,10 +12,10 @@ from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.clients.running import run_client
 from tests.clients.table import LIVE_CLIENTS
-from tests.conftest import DATA
+from tests.conftest import DATA, needs_live_sessions
 from tests.server import Server
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, needs_live_sessions]
 
 OPENAI_AGENTS, DEEPGRAM, LIVEKIT, PIPECAT, AI = LIVE_CLIENTS
 SPOKEN = "ask not what your country can do for you"

@@ -22,7 +22,10 @@ from openai.types.realtime import (
 
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.conftest import needs_live_sessions
 from tests.server import Server
+
+pytestmark = needs_live_sessions
 
 RATE = 24_000
 TIMEOUT_S = 120.0

@@ -41,17 +41,18 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with N_CLIPS clips of real speech, in two folders, and beside them a text and a broken file."""
     folder = tmp_path_factory.mktemp("clips")
     (folder / "more").mkdir()
-    pieces = _pieces()
+    found = pieces()
     for index in range(N_CLIPS):
         path = folder / ("more" if index % 2 else "") / f"clip{index:02}.flac"
-        samples, rate = next(pieces)
+        samples, rate = next(found)
         soundfile.write(path, samples, rate)
     (folder / "notes.md").write_text("no audio")
     (folder / BROKEN).write_bytes(b"this is no audio at all")
     return folder
 
 
-def _pieces() -> Iterator[tuple[object, int]]:
+def pieces() -> Iterator[tuple[object, int]]:
+    """Yield clips of CLIP_S of real speech, and their sample rate."""
     for path in sorted(DATA.glob("*.flac")):
         samples, rate = soundfile.read(path)
         for begin in range(0, len(samples) - CLIP_S * rate, rate // 4):

@@ -34,9 +34,9 @@ class Form:
 
 def read_form(arguments: argparse.Namespace, formats: tuple[Format, ...]) -> Form:
     """Return what the flags ask for. Raises InvalidParameter."""
-    if arguments.words and "json" not in formats:
+    if arguments.words and "json" not in formats and arguments.results is None:
         raise InvalidParameter(
-            f"--words is for json, and --format is {','.join(formats)}; subtitles of single words: "
+            f"--words is for json and --results, and --format is {','.join(formats)}; subtitles of single words: "
             "--max-words-per-line 1, or --highlight-words"
         )
     granularities = ["segment", "word"] if needs_words(formats, shows_words=arguments.words) else ["segment"]
@@ -62,5 +62,5 @@ def read_shape(arguments: argparse.Namespace, formats: tuple[Format, ...]) -> Su
         raise InvalidParameter(f"{name} is {given[name]!r}; allowed: {allowed}", parameter=name) from exc
     cue_formats = [name for name in formats if name in CUE_FORMATS]
     # Without a format of cues, the first one says what is wrong.
-    shapes = [fields.shape(name, name="--format") for name in cue_formats or formats[:1]]
+    shapes = [fields.shape(name, name="--format") for name in cue_formats or formats[:1] or ("txt",)]
     return shapes[0]

@@ -30,7 +30,7 @@ class Recording:
 
     path: of its file; "stdin" for the standard input. relative: its path below the folder that was given, which
     its outputs keep below --output. n_bytes: of the file, an estimate of how much work it is. open: opens it for
-    reading from the beginning, once.
+    reading from the beginning, once. uri: of a file in an object store, whose path is the relative one.
     """
 
     path: Path
@@ -38,11 +38,17 @@ class Recording:
     n_bytes: int
     open: Callable[[], BinaryIO]
     is_stdin: bool = False
+    uri: str | None = None
+
+    @property
+    def location(self) -> str:
+        """Its URI or absolute path, by which other processes find it."""
+        return self.uri or str(self.path.resolve())
 
     @property
     def shown(self) -> str:
         """The path as one line of valid text."""
-        return show_path(self.path)
+        return self.uri or show_path(self.path)
 
 
 def show_path(path: Path) -> str:

@@ -38,7 +38,8 @@ def describe(work: Work, outcome: Outcome) -> str:
     names = ", ".join(
         "standard output" if target.path is None else show_path(Path(target.path.name)) for target in work.targets
     )
-    return f"{work.recording.shown}: {outcome.audio_s:.1f} s → {names}"
+    arrow = f" → {names}" if names else ""
+    return f"{work.recording.shown}: {outcome.audio_s:.1f} s{arrow}"
 
 
 def describe_rate(totals: Totals) -> str:

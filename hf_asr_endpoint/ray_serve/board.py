@@ -1,0 +1,153 @@
+"""Where engine replicas say how they are, HTTP replicas what they have counted, and HTTP replicas read both.
+
+Serve itself tells nobody a model's state, and gives a request for metrics to any HTTP replica. Reports are
+frequent. A replica that has sent none for a while is gone; what it has counted stays: counters must not go back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+from hf_asr_endpoint.api.siblings import add_up as add_up_metrics
+from hf_asr_endpoint.api.siblings import only_counting
+from hf_asr_endpoint.types import Activity, Health
+
+logger = logging.getLogger(__name__)
+
+REPORT_INTERVAL_S = 0.5
+GONE_AFTER_S = 4.0
+"""Without a report. An engine's threads may keep all cores of a small machine busy for a second or two."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What an engine replica says. replica: its id. model: the id of its model."""
+
+    replica: str
+    model: str
+    health: Health
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelState:
+    """What all engine replicas of a model come to."""
+
+    health: Health
+    activity: Activity = field(default_factory=Activity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What the board has for an HTTP replica. counted: by the other ones."""
+
+    models: Mapping[str, ModelState]
+    counted: list[Metric]
+
+
+class Board:
+    """A deployment with one replica, and no state that cannot be lost."""
+
+    def __init__(self, wanted: Mapping[str, int], now: Callable[[], float] = time.monotonic) -> None:
+        """wanted: the fewest replicas of each model."""
+        self._wanted = wanted
+        self._now = now
+        self._reports: dict[str, tuple[float, Report]] = {}
+        self._gone: dict[str, Activity] = {}  # by model: the counters of replicas that are gone
+        self._counted: dict[str, tuple[float, list[Metric]]] = {}
+        self._gone_counted: list[Metric] = []
+
+    async def report(self, report: Report) -> None:
+        """Take the state of a replica."""
+        self._reports[report.replica] = self._now(), report
+
+    async def exchange(self, replica: str, counted: list[Metric]) -> News:
+        """Take what an HTTP replica has counted, and return the news for it."""
+        self._counted[replica] = self._now(), counted
+        self._forget_gone()
+        others = (one for name, (_, families) in self._counted.items() if name != replica for one in families)
+        return News(
+            models={model: self._state(model, wanted) for model, wanted in self._wanted.items()},
+            counted=add_up_metrics([*self._gone_counted, *others]),
+        )
+
+    def _forget_gone(self) -> None:
+        for replica, (reported_at, report) in tuple(self._reports.items()):
+            if self._now() - reported_at > GONE_AFTER_S:
+                logger.warning("an engine replica of %s is gone: %s", report.model, replica)
+                del self._reports[replica]
+                counters = replace(
+                    report.activity, slots=0, slots_in_use=0, windows_waiting=0, waiting_audio_s=0.0, speed=None
+                )
+                self._gone[report.model] = add_up([self._gone.get(report.model, Activity()), counters])
+
+        for replica, (counted_at, families) in tuple(self._counted.items()):
+            if self._now() - counted_at > GONE_AFTER_S:
+                del self._counted[replica]
+                self._gone_counted = add_up_metrics([*self._gone_counted, *only_counting(families)])
+
+    def _state(self, model: str, wanted: int) -> ModelState:
+        reports = [report for _, report in self._reports.values() if report.model == model]
+        activities = [*(report.activity for report in reports), self._gone.get(model, Activity())]
+        return ModelState(health=join([report.health for report in reports], wanted), activity=add_up(activities))
+
+
+async def report_forever(board: Any, read: Callable[[], Report]) -> None:
+    """Report what `read` returns, again and again. board: the handle."""
+    while True:
+        try:
+            await board.report.remote(read())
+        except (RayError, RayServeException) as exc:  # The board is being started again; the next report will do.
+            logger.debug("a report was not taken: %s", exc)
+        await asyncio.sleep(REPORT_INTERVAL_S)
+
+
+def join(healths: Iterable[Health], wanted: int) -> Health:
+    """Return a model's health from those of its replicas. wanted: how many of them there should be, at least."""
+    by_state: dict[str, list[Health]] = {}
+    for health in healths:
+        by_state.setdefault(health.state, []).append(health)
+    if ready := by_state.get("ready"):
+        lacks = len(ready) < wanted
+        detail = f"{len(ready)} of {wanted} engine replicas are ready" if lacks else ""
+        return replace(ready[0], detail=detail)
+    if loading := by_state.get("loading"):
+        return loading[0]
+    return Health(state="loading", detail="an engine replica to start")
+
+
+def add_up(activities: Iterable[Activity]) -> Activity:
+    """Return what several engines do, and have done, together."""
+    given = list(activities)
+    speeds = [one.speed for one in given if one.speed is not None]
+    return Activity(
+        slots=sum(one.slots for one in given),
+        slots_in_use=sum(one.slots_in_use for one in given),
+        windows_waiting=sum(one.windows_waiting for one in given),
+        waiting_audio_s=sum(one.waiting_audio_s for one in given),
+        speed=sum(speeds) if speeds else None,
+        engine_s=_add_up_named(one.engine_s for one in given),
+        preparation_s=sum(one.preparation_s for one in given),
+        prepared_audio_s=sum(one.prepared_audio_s for one in given),
+        windows={name: int(n) for name, n in _add_up_named(one.windows for one in given).items()},
+        fallbacks=sum(one.fallbacks for one in given),
+        tokens=sum(one.tokens for one in given),
+    )
+
+
+def _add_up_named(mappings: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    for mapping in mappings:
+        for name, value in mapping.items():
+            total[name] += value  # type: ignore[assignment]  # A Counter of floats: `update` would do the same.
+    return dict(total)

@@ -1,0 +1,56 @@
+"""Settings that an application on Ray cannot follow are refused; the rest decide what each replica gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.errors import InvalidSettings
+from hf_asr_endpoint.model_choice import choose_models
+
+pytest.importorskip("ray", reason="Ray is not installed; `make test-ray` has it")
+
+from hf_asr_endpoint import ray_cluster
+from hf_asr_endpoint.ray_cluster import EngineShare, share_engines
+from hf_asr_endpoint.ray_serve import app
+from hf_asr_endpoint.ray_serve.names import engine_name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"port": "80"}, "port is Ray Serve's"),
+        ({"max_model_bytes": "1GiB"}, "--max-model-bytes is for a single server"),
+        ({"ray_engine_replicas": "0"}, "allowed: a number from 1"),
+        ({"ray_engine_replicas": "4-2"}, "allowed: a range whose end"),
+        ({"modle": "x"}, "modle"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused(arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidSettings, match=message):
+        app(arguments)
+
+
+def share(**settings: object) -> EngineShare:
+    made = Settings.model_validate(settings)
+    return share_engines(made, choose_models(made)[0])
+
+
+def test_engines_share_the_cores_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_machines", lambda: [ray_cluster._Machine(cpus=8, gpus=0.0)] * 2)
+    assert share(ray_engine_replicas="2") == EngineShare(cpus=8, gpus=0.0, fewest=2, most=2)
+    assert share(ray_engine_replicas="1-4") == EngineShare(cpus=4, gpus=0.0, fewest=1, most=4)
+    assert share(ray_engine_replicas="1-100").cpus == 1
+    assert share(ray_engine_cpus=3).cpus == 3
+
+
+def test_an_engine_takes_a_gpu_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "_machines", lambda: [ray_cluster._Machine(cpus=8, gpus=4.0)])
+    assert share(ray_engine_replicas="4").actor_options == {"num_cpus": 1, "num_gpus": 1.0}
+    assert share(device="cpu", ray_engine_replicas="4").actor_options == {"num_cpus": 2, "num_gpus": 0.0}
+    assert share(ray_engine_gpus=0.5).gpus == 0.5
+
+
+def test_models_have_different_names_whatever_their_ids() -> None:
+    assert engine_name(0, "openai/whisper-base") == "engine-0-openai-whisper-base"
+    assert engine_name(1, "a/b") != engine_name(2, "a-b")
