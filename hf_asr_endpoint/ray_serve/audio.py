@@ -46,16 +46,22 @@ class SentAudio:
 
 
 def send_audio(order: ReadingOrder) -> SentAudio:
-    """Copy a recording into the object store. Blocks. Its file stays open."""
+    """Copy a recording into the object store. Blocks. Its file stays open.
+
+    Raises EngineLost if the store does not take it, for example because it is full.
+    """
     source = order.source
-    if isinstance(source, SampledAudio):
-        blocks, n_bytes = (ray.put(source.samples),), source.samples.nbytes
-        sample_rate, pcm = source.sample_rate, None
-    else:
-        source.file.seek(0)
-        sizes_and_blocks = list(_put_blocks(source.file))
-        blocks, n_bytes = tuple(block for _, block in sizes_and_blocks), sum(size for size, _ in sizes_and_blocks)
-        sample_rate, pcm = None, source.pcm
+    try:
+        if isinstance(source, SampledAudio):
+            blocks, n_bytes = (ray.put(source.samples),), source.samples.nbytes
+            sample_rate, pcm = source.sample_rate, None
+        else:
+            source.file.seek(0)
+            sizes_and_blocks = list(_put_blocks(source.file))
+            blocks = tuple(block for _, block in sizes_and_blocks)
+            n_bytes, sample_rate, pcm = sum(size for size, _ in sizes_and_blocks), None, source.pcm
+    except RayError as exc:
+        raise EngineLost(f"the audio cannot be sent to an engine: {exc}") from exc
     return SentAudio(
         blocks=blocks,
         n_bytes=n_bytes,
@@ -70,11 +76,17 @@ class ReceivedAudio:
     """A recording that was sent. reader: owns it, as any reader does."""
 
     def __init__(self, sent: SentAudio) -> None:
-        """Raises what `open_waveform` raises. Blocks for samples; encoded bytes are fetched as they are read."""
+        """Raises what `open_waveform` raises, and EngineLost if samples were lost.
+
+        Blocks for samples; encoded bytes are fetched as they are read.
+        """
         self._file: BlockFile | None = None
         source: AudioSource
         if sent.sample_rate is not None:
-            source = SampledAudio(samples=ray.get(sent.blocks[0]), sample_rate=sent.sample_rate)
+            try:
+                source = SampledAudio(samples=ray.get(sent.blocks[0]), sample_rate=sent.sample_rate)
+            except RayError as exc:
+                raise _lost(exc) from exc
         else:
             self._file = BlockFile(sent.blocks, sent.n_bytes)
             source = EncodedAudio(file=cast(BinaryIO, io.BufferedReader(self._file)), pcm=sent.pcm)
@@ -83,13 +95,19 @@ class ReceivedAudio:
         )
 
     def check(self) -> None:
-        """Raise EngineLost if bytes were lost: a decoder may have taken their absence for the end of the file."""
+        """Raise EngineLost if bytes were lost.
+
+        A decoder takes their absence for the end of the file, or for a file that is broken.
+        """
         if self._file is not None and self._file.loss is not None:
-            raise EngineLost(f"the audio was lost on its way to the engine: {self._file.loss}")
+            raise _lost(self._file.loss) from self._file.loss
 
 
 class BlockFile(io.RawIOBase):
-    """Blocks in the object store as a file that can be read from any position."""
+    """Blocks in the object store as a file that can be read from any position.
+
+    It ends where a block was lost, because some decoders can be told no errors; `loss` says why.
+    """
 
     def __init__(self, blocks: Sequence[Any], n_bytes: int) -> None:
         self._blocks = blocks
@@ -117,9 +135,13 @@ class BlockFile(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         index, offset = divmod(self._position, BLOCK_BYTES)
-        if self._position >= self._n_bytes:
+        if self._position >= self._n_bytes or self.loss is not None:
             return 0
-        piece = self._block(index)[offset : offset + len(buffer)]
+        try:
+            piece = self._block(index)[offset : offset + len(buffer)]
+        except RayError as exc:
+            self.loss = exc
+            return 0
         memoryview(buffer).cast("B")[: len(piece)] = piece
         self._position += len(piece)
         return len(piece)
@@ -130,12 +152,12 @@ class BlockFile(io.RawIOBase):
 
     def _block(self, index: int) -> memoryview:
         if self._held is None or self._held[0] != index:
-            try:
-                self._held = index, memoryview(ray.get(self._blocks[index]))
-            except RayError as exc:
-                self.loss = exc
-                raise OSError(f"a block of the audio was lost: {exc}") from exc
+            self._held = index, memoryview(ray.get(self._blocks[index]))
         return self._held[1]
+
+
+def _lost(error: RayError) -> EngineLost:
+    return EngineLost(f"the audio was lost on its way to the engine: {error}")
 
 
 def _put_blocks(file: BinaryIO) -> Any:

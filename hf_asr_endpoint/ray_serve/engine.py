@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,10 +59,9 @@ class Engine:
         """Yield what a TranscriptionStream yields, or last the error that it raises: Ray would wrap it."""
         try:
             audio = await asyncio.to_thread(ReceivedAudio, sent)
-            with closing(await self._begin(audio, options, order)) as stream:
-                async for event in stream:
+            async with aclosing(whole(audio, self._begin(audio, options, order))) as events:
+                async for event in events:
                     yield event
-            audio.check()
         except AsrError as exc:
             yield exc
         except Exception:
@@ -97,6 +96,18 @@ class Engine:
             health=transcriber.health() if transcriber else Health(state="loading", detail=self._step),
             activity=transcriber.activity() if transcriber else Activity(),
         )
+
+
+async def whole(audio: ReceivedAudio, beginning: Awaitable[TranscriptionStream]) -> AsyncGenerator[Event]:
+    """Yield what a stream of the audio yields, and raise what it raises; EngineLost as soon as audio was lost."""
+    try:
+        with closing(await beginning) as stream:
+            async for event in stream:
+                audio.check()
+                yield event
+    except Exception:
+        audio.check()
+        raise
 
 
 def _stream_whole(
