@@ -1,10 +1,16 @@
-"""How error messages show a value that a client sent: bounded in length, whatever the value is."""
+"""How messages show what somebody gave: bounded in length, whatever the value is, and without secrets."""
 
 from __future__ import annotations
 
+import re
 import reprlib
 
 MAX_SHOWN_CHARACTERS = 80
+
+_SECRETS = re.compile(
+    r"(?<=://)([^/?#@:\s]*:)(?!\d+(?:/|$))[^@]*(?=@)"  # a password; HOST:PORT is none
+    r"|((?<=[?&])client_secret=)[^&\s']*"  # of Azure
+)
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = MAX_SHOWN_CHARACTERS
@@ -27,3 +33,8 @@ def quote(text: str, *, max_characters: int = MAX_SHOWN_CHARACTERS) -> str:
 def shorten(text: str, *, max_characters: int = MAX_SHOWN_CHARACTERS) -> str:
     """Return a text, with an ellipsis in place of its end when it is too long."""
     return text if len(text) <= max_characters else text[: max_characters - 1] + "…"
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text with asterisks in place of the passwords in its URIs, also of those that are not valid."""
+    return _SECRETS.sub(lambda found: f"{found[1] or found[2]}***", text)

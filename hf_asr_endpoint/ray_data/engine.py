@@ -16,6 +16,7 @@ from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import AsrError, EngineUnavailable
 from hf_asr_endpoint.loading import load_transcriber
 from hf_asr_endpoint.logs import configure_logging
+from hf_asr_endpoint.messages import hide_secrets
 from hf_asr_endpoint.model_choice import ModelChoice
 from hf_asr_endpoint.ray_data.locations import open_location
 from hf_asr_endpoint.types import Caller, Transcription, TranscriptionOptions
@@ -68,6 +69,6 @@ class Engine:
         except (AsrError, OSError) as exc:
             return "", str(exc) or type(exc).__name__
         except Exception as exc:  # A bug that one recording meets must not stop the others.
-            logger.exception("%s", location)
+            logger.exception("%s", hide_secrets(location))
             return "", f"a bug, whose traceback is in the log of the engine: {type(exc).__name__}: {exc}"
         return TRANSCRIPTION.dump_json(transcription).decode(), ""

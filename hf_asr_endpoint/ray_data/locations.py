@@ -15,6 +15,7 @@ from pyarrow import ArrowException
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.messages import hide_secrets
 
 SEPARATOR = "://"
 
@@ -48,17 +49,18 @@ def list_location(uri: str, *, recursive: bool) -> Iterator[Located]:
     filesystem, path = _resolve(uri)
     info = filesystem.get_file_info(path)
     if info.type == FileType.NotFound:
-        raise InvalidParameter(f"{uri!r} does not exist; allowed: the URI of a file, or of a folder")
+        raise InvalidParameter(f"{hide_secrets(uri)!r} does not exist; allowed: the URI of a file, or of a folder")
     if info.type == FileType.File:
         yield Located(uri=uri, relative=info.base_name, n_bytes=info.size)
         return
-    scheme, (_, _, query) = uri.partition(SEPARATOR)[0], uri.partition("?")
+    # What the file system calls a path lacks the account, the host and the credentials of the URI.
+    base, mark, query = uri.partition("?")
+    folder = base if base.endswith("/") else f"{base}/"
     found = filesystem.get_file_info(FileSelector(path, recursive=recursive))
     for file in sorted(found, key=lambda one: str(one.path)):
         relative = file.path.removeprefix(path).lstrip("/")
         if file.type == FileType.File and not any(part.startswith(".") for part in relative.split("/")):
-            own = f"{scheme}{SEPARATOR}{quote(file.path)}" + (f"?{query}" if query else "")
-            yield Located(uri=own, relative=relative, n_bytes=file.size)
+            yield Located(uri=f"{folder}{quote(relative)}{mark}{query}", relative=relative, n_bytes=file.size)
 
 
 def _resolve(uri: str) -> tuple[Any, str]:
@@ -66,6 +68,7 @@ def _resolve(uri: str) -> tuple[Any, str]:
         filesystem, path = FileSystem.from_uri(uri)
     except (ArrowException, ValueError) as exc:
         raise InvalidParameter(
-            f"{uri!r} cannot be opened ({exc}); allowed: URIs such as s3://bucket/calls or gs://bucket/calls"
+            f"{hide_secrets(uri)!r} cannot be opened ({hide_secrets(str(exc))}); allowed: URIs such as "
+            "s3://bucket/calls or gs://bucket/calls"
         ) from exc
     return filesystem, path.rstrip("/") if len(path) > 1 else path

@@ -16,6 +16,7 @@ from hf_asr_endpoint.command_line.transcribe.results import Results
 from hf_asr_endpoint.command_line.transcribe.totals import Outcome, Totals
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.messages import hide_secrets
 from hf_asr_endpoint.ray_cluster import connected
 from hf_asr_endpoint.ray_data import Row, be_quiet, locations, read_rows, transcribe
 from hf_asr_endpoint.types import TranscriptionOptions
@@ -41,7 +42,7 @@ def _at(uri: str, *, recursive: bool) -> Iterable[Recording]:
     is_file = len(files) == 1 and files[0].uri == uri
     taken = [file for file in files if is_file or Path(file.relative).suffix.lower() in AUDIO_SUFFIXES]
     if not taken:
-        raise InvalidParameter(f"{uri!r} has no files with the name of an audio format")
+        raise InvalidParameter(f"{hide_secrets(uri)!r} has no files with the name of an audio format")
     for file in taken:
         relative = Path(file.relative)
         yield Recording(
@@ -70,18 +71,18 @@ class Archive:
 
         Raises InvalidSettings, ClusterUnreachable, and EngineLost when Ray gives up.
         """
-        by_location = {work.recording.location: work for work in works}
+        by_source = {work.recording.source: work for work in works}
         # Recordings of a batch should be of a length, and the longest should not come last.
         longest_first = sorted(works, key=lambda work: -work.recording.n_bytes)
         self.reporter.wait(f"Ray at {self.address}")
         with connected(self.address):
             signal.signal(signal.SIGTERM, _interrupt)
             be_quiet()
-            dataset = transcribe([work.recording.location for work in longest_first], self.settings, self.options)
+            dataset = transcribe([work.recording.source for work in longest_first], self.settings, self.options)
             self.reporter.wait("engines to start")
             self.totals.start()
             for row in read_rows(dataset):
-                self._take(by_location[row.location], row)
+                self._take(by_source[row.location], row)
 
     def _take(self, work: Work, row: Row) -> None:
         self.reporter.begin(work)
@@ -95,7 +96,7 @@ class Archive:
         except OSError as exc:
             return Outcome(error=str(exc))
         if self.results is not None:
-            self.results.add(row.location, row.transcription)
+            self.results.add(work.recording.location, row.transcription)
         return Outcome(audio_s=row.transcription.duration_s)
 
 

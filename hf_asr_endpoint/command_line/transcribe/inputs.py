@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from hf_asr_endpoint.errors import InvalidParameter
+from hf_asr_endpoint.messages import hide_secrets
 
 STDIN = "-"
 
@@ -41,14 +42,19 @@ class Recording:
     uri: str | None = None
 
     @property
-    def location(self) -> str:
-        """Its URI or absolute path, by which other processes find it."""
+    def source(self) -> str:
+        """Its URI or absolute path, by which other processes open it."""
         return self.uri or str(self.path.resolve())
+
+    @property
+    def location(self) -> str:
+        """Its URI or absolute path, by which people know it."""
+        return str(self.path.resolve()) if self.uri is None else hide_secrets(self.uri)
 
     @property
     def shown(self) -> str:
         """The path as one line of valid text."""
-        return self.uri or show_path(self.path)
+        return show_path(self.path) if self.uri is None else hide_secrets(self.uri)
 
 
 def show_path(path: Path) -> str:

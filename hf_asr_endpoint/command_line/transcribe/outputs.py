@@ -39,7 +39,7 @@ def plan(
     output. overwrites: files that are there are written again. Raises InvalidParameter where two recordings would
     have the same file.
     """
-    if folder is None and formats and (stored := [one.uri for one in recordings if one.uri is not None]):
+    if folder is None and formats and (stored := [one.shown for one in recordings if one.uri is not None]):
         raise InvalidParameter(f"the texts of {stored[0]} need a folder of this machine; give --output")
     bases = [_base(recording, folder) for recording in recordings]
     names = Counter(map(_without_suffix, bases))
