@@ -10,13 +10,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prometheus_client.metrics_core import Metric
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 
 from hf_asr_endpoint.api.siblings import add_up as add_up_metrics
 from hf_asr_endpoint.api.siblings import only_counting
@@ -104,11 +102,28 @@ class Board:
 
 async def report_forever(board: Any, read: Callable[[], Report]) -> None:
     """Report what `read` returns, again and again. board: the handle."""
+
+    async def tell() -> None:
+        await board.report.remote(read())
+
+    await repeat(tell)
+
+
+async def repeat(call: Callable[[], Awaitable[None]]) -> None:
+    """Call the board again and again, whatever comes of it, until this task is cancelled."""
+    is_reached = True
     while True:
         try:
-            await board.report.remote(read())
-        except (RayError, RayServeException) as exc:  # The board is being started again; the next report will do.
-            logger.debug("a report was not taken: %s", exc)
+            await call()
+            is_reached = True
+        except (Exception, asyncio.CancelledError) as exc:
+            # Ray raises CancelledError also when nobody has cancelled this task.
+            task = asyncio.current_task()
+            if isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            if is_reached:  # Once: it may take a while until the board is started again.
+                logger.warning("the board cannot be reached; trying again: %r", exc)
+            is_reached = False
         await asyncio.sleep(REPORT_INTERVAL_S)
 
 

@@ -16,9 +16,9 @@ from ray.serve.exceptions import RayServeException
 from hf_asr_endpoint.api.siblings import Read
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
-from hf_asr_endpoint.errors import AsrError, EngineLost, EngineUnavailable, UnsupportedParameter
+from hf_asr_endpoint.errors import AsrError, EngineError, EngineLost, EngineUnavailable, UnsupportedParameter
 from hf_asr_endpoint.ray_serve.audio import SentAudio, send_audio
-from hf_asr_endpoint.ray_serve.board import REPORT_INTERVAL_S, News
+from hf_asr_endpoint.ray_serve.board import News, repeat
 from hf_asr_endpoint.ray_serve.engine import Order
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream
@@ -63,7 +63,7 @@ class RayTranscriber:
 
     def start(self) -> None:
         """Begin to exchange news with the board."""
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._watching = asyncio.get_running_loop().create_task(repeat(self._exchange))
 
     async def transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
@@ -113,21 +113,16 @@ class RayTranscriber:
         state = self._news.models.get(model)
         return Health(state="loading", detail="Ray to tell of the engines") if state is None else state.health
 
-    async def _watch(self) -> None:
-        while True:
-            try:
-                self._news = await self._board.exchange.remote(self._replica, self._read_own())
-            except (RayError, RayServeException) as exc:  # It is being started again.
-                logger.warning("the engines' states are not known now: %s", exc)
-            await asyncio.sleep(REPORT_INTERVAL_S)
+    async def _exchange(self) -> None:
+        self._news = await self._board.exchange.remote(self._replica, self._read_own())
 
     async def _begin(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller, *, streams: bool
     ) -> TranscriptionStream:
         with contextlib.closing(reader):
-            if self._is_closed:
-                raise EngineUnavailable(SHUTTING_DOWN)
+            self._check_open()
             sent = await asyncio.to_thread(send_audio, reader.order)
+        self._check_open()  # Again: `close` knows of no relay that begins after it.
         token = CancellationToken()
         stream = TranscriptionStream(token)
         relay = asyncio.ensure_future(
@@ -141,6 +136,10 @@ class RayTranscriber:
 
         token.add_callback(stop)
         return stream
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise EngineUnavailable(SHUTTING_DOWN)
 
     async def _relay(
         self,
@@ -174,7 +173,9 @@ class RayTranscriber:
                 response.cancel()
             try:
                 token.raise_if_cancelled()
-            except EngineUnavailable as exc:
+                # Ray raises CancelledError also when nobody has cancelled this task.
+                raise EngineLost("Ray has cancelled the work on this request; send the request again")
+            except EngineError as exc:
                 stream.finish(exc)
         except (RayError, RayServeException) as exc:
             logger.warning("an engine replica was lost: %s", exc)
