@@ -1,7 +1,8 @@
 """Where engine replicas say how they are, HTTP replicas what they have counted, and HTTP replicas read both.
 
 Serve itself tells nobody a model's state, and gives a request for metrics to any HTTP replica. Reports are
-frequent. A replica that has sent none for a while is gone; what it has counted stays: counters must not go back.
+frequent. A replica that has sent none for a while is gone, and may return; what it has counted stays: counters
+must not go back. Only a new board begins at the counts of those that are left.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 REPORT_INTERVAL_S = 0.5
 GONE_AFTER_S = 4.0
 """Without a report. An engine's threads may keep all cores of a small machine busy for a second or two."""
+LOST_AFTER_S = 600.0
+"""Without a report. Serve has ended such a replica, because it did not respond to its checks either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +64,9 @@ class Board:
         self._wanted = wanted
         self._now = now
         self._reports: dict[str, tuple[float, Report]] = {}
-        self._gone: dict[str, Activity] = {}  # by model: the counters of replicas that are gone
+        self._lost: dict[str, Activity] = {}  # by model: the counters of replicas that do not return
         self._counted: dict[str, tuple[float, list[Metric]]] = {}
-        self._gone_counted: list[Metric] = []
+        self._lost_counted: list[Metric] = []
 
     async def report(self, report: Report) -> None:
         """Take the state of a replica."""
@@ -72,32 +75,41 @@ class Board:
     async def exchange(self, replica: str, counted: list[Metric]) -> News:
         """Take what an HTTP replica has counted, and return the news for it."""
         self._counted[replica] = self._now(), counted
-        self._forget_gone()
-        others = (one for name, (_, families) in self._counted.items() if name != replica for one in families)
+        self._add_up_lost()
+        others = (
+            one
+            for name, (at, families) in self._counted.items()
+            if name != replica
+            for one in (only_counting(families) if self._is_gone(at) else families)
+        )
         return News(
             models={model: self._state(model, wanted) for model, wanted in self._wanted.items()},
-            counted=add_up_metrics([*self._gone_counted, *others]),
+            counted=add_up_metrics([*self._lost_counted, *others]),
         )
 
-    def _forget_gone(self) -> None:
-        for replica, (reported_at, report) in tuple(self._reports.items()):
-            if self._now() - reported_at > GONE_AFTER_S:
-                logger.warning("an engine replica of %s is gone: %s", report.model, replica)
-                del self._reports[replica]
-                counters = replace(
-                    report.activity, slots=0, slots_in_use=0, windows_waiting=0, waiting_audio_s=0.0, speed=None
-                )
-                self._gone[report.model] = add_up([self._gone.get(report.model, Activity()), counters])
+    def _is_gone(self, seen_at: float) -> bool:
+        return self._now() - seen_at > GONE_AFTER_S
 
+    def _add_up_lost(self) -> None:
+        """Keep of replicas that do not return only the sum of their counters: over months they are many."""
+        for replica, (reported_at, report) in tuple(self._reports.items()):
+            if self._now() - reported_at > LOST_AFTER_S:
+                del self._reports[replica]
+                lost = self._lost.get(report.model, Activity())
+                self._lost[report.model] = add_up([lost, only_counters(report.activity)])
         for replica, (counted_at, families) in tuple(self._counted.items()):
-            if self._now() - counted_at > GONE_AFTER_S:
+            if self._now() - counted_at > LOST_AFTER_S:
                 del self._counted[replica]
-                self._gone_counted = add_up_metrics([*self._gone_counted, *only_counting(families)])
+                self._lost_counted = add_up_metrics([*self._lost_counted, *only_counting(families)])
 
     def _state(self, model: str, wanted: int) -> ModelState:
-        reports = [report for _, report in self._reports.values() if report.model == model]
-        activities = [*(report.activity for report in reports), self._gone.get(model, Activity())]
-        return ModelState(health=join([report.health for report in reports], wanted), activity=add_up(activities))
+        reports = [one for one in self._reports.values() if one[1].model == model]
+        healths = [report.health for at, report in reports if not self._is_gone(at)]
+        activities = [
+            only_counters(report.activity) if self._is_gone(at) else report.activity for at, report in reports
+        ]
+        activity = add_up([*activities, self._lost.get(model, Activity())])
+        return ModelState(health=join(healths, wanted), activity=activity)
 
 
 async def report_forever(board: Any, read: Callable[[], Report]) -> None:
@@ -158,6 +170,11 @@ def add_up(activities: Iterable[Activity]) -> Activity:
         fallbacks=sum(one.fallbacks for one in given),
         tokens=sum(one.tokens for one in given),
     )
+
+
+def only_counters(activity: Activity) -> Activity:
+    """Return what stays of an engine that is gone."""
+    return replace(activity, slots=0, slots_in_use=0, windows_waiting=0, waiting_audio_s=0.0, speed=None)
 
 
 def _add_up_named(mappings: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -12,7 +12,7 @@ from tests.fakes import FakeClock
 
 pytest.importorskip("ray", reason="Ray is not installed; `make test-ray` has it")
 
-from hf_asr_endpoint.ray_serve.board import GONE_AFTER_S, Board, ModelState, Report
+from hf_asr_endpoint.ray_serve.board import GONE_AFTER_S, LOST_AFTER_S, Board, ModelState, Report
 
 INFO = ModelInfo(device="cpu", dtype="int8", is_multilingual=True, n_mels=80)
 READY = Health(state="ready", model=INFO)
@@ -70,6 +70,16 @@ def test_an_engine_that_is_gone_has_no_slots_but_its_counters_stay(clock: FakeCl
     assert "1 of 2" in state.health.detail
     assert (state.activity.slots, state.activity.slots_in_use) == (16, 1)
     assert state.activity.tokens == 10 + 11
+    clock.seconds += LOST_AFTER_S
+    assert state_after(clock, board, report("c", tokens=1)).activity.tokens == 10 + 11 + 1
+
+
+def test_an_engine_that_returns_is_counted_once(clock: FakeClock, board: Board) -> None:
+    state_after(clock, board, report("a"))
+    clock.seconds += GONE_AFTER_S + 0.1
+    assert state_after(clock, board).activity.tokens == 10
+    state = state_after(clock, board, report("a", tokens=12))
+    assert (state.health.state, state.activity.slots, state.activity.tokens) == ("ready", 16, 12)
 
 
 def requests_counted(n: float) -> list[Metric]:
@@ -86,5 +96,9 @@ def test_an_http_replica_reads_what_the_others_count_and_counted(clock: FakeCloc
         assert await exchange("b", 2) == {"requests": 5, "in_flight": 1}
         clock.seconds += GONE_AFTER_S + 0.1
         assert await exchange("b", 3) == {"requests": 5}
+        await exchange("a", 6)
+        assert await exchange("b", 3) == {"requests": 6, "in_flight": 1}
+        clock.seconds += LOST_AFTER_S + 0.1
+        assert await exchange("c", 1) == {"requests": 6 + 3}
 
     asyncio.run(talk())
