@@ -54,6 +54,22 @@ def test_parquet_has_the_same_columns_in_all_parts(tmp_path: Path, monkeypatch: 
     assert rows[2]["segments"][0]["tokens"] == [1, 2]
 
 
+@pytest.mark.parametrize("name", ["calls.jsonl", "calls.parquet"])
+def test_a_recording_that_is_done_again_for_its_texts_has_one_row(tmp_path: Path, name: str) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed; `make test-ray` has it")
+    path = tmp_path / name
+    for locations in (["/a.mp3"], ["/a.mp3", "/b.mp3", "/b.mp3"]):
+        table = open_results(path, overwrites=False, shows_words=False)
+        for location in locations:
+            table.add(location, spoken("one"))
+        table.close()
+    again = open_results(path, overwrites=False, shows_words=False)
+    again.close()
+    assert again.done() == {"/a.mp3", "/b.mp3"}
+    n_rows = parquet.read_table(path).num_rows if path.is_dir() else len(path.read_text().splitlines())
+    assert n_rows == 2
+
+
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter, match=r"ends in \.jsonl or"):
         open_results(tmp_path / "calls.csv", overwrites=False, shows_words=False)

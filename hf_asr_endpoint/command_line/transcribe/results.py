@@ -25,7 +25,7 @@ class Results(Protocol):
         ...
 
     def add(self, location: str, transcription: Transcription) -> None:
-        """Add a row."""
+        """Add a row, unless the location has one: a text in another format may be wanted later."""
         ...
 
     def close(self) -> None:
@@ -62,7 +62,10 @@ class JsonLines:
         return self._done
 
     def add(self, location: str, transcription: Transcription) -> None:
+        if location in self._done:
+            return
         row = _row(location, transcription, shows_words=self._shows_words)
+        self._done.add(location)
         self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -102,6 +105,9 @@ class ParquetParts:
         return self._done
 
     def add(self, location: str, transcription: Transcription) -> None:
+        if location in self._done:
+            return
+        self._done.add(location)
         self._rows.append(_row(location, transcription, shows_words=self._shows_words))
         if len(self._rows) >= ROWS_PER_PART:
             self._write()
