@@ -222,3 +222,8 @@ def flag_of(name: str) -> str:
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting."""
     return f"{ENV_PREFIX}{name.upper()}"
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """Return the settings for processes that need no secret, such as those of engines on other machines."""
+    return settings.model_copy(update=dict.fromkeys(VARIABLE_ONLY))

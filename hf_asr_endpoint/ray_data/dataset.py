@@ -12,7 +12,7 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext
 from ray.exceptions import RayError
 
-from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.config import Settings, without_secrets
 from hf_asr_endpoint.errors import EngineLost, InvalidSettings
 from hf_asr_endpoint.model_choice import choose_models
 from hf_asr_endpoint.ray_cluster import share_engines
@@ -50,7 +50,7 @@ def transcribe(locations: Sequence[str], settings: Settings, options: Transcript
     dataset = ray.data.from_items(items, override_num_blocks=math.ceil(len(items) / size))
     return dataset.map_batches(
         Engine,
-        fn_constructor_args=(choices[0], settings, options),
+        fn_constructor_args=(choices[0], without_secrets(settings), options),
         batch_size=size,
         compute=ActorPoolStrategy(min_size=share.fewest, max_size=share.most),
         **{name: value for name, value in share.actor_options.items() if value},

@@ -8,7 +8,7 @@ from typing import Any
 from ray import serve
 
 from hf_asr_endpoint.composition import served_models
-from hf_asr_endpoint.config import Settings, flag_of
+from hf_asr_endpoint.config import Settings, flag_of, without_secrets
 from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.model_choice import choose_models
 from hf_asr_endpoint.ray_cluster import share_engines
@@ -67,7 +67,7 @@ def build_application(settings: Settings) -> Any:
             max_ongoing_requests=2 * settings.ray_engine_requests,
             graceful_shutdown_timeout_s=settings.shutdown_timeout_s,
             **_scale(share.fewest, share.most, target=settings.ray_engine_requests),
-        ).bind(model.id, choice, settings, board)
+        ).bind(model.id, choice, without_secrets(settings), board)
         for index, (model, choice, share) in enumerate(zip(models, choices, shares, strict=True))
     ]
     http = _deploy(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.config import VARIABLE_ONLY, Settings
 from hf_asr_endpoint.errors import InvalidSettings
 from hf_asr_endpoint.model_choice import choose_models
 
@@ -13,6 +13,7 @@ pytest.importorskip("ray", reason="Ray is not installed; `make test-ray` has it"
 from hf_asr_endpoint import ray_cluster
 from hf_asr_endpoint.ray_cluster import EngineShare, share_engines
 from hf_asr_endpoint.ray_serve import app
+from hf_asr_endpoint.ray_serve.application import build_application
 from hf_asr_endpoint.ray_serve.names import engine_name
 
 
@@ -29,6 +30,18 @@ from hf_asr_endpoint.ray_serve.names import engine_name
 def test_what_cannot_be_followed_is_refused(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
         app(arguments)
+
+
+def test_engines_get_no_secrets() -> None:
+    database = "postgresql://jobs:secret-password@db/jobs"
+    secrets = {"api_keys": "secret-key", "webhook_secret": "c2VjcmV0" * 4, "jobs_database": database}
+    settings = Settings.model_validate({**secrets, "log_level": "warning"})
+    http = build_application(settings)._bound_deployment
+    for engine in http.init_args[1:]:
+        given = engine._bound_deployment.init_args[2]
+        assert [getattr(given, name) for name in VARIABLE_ONLY] == [None] * len(secrets)
+        assert given.log_level == "warning"
+    assert len(http.init_args) == 2
 
 
 def share(**settings: object) -> EngineShare:
