@@ -6,11 +6,12 @@ import logging
 import signal
 import socket
 import threading
+from ipaddress import ip_address
 from typing import NoReturn
 
 from hf_asr_endpoint.command_line.exit_codes import EXIT_OK
-from hf_asr_endpoint.config import Settings
-from hf_asr_endpoint.errors import AsrError
+from hf_asr_endpoint.config import Settings, flag_of
+from hf_asr_endpoint.errors import AsrError, InvalidSettings
 from hf_asr_endpoint.ray_cluster import LOCAL, connected
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ def serve_on_ray(settings: Settings, address: str) -> int:
     NotDeployed.
     """
     from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
 
     from hf_asr_endpoint.ray_serve.application import build_application
     from hf_asr_endpoint.ray_serve.names import APPLICATION
@@ -34,20 +37,56 @@ def serve_on_ray(settings: Settings, address: str) -> int:
     with connected(address):
         signal.signal(signal.SIGTERM, _interrupt)
         application = build_application(settings)
-        host, port = settings.host, settings.port or _free_port(settings.host)
         try:
-            serve.start(http_options={"host": host, "port": port})
-            serve.run(application, name=APPLICATION)
-            logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
-            threading.Event().wait()
+            host, port = _start(settings)
+            try:
+                serve.run(application, name=APPLICATION)
+                logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+                threading.Event().wait()
+            finally:
+                # A cluster's other applications stay.
+                serve.shutdown() if address == LOCAL else serve.delete(APPLICATION)
         except KeyboardInterrupt:
             logger.info("the server is being removed from Ray")
-        except RuntimeError as exc:
-            raise NotDeployed(f"Ray Serve could not deploy the server: {exc}") from exc
-        finally:
-            # A cluster's other applications stay.
-            serve.shutdown() if address == LOCAL else serve.delete(APPLICATION)
+        except (RuntimeError, RayError, RayServeException) as exc:
+            # The cause: the text of an error from another process is its traceback.
+            raise NotDeployed(f"Ray Serve could not deploy the server: {getattr(exc, 'cause', exc)}") from exc
     return EXIT_OK
+
+
+def _start(settings: Settings) -> tuple[str, int]:
+    """Start Serve, unless the cluster has it already, and return the host and the port of its proxies.
+
+    Raises InvalidSettings where they are not those that were given.
+    """
+    from ray import serve
+    from ray.serve.context import _get_global_client
+
+    serve.start(http_options={"host": settings.host, "port": settings.port or _free_port(settings.host)})
+    # No public function tells it. A Serve that has run before keeps its own.
+    running = _get_global_client().http_config
+    for name, wanted, found in (
+        ("host", settings.host, running.host),
+        ("port", settings.port, running.port),
+    ):
+        if name in settings.model_fields_set and wanted and wanted != found:
+            raise InvalidSettings(
+                f"{flag_of(name)} is {wanted}, but Ray Serve runs on this cluster already and listens on "
+                f"{running.host}, port {running.port}; allowed: that, or `serve shutdown` before"
+            )
+    if running.host is None:
+        raise InvalidSettings("Ray Serve runs on this cluster without HTTP; allowed: `serve shutdown` before")
+    has_keys = settings.api_keys is not None or settings.api_keys_file is not None
+    if not has_keys and not _is_loopback(running.host):
+        logger.warning("no API keys are set: whoever reaches %s may use the server", running.host)
+    return running.host, running.port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _interrupt(*_: object) -> NoReturn:
