@@ -25,7 +25,7 @@ AsrError
 ├── JobsUnavailable              this server takes no jobs
 ├── EngineError                  the model failed while working on a request
 │   ├── EngineUnavailable        the engine did not start, or is shutting down
-│   ├── EngineLost               the process of the engine has ended while it worked on a request
+│   ├── EngineLost               the engine, or the audio on its way there, has gone during a request
 │   └── ModelNotLoaded           the model that a request asks for cannot be loaded
 ├── InternalError                a bug; the log has its traceback
 ├── ModelUnavailable             the model in the settings cannot be loaded
@@ -174,7 +174,10 @@ class DeviceLost(EngineUnavailable):
 
 
 class EngineLost(EngineError):
-    """The process of the engine, or the machine that it ran on, has gone while it worked on a request."""
+    """The engine, its machine, or the audio on its way there has gone while a request was worked on.
+
+    The same request may succeed when it is sent again.
+    """
 
 
 class ModelNotLoaded(EngineError):
