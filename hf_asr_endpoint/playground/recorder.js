@@ -38,13 +38,14 @@ export class Recorder {
 
   /** Return the samples from a time in seconds on. */
   since(seconds) {
-    const all = new Int16Array(this.#n);
-    let at = 0;
-    for (const part of this.#parts) {
-      all.set(part, at);
-      at += part.length;
+    const found = new Int16Array(Math.max(0, this.#n - Math.round(seconds * RATE)));
+    let left = found.length; // It is filled from its end: hours may be before it.
+    for (let index = this.#parts.length - 1; left > 0; index--) {
+      const part = this.#parts[index].subarray(-left);
+      left -= part.length;
+      found.set(part, left);
     }
-    return all.subarray(Math.round(seconds * RATE));
+    return found;
   }
 
   toFile() {
