@@ -77,7 +77,8 @@ def test_audio_behind_the_end_opens_no_turn() -> None:
             while await anext(stream) != Committed(turn=1):
                 pass
             decoder.release()
-            assert [event.text for event in await rest_of(stream) if isinstance(event, Completed)] == ["w0 w1 w2 w3"]
+            texts = [event.text for event in await rest_of(stream) if isinstance(event, Completed)]
+            assert texts == ["w0 w1 w2 w3"]
 
     run(work)
 
