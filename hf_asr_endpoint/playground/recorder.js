@@ -15,7 +15,7 @@ export class Recorder {
   #onSamples;
   #stop;
 
-  /** Settled when somebody presses Stop, or unplugs the microphone. */
+  /** Settled when somebody has pressed Stop, or unplugged the microphone, and the last samples have come. */
   stopped = new Promise((resolve) => (this.#stop = resolve));
 
   /** onSamples: called with each piece as it comes. */
@@ -33,7 +33,7 @@ export class Recorder {
     $("recorded").textContent = clock(0);
     const close = await openMicrophone({ onSamples: (samples) => this.#take(samples), onEnd: this.#stop });
     $("stop").addEventListener("click", this.#stop, { once: true });
-    this.stopped.then(close);
+    this.stopped = this.stopped.then(close);
   }
 
   /** Return the samples from a time in seconds on. */

@@ -204,6 +204,26 @@ def asks_before_leaving(page: Page) -> bool:
     return bool(page.run(script))
 
 
+STOPPED = """
+const [end] = arguments;
+import("/playground/recorder.js").then(async ({ Recorder }) => {
+  let piece;
+  const recorder = new Recorder(() => piece?.());
+  await recorder.open();
+  await new Promise((resolve) => (piece = resolve));
+  await new Promise((resolve) => setTimeout(resolve, 30)); // The next piece has begun.
+  const before = recorder.durationS;
+  document.getElementById("stop").dispatchEvent(new Event("click"));
+  await recorder.stopped;
+  end(recorder.durationS - before);
+});
+"""
+
+
+def test_a_recording_has_the_last_moment_before_stop(page: Page) -> None:
+    assert page.driver.execute_async_script(STOPPED) > 0.005
+
+
 SINCE = """
 const [seconds, end] = arguments;
 import("/playground/recorder.js").then(async ({ Recorder }) => {
@@ -214,7 +234,7 @@ import("/playground/recorder.js").then(async ({ Recorder }) => {
   const since = recorder.since(seconds);
   const isTail = since.every((sample, index) => sample === heard[Math.round(seconds * 16000) + index]);
   end([heard.length - since.length, isTail, since.buffer.byteLength === since.byteLength]);
-  document.getElementById("stop").click();
+  document.getElementById("stop").dispatchEvent(new Event("click"));
 });
 """
 

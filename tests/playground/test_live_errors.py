@@ -18,6 +18,16 @@ from tests.playground.page import Page
 from tests.playground.test_access import open_page
 from tests.playground.test_playground import SIZES
 
+BREAK_AUDIO = """
+const devices = navigator.mediaDevices;
+const open = devices.getUserMedia.bind(devices);
+devices.getUserMedia = async (wish) => {
+  const stream = await open(wish);
+  window.tracks = stream.getTracks();
+  return stream;
+};
+window.AudioWorkletNode = class { constructor() { throw new Error("no audio thread"); } };
+"""
 REFUSE = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', arguments[0]))"
 
 
@@ -46,6 +56,14 @@ def test_a_file_that_is_open_stays_without_a_microphone(page: Page, recording: P
     assert page.text("file-name") == recording.name
     page.by_id("start").click()
     page.wait_for_phase("done")
+
+
+def test_a_microphone_that_cannot_be_heard_is_closed(page: Page) -> None:
+    page.run(BREAK_AUDIO)
+    page.by_id("record").click()
+    page.wait_for_phase("failed")
+    assert page.text("problem-title") == "The microphone cannot be used"
+    assert page.run("return window.tracks.map((track) => track.readyState)") == ["ended"]
 
 
 def test_a_full_server_is_explained_and_the_recording_goes_on(the_page: Page) -> None:
