@@ -195,7 +195,8 @@ class LiveSocket(Generic[M]):
                 )
             except TimeoutError:
                 return await self._expire(is_idle=left_s > self._limits.idle_timeout_s)
-            if message is None:
+            # Python 3.11's wait_for forgets that it was cancelled if a message comes in the same step.
+            if message is None or self._end.done():
                 return Close(None)
             await self._conversation.take(message)
 

@@ -2,8 +2,9 @@
 
 import { ROOT, hasKey } from "./api.js";
 import { CodePanel } from "./codepanel.js";
-import { $, announce, clock, copy, element, mebibytes, oncePerFrame, percent, save } from "./dom.js";
+import { $, announce, clock, copy, element, mebibytes, oncePerFrame, save } from "./dom.js";
 import { Editor } from "./editor.js";
+import { showFacts } from "./facts.js";
 import { FORMATS } from "./formats.js";
 import { onDrop, onSpace } from "./gestures.js";
 import { Jobs } from "./jobs.js";
@@ -14,13 +15,14 @@ import { Player } from "./player.js";
 import { showProblem } from "./problem.js";
 import { Run } from "./run.js";
 import { Server } from "./server.js";
+import { waysFor } from "./size.js";
 import { Transcript } from "./transcript.js";
 
 let file = null;
 let run = null; // a Run or a LiveRun, as long as it goes on
 let transcript = null;
 let recorded = null; // by this page: nobody else has it
-let isUnsaved = false;
+let isUnsaved = false; // the recording or the text: leaving the page would lose it
 let knownLengthS = null;
 
 const editor = new Editor({ onSeek: (seconds) => player.seek(seconds), onChange: () => showCorrections() });
@@ -57,18 +59,17 @@ function enter(phase) {
 
 function showRequest() {
   const isBusy = run !== null;
-  const isTooLarge = file && server.info && file.size > server.info.limits.max_audio_bytes;
-  const isForJobs = file && !isTooLarge && server.info && file.size > server.info.limits.openai_max_audio_bytes;
-  const hasJobs = server.info !== null && server.info.job_limits !== null;
-  $("start").disabled = !file || isBusy || Boolean(isTooLarge || isForJobs);
-  $("as-job").hidden = !hasJobs;
-  $("as-job").disabled = !file || isBusy || Boolean(isTooLarge);
-  $("as-job").classList.toggle("primary", Boolean(isForJobs));
-  $("advice").hidden = !(isTooLarge || isForJobs);
-  if (isTooLarge) $("advice").textContent = `The file is larger than this server takes, ${mebibytes(server.info.limits.max_audio_bytes)}.`;
-  else if (isForJobs) $("advice").textContent = `Files above ${mebibytes(server.info.limits.openai_max_audio_bytes)} go as a job: it appears below when it is done.`;
+  const { atOnce, asJob, advice } = ways();
+  $("start").disabled = !file || isBusy || !atOnce;
+  $("as-job").hidden = !server.info?.job_limits;
+  $("as-job").disabled = !file || isBusy || !asJob;
+  $("as-job").classList.toggle("primary", asJob && !atOnce);
+  $("advice").hidden = !advice;
+  $("advice").textContent = advice;
   code.show(options.values, { root: ROOT, file: file?.name ?? "audio.mp3", needsKey: hasKey() });
 }
+
+const ways = () => waysFor(file?.size ?? 0, server.info, { isRecorded: file === recorded });
 
 async function choose(chosen) {
   if (!chosen || run) return;
@@ -91,7 +92,7 @@ async function choose(chosen) {
 }
 
 function forgetFile() {
-  file = null;
+  file = recorded = null;
   $("file").value = "";
   $("chosen").hidden = true;
   $("source").classList.remove("has-file");
@@ -106,7 +107,7 @@ function removeFile() {
 }
 
 function clearResult() {
-  isUnsaved = false;
+  isUnsaved &&= recorded !== null && file === recorded;
   transcript = null;
   knownLengthS = null;
   editor.show(null);
@@ -151,7 +152,7 @@ async function start() {
 const showGrowth = oncePerFrame(() => {
   if (!run) return;
   player.show(transcript.segments, { isGrowing: true });
-  showFacts();
+  showFacts(transcript);
 });
 
 function showResult(phase) {
@@ -162,7 +163,7 @@ function showResult(phase) {
   $("no-speech").hidden = !(transcript && !transcript.segments.length);
   if (transcript?.durationS && !knownLengthS) player.duration = transcript.durationS;
   if (transcript) player.show(transcript.segments);
-  showFacts();
+  showFacts(transcript);
   const hadFocus = document.activeElement === $("cancel");
   enter(phase);
   if (hadFocus) $("start").focus({ preventScroll: true });
@@ -171,21 +172,7 @@ function showResult(phase) {
 function showCorrections() {
   isUnsaved = true;
   player.show(transcript.segments);
-  showFacts();
-}
-
-function showFacts() {
-  const { language = "", languageProbability = null, durationS = null, segments = [] } = transcript ?? {};
-  const spoken = language || (transcript?.task === "translate" ? "" : segments[0]?.language) || "";
-  const facts = [];
-  if (spoken) facts.push(`${spoken[0].toUpperCase()}${spoken.slice(1)}${languageProbability === null ? "" : ` ${percent(languageProbability)}`}`);
-  if (durationS) facts.push(clock(durationS));
-  const corrected = segments.filter((segment) => segment.isEdited).length;
-  if (corrected) facts.push(`${corrected} corrected`);
-  $("facts").textContent = facts.join(" · ");
-  const n = transcript?.countUncertain() ?? 0;
-  $("uncertain").hidden = n === 0;
-  $("uncertain").querySelector(".label").textContent = `${n} uncertain ${n === 1 ? "word" : "words"}`;
+  showFacts(transcript);
 }
 
 /** Say what went wrong. `again` repeats it. */
@@ -199,7 +186,7 @@ function fail(error, again) {
 async function speak() {
   const onRow = (index) => {
     editor.add(index);
-    showFacts();
+    showFacts(transcript);
   };
   const live = (run = new LiveRun(options.values, { text: liveText, onRow, onProblem: showLiveProblem }));
   enter("asking");
@@ -218,35 +205,43 @@ async function speak() {
   $("stop").focus({ preventScroll: true });
   recorded = await live.go();
   run = null;
+  isUnsaved = true;
   choose(recorded);
   if (live.isWhole || live.transcript.segments.length) showSpoken(live);
 }
 
-function showLiveProblem(error, again) {
-  $("problem").hidden = error === null;
-  if (!error) return;
+function showBesideRun(error, again) {
+  $("problem").hidden = false;
   showProblem(error, again);
+}
+
+function showLiveProblem(error, again) {
+  $("problem").hidden = true;
+  if (!error) return;
+  showBesideRun(error, again);
   $("problem-text").textContent = $("problem-text").textContent.replace(/\.?$/, ". The recording goes on.");
 }
 
 function showSpoken(live) {
   transcript = live.transcript;
-  isUnsaved = true;
   editor.show(transcript);
   showResult("done");
   $("status").hidden = live.isWhole;
   $("status-text").textContent = "The live text broke off.";
-  $("status-facts").textContent = "The recording is whole: transcribe it again for the rest.";
+  $("status-facts").textContent = `The recording is whole: ${ways().rest}`;
   announce(live.isWhole ? "Done" : $("status").textContent);
 }
 
 async function submitJob() {
+  const submitted = file;
   $("as-job").disabled = true;
   try {
-    await jobs.submit(file, options.values);
+    await jobs.submit(submitted, options.values);
     announce("The job is submitted");
   } catch (error) {
-    fail(error, submitJob);
+    // Uploads take long: people may have gone on, and a run keeps its own phase.
+    if (run) showBesideRun(Object.assign(error, { title: `${submitted.name} was not submitted as a job` }), null);
+    else fail(error, file === submitted ? submitJob : null);
   }
   showRequest();
 }
@@ -261,6 +256,7 @@ async function openJob({ name, file: kept, results }) {
     $("file-facts").textContent = "Choose the file again to listen to it";
     $("chosen").hidden = false;
   }
+  if (run || file !== kept) return; // While the file was decoded, people have gone on.
   transcript = Transcript.from(results);
   editor.show(transcript);
   $("status").hidden = true;
@@ -290,10 +286,13 @@ $("start").addEventListener("click", start);
 $("cancel").addEventListener("click", () => run.cancel());
 $("as-job").addEventListener("click", submitJob);
 $("record").addEventListener("click", speak);
-$("save-recording").addEventListener("click", () => save(recorded.name, recorded, recorded.type));
+$("save-recording").addEventListener("click", () => {
+  save(recorded.name, recorded, recorded.type);
+  isUnsaved &&= transcript !== null;
+});
 $("uncertain").addEventListener("click", () => editor.showNextUncertain());
 $("copy-text").addEventListener("click", ({ currentTarget }) => keep(() => copy(transcript.text, currentTarget)));
-addEventListener("beforeunload", (event) => isUnsaved && transcript && event.preventDefault());
+addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault());
 onDrop(choose, () => run === null);
 onSpace(() => player.toggle());
 enter("empty");

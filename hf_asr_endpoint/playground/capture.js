@@ -12,6 +12,10 @@ class Capture extends AudioWorkletProcessor {
   constructor({ processorOptions: { rate } }) {
     super();
     this.#resampler = new Resampler(sampleRate, rate);
+    this.port.onmessage = () => {
+      this.#pass();
+      this.port.postMessage(null); // Nothing before it is missing.
+    };
   }
 
   process([[samples]]) {
@@ -22,10 +26,13 @@ class Capture extends AudioWorkletProcessor {
   #take(samples) {
     this.#block.set(samples, this.#n);
     this.#n += samples.length;
-    if (this.#n + samples.length <= this.#block.length) return;
+    if (this.#n + samples.length > this.#block.length) this.#pass();
+  }
+
+  #pass() {
     const resampled = this.#resampler.push(this.#block.subarray(0, this.#n));
     const pcm = Int16Array.from(resampled, (sample) => Math.round(32_767 * Math.min(1, Math.max(-1, sample))));
-    this.port.postMessage(pcm, [pcm.buffer]);
+    if (pcm.length) this.port.postMessage(pcm, [pcm.buffer]);
     this.#n = 0;
   }
 }

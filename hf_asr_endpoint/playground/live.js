@@ -34,7 +34,6 @@ export class LiveSession {
   #committed = new Set(); // items whose text has not come
   #starts = new Map();
   #turn = null;
-  #error = null;
   #fromS;
   #handlers;
 
@@ -76,7 +75,7 @@ export class LiveSession {
       return;
     }
     this.#socket.onmessage = ({ data }) => this.#isOver || this.#take(JSON.parse(data));
-    this.#socket.onclose = async ({ code }) => this.#end(this.#error ?? (this.#isOpen ? lost(code) : await refusal()));
+    this.#socket.onclose = async ({ code }) => this.#end(this.#isOpen ? lost(code) : await refusal());
   }
 
   #begin() {
@@ -104,11 +103,11 @@ export class LiveSession {
       case `conversation.item.${ITEM}.completed`:
         return this.#complete(event);
       case `conversation.item.${ITEM}.failed`:
-        this.#error = new RequestFailed(event.error.message, { status: 500 });
-        return this.#end(this.#error);
+        return this.#end(new RequestFailed(event.error.message, { status: 500 }));
       case "error":
-        // Behind the last turn there may be no audio to commit. Any other error is the reason of the end that follows.
-        if (event.error.event_id !== LAST) this.#error = new RequestFailed(event.error.message, { title: "The live text has ended" });
+        // Behind the last turn there may be no audio to commit. After any other error there is no text, though the server
+        // may leave the session open: a model without live sessions is refused with every piece of audio.
+        if (event.error.event_id !== LAST) this.#end(new RequestFailed(event.error.message, { title: "The live text has ended" }));
     }
   }
 

@@ -3,6 +3,8 @@
 /** In hertz; Whisper's own. */
 export const RATE = 16_000;
 
+const MAX_FLUSH_MS = 500; // for the last samples; a microphone that is unplugged may stop its audio thread
+
 const REASONS = {
   NotAllowedError: ["The microphone is not allowed", "The browser does not let this page use the microphone. Allow it in the address bar, then try again."],
   NotFoundError: ["There is no microphone", "Connect one and try again, or choose a file instead."],
@@ -18,7 +20,8 @@ export class MicrophoneFailed extends Error {
 }
 
 /**
- * Open it, and pass on what it hears. Returns a function that closes it. Raises MicrophoneFailed.
+ * Open it, and pass on what it hears. Returns a function that closes it, settled behind the last samples. Raises
+ * MicrophoneFailed.
  *
  * onSamples: (Int16Array), some twenty times a second. onEnd: somebody has unplugged it.
  */
@@ -27,6 +30,7 @@ export async function openMicrophone({ onSamples, onEnd }) {
     throw new MicrophoneFailed("The microphone needs https", "Browsers open it only on pages with https, or on localhost. Choose a file instead.");
   let stream = null;
   let context = null;
+  let node = null;
   const close = () => {
     for (const track of stream?.getTracks() ?? []) track.stop();
     context?.close();
@@ -36,17 +40,21 @@ export async function openMicrophone({ onSamples, onEnd }) {
     context = new AudioContext();
     await context.audioWorklet.addModule(new URL("capture.js", import.meta.url));
     await context.resume();
+    node = new AudioWorkletNode(context, "capture", {
+      numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit", processorOptions: { rate: RATE },
+    });
+    context.createMediaStreamSource(stream).connect(node);
   } catch (error) {
     close();
     throw new MicrophoneFailed(...(REASONS[error.name] ?? ["The microphone cannot be used", error.message]));
   }
-  const node = new AudioWorkletNode(context, "capture", {
-    numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit", processorOptions: { rate: RATE },
-  });
-  node.port.onmessage = ({ data }) => onSamples(data);
-  context.createMediaStreamSource(stream).connect(node);
+  let tellFlushed;
+  const flushed = new Promise((resolve) => (tellFlushed = resolve));
+  node.port.onmessage = ({ data }) => (data ? onSamples(data) : tellFlushed());
   stream.getTracks()[0].addEventListener("ended", onEnd);
-  return () => {
+  return async () => {
+    node.port.postMessage("flush");
+    await Promise.race([flushed, new Promise((resolve) => setTimeout(resolve, MAX_FLUSH_MS))]);
     node.port.onmessage = null;
     close();
   };

@@ -15,7 +15,7 @@ export class Recorder {
   #onSamples;
   #stop;
 
-  /** Settled when somebody presses Stop, or unplugs the microphone. */
+  /** Settled when somebody has pressed Stop, or unplugged the microphone, and the last samples have come. */
   stopped = new Promise((resolve) => (this.#stop = resolve));
 
   /** onSamples: called with each piece as it comes. */
@@ -33,18 +33,19 @@ export class Recorder {
     $("recorded").textContent = clock(0);
     const close = await openMicrophone({ onSamples: (samples) => this.#take(samples), onEnd: this.#stop });
     $("stop").addEventListener("click", this.#stop, { once: true });
-    this.stopped.then(close);
+    this.stopped = this.stopped.then(close);
   }
 
   /** Return the samples from a time in seconds on. */
   since(seconds) {
-    const all = new Int16Array(this.#n);
-    let at = 0;
-    for (const part of this.#parts) {
-      all.set(part, at);
-      at += part.length;
+    const found = new Int16Array(Math.max(0, this.#n - Math.round(seconds * RATE)));
+    let left = found.length; // It is filled from its end: hours may be before it.
+    for (let index = this.#parts.length - 1; left > 0; index--) {
+      const part = this.#parts[index].subarray(-left);
+      left -= part.length;
+      found.set(part, left);
     }
-    return all.subarray(Math.round(seconds * RATE));
+    return found;
   }
 
   toFile() {

@@ -194,3 +194,51 @@ def test_what_is_to_be_translated_is_recorded_and_transcribed_later(page: Page) 
     page.wait_for_phase("ready")
     assert page.text("file-name").startswith("speech-")
     assert page.by_id("start").is_enabled()
+    assert asks_before_leaving(page)
+    page.by_id("clear").click()
+    assert not asks_before_leaving(page)
+
+
+def asks_before_leaving(page: Page) -> bool:
+    script = "const leaving = new Event('beforeunload', { cancelable: true }); return !dispatchEvent(leaving)"
+    return bool(page.run(script))
+
+
+STOPPED = """
+const [end] = arguments;
+import("/playground/recorder.js").then(async ({ Recorder }) => {
+  let piece;
+  const recorder = new Recorder(() => piece?.());
+  await recorder.open();
+  await new Promise((resolve) => (piece = resolve));
+  await new Promise((resolve) => setTimeout(resolve, 30)); // The next piece has begun.
+  const before = recorder.durationS;
+  document.getElementById("stop").dispatchEvent(new Event("click"));
+  await recorder.stopped;
+  end(recorder.durationS - before);
+});
+"""
+
+
+def test_a_recording_has_the_last_moment_before_stop(page: Page) -> None:
+    assert page.driver.execute_async_script(STOPPED) > 0.005
+
+
+SINCE = """
+const [seconds, end] = arguments;
+import("/playground/recorder.js").then(async ({ Recorder }) => {
+  const heard = [];
+  const recorder = new Recorder((samples) => heard.push(...samples));
+  await recorder.open();
+  while (recorder.durationS < 0.5) await new Promise((resolve) => setTimeout(resolve, 20));
+  const since = recorder.since(seconds);
+  const isTail = since.every((sample, index) => sample === heard[Math.round(seconds * 16000) + index]);
+  end([heard.length - since.length, isTail, since.buffer.byteLength === since.byteLength]);
+  document.getElementById("stop").dispatchEvent(new Event("click"));
+});
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 0.03, 0.21])
+def test_a_session_that_is_opened_again_gets_the_end_of_the_recording_alone(page: Page, seconds: float) -> None:
+    assert page.driver.execute_async_script(SINCE, seconds) == [round(seconds * 16_000), True, True]

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.api.live_sessions import LiveLimits, LiveSessions
-from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.errors import EngineUnavailable, UnsupportedParameter
+from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.types import ANYBODY, Caller
 from tests.api.test_access import KEY, access
 from tests.fakes import FakeTranscriber
 from tests.playground.axe import violations_in
@@ -15,6 +18,16 @@ from tests.playground.page import Page
 from tests.playground.test_access import open_page
 from tests.playground.test_playground import SIZES
 
+BREAK_AUDIO = """
+const devices = navigator.mediaDevices;
+const open = devices.getUserMedia.bind(devices);
+devices.getUserMedia = async (wish) => {
+  const stream = await open(wish);
+  window.tracks = stream.getTracks();
+  return stream;
+};
+window.AudioWorkletNode = class { constructor() { throw new Error("no audio thread"); } };
+"""
 REFUSE = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('no', arguments[0]))"
 
 
@@ -43,6 +56,14 @@ def test_a_file_that_is_open_stays_without_a_microphone(page: Page, recording: P
     assert page.text("file-name") == recording.name
     page.by_id("start").click()
     page.wait_for_phase("done")
+
+
+def test_a_microphone_that_cannot_be_heard_is_closed(page: Page) -> None:
+    page.run(BREAK_AUDIO)
+    page.by_id("record").click()
+    page.wait_for_phase("failed")
+    assert page.text("problem-title") == "The microphone cannot be used"
+    assert page.run("return window.tracks.map((track) => track.readyState)") == ["ended"]
 
 
 def test_a_full_server_is_explained_and_the_recording_goes_on(the_page: Page) -> None:
@@ -79,6 +100,25 @@ def test_a_lost_session_is_explained_and_can_be_opened_again(the_page: Page) -> 
         page.wait(lambda: len(transcriber.live_streams) == 2)
         page.by_id("stop").click()
         page.wait_for_phase("done")
+
+
+class WithoutLiveSessions(FakeTranscriber):
+    """As a model that transformers computes: it refuses audio, and the session stays open."""
+
+    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
+        raise UnsupportedParameter("the engine has no live sessions", parameter="model")
+
+
+def test_a_model_without_live_sessions_is_explained_and_the_recording_goes_on(the_page: Page) -> None:
+    with open_page(the_page, transcriber=WithoutLiveSessions()) as page:
+        page.open()
+        page.by_id("record").click()
+        page.wait(lambda: page.text("problem-text") == "The engine has no live sessions. The recording goes on.")
+        assert page.text("problem-title") == "The live text has ended"
+        assert (page.phase, page.text("live-state")) == ("live", "Recording")
+        page.by_id("stop").click()
+        page.wait_for_phase("ready")
+        assert not page.by_id("no-speech").is_displayed()
 
 
 def test_a_server_that_goes_away_is_explained(the_page: Page) -> None:

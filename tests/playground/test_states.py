@@ -68,3 +68,65 @@ def test_axe_finds_nothing_serious_in_jobs(the_page: Page, recording: Path, tmp_
         transcriber.release()
         page.wait(lambda: len(page.all("button.job-name")) == 2)
         page.run("localStorage.clear()")
+
+
+HOLD_DECODING = """
+const decode = OfflineAudioContext.prototype.decodeAudioData;
+const held = new Promise((resolve) => (window.decode = resolve));
+OfflineAudioContext.prototype.decodeAudioData = async function (...given) {
+  await held;
+  return decode.apply(this, given);
+};
+"""
+
+
+def test_a_job_that_is_being_opened_gives_way_to_a_recording(
+    the_page: Page, recording: Path, tmp_path: Path
+) -> None:
+    transcriber = FakeTranscriber(segments=SEGMENTS)
+    jobs = make_jobs(tmp_path, transcriber, kinds={KIND: OpenAIJobKind(models=MODELS, cue_limits=CueLimits())})
+    with open_page(the_page, transcriber=transcriber, jobs=jobs) as page:
+        page.open()
+        page.choose(recording)
+        page.by_id("as-job").click()
+        page.wait(lambda: page.all("button.job-name"))
+        page.run(HOLD_DECODING)
+        page.all("button.job-name")[0].click()
+        page.wait_for_phase("ready")
+        page.speak()
+        page.run("window.decode()")
+        page.wait(lambda: page.text("recorded") >= "0:02")
+        assert (page.phase, page.segments) == ("live", [])
+        page.by_id("stop").click()
+        page.wait_for_phase("done")
+        page.run("localStorage.clear()")
+
+
+HOLD_SUBMISSION = """
+const real = window.fetch;
+window.fetch = (address, init) => {
+  if (!String(address).endsWith("/v1/jobs")) return real(address, init);
+  return new Promise((_, reject) => (window.failSubmission = () => reject(new TypeError("offline"))));
+};
+"""
+
+
+def test_a_job_that_cannot_be_submitted_leaves_a_recording_alone(
+    the_page: Page, recording: Path, tmp_path: Path
+) -> None:
+    jobs = make_jobs(
+        tmp_path, FakeTranscriber(), kinds={KIND: OpenAIJobKind(models=MODELS, cue_limits=CueLimits())}
+    )
+    with open_page(the_page, jobs=jobs) as page:
+        page.open()
+        page.run(HOLD_SUBMISSION)
+        page.choose(recording)
+        page.by_id("as-job").click()
+        page.speak()
+        page.run("window.failSubmission()")
+        page.wait(lambda: page.text("problem-title") == f"{recording.name} was not submitted as a job")
+        assert page.phase == "live"
+        assert page.by_id("stop").is_displayed()
+        assert not page.by_id("retry").is_displayed()
+        page.by_id("stop").click()
+        page.wait_for_phase("done")

@@ -84,6 +84,12 @@ def parse_event(text: str) -> ClientEvent:
 def _parse_json(text: str) -> dict[str, Any]:
     try:
         event = json.loads(text)
+        if "\\u" in text:
+            json.dumps(event, ensure_ascii=False).encode()  # Names and ids are sent back.
+    except UnicodeEncodeError as exc:
+        raise RefusedEvent(
+            InvalidRequest("the event has half of a surrogate pair; allowed: whole Unicode characters")
+        ) from exc
     except (ValueError, RecursionError) as exc:
         raise RefusedEvent(InvalidRequest(f"the event is not valid JSON ({exc}); allowed: a JSON object")) from exc
     if not isinstance(event, dict):

@@ -16,7 +16,7 @@ from hf_asr_endpoint.api.wyoming.parameters import AudioFields, PingFields, pars
 from hf_asr_endpoint.api.wyoming.wire import ClientEvent, Message
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest
 from hf_asr_endpoint.messages import show_value
-from hf_asr_endpoint.transcription.live.events import CommitRefused, Completed, Delta, Failed, LiveEvent
+from hf_asr_endpoint.transcription.live.events import CommitRefused, Committed, Completed, Delta, Failed, LiveEvent
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
@@ -42,6 +42,7 @@ class WyomingConversation:
         self._options = LiveOptions(turn_detection=None)
         self._has_begun = False
         self._has_stopped = False
+        self._has_turn = False  # whose text comes: a shutdown ends it before the client's audio-stop
         self._has_text = False
         self.is_answered = False
         self.error: AsrError | None = None
@@ -90,7 +91,9 @@ class WyomingConversation:
                 self._send("transcript-chunk", text=chunk)
             case Completed():
                 self._answer(event.text, event.language)
-            case CommitRefused():  # There is next to no audio.
+            case Committed():
+                self._has_turn = True
+            case CommitRefused() if not self._has_turn:  # There is next to no audio.
                 self._answer("")
             case Failed():
                 self.end(translate_exception(event.error), is_expired=False)

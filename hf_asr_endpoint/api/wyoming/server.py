@@ -20,7 +20,7 @@ from hf_asr_endpoint.api.middleware import log_request
 from hf_asr_endpoint.api.outbox import Outbox
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.api.wyoming.conversation import WyomingConversation, join_chunks
-from hf_asr_endpoint.api.wyoming.wire import MAX_LINE_BYTES, Message, TcpWire, encode
+from hf_asr_endpoint.api.wyoming.wire import MAX_LINE_BYTES, Message, TcpWire
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import ANYBODY
 
@@ -56,6 +56,7 @@ class WyomingServer:
         self._sessions = sessions
         self._in_flight = in_flight
         self._metrics = metrics
+        self._n_open = 0  # those that have made room and are about to end included
         self._connections: set[LiveSocket[Message]] = set()
         self._without_place: dict[LiveSocket[Message], None] = {}  # in the order in which they came
 
@@ -74,23 +75,30 @@ class WyomingServer:
                     connection.finish()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = TcpWire(reader, writer)
+        self._n_open += 1
         try:
             if self._has_room():
                 with self._in_flight.count():
-                    await self._serve(TcpWire(reader, writer))
+                    await self._serve(wire)
             else:
                 limit = self._port.max_connections
-                text = f"{limit} connections are open, all with an utterance; allowed: {limit}"
-                writer.write(encode({"type": "error", "data": {"text": text, "code": "Overloaded"}}))
-                writer.close()
-                await writer.wait_closed()
+                text = f"{limit} connections are open, all with an utterance or about to end; allowed: {limit}"
+                await wire.send({"type": "error", "data": {"text": text, "code": "Overloaded"}})
+                await wire.close(Close(NORMAL))
         except ConnectionError:
             pass  # The client has left.
         finally:
+            self._n_open -= 1
             writer.transport.abort()
 
     def _has_room(self) -> bool:
-        """Make room for a connection, if there is none. Returns False where that is not possible."""
+        """Make room for a connection, if there is none. Returns False where that is not possible.
+
+        Those that have made room take a moment to end, and for that moment there may be as many of them again.
+        """
+        if self._n_open > 2 * self._port.max_connections:
+            return False
         if len(self._connections) < self._port.max_connections:
             return True
         if not self._without_place:

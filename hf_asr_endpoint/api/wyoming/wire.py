@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -78,24 +78,39 @@ class TcpWire:
                 data = {**data, **_parse(await self._reader.readexactly(head.data_length), "the data")}
         except asyncio.LimitOverrunError as exc:
             raise InvalidRequest(f"a line is too long; allowed: {MAX_LINE_BYTES} bytes of JSON") from exc
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, OSError):  # OSError: the network has given up on the client, too.
             return None
         self._payload_bytes = head.payload_length or 0
         return ClientEvent(head.type, data, self._payload_bytes)
 
     async def send(self, event: Event) -> None:
-        self._writer.write(encode(event))
-        await self._writer.drain()
+        with _telling_who_left():
+            self._writer.write(encode(event))
+            await self._writer.drain()
 
     async def close(self, close: Close) -> None:
-        if close.code != NORMAL:
-            self._writer.write_eof()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LINGER_S):
-                    while await self._reader.read(MAX_PIECE_BYTES):
-                        pass
-        self._writer.close()
-        await self._writer.wait_closed()
+        with _telling_who_left():
+            if close.code != NORMAL:
+                self._writer.write_eof()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        while await self._reader.read(MAX_PIECE_BYTES):
+                            pass
+            self._writer.close()
+            await self._writer.wait_closed()
+
+
+@contextlib.contextmanager
+def _telling_who_left() -> Iterator[None]:
+    """Raise ConnectionResetError for all that a socket raises without a client.
+
+    A timeout of the network is not a ConnectionError, nor is "no route to host"; uvloop has RuntimeError for a
+    socket that is closed.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as exc:
+        raise ConnectionResetError("the client has left") from exc
 
 
 def encode(event: Event) -> bytes:

@@ -105,7 +105,7 @@ class SessionActor:
         self._post_command(run)
 
     def finish(self) -> None:
-        """End the turn, and then the session, once all its turns have their text."""
+        """End the turn, and then the session, once all its turns have their text. Audio behind it is dropped."""
 
         def run() -> None:
             self._flush()
@@ -159,6 +159,8 @@ class SessionActor:
 
     def _do(self, message: _Audio | Work) -> None:
         if isinstance(message, _Audio):
+            if self._is_finishing:  # It would open a turn that nobody ends.
+                return
             self._session.push(self._samples.push(message.data), is_behind=self._is_behind())
         else:
             message()

@@ -10,6 +10,8 @@ from hf_asr_endpoint.audio.headerless import PcmFormat
 Delay = Literal["minimal", "low", "medium", "high", "xhigh"]
 DELAYS: tuple[Delay, ...] = get_args(Delay)
 
+DEFAULT_THRESHOLD = 0.5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerVad:
@@ -18,7 +20,7 @@ class ServerVad:
     idle_timeout_s: of silence behind a turn, after which the client is told; None: never.
     """
 
-    threshold: float = 0.5
+    threshold: float = DEFAULT_THRESHOLD
     prefix_padding_s: float = 0.3
     silence_duration_s: float = 0.5
     idle_timeout_s: float | None = None
@@ -51,3 +53,9 @@ class LiveOptions:
     languages: tuple[str, ...] = ()
     prompt: str | None = None
     hotwords: str | None = None
+
+    @property
+    def speech_threshold(self) -> float:
+        """The probability above which audio is speech."""
+        detection = self.turn_detection
+        return detection.threshold if isinstance(detection, ServerVad) else DEFAULT_THRESHOLD

@@ -28,7 +28,6 @@ from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 MIN_COMMIT_S = 0.1  # OpenAI's
-DEFAULT_THRESHOLD = 0.5
 
 EARLY_SILENCE = round(0.2 * SAMPLE_RATE)  # after which the final pass begins
 SHOWN_SILENCE = round(0.6 * SAMPLE_RATE)  # after which its words are shown, though the turn goes on
@@ -44,7 +43,7 @@ class LiveSession:
     def __init__(self, detector: SpeechDetector, options: LiveOptions, *, detects_language: bool = True) -> None:
         """detects_language: whether the model has several languages, one of which is to be detected."""
         self.options = options
-        self._audio = SessionAudio(detector.stream(), threshold=_threshold(options))
+        self._audio = SessionAudio(detector.stream(), threshold=options.speech_threshold)
         self._speech = self._audio.speech
         self._turn: Turn | None = None  # the one that takes audio
         self._turns: deque[Turn] = deque()  # whose text is not complete, that one included
@@ -83,7 +82,7 @@ class LiveSession:
     def configure(self, options: LiveOptions, tag: str | None = None) -> None:
         """Change the options for the audio that follows."""
         self.options = options
-        self._speech.set_threshold(_threshold(options))
+        self._speech.set_threshold(options.speech_threshold)
         self._events.append(Configured(tag=tag))
 
     def push(self, samples: Waveform, *, is_behind: bool = False) -> None:
@@ -103,19 +102,23 @@ class LiveSession:
         self._end_turn(turn)
 
     def finish(self) -> None:
-        """End the turn if there is speech in it: no more audio comes."""
+        """End the turn, or drop it if there is no speech in it: no more audio comes."""
         self._audio.flush()
-        if self._turn is not None and self._speech.spans(self._turn.start, self._audio.now):
-            self._end_turn(self._turn)
+        turn = self._turn
+        if turn is None:
+            return
+        # The speech of pieces that have ended is forgotten after a silence.
+        if len(turn.pieces) > 1 or self._speech.spans(turn.start, self._audio.now):
+            self._end_turn(turn)
+        else:
+            self._drop_turn(turn)
 
     def clear(self) -> None:
         """Drop the audio that is not committed."""
         self._audio.flush()
         self._n_committed = self._audio.now
         if self._turn is not None:
-            self._turn.drop()
-            self._turns.remove(self._turn)
-            self._close_turn()
+            self._drop_turn(self._turn)
         self._events.append(Cleared())
 
     def take_partial(self, job: PartialJob, result: PartialResult) -> None:
@@ -267,6 +270,11 @@ class LiveSession:
         self._close_turn()
         self._tell()
 
+    def _drop_turn(self, turn: Turn) -> None:
+        turn.drop()
+        self._turns.remove(turn)
+        self._close_turn()
+
     def _close_turn(self) -> None:
         self._turn = None
         self._drop_partial()
@@ -291,8 +299,3 @@ class LiveSession:
             needed = min(self._turn.piece.start, round(self._turn.window.start_s * SAMPLE_RATE))
         self._audio.drop_before(needed)
         self._speech.drop_before(needed)
-
-
-def _threshold(options: LiveOptions) -> float:
-    detection = options.turn_detection
-    return detection.threshold if isinstance(detection, ServerVad) else DEFAULT_THRESHOLD

@@ -263,6 +263,24 @@ def test_a_session_that_finishes_ends_its_turn() -> None:
     assert not simulation.session.has_turns
 
 
+def test_a_session_that_finishes_without_speech_leaves_no_turn_to_wait_for() -> None:
+    simulation = simulate(BY_HAND)
+    simulation.push(silent(1.0))
+    simulation.command(simulation.session.finish)
+    assert not simulation.session.has_turns
+    assert simulation.events == []
+
+
+def test_a_session_that_finishes_long_after_speech_has_its_text() -> None:
+    simulation = simulate(BY_HAND, script(2))
+    simulation.push(loud(1.0))
+    simulation.push(silent(10.0))
+    simulation.command(simulation.session.finish)
+    simulation.settle()
+    assert completed(simulation) == ["w0 w1"]
+    assert not simulation.session.has_turns
+
+
 def test_a_busy_engine_ends_one_turn_before_it_shows_another() -> None:
     simulation = simulate(VAD, script(20), delay_s=2.5)
     for waveform in (loud(1.0), silent(0.8), loud(2.0)):

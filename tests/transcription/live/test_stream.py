@@ -66,6 +66,23 @@ def test_a_session_that_finishes_ends_behind_its_last_turn() -> None:
     run(work)
 
 
+def test_audio_behind_the_end_opens_no_turn() -> None:
+    async def work() -> None:
+        decoder = ScriptedDecoder(script(8))
+        decoder.hold()
+        async with opened(decoder) as stream:
+            stream.push(pcm(2.0))
+            stream.finish()
+            stream.push(pcm(2.0))
+            while await anext(stream) != Committed(turn=1):
+                pass
+            decoder.release()
+            texts = [event.text for event in await rest_of(stream) if isinstance(event, Completed)]
+            assert texts == ["w0 w1 w2 w3"]
+
+    run(work)
+
+
 def test_audio_waits_for_a_busy_engine_outside_the_session() -> None:
     async def work() -> None:
         decoder = ScriptedDecoder(script(400))
