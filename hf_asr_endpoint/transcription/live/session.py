@@ -104,8 +104,7 @@ class LiveSession:
     def finish(self) -> None:
         """End the turn, or drop it if there is no speech in it: no more audio comes."""
         self._audio.flush()
-        turn = self._turn
-        if turn is None:
+        if (turn := self._turn) is None:
             return
         # The speech of pieces that have ended is forgotten after a silence.
         if len(turn.pieces) > 1 or self._speech.spans(turn.start, self._audio.now):
