@@ -117,6 +117,7 @@ def open_postgres(url: str) -> PostgresDatabase:
         min_size=1,
         max_size=MAX_CONNECTIONS,
         timeout=CONNECTION_TIMEOUT_S,
+        reconnect_timeout=CONNECTION_TIMEOUT_S,  # Attempts get rarer; the next statement begins anew.
         kwargs={"autocommit": True, "row_factory": dict_row},
         configure=_limit_time,
         check=ConnectionPool.check_connection,
