@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import fsspec
 
-from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
-from hf_asr_endpoint.jobs.spool import FOLDER
+from hf_asr_endpoint.errors import AudioLost, InvalidSettings, StorageFailed
+from hf_asr_endpoint.jobs.spool import FOLDER, LOST
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,10 @@ class Bucket:
             try:
                 self._files.get_file(self._path(job_id), str(path))
                 return path.open("rb")  # It lives on until it is closed.
+            except FileNotFoundError as exc:
+                raise AudioLost(LOST) from exc
             except Exception as exc:
-                raise _failed("the job's audio cannot be read; send the job again", exc) from exc
+                raise _failed("the job's audio cannot be read", exc) from exc
 
     def remove(self, job_id: str) -> None:
         try:

@@ -12,12 +12,13 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.errors import AudioLost, StorageFailed
 from hf_asr_endpoint.jobs.data_directory import OWNER_ONLY, sync_directory
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "audio"
+LOST = "the job's audio does not exist any more; send the job again"
 _PARTIAL_SUFFIX = ".part"
 _BLOCK_BYTES = 2**20
 
@@ -33,7 +34,10 @@ class AudioFiles(Protocol):
         ...
 
     def open(self, job_id: str) -> BinaryIO:
-        """Open a job's audio at its beginning. The caller closes it. Raises StorageFailed if it does not exist."""
+        """Open a job's audio at its beginning. The caller closes it.
+
+        Raises AudioLost if it does not exist, StorageFailed if it cannot be read from here now.
+        """
         ...
 
     def remove(self, job_id: str) -> None:
@@ -82,8 +86,10 @@ class Spool:
     def open(self, job_id: str) -> BinaryIO:
         try:
             return self._path(job_id).open("rb")
+        except FileNotFoundError as exc:
+            raise AudioLost(LOST) from exc
         except OSError as exc:
-            raise StorageFailed(f"the job's audio cannot be read ({exc.strerror}); send the job again") from exc
+            raise StorageFailed(f"the job's audio cannot be read ({exc.strerror})") from exc
 
     def remove(self, job_id: str) -> None:
         try:

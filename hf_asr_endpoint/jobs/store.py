@@ -116,7 +116,7 @@ class JobStore:
             await self._start(self._directory.reserve_space)
 
     async def open_audio(self, job_id: str) -> BinaryIO:
-        """Open a job's audio. The caller closes it. Raises StorageFailed if it does not exist."""
+        """Open a job's audio. The caller closes it. Raises AudioLost and StorageFailed."""
         opening = self._start(lambda: self._spool.open(job_id))
         try:
             return await asyncio.shield(opening)

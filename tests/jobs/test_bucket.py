@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
+from hf_asr_endpoint.errors import AudioLost, InvalidSettings, StorageFailed
 from hf_asr_endpoint.jobs.bucket import Bucket
 
 
@@ -60,7 +60,7 @@ def test_remove_is_idempotent(url: str) -> None:
     bucket.remove("a")
     bucket.remove("a")
     assert bucket.sizes() == {}
-    with pytest.raises(StorageFailed, match="send the job again"):
+    with pytest.raises(AudioLost, match="send the job again"):
         bucket.open("a")
 
 
@@ -83,3 +83,15 @@ def test_a_copy_that_fails_leaves_nothing(url: str) -> None:
 def test_a_url_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(InvalidSettings, match=r"'nowhere://a': .*; allowed: a folder, or a URL"):
         Bucket("nowhere://a")
+
+
+def test_audio_that_cannot_be_read_now_is_not_lost(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = Bucket(url)
+
+    def fail(*paths: str) -> None:
+        raise PermissionError("the key has expired")
+
+    monkeypatch.setattr(bucket._files, "get_file", fail)
+    with pytest.raises(StorageFailed, match="cannot be read") as caught:
+        bucket.open("a")
+    assert not isinstance(caught.value, AudioLost)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from functools import partial
+from typing import BinaryIO
 
 import pytest
 
 from hf_asr_endpoint.audio.source import WaveformReader
-from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded
+from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded, StorageFailed
 from hf_asr_endpoint.jobs.job import JobStatus, render_job
+from hf_asr_endpoint.jobs.spool import Spool
 from hf_asr_endpoint.types import ANYBODY, Caller, Health, Transcription, TranscriptionOptions
 from tests.fakes import FakeTranscriber
 from tests.jobs.place import Place
@@ -54,6 +56,11 @@ class LoadingTranscriber(FakeTranscriber):
     def health(self) -> Health:
         self.n_health_calls += 1
         return self.state
+
+
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.REST_S", 0.02)
 
 
 def is_running(transcriber: FakeTranscriber, n_jobs: int) -> bool:
@@ -116,6 +123,54 @@ def test_job_succeeds_after_two_failures_of_the_model(place: Place) -> None:
         async with running_jobs(place, transcriber) as jobs:
             job = await run_job(jobs)
             assert (job.status, job.n_failures, transcriber.n_calls) == (JobStatus.SUCCEEDED, 2, 3)
+
+    run(work())
+
+
+def test_a_server_whose_model_fails_leaves_the_job_to_another(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the job again at once, until that had failed three times."""
+    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.REST_S", 2.0)
+    monkeypatch.setattr("hf_asr_endpoint.jobs.leases.BEAT_INTERVAL_S", 0.05)
+
+    async def work() -> None:
+        sick = FailingTranscriber(*[EngineError("out of memory")] * 9)
+        async with (
+            running_jobs(shared_place, sick) as jobs,
+            running_jobs(shared_place, LoadingTranscriber()) as other,
+        ):
+            first = await jobs.submit(plain_job(), make_audio())
+            await wait_until(lambda: sick.n_calls == 1)
+            other._worker._transcriber.state = Health(state="ready")
+            second = await jobs.submit(plain_job(), make_audio())
+            done = [await wait_until_final(jobs, job.id) for job in (first, second)]
+            assert [(job.status, job.n_failures) for job in done] == [
+                (JobStatus.SUCCEEDED, 1),
+                (JobStatus.SUCCEEDED, 0),
+            ]
+
+    run(work())
+
+
+def test_a_job_whose_audio_cannot_be_read_now_is_queued_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file = Spool.open
+    failures = [StorageFailed("the disk does not answer")] * 4
+
+    def fail(spool: Spool, job_id: str) -> BinaryIO:
+        if failures:
+            raise failures.pop()
+        return open_file(spool, job_id)
+
+    monkeypatch.setattr(Spool, "open", fail)
+
+    async def work() -> None:
+        async with running_jobs(place, FakeTranscriber()) as jobs:
+            job = await run_job(jobs)
+            assert (job.status, job.n_failures, job.n_crashes) == (JobStatus.SUCCEEDED, 0, 0)
+        assert not failures
 
     run(work())
 
