@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -121,6 +123,30 @@ def test_jobs_can_be_cancelled_and_removed_on_a_full_disk(tmp_path: Path) -> Non
     refusal, *deletions = result.stdout.splitlines()
     assert "cannot be kept" in refusal
     assert deletions == ["cancelled", "None []"]
+
+
+def test_slow_storage_does_not_delay_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads took all threads, so that leases ran out."""
+    store = Place(tmp_path).open_store()
+    released = threading.Event()
+
+    def wait(spool: Spool, job_id: str) -> BinaryIO:
+        released.wait(TIMEOUT_S)
+        raise StorageFailed("the storage is slow")
+
+    monkeypatch.setattr(Spool, "open", wait)
+
+    async def work() -> None:
+        opening = [asyncio.create_task(store.open_audio("a")) for _ in range(20)]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(store.call(lambda table: table.count_queued()), 5.0) == 0
+        finally:
+            released.set()
+            await asyncio.gather(*opening, return_exceptions=True)
+
+    asyncio.run(work())
+    store.close()
 
 
 def test_sweeps_delete_audio_that_has_no_job_twice_and_does_not_grow(shared_place: Place) -> None:
