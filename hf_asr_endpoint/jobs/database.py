@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobSpec, JobStatus
 
-VERSION = 4
+VERSION = 5
 """The version of the table."""
 
 COLUMNS = """

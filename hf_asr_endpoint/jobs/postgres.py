@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -36,7 +37,6 @@ CREATE TABLE jobs (
     {COLUMNS}
 );
 {INDEXES}
-COMMENT ON TABLE jobs IS '{_NAME}{VERSION}'
 """
 _COMMENT = (
     "SELECT obj_description(to_regclass('jobs'), 'pg_class') AS comment, to_regclass('jobs') IS NULL AS is_new"
@@ -50,8 +50,10 @@ class PostgresDatabase:
 
     skip_locked = "FOR UPDATE SKIP LOCKED"
 
-    def __init__(self, pool: ConnectionPool[_Connection]) -> None:
+    def __init__(self, pool: ConnectionPool[_Connection], table_id: str) -> None:
+        """table_id: made with the table, so that no two tables have the same."""
         self._pool = pool
+        self.table_id = table_id
 
     @contextmanager
     def transaction(self, *, is_exclusive: bool = False) -> Iterator[_Statements]:
@@ -109,7 +111,7 @@ def open_postgres(url: str) -> PostgresDatabase:
         ) from None
     try:
         with psycopg.connect(conninfo, row_factory=dict_row) as connection:
-            _create_table(connection)
+            table_id = _create_table(connection)
     except psycopg.Error as exc:
         raise StorageFailed(f"the database of jobs cannot be used: {str(exc).strip()}") from exc
     pool: ConnectionPool[_Connection] = ConnectionPool(
@@ -124,21 +126,27 @@ def open_postgres(url: str) -> PostgresDatabase:
         name="jobs",
         open=True,
     )
-    return PostgresDatabase(pool)
+    return PostgresDatabase(pool, table_id)
 
 
-def _create_table(connection: _Connection) -> None:
+def _create_table(connection: _Connection) -> str:
+    """Create the table if there is none. Returns its id."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))  # Several servers may start at once.
     found = connection.execute(_COMMENT).fetchone()
     assert found is not None
     if found["is_new"]:
+        table_id = secrets.token_hex(4)
         connection.execute(_SCHEMA.encode())
-    elif found["comment"] != f"{_NAME}{VERSION}":
+        connection.execute(f"COMMENT ON TABLE jobs IS '{_NAME}{VERSION}, {table_id}'".encode())
+        return table_id
+    name, _, table_id = str(found["comment"]).rpartition(", ")
+    if name != f"{_NAME}{VERSION}":
         kind = found["comment"] if str(found["comment"]).startswith(_NAME) else "something else"
         raise StorageFailed(
             f"the database has a table `jobs` that holds {kind}; allowed: a database, or a schema in the user's "
             f"search_path, that has none, or {_NAME}{VERSION}"
         )
+    return table_id
 
 
 def _limit_time(connection: _Connection) -> None:

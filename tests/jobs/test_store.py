@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
+import psycopg
 import pytest
 
 from hf_asr_endpoint.errors import StorageFailed
@@ -149,11 +150,30 @@ def test_slow_storage_does_not_delay_the_table(tmp_path: Path, monkeypatch: pyte
     store.close()
 
 
+def test_two_databases_may_use_one_folder(shared_place: Place, postgres: str) -> None:
+    """The sweeps of each deleted the audio of the other."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS other CASCADE")
+        connection.execute("CREATE SCHEMA other")
+    first = shared_place.open_store()
+    second = Place(shared_place.directory, f"{postgres}?options=-csearch_path%3Dother").open_store()
+
+    async def work() -> None:
+        job = await second.add(make_spec(), make_audio(), max_queued=9)
+        await first.sweep_audio()
+        await first.sweep_audio()
+        assert [path.name for path in shared_place.directory.glob("audio*/*")] == [job.id]
+
+    asyncio.run(work())
+    first.close()
+    second.close()
+
+
 def test_sweeps_delete_audio_that_has_no_job_twice_and_does_not_grow(shared_place: Place) -> None:
     """New audio has no job for a moment, and another server may be writing it."""
     store = shared_place.open_store()
     orphan, copying = make_id(), f"{make_id()}.part"
-    folder = shared_place.directory / "audio"
+    folder = shared_place.audio_folder
     for name in (orphan, copying, "notes"):
         (folder / name).write_bytes(b"audio")
 
