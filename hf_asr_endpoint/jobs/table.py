@@ -34,6 +34,7 @@ _UNFINISHED = f"status IN ('{JobStatus.QUEUED.value}', '{JobStatus.RUNNING.value
 _REMOVABLE = f"status IN ('{JobStatus.SUCCEEDED.value}', '{JobStatus.FAILED.value}')"
 _CLEAR_FIELDS = "fields = '[]'"  # A prompt may be 1,000 times as long as the result, which is kept for days.
 _SELECT_ONE = "SELECT * FROM jobs WHERE id = ?"
+_SELECT_HELD = "SELECT * FROM jobs WHERE lease = ?"
 _COUNT_QUEUED = "SELECT count(*) AS n FROM jobs WHERE status = ?"
 _NO_LEASE = "lease = NULL, lease_until = NULL"
 _FREE = (
@@ -122,10 +123,13 @@ class JobTable:
         return {status.value: 0 for status in statuses} | {row[column]: row["n"] for row in found}
 
     def claim(self, lease: str, *, lease_s: float, max_crashes: int) -> Job | None:
-        """queued → running, for the oldest queued job. None if there is none, or if it has more crashes."""
+        """queued → running, for the oldest queued job. None if there is none, or if it has more crashes.
+
+        May be repeated with the same lease, as may `claim_delivery`, when it is not known whether it was stored.
+        """
         until = self._now() + lease_s
         with self._database.transaction() as connection:
-            row = connection.execute(
+            row = connection.execute(_SELECT_HELD, (lease,)).fetchone() or connection.execute(
                 "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL "
                 "WHERE number = (SELECT number FROM jobs WHERE status = ? ORDER BY number LIMIT 1 "
                 f"{self._database.skip_locked}) AND n_crashes <= ? RETURNING *",
@@ -245,6 +249,8 @@ class JobTable:
         """
         now, pending = self._now(), DeliveryStatus.PENDING.value
         with self._database.transaction() as connection:
+            if held := connection.execute(_SELECT_HELD, (lease,)).fetchone():
+                return NextDelivery(job=read_job(held), due_in_s=0.0)
             due = connection.execute(
                 "SELECT id, webhook FROM jobs WHERE delivery = ? AND next_attempt_at <= ? AND lease IS NULL "
                 "ORDER BY next_attempt_at, number",

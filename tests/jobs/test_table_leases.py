@@ -22,6 +22,16 @@ def test_a_job_with_more_crashes_than_allowed_is_not_claimed_nor_passed_over(
     assert claim(table, "again", max_crashes=1) == find(table, "a")
 
 
+def test_a_claim_whose_answer_was_lost_can_be_repeated(table: JobTable) -> None:
+    """The repetition failed until the lease ran out: no two jobs have the same."""
+    add(table, "a", "b")
+    assert claim(table, "lease") == claim(table, "lease") == find(table, "a")
+    assert find(table, "b").status is JobStatus.QUEUED
+    finish(table, "lease")
+    succeed(table, "b")
+    assert claim_delivery(table, "lease") == claim_delivery(table, "lease") == find(table, "a")
+
+
 def test_each_of_many_claimants_gets_another_job(table: JobTable) -> None:
     add(table, *"abcdefgh")
     with ThreadPoolExecutor(8) as threads:
