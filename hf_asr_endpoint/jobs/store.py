@@ -66,7 +66,7 @@ class JobStore:
     async def add(self, spec: JobSpec, audio: BinaryIO, *, max_queued: int) -> Job:
         """Store a new job: first the audio, then the row, so that every row has its audio.
 
-        Raises Overloaded and StorageFailed; then nothing is left of the job.
+        Raises Overloaded and StorageFailed; then nothing is left of the job, if the database can say so.
         """
 
         def work() -> Job:
@@ -75,7 +75,10 @@ class JobStore:
             self._spool.add(job_id, audio)
             try:
                 return self._table.add(job_id, spec, max_queued=max_queued)
-            except BaseException:
+            except BaseException as exc:
+                if self.is_shared and isinstance(exc, StorageFailed):
+                    # The row may be there all the same. If nobody can say, it runs, or a sweep finds the audio.
+                    self._table.cancel(job_id)
                 self._spool.remove(job_id)
                 raise
 

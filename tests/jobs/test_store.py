@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import psycopg
 import pytest
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import RESERVE_FILE, open_data_directory
+from hf_asr_endpoint.jobs.job import Job
 from hf_asr_endpoint.jobs.spool import Spool
 from hf_asr_endpoint.jobs.sqlite import open_sqlite
 from hf_asr_endpoint.jobs.store import JobStore
@@ -145,6 +146,35 @@ def test_slow_storage_does_not_delay_the_table(tmp_path: Path, monkeypatch: pyte
         finally:
             released.set()
             await asyncio.gather(*opening, return_exceptions=True)
+
+    asyncio.run(work())
+    store.close()
+
+
+@pytest.mark.parametrize("can_cancel", [True, False])
+def test_a_job_whose_row_may_be_stored_keeps_its_audio_unless_it_is_cancelled(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch, can_cancel: bool
+) -> None:
+    add = JobTable.add
+
+    def fail(table: JobTable, *args: Any, **values: Any) -> bool:
+        raise StorageFailed("the database does not answer")
+
+    def add_and_fail(table: JobTable, *args: Any, **values: Any) -> Job:
+        add(table, *args, **values)
+        raise StorageFailed("the database does not answer")
+
+    monkeypatch.setattr(JobTable, "add", add_and_fail)
+    if not can_cancel:
+        monkeypatch.setattr(JobTable, "cancel", fail)
+    store = shared_place.open_store()
+
+    async def work() -> None:
+        with pytest.raises(StorageFailed):
+            await store.add(make_spec(), make_audio(), max_queued=9)
+        unfinished = await store.call(lambda table: table.unfinished())
+        assert len(unfinished) == (0 if can_cancel else 1)
+        assert shared_place.audio_files() == list(unfinished)
 
     asyncio.run(work())
     store.close()
