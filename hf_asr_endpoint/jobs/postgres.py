@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -25,7 +25,10 @@ STATEMENT_TIMEOUT_S = 10
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "hf-asr-endpoint",
     "connect_timeout": CONNECTION_TIMEOUT_S,
-    "tcp_user_timeout": STATEMENT_TIMEOUT_S * 1000,  # notices a machine that is gone
+    "tcp_user_timeout": STATEMENT_TIMEOUT_S * 1000,  # notices a machine that is gone while it is sent something
+    "keepalives_idle": 5,  # and these while it is to answer: 11 s
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
 }
 _LOCK = 0x6866_6173_7221
 """The number of the advisory lock that exclusive transactions hold. Any number that nothing else uses."""
@@ -109,6 +112,7 @@ def open_postgres(url: str) -> PostgresDatabase:
         raise InvalidSettings(
             "HF_ASR_JOBS_DATABASE is not a URL of PostgreSQL; allowed: like postgresql://USER:PASSWORD@HOST:5432/NAME"
         ) from None
+    _check_escapes(url, given)
     try:
         with psycopg.connect(conninfo, row_factory=dict_row) as connection:
             table_id = _create_table(connection)
@@ -127,6 +131,16 @@ def open_postgres(url: str) -> PostgresDatabase:
         open=True,
     )
     return PostgresDatabase(pool, table_id)
+
+
+def _check_escapes(url: str, given: Mapping[str, Any]) -> None:
+    """Raise InvalidSettings if part of the password would be taken for a host, a port or a name, and shown."""
+    ports = str(given.get("port") or "").split(",")
+    place, _, name = url.partition("://")[2].partition("?")[0].partition("/")
+    if place.count("@") > 1 or "@" in name or not all(port.isdecimal() or not port for port in ports):
+        raise InvalidSettings(
+            "HF_ASR_JOBS_DATABASE has a password or a name with @, / or :; allowed: percent-encoded, such as %40"
+        )
 
 
 def _create_table(connection: _Connection) -> str:

@@ -129,12 +129,15 @@ class JobTable:
         """
         until = self._now() + lease_s
         with self._database.transaction() as connection:
-            row = connection.execute(_SELECT_HELD, (lease,)).fetchone() or connection.execute(
-                "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL "
-                "WHERE number = (SELECT number FROM jobs WHERE status = ? ORDER BY number LIMIT 1 "
-                f"{self._database.skip_locked}) AND n_crashes <= ? RETURNING *",
-                (JobStatus.RUNNING.value, lease, until, JobStatus.QUEUED.value, max_crashes),
-            ).fetchone()
+            row = (
+                connection.execute(_SELECT_HELD, (lease,)).fetchone()
+                or connection.execute(
+                    "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL "
+                    "WHERE number = (SELECT number FROM jobs WHERE status = ? ORDER BY number LIMIT 1 "
+                    f"{self._database.skip_locked}) AND n_crashes <= ? RETURNING *",
+                    (JobStatus.RUNNING.value, lease, until, JobStatus.QUEUED.value, max_crashes),
+                ).fetchone()
+            )
             return read_job(row) if row else None
 
     def renew(self, held: Mapping[str, JobProgress], *, lease_s: float) -> frozenset[str]:
