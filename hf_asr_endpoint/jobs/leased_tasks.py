@@ -9,8 +9,9 @@ from functools import partial
 from typing import TypeVar
 
 from hf_asr_endpoint.errors import AsrError
+from hf_asr_endpoint.jobs.ids import make_lease
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import JobTable, make_lease
+from hf_asr_endpoint.jobs.table import JobTable
 
 logger = logging.getLogger(__name__)
 

@@ -13,9 +13,10 @@ from typing import BinaryIO, TypeVar
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed
 from hf_asr_endpoint.jobs.data_directory import DataDirectory
+from hf_asr_endpoint.jobs.ids import ID, make_id
 from hf_asr_endpoint.jobs.job import Job, JobSpec
 from hf_asr_endpoint.jobs.spool import AudioFiles
-from hf_asr_endpoint.jobs.table import ID, JobTable, check_queue_length, make_id
+from hf_asr_endpoint.jobs.table import JobTable, check_queue_length
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,6 @@ False. All methods block, and raise StorageFailed if the disk refuses. `database
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,20 +41,6 @@ _FREE = (
     f"{_NO_LEASE}"
 )
 _COUNT_CRASH = f"n_crashes = n_crashes + CASE status WHEN '{JobStatus.RUNNING.value}' THEN 1 ELSE 0 END"
-
-
-ID = r"R[0-9a-f]{32}"
-"""What the id of a job looks like: a regular expression."""
-
-
-def make_id() -> str:
-    """Return the id of a new job. It cannot be guessed: a client needs nothing else to read the result."""
-    return f"R{secrets.token_hex(16)}"
-
-
-def make_lease() -> str:
-    """Return the name of a new lease. No two are the same."""
-    return secrets.token_hex(16)
 
 
 def check_queue_length(n_queued: int, *, max_queued: int) -> None:

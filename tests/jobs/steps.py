@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hf_asr_endpoint.jobs.ids import make_lease
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus
-from hf_asr_endpoint.jobs.table import JobTable, make_lease
+from hf_asr_endpoint.jobs.table import JobTable
 from tests.jobs.conftest import WEBHOOK, make_spec
 
 LEASE_S = 60.0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.errors import JobsUnavailable
+from hf_asr_endpoint.jobs.ids import make_id
 from hf_asr_endpoint.jobs.job import JobStatus
-from hf_asr_endpoint.jobs.table import make_id
 from hf_asr_endpoint.types import Health
 from tests.fakes import FakeTranscriber
 from tests.jobs.place import Place

@@ -14,11 +14,12 @@ import pytest
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import RESERVE_FILE, open_data_directory
+from hf_asr_endpoint.jobs.ids import make_id
 from hf_asr_endpoint.jobs.job import Job
 from hf_asr_endpoint.jobs.spool import Spool
 from hf_asr_endpoint.jobs.sqlite import open_sqlite
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import JobTable, make_id
+from hf_asr_endpoint.jobs.table import JobTable
 from tests.jobs.conftest import make_spec
 from tests.jobs.place import Place
 from tests.jobs.running import make_audio

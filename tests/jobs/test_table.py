@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.errors import Overloaded
+from hf_asr_endpoint.jobs.ids import make_id
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobStatus
 from hf_asr_endpoint.jobs.sqlite import open_sqlite
-from hf_asr_endpoint.jobs.table import JobTable, NextDelivery, make_id
+from hf_asr_endpoint.jobs.table import JobTable, NextDelivery
 from tests.jobs.conftest import WEBHOOK, Clock, make_spec
 from tests.jobs.place import Place
 from tests.jobs.steps import LEASE_S, RESULT, add, attempt, claim, claim_delivery, find, finish, start, succeed

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from hf_asr_endpoint.jobs.ids import make_lease
 from hf_asr_endpoint.jobs.job import DeliveryStatus, JobStatus
 from hf_asr_endpoint.jobs.progress import NOT_BEGUN, JobProgress
-from hf_asr_endpoint.jobs.table import JobTable, make_lease
+from hf_asr_endpoint.jobs.table import JobTable
 from tests.jobs.conftest import Clock
 from tests.jobs.steps import LEASE_S, add, claim, claim_delivery, find, finish, start, succeed
 
