@@ -6,6 +6,7 @@ Does not know HTTP: `webhook.py` makes each attempt.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -103,10 +104,10 @@ class DeliveryWorker:
             while True:
                 self._changed.clear()
                 wait_s = await self._send_due()
-                try:
-                    await asyncio.wait_for(self._changed.wait(), wait_s)
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):
+                    # Not wait_for, which in Python 3.11 may ignore that the task is cancelled.
+                    async with asyncio.timeout(wait_s):
+                        await self._changed.wait()
         finally:
             await self._attempts.cancel_all()
 

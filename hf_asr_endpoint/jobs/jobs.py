@@ -167,7 +167,8 @@ class Jobs:
             yield job
             with contextlib.suppress(TimeoutError):
                 # Other servers tell the database alone.
-                await asyncio.wait_for(news.wait(), BEAT_INTERVAL_S if self._store.is_shared else WATCH_INTERVAL_S)
+                async with asyncio.timeout(BEAT_INTERVAL_S if self._store.is_shared else WATCH_INTERVAL_S):
+                    await news.wait()
         self._board.tell(job_id)
         yield job
 
