@@ -133,7 +133,8 @@ class DeliveryWorker:
         return None
 
     def _forget(self, job_id: str) -> None:
-        self._receivers.pop(job_id, None)
+        if not self._attempts.holds(job_id):
+            self._receivers.pop(job_id, None)
         self._changed.set()
 
     async def _attempt(self, job: Job, webhook: str, lease: str) -> None:

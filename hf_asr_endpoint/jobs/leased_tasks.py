@@ -47,6 +47,10 @@ class LeasedTasks:
         """Return the ids of the jobs by the leases that are to be renewed."""
         return {lease: task.get_name() for lease, task in self._tasks.items()}
 
+    def holds(self, job_id: str) -> bool:
+        """Return whether there is work on a job. One that was lost may be claimed again before its task ends."""
+        return job_id in self.held().values()
+
     async def end(self, lease: str, change: Callable[[JobTable, str], bool]) -> bool:
         """End a lease by a change of its job. False if it was lost before.
 

@@ -124,8 +124,9 @@ class Worker:
             self._tasks.start(lease, job.id, self._run_job(job, lease))
 
     def _forget(self, job_id: str) -> None:
-        self._board.end(job_id)
-        self._is_exclusive = False
+        if not self._tasks.holds(job_id):
+            self._board.end(job_id)
+            self._is_exclusive = False
         self._changed.set()
 
     async def _run_job(self, job: Job, lease: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 import pytest
@@ -12,6 +14,7 @@ from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded, StorageFailed
 from hf_asr_endpoint.jobs.job import JobStatus, render_job
 from hf_asr_endpoint.jobs.spool import Spool
+from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.types import ANYBODY, Caller, Health, Transcription, TranscriptionOptions
 from tests.fakes import FakeTranscriber
 from tests.jobs.place import Place
@@ -171,6 +174,45 @@ def test_a_job_whose_audio_cannot_be_read_now_is_queued_again(
             job = await run_job(jobs)
             assert (job.status, job.n_failures, job.n_crashes) == (JobStatus.SUCCEEDED, 0, 0)
         assert not failures
+
+    run(work())
+
+
+class SlowToCancelTranscriber(FakeTranscriber):
+    """Its first run ends only some time after it was cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hold()
+        self.first_may_end = asyncio.Event()
+
+    async def transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> Transcription:
+        is_first = not self.callers
+        try:
+            return await super().transcribe(reader, options, caller)
+        finally:
+            if is_first:
+                await self.first_may_end.wait()
+
+
+def test_the_end_of_a_lost_run_leaves_the_new_run_of_the_same_job_alone(tmp_path: Path) -> None:
+    async def work() -> None:
+        transcriber = SlowToCancelTranscriber()
+        async with running_jobs(tmp_path, transcriber) as jobs:
+            job = await jobs.submit(plain_job(), make_audio())
+            await wait_until(lambda: transcriber.n_running == 1)
+            (lease,) = jobs._worker.leases()
+            await jobs._store.call(JobTable.free_all)
+            losing = asyncio.create_task(jobs._worker.lose(lease))
+            jobs._worker.wake()
+            await wait_until(lambda: len(jobs._worker.leases()) == 2)
+            transcriber.first_may_end.set()
+            await losing
+            assert jobs._board.progress_of(job.id) is not None
+            transcriber.release()
+            await wait_until_final(jobs, job.id)
 
     run(work())
 
