@@ -25,6 +25,7 @@ COLUMNS = """
     version TEXT,
     fields TEXT NOT NULL,  -- a JSON list of [name, text]; empty after the end of the job
     webhook TEXT,
+    receiver TEXT,  -- the host and port of the webhook
     owner TEXT,  -- of the API key that submitted it
 
     -- The work. Times are Unix seconds.

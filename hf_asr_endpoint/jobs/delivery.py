@@ -120,7 +120,7 @@ class DeliveryWorker:
             n_in_flight = Counter(self._receivers.values())
             busy = frozenset(name for name, n in n_in_flight.items() if n >= MAX_ATTEMPTS_PER_RECEIVER)
             lease, found = await self._attempts.claim(
-                partial(JobTable.claim_delivery, lease_s=self._lease_s, may_send=partial(_may_send, busy=busy))
+                partial(JobTable.claim_delivery, lease_s=self._lease_s, busy=busy)
             )
             if found is None:
                 return None
@@ -163,10 +163,6 @@ class DeliveryWorker:
         logger.warning("job %s not delivered, attempts=%d, %s: %s", job.id, n_attempts, status.value, failure)
         record = partial(JobTable.record_attempt, status=status, error=str(failure), next_attempt_in_s=delay_s)
         await self._attempts.end(lease, record)
-
-
-def _may_send(webhook: str, *, busy: frozenset[str]) -> bool:
-    return receiver_of(webhook) not in busy
 
 
 def _render(job: Job) -> bytes:

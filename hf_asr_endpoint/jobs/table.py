@@ -18,7 +18,7 @@ False. All methods block, and raise StorageFailed if the disk refuses. `database
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.jobs.database import Database, read_job
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobCounts, JobSpec, JobStatus
 from hf_asr_endpoint.jobs.progress import JobProgress
+from hf_asr_endpoint.jobs.webhook import receiver_of
 
 RETRY_AFTER_S = 30  # for clients, when the queue is full
 
@@ -74,8 +75,9 @@ class JobTable:
             n_queued = connection.execute(_COUNT_QUEUED, (JobStatus.QUEUED.value,)).fetchone()["n"]
             check_queue_length(n_queued, max_queued=max_queued)
             connection.execute(
-                "INSERT INTO jobs (id, kind, task, model, version, fields, webhook, owner, status, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs "
+                "(id, kind, task, model, version, fields, webhook, receiver, owner, status, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     spec.kind,
@@ -84,6 +86,7 @@ class JobTable:
                     spec.version,
                     json.dumps(spec.fields),
                     spec.webhook,
+                    None if spec.webhook is None else receiver_of(spec.webhook),
                     spec.owner,
                     JobStatus.QUEUED.value,
                     now,
@@ -228,32 +231,25 @@ class JobTable:
             )
             return cursor.rowcount
 
-    def claim_delivery(
-        self, lease: str, *, lease_s: float, may_send: Callable[[str], bool]
-    ) -> NextDelivery | None:
+    def claim_delivery(self, lease: str, *, lease_s: float, busy: Collection[str] = ()) -> NextDelivery | None:
         """Claim the earliest pending delivery that is due and that nobody holds. None if none is or will be due.
 
-        may_send: given a webhook, returns whether to consider it.
+        busy: receivers to pass over.
         """
         now, pending = self._now(), DeliveryStatus.PENDING.value
+        others = f"AND receiver NOT IN ({', '.join('?' * len(busy))})" if busy else ""
         with self._database.transaction() as connection:
-            if held := connection.execute(_SELECT_HELD, (lease,)).fetchone():
-                return NextDelivery(job=read_job(held), due_in_s=0.0)
-            due = connection.execute(
-                "SELECT id, webhook FROM jobs WHERE delivery = ? AND next_attempt_at <= ? AND lease IS NULL "
-                "ORDER BY next_attempt_at, number",
-                (pending, now),
-            )
-            for row in due:
-                if not may_send(row["webhook"]):
-                    continue
-                claimed = connection.execute(
-                    "UPDATE jobs SET lease = ?, lease_until = ? "
-                    "WHERE id = ? AND delivery = ? AND lease IS NULL RETURNING *",
-                    (lease, now + lease_s, row["id"], pending),
+            row = (
+                connection.execute(_SELECT_HELD, (lease,)).fetchone()
+                or connection.execute(
+                    "UPDATE jobs SET lease = ?, lease_until = ? WHERE number = (SELECT number FROM jobs "
+                    f"WHERE delivery = ? AND next_attempt_at <= ? AND lease IS NULL {others} "
+                    f"ORDER BY next_attempt_at, number LIMIT 1 {self._database.skip_locked}) RETURNING *",
+                    (lease, now + lease_s, pending, now, *busy),
                 ).fetchone()
-                if claimed:
-                    return NextDelivery(job=read_job(claimed), due_in_s=0.0)
+            )
+            if row:
+                return NextDelivery(job=read_job(row), due_in_s=0.0)
             next_at = connection.execute(
                 "SELECT min(next_attempt_at) AS next_at FROM jobs "
                 "WHERE delivery = ? AND next_attempt_at > ? AND lease IS NULL",
