@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_asr_endpoint.api.access import Access
@@ -251,49 +250,13 @@ def _job_kinds(settings: Settings, models: ServedModels) -> dict[str, JobKind]:
 
 def _open_job_store(settings: Settings) -> JobStore:
     """Open this server's own store, or the one that it shares. Raises InvalidSettings and StorageFailed."""
+    from hf_asr_endpoint.jobs.opening import open_own_store, open_shared_store
+
     if settings.jobs_database is None and settings.jobs_storage is None:
-        return _open_own_store(settings.data_dir or data_folder())
+        return open_own_store(settings.data_dir or data_folder())
     if settings.jobs_database is None or settings.jobs_storage is None or settings.data_dir is not None:
         raise InvalidSettings(
             "servers that share jobs need HF_ASR_JOBS_DATABASE and --jobs-storage (HF_ASR_JOBS_STORAGE), "
             "and no --data-dir (HF_ASR_DATA_DIR); allowed: both and not the third, or none of the two"
         )
-    return _open_shared_store(settings.jobs_database.get_secret_value(), settings.jobs_storage)
-
-
-def _open_own_store(path: Path) -> JobStore:
-    """Open the folder and recover the jobs that the last server left there. Raises StorageFailed."""
-    from hf_asr_endpoint.jobs.data_directory import open_data_directory
-    from hf_asr_endpoint.jobs.spool import Spool
-    from hf_asr_endpoint.jobs.sqlite import open_sqlite
-    from hf_asr_endpoint.jobs.store import JobStore
-    from hf_asr_endpoint.jobs.table import JobTable
-
-    directory = open_data_directory(path)
-    try:
-        # The database first: a broken one is moved away together with the audio files that the spool would use.
-        table = JobTable(open_sqlite(path))
-        store = JobStore(table, Spool(path), directory)
-        store.recover()
-        return store
-    except BaseException:
-        directory.close()
-        raise
-
-
-def _open_shared_store(database: str, storage: str) -> JobStore:
-    """Open the store of several servers. database: a URL. storage: a URL or a path."""
-    try:
-        from hf_asr_endpoint.jobs.bucket import Bucket
-        from hf_asr_endpoint.jobs.postgres import open_postgres
-    except ImportError as exc:
-        raise InvalidSettings(
-            f"HF_ASR_JOBS_DATABASE needs packages that are not installed ({exc}); "
-            "allowed: with hf-asr-endpoint[shared-jobs]"
-        ) from exc
-    from hf_asr_endpoint.jobs.spool import Spool
-    from hf_asr_endpoint.jobs.store import JobStore
-    from hf_asr_endpoint.jobs.table import JobTable
-
-    audio = Bucket(storage) if "://" in storage else Spool(Path(storage))
-    return JobStore(JobTable(open_postgres(database)), audio)
+    return open_shared_store(settings.jobs_database.get_secret_value(), settings.jobs_storage)

@@ -22,6 +22,7 @@ AsrError
 ├── Overloaded                   the limit of requests, or of audio, that may wait is reached
 ├── WorkTimeout                  the work took longer than allowed
 ├── StorageFailed                a body or a job cannot be stored: the disk is full, or writing is not permitted
+│   └── AudioLost                the audio of a job does not exist any more
 ├── JobsUnavailable              this server takes no jobs
 ├── EngineError                  the model failed while working on a request
 │   ├── EngineUnavailable        the engine did not start, or is shutting down
@@ -155,6 +156,10 @@ class StorageFailed(AsrError):
 
     The disk is full, writing is not permitted, or another server uses the folder.
     """
+
+
+class AudioLost(StorageFailed):
+    """The audio of a job does not exist any more: no other attempt to read it can succeed."""
 
 
 class JobsUnavailable(AsrError):

@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import fsspec
 
-from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
-from hf_asr_endpoint.jobs.spool import FOLDER
+from hf_asr_endpoint.errors import AudioLost, InvalidSettings, StorageFailed
+from hf_asr_endpoint.jobs.spool import LOST
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +25,10 @@ class Bucket:
     Each storage raises errors of its own kinds, with addresses in their texts: they go to the log, not to clients.
     """
 
-    def __init__(self, url: str) -> None:
-        """Raises InvalidSettings for a URL that no installed package understands, StorageFailed without access."""
+    def __init__(self, url: str, folder: str) -> None:
+        """folder: its name, below the URL.
+
+        Raises InvalidSettings for a URL that no installed package understands, StorageFailed without access."""
         try:
             self._files, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as exc:
@@ -34,7 +36,7 @@ class Bucket:
                 f"--jobs-storage (HF_ASR_JOBS_STORAGE) is {url!r}: {exc}; allowed: a folder, or a URL of a "
                 "storage whose fsspec package is installed (s3: the extra `shared-jobs`)"
             ) from exc
-        self._root = f"{root.rstrip('/')}/{FOLDER}"
+        self._root = f"{root.rstrip('/')}/{folder}"
         try:
             self.sizes()
         except StorageFailed as exc:
@@ -57,8 +59,10 @@ class Bucket:
             try:
                 self._files.get_file(self._path(job_id), str(path))
                 return path.open("rb")  # It lives on until it is closed.
+            except FileNotFoundError as exc:
+                raise AudioLost(LOST) from exc
             except Exception as exc:
-                raise _failed("the job's audio cannot be read; send the job again", exc) from exc
+                raise _failed("the job's audio cannot be read", exc) from exc
 
     def remove(self, job_id: str) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobSpec, JobStatus
 
-VERSION = 4
+VERSION = 5
 """The version of the table."""
 
 COLUMNS = """
@@ -25,6 +25,7 @@ COLUMNS = """
     version TEXT,
     fields TEXT NOT NULL,  -- a JSON list of [name, text]; empty after the end of the job
     webhook TEXT,
+    receiver TEXT,  -- the host and port of the webhook
     owner TEXT,  -- of the API key that submitted it
 
     -- The work. Times are Unix seconds.

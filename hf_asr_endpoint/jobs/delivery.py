@@ -6,6 +6,7 @@ Does not know HTTP: `webhook.py` makes each attempt.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -103,10 +104,10 @@ class DeliveryWorker:
             while True:
                 self._changed.clear()
                 wait_s = await self._send_due()
-                try:
-                    await asyncio.wait_for(self._changed.wait(), wait_s)
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):
+                    # Not wait_for, which in Python 3.11 may ignore that the task is cancelled.
+                    async with asyncio.timeout(wait_s):
+                        await self._changed.wait()
         finally:
             await self._attempts.cancel_all()
 
@@ -119,7 +120,7 @@ class DeliveryWorker:
             n_in_flight = Counter(self._receivers.values())
             busy = frozenset(name for name, n in n_in_flight.items() if n >= MAX_ATTEMPTS_PER_RECEIVER)
             lease, found = await self._attempts.claim(
-                partial(JobTable.claim_delivery, lease_s=self._lease_s, may_send=partial(_may_send, busy=busy))
+                partial(JobTable.claim_delivery, lease_s=self._lease_s, busy=busy)
             )
             if found is None:
                 return None
@@ -132,7 +133,8 @@ class DeliveryWorker:
         return None
 
     def _forget(self, job_id: str) -> None:
-        self._receivers.pop(job_id, None)
+        if not self._attempts.holds(job_id):
+            self._receivers.pop(job_id, None)
         self._changed.set()
 
     async def _attempt(self, job: Job, webhook: str, lease: str) -> None:
@@ -161,10 +163,6 @@ class DeliveryWorker:
         logger.warning("job %s not delivered, attempts=%d, %s: %s", job.id, n_attempts, status.value, failure)
         record = partial(JobTable.record_attempt, status=status, error=str(failure), next_attempt_in_s=delay_s)
         await self._attempts.end(lease, record)
-
-
-def _may_send(webhook: str, *, busy: frozenset[str]) -> bool:
-    return receiver_of(webhook) not in busy
 
 
 def _render(job: Job) -> bytes:

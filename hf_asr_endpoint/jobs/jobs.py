@@ -14,11 +14,12 @@ from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed, UnknownJob
 from hf_asr_endpoint.jobs.addresses import AddressGuard
 from hf_asr_endpoint.jobs.delivery import DeliveryWorker, RetrySchedule
+from hf_asr_endpoint.jobs.ids import ID
 from hf_asr_endpoint.jobs.job import Job, JobCounts, JobKind, JobLimits, JobSpec, JobStatus
 from hf_asr_endpoint.jobs.leases import BEAT_INTERVAL_S, LeaseKeeper
 from hf_asr_endpoint.jobs.progress import ENDED, NOT_BEGUN, JobProgress, ProgressBoard
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import ID, JobTable
+from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.jobs.webhook import WebhookSender, parse_webhook_url
 from hf_asr_endpoint.jobs.worker import Worker
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -166,7 +167,8 @@ class Jobs:
             yield job
             with contextlib.suppress(TimeoutError):
                 # Other servers tell the database alone.
-                await asyncio.wait_for(news.wait(), BEAT_INTERVAL_S if self._store.is_shared else WATCH_INTERVAL_S)
+                async with asyncio.timeout(BEAT_INTERVAL_S if self._store.is_shared else WATCH_INTERVAL_S):
+                    await news.wait()
         self._board.tell(job_id)
         yield job
 

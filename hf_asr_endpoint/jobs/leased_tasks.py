@@ -9,8 +9,9 @@ from functools import partial
 from typing import TypeVar
 
 from hf_asr_endpoint.errors import AsrError
+from hf_asr_endpoint.jobs.ids import make_lease
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import JobTable, make_lease
+from hf_asr_endpoint.jobs.table import JobTable
 
 logger = logging.getLogger(__name__)
 
@@ -25,9 +26,7 @@ class LeasedTasks:
         self._store = store
         self._on_end = on_end
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by leases; their names are the ids of the jobs
-        self._held: set[str] = (
-            set()
-        )  # the leases that may be lost: those that their tasks are not ending themselves
+        self._ending: set[str] = set()  # the leases that cannot be lost: their tasks end them
         self._claiming = ""  # the lease of what may just be claimed
 
     def __len__(self) -> int:
@@ -42,21 +41,27 @@ class LeasedTasks:
         """Start the work that a lease is for."""
         task = asyncio.create_task(work, name=job_id)
         self._tasks[lease] = task
-        self._held.add(lease)
         task.add_done_callback(partial(self._forget, lease=lease))
 
     def held(self) -> dict[str, str]:
         """Return the ids of the jobs by the leases that are to be renewed."""
-        return {lease: self._tasks[lease].get_name() for lease in self._held}
+        return {lease: task.get_name() for lease, task in self._tasks.items()}
+
+    def holds(self, job_id: str) -> bool:
+        """Return whether there is work on a job. One that was lost may be claimed again before its task ends."""
+        return job_id in self.held().values()
 
     async def end(self, lease: str, change: Callable[[JobTable, str], bool]) -> bool:
-        """End a lease by a change of its job. False if it was lost before."""
-        self._held.discard(lease)
+        """End a lease by a change of its job. False if it was lost before.
+
+        Until the change is stored, which may take several attempts, the lease is renewed.
+        """
+        self._ending.add(lease)
         return await self._store.call_until_stored(lambda table: change(table, lease))
 
     async def lose(self, lease: str) -> None:
         """Cancel the work whose lease is lost."""
-        if lease in self._held:
+        if lease in self._tasks and lease not in self._ending:
             logger.info("job %s is no longer this server's", self._tasks[lease].get_name())
             await _cancel(self._tasks[lease])
 
@@ -66,7 +71,7 @@ class LeasedTasks:
 
     async def cancel_all(self) -> None:
         """Cancel all work, and leave it to the other servers and to the next process."""
-        leases = (*self._held, self._claiming)
+        leases = (*self._tasks, self._claiming)
         await _cancel(*self._tasks.values())
         try:
             for lease in leases:
@@ -75,7 +80,7 @@ class LeasedTasks:
             logger.warning("what was running waits for the end of its leases: %s", exc)
 
     def _forget(self, task: asyncio.Task[None], *, lease: str) -> None:
-        self._held.discard(lease)
+        self._ending.discard(lease)
         del self._tasks[lease]
         self._on_end(task.get_name())
         if not task.cancelled() and (exc := task.exception()):

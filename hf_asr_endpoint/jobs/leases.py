@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
@@ -22,6 +23,12 @@ logger = logging.getLogger(__name__)
 
 BEAT_INTERVAL_S = 1.0
 BEATS_PER_LEASE = 4  # at least
+GRACE_S = 20.0
+"""How long the database must have answered before leases are freed, or one lease if that is shorter.
+
+While it did not answer, all leases ran out, and the servers come back one after another: each waits for the others
+to renew theirs.
+"""
 
 
 class LeaseHolder(Protocol):
@@ -47,24 +54,30 @@ class LeaseKeeper:
         self._store = store
         self._holders = holders
         self._lease_s = lease_s
+        self._answers_since_s = 0.0  # by the monotonic clock: since when the database has answered
 
     async def run(self) -> None:
         """Renew until cancelled."""
+        self._answers_since_s = time.monotonic()
         while True:
             try:
                 await self._beat()
             except StorageFailed as exc:  # Work goes on: the database may be back before the leases run out.
                 logger.error("leases cannot be renewed: %s", exc)
+                self._answers_since_s = time.monotonic()
             await asyncio.sleep(min(BEAT_INTERVAL_S, self._lease_s / BEATS_PER_LEASE))
 
     async def _beat(self) -> None:
         for holder in self._holders:
             held = dict(holder.leases())
-            # Its own first: after a time without a database, all have run out.
             lost = await self._store.call(partial(JobTable.renew, held=held, lease_s=self._lease_s))
             for lease in lost:
                 await holder.lose(lease)
-        if n_jobs := await self._store.call(lambda table: table.free_expired()):
-            logger.warning("%d jobs were taken from servers that are silent", n_jobs)
+        if time.monotonic() - self._answers_since_s >= min(GRACE_S, self._lease_s):
+            await self._free_expired()
         for holder in self._holders:
             holder.wake()
+
+    async def _free_expired(self) -> None:
+        if n_jobs := await self._store.call(lambda table: table.free_expired()):
+            logger.warning("%d jobs were taken from servers that are silent", n_jobs)

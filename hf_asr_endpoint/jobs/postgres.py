@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -24,7 +25,10 @@ STATEMENT_TIMEOUT_S = 10
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "hf-asr-endpoint",
     "connect_timeout": CONNECTION_TIMEOUT_S,
-    "tcp_user_timeout": STATEMENT_TIMEOUT_S * 1000,  # notices a machine that is gone
+    "tcp_user_timeout": STATEMENT_TIMEOUT_S * 1000,  # notices a machine that is gone while it is sent something
+    "keepalives_idle": 5,  # and these while it is to answer: 11 s
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
 }
 _LOCK = 0x6866_6173_7221
 """The number of the advisory lock that exclusive transactions hold. Any number that nothing else uses."""
@@ -36,7 +40,6 @@ CREATE TABLE jobs (
     {COLUMNS}
 );
 {INDEXES}
-COMMENT ON TABLE jobs IS '{_NAME}{VERSION}'
 """
 _COMMENT = (
     "SELECT obj_description(to_regclass('jobs'), 'pg_class') AS comment, to_regclass('jobs') IS NULL AS is_new"
@@ -50,8 +53,10 @@ class PostgresDatabase:
 
     skip_locked = "FOR UPDATE SKIP LOCKED"
 
-    def __init__(self, pool: ConnectionPool[_Connection]) -> None:
+    def __init__(self, pool: ConnectionPool[_Connection], table_id: str) -> None:
+        """table_id: made with the table, so that no two tables have the same."""
         self._pool = pool
+        self.table_id = table_id
 
     @contextmanager
     def transaction(self, *, is_exclusive: bool = False) -> Iterator[_Statements]:
@@ -107,9 +112,10 @@ def open_postgres(url: str) -> PostgresDatabase:
         raise InvalidSettings(
             "HF_ASR_JOBS_DATABASE is not a URL of PostgreSQL; allowed: like postgresql://USER:PASSWORD@HOST:5432/NAME"
         ) from None
+    _check_escapes(url, given)
     try:
         with psycopg.connect(conninfo, row_factory=dict_row) as connection:
-            _create_table(connection)
+            table_id = _create_table(connection)
     except psycopg.Error as exc:
         raise StorageFailed(f"the database of jobs cannot be used: {str(exc).strip()}") from exc
     pool: ConnectionPool[_Connection] = ConnectionPool(
@@ -117,27 +123,44 @@ def open_postgres(url: str) -> PostgresDatabase:
         min_size=1,
         max_size=MAX_CONNECTIONS,
         timeout=CONNECTION_TIMEOUT_S,
+        reconnect_timeout=CONNECTION_TIMEOUT_S,  # Attempts get rarer; the next statement begins anew.
         kwargs={"autocommit": True, "row_factory": dict_row},
         configure=_limit_time,
         check=ConnectionPool.check_connection,
         name="jobs",
         open=True,
     )
-    return PostgresDatabase(pool)
+    return PostgresDatabase(pool, table_id)
 
 
-def _create_table(connection: _Connection) -> None:
+def _check_escapes(url: str, given: Mapping[str, Any]) -> None:
+    """Raise InvalidSettings if part of the password would be taken for a host, a port or a name, and shown."""
+    ports = str(given.get("port") or "").split(",")
+    place, _, name = url.partition("://")[2].partition("?")[0].partition("/")
+    if place.count("@") > 1 or "@" in name or not all(port.isdecimal() or not port for port in ports):
+        raise InvalidSettings(
+            "HF_ASR_JOBS_DATABASE has a password or a name with @, / or :; allowed: percent-encoded, such as %40"
+        )
+
+
+def _create_table(connection: _Connection) -> str:
+    """Create the table if there is none. Returns its id."""
     connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))  # Several servers may start at once.
     found = connection.execute(_COMMENT).fetchone()
     assert found is not None
     if found["is_new"]:
+        table_id = secrets.token_hex(4)
         connection.execute(_SCHEMA.encode())
-    elif found["comment"] != f"{_NAME}{VERSION}":
+        connection.execute(f"COMMENT ON TABLE jobs IS '{_NAME}{VERSION}, {table_id}'".encode())
+        return table_id
+    name, _, table_id = str(found["comment"]).rpartition(", ")
+    if name != f"{_NAME}{VERSION}":
         kind = found["comment"] if str(found["comment"]).startswith(_NAME) else "something else"
         raise StorageFailed(
             f"the database has a table `jobs` that holds {kind}; allowed: a database, or a schema in the user's "
             f"search_path, that has none, or {_NAME}{VERSION}"
         )
+    return table_id
 
 
 def _limit_time(connection: _Connection) -> None:

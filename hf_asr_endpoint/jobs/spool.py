@@ -12,14 +12,21 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.errors import AudioLost, StorageFailed
 from hf_asr_endpoint.jobs.data_directory import OWNER_ONLY, sync_directory
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "audio"
+"""The folder of the audio of a single server."""
+LOST = "the job's audio does not exist any more; send the job again"
 _PARTIAL_SUFFIX = ".part"
 _BLOCK_BYTES = 2**20
+
+
+def folder_of(table_id: str) -> str:
+    """Return the folder of a table that servers share: a table's sweeps delete audio without a job in it."""
+    return f"{FOLDER}-{table_id}"
 
 
 class AudioFiles(Protocol):
@@ -33,7 +40,10 @@ class AudioFiles(Protocol):
         ...
 
     def open(self, job_id: str) -> BinaryIO:
-        """Open a job's audio at its beginning. The caller closes it. Raises StorageFailed if it does not exist."""
+        """Open a job's audio at its beginning. The caller closes it.
+
+        Raises AudioLost if it does not exist, StorageFailed if it cannot be read from here now.
+        """
         ...
 
     def remove(self, job_id: str) -> None:
@@ -48,12 +58,13 @@ class AudioFiles(Protocol):
 class Spool:
     """A folder on a disk, or on one that several servers share."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, folder: str = FOLDER) -> None:
         """directory: where the folder is or will be. It must exist: it may be a disk that is to be mounted.
 
+        folder: its name.
         Raises StorageFailed.
         """
-        self._folder = directory / FOLDER
+        self._folder = directory / folder
         try:
             self._folder.mkdir(mode=OWNER_ONLY, exist_ok=True)
             sync_directory(directory)
@@ -82,8 +93,10 @@ class Spool:
     def open(self, job_id: str) -> BinaryIO:
         try:
             return self._path(job_id).open("rb")
+        except FileNotFoundError as exc:
+            raise AudioLost(LOST) from exc
         except OSError as exc:
-            raise StorageFailed(f"the job's audio cannot be read ({exc.strerror}); send the job again") from exc
+            raise StorageFailed(f"the job's audio cannot be read ({exc.strerror})") from exc
 
     def remove(self, job_id: str) -> None:
         try:

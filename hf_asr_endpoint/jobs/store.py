@@ -13,15 +13,17 @@ from typing import BinaryIO, TypeVar
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed
 from hf_asr_endpoint.jobs.data_directory import DataDirectory
+from hf_asr_endpoint.jobs.ids import ID, make_id
 from hf_asr_endpoint.jobs.job import Job, JobSpec
 from hf_asr_endpoint.jobs.spool import AudioFiles
-from hf_asr_endpoint.jobs.table import ID, JobTable, check_queue_length, make_id
+from hf_asr_endpoint.jobs.table import JobTable, check_queue_length
 
 logger = logging.getLogger(__name__)
 
 RETRY_INTERVAL_S = 5.0  # between attempts to store something that must not be lost
 
-N_THREADS = 8
+N_TABLE_THREADS = 8
+N_TRANSFERS = 8  # of audio, at a time
 
 T = TypeVar("T")
 
@@ -39,7 +41,9 @@ class JobStore:
         self._spool = spool
         self._directory = directory
         self._orphans: frozenset[tuple[str, int]] = frozenset()
-        self._threads = ThreadPoolExecutor(N_THREADS, thread_name_prefix="jobs")
+        self._threads = ThreadPoolExecutor(N_TABLE_THREADS, thread_name_prefix="jobs")
+        # Audio takes as long as its storage does, and must not keep leases from being renewed.
+        self._transfers = ThreadPoolExecutor(N_TRANSFERS, thread_name_prefix="jobs-audio")
 
     @property
     def is_shared(self) -> bool:
@@ -63,7 +67,7 @@ class JobStore:
     async def add(self, spec: JobSpec, audio: BinaryIO, *, max_queued: int) -> Job:
         """Store a new job: first the audio, then the row, so that every row has its audio.
 
-        Raises Overloaded and StorageFailed; then nothing is left of the job.
+        Raises Overloaded and StorageFailed; then nothing is left of the job, if the database can say so.
         """
 
         def work() -> Job:
@@ -72,22 +76,25 @@ class JobStore:
             self._spool.add(job_id, audio)
             try:
                 return self._table.add(job_id, spec, max_queued=max_queued)
-            except BaseException:
+            except BaseException as exc:
+                if self.is_shared and isinstance(exc, StorageFailed):
+                    # The row may be there all the same. If nobody can say, it runs, or a sweep finds the audio.
+                    self._table.cancel(job_id)
                 self._spool.remove(job_id)
                 raise
 
         # A cancelled caller closes the audio, so the copy must have ended before.
-        return await self._to_the_end(work)
+        return await self._to_the_end(work, self._transfers)
 
     async def call(self, work: Callable[[JobTable], T]) -> T:
         """Call `work` with the table. Raises StorageFailed."""
-        return await self._start(lambda: work(self._table))
+        return await self._start(lambda: work(self._table), self._threads)
 
     async def call_until_stored(self, work: Callable[[JobTable], T]) -> T:
         """Call `work` with the table, again and again until the disk accepts the change."""
         while True:
             try:
-                return await self._to_the_end(lambda: work(self._table))
+                return await self._to_the_end(lambda: work(self._table), self._threads)
             except StorageFailed as exc:
                 logger.error("%s; trying again in %g s", exc, RETRY_INTERVAL_S)
             await asyncio.sleep(RETRY_INTERVAL_S)
@@ -108,16 +115,16 @@ class JobStore:
                 self._directory.release_space()
                 return work(self._table)
 
-        return await self._to_the_end(attempt)
+        return await self._to_the_end(attempt, self._threads)
 
     async def reserve_space(self) -> None:
         """Reserve disk space again, if `call_with_reserve` has used it and the disk has space."""
         if self._directory is not None:
-            await self._start(self._directory.reserve_space)
+            await self._start(self._directory.reserve_space, self._threads)
 
     async def open_audio(self, job_id: str) -> BinaryIO:
-        """Open a job's audio. The caller closes it. Raises StorageFailed if it does not exist."""
-        opening = self._start(lambda: self._spool.open(job_id))
+        """Open a job's audio. The caller closes it. Raises AudioLost and StorageFailed."""
+        opening = self._start(lambda: self._spool.open(job_id), self._transfers)
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -125,7 +132,7 @@ class JobStore:
             raise
 
     async def remove_audio(self, job_id: str) -> None:
-        await self._start(lambda: self._spool.remove(job_id))
+        await self._start(lambda: self._spool.remove(job_id), self._transfers)
 
     async def sweep_audio(self) -> None:
         """Delete the audio that had no job in this and the last call, and did not grow. Raises StorageFailed.
@@ -140,7 +147,7 @@ class JobStore:
                 self._spool.remove(name)
             self._orphans = found
 
-        await self._start(sweep)
+        await self._start(sweep, self._transfers)
 
     def _find_orphans(self) -> frozenset[tuple[str, int]]:
         """Return the names and sizes of audio without a job."""
@@ -152,17 +159,17 @@ class JobStore:
             if name not in jobs and _NAME_OF_AUDIO.fullmatch(name)
         )
 
-    def _start(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Call `work` in a thread of the store's own: one that waits for a database keeps no request waiting."""
+    def _start(self, work: Callable[[], T], threads: ThreadPoolExecutor) -> asyncio.Future[T]:
+        """Call `work` in one of the store's own threads: one that waits keeps no request waiting."""
         run = contextvars.copy_context().run
         try:
-            return asyncio.get_running_loop().run_in_executor(self._threads, lambda: run(work))
+            return asyncio.get_running_loop().run_in_executor(threads, lambda: run(work))
         except RuntimeError as exc:  # The threads have been shut down.
             raise JobsUnavailable(SHUTTING_DOWN) from exc
 
-    async def _to_the_end(self, work: Callable[[], T]) -> T:
+    async def _to_the_end(self, work: Callable[[], T], threads: ThreadPoolExecutor) -> T:
         """Call `work` in a thread. A cancelled caller leaves only after `work` has ended."""
-        working = self._start(work)
+        working = self._start(work, threads)
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
@@ -173,6 +180,7 @@ class JobStore:
 
     def close(self) -> None:
         """Close the table and unlock the directory. Blocks."""
+        self._transfers.shutdown(cancel_futures=True)
         self._threads.shutdown()
         self._table.close()
         if self._directory is not None:

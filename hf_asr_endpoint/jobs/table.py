@@ -18,8 +18,7 @@ False. All methods block, and raise StorageFailed if the disk refuses. `database
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +26,7 @@ from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.jobs.database import Database, read_job
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobCounts, JobSpec, JobStatus
 from hf_asr_endpoint.jobs.progress import JobProgress
+from hf_asr_endpoint.jobs.webhook import receiver_of
 
 RETRY_AFTER_S = 30  # for clients, when the queue is full
 
@@ -34,6 +34,7 @@ _UNFINISHED = f"status IN ('{JobStatus.QUEUED.value}', '{JobStatus.RUNNING.value
 _REMOVABLE = f"status IN ('{JobStatus.SUCCEEDED.value}', '{JobStatus.FAILED.value}')"
 _CLEAR_FIELDS = "fields = '[]'"  # A prompt may be 1,000 times as long as the result, which is kept for days.
 _SELECT_ONE = "SELECT * FROM jobs WHERE id = ?"
+_SELECT_HELD = "SELECT * FROM jobs WHERE lease = ?"
 _COUNT_QUEUED = "SELECT count(*) AS n FROM jobs WHERE status = ?"
 _NO_LEASE = "lease = NULL, lease_until = NULL"
 _FREE = (
@@ -41,20 +42,6 @@ _FREE = (
     f"{_NO_LEASE}"
 )
 _COUNT_CRASH = f"n_crashes = n_crashes + CASE status WHEN '{JobStatus.RUNNING.value}' THEN 1 ELSE 0 END"
-
-
-ID = r"R[0-9a-f]{32}"
-"""What the id of a job looks like: a regular expression."""
-
-
-def make_id() -> str:
-    """Return the id of a new job. It cannot be guessed: a client needs nothing else to read the result."""
-    return f"R{secrets.token_hex(16)}"
-
-
-def make_lease() -> str:
-    """Return the name of a new lease. No two are the same."""
-    return secrets.token_hex(16)
 
 
 def check_queue_length(n_queued: int, *, max_queued: int) -> None:
@@ -88,8 +75,9 @@ class JobTable:
             n_queued = connection.execute(_COUNT_QUEUED, (JobStatus.QUEUED.value,)).fetchone()["n"]
             check_queue_length(n_queued, max_queued=max_queued)
             connection.execute(
-                "INSERT INTO jobs (id, kind, task, model, version, fields, webhook, owner, status, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs "
+                "(id, kind, task, model, version, fields, webhook, receiver, owner, status, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     job_id,
                     spec.kind,
@@ -98,6 +86,7 @@ class JobTable:
                     spec.version,
                     json.dumps(spec.fields),
                     spec.webhook,
+                    None if spec.webhook is None else receiver_of(spec.webhook),
                     spec.owner,
                     JobStatus.QUEUED.value,
                     now,
@@ -122,15 +111,21 @@ class JobTable:
         return {status.value: 0 for status in statuses} | {row[column]: row["n"] for row in found}
 
     def claim(self, lease: str, *, lease_s: float, max_crashes: int) -> Job | None:
-        """queued → running, for the oldest queued job. None if there is none, or if it has more crashes."""
+        """queued → running, for the oldest queued job. None if there is none, or if it has more crashes.
+
+        May be repeated with the same lease, as may `claim_delivery`, when it is not known whether it was stored.
+        """
         until = self._now() + lease_s
         with self._database.transaction() as connection:
-            row = connection.execute(
-                "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL "
-                "WHERE number = (SELECT number FROM jobs WHERE status = ? ORDER BY number LIMIT 1 "
-                f"{self._database.skip_locked}) AND n_crashes <= ? RETURNING *",
-                (JobStatus.RUNNING.value, lease, until, JobStatus.QUEUED.value, max_crashes),
-            ).fetchone()
+            row = (
+                connection.execute(_SELECT_HELD, (lease,)).fetchone()
+                or connection.execute(
+                    "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL "
+                    "WHERE number = (SELECT number FROM jobs WHERE status = ? ORDER BY number LIMIT 1 "
+                    f"{self._database.skip_locked}) AND n_crashes <= ? RETURNING *",
+                    (JobStatus.RUNNING.value, lease, until, JobStatus.QUEUED.value, max_crashes),
+                ).fetchone()
+            )
             return read_job(row) if row else None
 
     def renew(self, held: Mapping[str, JobProgress], *, lease_s: float) -> frozenset[str]:
@@ -236,30 +231,25 @@ class JobTable:
             )
             return cursor.rowcount
 
-    def claim_delivery(
-        self, lease: str, *, lease_s: float, may_send: Callable[[str], bool]
-    ) -> NextDelivery | None:
+    def claim_delivery(self, lease: str, *, lease_s: float, busy: Collection[str] = ()) -> NextDelivery | None:
         """Claim the earliest pending delivery that is due and that nobody holds. None if none is or will be due.
 
-        may_send: given a webhook, returns whether to consider it.
+        busy: receivers to pass over.
         """
         now, pending = self._now(), DeliveryStatus.PENDING.value
+        others = f"AND receiver NOT IN ({', '.join('?' * len(busy))})" if busy else ""
         with self._database.transaction() as connection:
-            due = connection.execute(
-                "SELECT id, webhook FROM jobs WHERE delivery = ? AND next_attempt_at <= ? AND lease IS NULL "
-                "ORDER BY next_attempt_at, number",
-                (pending, now),
-            )
-            for row in due:
-                if not may_send(row["webhook"]):
-                    continue
-                claimed = connection.execute(
-                    "UPDATE jobs SET lease = ?, lease_until = ? "
-                    "WHERE id = ? AND delivery = ? AND lease IS NULL RETURNING *",
-                    (lease, now + lease_s, row["id"], pending),
+            row = (
+                connection.execute(_SELECT_HELD, (lease,)).fetchone()
+                or connection.execute(
+                    "UPDATE jobs SET lease = ?, lease_until = ? WHERE number = (SELECT number FROM jobs "
+                    f"WHERE delivery = ? AND next_attempt_at <= ? AND lease IS NULL {others} "
+                    f"ORDER BY next_attempt_at, number LIMIT 1 {self._database.skip_locked}) RETURNING *",
+                    (lease, now + lease_s, pending, now, *busy),
                 ).fetchone()
-                if claimed:
-                    return NextDelivery(job=read_job(claimed), due_in_s=0.0)
+            )
+            if row:
+                return NextDelivery(job=read_job(row), due_in_s=0.0)
             next_at = connection.execute(
                 "SELECT min(next_attempt_at) AS next_at FROM jobs "
                 "WHERE delivery = ? AND next_attempt_at > ? AND lease IS NULL",

@@ -11,7 +11,14 @@ from functools import partial
 from typing import Any
 
 from hf_asr_endpoint.audio.source import EncodedAudio, open_waveform
-from hf_asr_endpoint.errors import AsrError, EngineError, EngineUnavailable, InvalidParameter
+from hf_asr_endpoint.errors import (
+    AsrError,
+    AudioLost,
+    EngineError,
+    EngineUnavailable,
+    InvalidParameter,
+    StorageFailed,
+)
 from hf_asr_endpoint.jobs.job import Job, JobKind, JobLimits, JobStatus
 from hf_asr_endpoint.jobs.leased_tasks import LeasedTasks
 from hf_asr_endpoint.jobs.progress import NOT_BEGUN, JobProgress, ProgressBoard
@@ -24,6 +31,11 @@ from hf_asr_endpoint.types import Caller, Progress, Transcription, Transcription
 logger = logging.getLogger(__name__)
 
 READY_INTERVAL_S = 0.2  # between checks whether the model is loaded
+REST_S = 3.0
+"""How long a server takes no job after one that it queued again, so that one that is sick does not fail them all.
+
+Longer than BEAT_INTERVAL_S: until then, every other server has looked for work.
+"""
 N_CRASHES_BEFORE_ALONE = 2
 """After this many crashes while it was running, a job runs alone on its server: its next crash stops no other."""
 
@@ -59,6 +71,7 @@ class Worker:
         self._board = board
         self._changed = asyncio.Event()  # A job was added, or one has ended.
         self._tasks = LeasedTasks(store, on_end=self._forget)
+        self._n_resting = 0  # the tasks that keep this server from taking jobs
         self._is_exclusive = False  # The running job runs alone.
 
     def wake(self) -> None:
@@ -96,20 +109,24 @@ class Worker:
 
     async def _start_jobs(self) -> None:
         """Start queued jobs until the maximum is running."""
-        while not self._is_exclusive and len(self._tasks) < self._limits.max_running:
+        while not self._n_resting and not self._is_exclusive and len(self._tasks) < self._limits.max_running:
             # One that is to run alone is the oldest, so it is next when the running jobs have ended.
             max_crashes = N_CRASHES_BEFORE_ALONE - 1 if len(self._tasks) else ANY_N_CRASHES
             claim = partial(JobTable.claim, lease_s=self._limits.lease_s, max_crashes=max_crashes)
             lease, job = await self._tasks.claim(claim)
             if job is None:
                 return
+            if self._n_resting:  # It began meanwhile.
+                await self._store.call_until_stored(partial(JobTable.free, lease=lease))
+                return
             self._is_exclusive = job.n_crashes >= N_CRASHES_BEFORE_ALONE
             self._board.begin(job.id)
             self._tasks.start(lease, job.id, self._run_job(job, lease))
 
     def _forget(self, job_id: str) -> None:
-        self._board.end(job_id)
-        self._is_exclusive = False
+        if not self._tasks.holds(job_id):
+            self._board.end(job_id)
+            self._is_exclusive = False
         self._changed.set()
 
     async def _run_job(self, job: Job, lease: str) -> None:
@@ -131,6 +148,11 @@ class Worker:
             await self._tasks.end(lease, JobTable.free)
         except EngineError as exc:
             await self._retry(job, lease, exc, began)
+        except AudioLost as exc:
+            await self._fail(job, lease, str(exc), began)
+        except StorageFailed as exc:  # Another server may be able to read it, or this one later.
+            logger.warning("job %s is queued again: %s", job.id, exc)
+            await self._free_and_rest(lease)
         except AsrError as exc:
             await self._fail(job, lease, str(exc), began)
         except Exception:  # A bug: its details are for the log, not for the client.
@@ -172,7 +194,16 @@ class Worker:
         if job.n_failures + 1 >= self._limits.max_failures:
             await self._fail(job, lease, str(error), began)
         else:
-            await self._tasks.end(lease, partial(JobTable.free, is_failure=True))
+            await self._free_and_rest(lease, is_failure=True)
+
+    async def _free_and_rest(self, lease: str, *, is_failure: bool = False) -> None:
+        """Queue a job again, and leave it to the other servers. The end of the task wakes the loop."""
+        self._n_resting += 1
+        try:
+            await self._tasks.end(lease, partial(JobTable.free, is_failure=is_failure))
+            await asyncio.sleep(REST_S)
+        finally:
+            self._n_resting -= 1
 
     async def _fail(self, job: Job, lease: str, message: str, began: float) -> None:
         kind = self._kinds.get(job.spec.kind)

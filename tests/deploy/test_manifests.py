@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from hf_asr_endpoint.api.app import LAST_RESPONSES_S
 from hf_asr_endpoint.api.operations import PATHS
 from hf_asr_endpoint.config import Settings, flag_of, variable_of
 from tests.deploy.rayservice_schema import RAY_SERVICE
@@ -96,7 +97,7 @@ def test_a_pod_has_the_time_that_its_server_takes_to_stop() -> None:
     (container,) = pod["containers"]
     (_, seconds) = container["lifecycle"]["preStop"]["exec"]["command"]
     shutdown = next(e["value"] for e in container["env"] if e["name"] == variable_of("shutdown_timeout_s"))
-    assert pod["terminationGracePeriodSeconds"] > int(seconds) + int(shutdown)
+    assert pod["terminationGracePeriodSeconds"] > int(seconds) + 2 * int(shutdown) + LAST_RESPONSES_S
 
 
 def test_kubernetes_makes_no_variables_that_look_like_settings() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
+from hf_asr_endpoint.jobs.ids import make_lease
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobStatus
-from hf_asr_endpoint.jobs.table import JobTable, make_lease
+from hf_asr_endpoint.jobs.table import JobTable
 from tests.jobs.conftest import WEBHOOK, make_spec
 
 LEASE_S = 60.0
@@ -52,10 +54,8 @@ def attempt(table: JobTable, job_id: str, status: DeliveryStatus, **values: Any)
     assert table.record_attempt(lease, status, **values)
 
 
-def claim_delivery(table: JobTable, lease: str, *, webhook: str | None = None) -> Job | None:
-    found = table.claim_delivery(
-        lease, lease_s=LEASE_S, may_send=lambda other: webhook is None or other == webhook
-    )
+def claim_delivery(table: JobTable, lease: str, *, busy: Collection[str] = ()) -> Job | None:
+    found = table.claim_delivery(lease, lease_s=LEASE_S, busy=busy)
     return found and found.job
 
 

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
+from hf_asr_endpoint.errors import AudioLost, InvalidSettings, StorageFailed
 from hf_asr_endpoint.jobs.bucket import Bucket
 
 
@@ -39,15 +39,15 @@ def url(request: pytest.FixtureRequest) -> str:
 def test_audio_round_trips(url: str) -> None:
     audio = io.BytesIO(b"head" + bytes(range(256)) * 10_000)
     audio.seek(4)
-    Bucket(url).add("a", audio)
-    with Bucket(url).open("a") as file:
+    Bucket(url, "audio").add("a", audio)
+    with Bucket(url, "audio").open("a") as file:
         assert file.read() == audio.getvalue()[4:]
         assert file.seek(1) == 1
         assert file.read(2) == b"\1\2"
 
 
 def test_sizes_are_those_of_all_files(url: str) -> None:
-    bucket = Bucket(url)
+    bucket = Bucket(url, "audio")
     assert bucket.sizes() == {}
     bucket.add("a", io.BytesIO(b"audio"))
     bucket.add("b", io.BytesIO(b"au"))
@@ -55,12 +55,12 @@ def test_sizes_are_those_of_all_files(url: str) -> None:
 
 
 def test_remove_is_idempotent(url: str) -> None:
-    bucket = Bucket(url)
+    bucket = Bucket(url, "audio")
     bucket.add("a", io.BytesIO(b"audio"))
     bucket.remove("a")
     bucket.remove("a")
     assert bucket.sizes() == {}
-    with pytest.raises(StorageFailed, match="send the job again"):
+    with pytest.raises(AudioLost, match="send the job again"):
         bucket.open("a")
 
 
@@ -74,7 +74,7 @@ class BrokenFile(io.BytesIO):
 
 
 def test_a_copy_that_fails_leaves_nothing(url: str) -> None:
-    bucket = Bucket(url)
+    bucket = Bucket(url, "audio")
     with pytest.raises(StorageFailed, match="the audio cannot be kept"):
         bucket.add("a", BrokenFile(b"audio"))
     assert bucket.sizes() == {}
@@ -82,4 +82,16 @@ def test_a_copy_that_fails_leaves_nothing(url: str) -> None:
 
 def test_a_url_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(InvalidSettings, match=r"'nowhere://a': .*; allowed: a folder, or a URL"):
-        Bucket("nowhere://a")
+        Bucket("nowhere://a", "audio")
+
+
+def test_audio_that_cannot_be_read_now_is_not_lost(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = Bucket(url, "audio")
+
+    def fail(*paths: str) -> None:
+        raise PermissionError("the key has expired")
+
+    monkeypatch.setattr(bucket._files, "get_file", fail)
+    with pytest.raises(StorageFailed, match="cannot be read") as caught:
+        bucket.open("a")
+    assert not isinstance(caught.value, AudioLost)

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from tests.jobs.running import (
     POLL_INTERVAL_S,
     QUICK,
     make_audio,
+    make_jobs,
     plain_job,
     run,
     running_jobs,
@@ -177,3 +179,28 @@ def test_jitter_shortens_a_delay_by_at_most_half() -> None:
 def test_many_attempts_do_not_overflow(n_attempts: int) -> None:
     schedule = RetrySchedule(retry_for_s=math.inf, draw=lambda: 1.0)
     assert schedule.delay_s(n_attempts=n_attempts) == 3600.0
+
+
+def test_a_delivery_loop_that_is_woken_as_it_is_cancelled_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In Python 3.11, asyncio.wait_for may swallow the cancellation."""
+
+    async def wait_a_minute() -> float:
+        return 60.0
+
+    async def work() -> None:
+        jobs = make_jobs(tmp_path, FakeTranscriber())
+        monkeypatch.setattr(jobs._delivery, "_send_due", wait_a_minute)
+        for n_turns in range(6):
+            loop = asyncio.create_task(jobs._delivery.run())
+            await asyncio.sleep(0.01)
+            jobs._delivery.wake()
+            for _ in range(n_turns):
+                await asyncio.sleep(0)
+            loop.cancel()
+            done, _ = await asyncio.wait([loop], timeout=1.0)
+            assert done
+        await jobs.close()
+
+    run(work())

@@ -132,10 +132,11 @@ def test_a_database_that_another_program_holds_refuses_jobs_until_it_lets_go(
 def test_disk_that_stores_no_audio_refuses_the_job(place: Place) -> None:
     async def work() -> None:
         async with running_jobs(place, FakeTranscriber()) as jobs:
-            (place.directory / "audio").rmdir()
+            folder = place.audio_folder
+            folder.rmdir()
             with pytest.raises(StorageFailed, match=r"^the audio cannot be kept \(No.* allowed: a server"):
                 await jobs.submit(plain_job(), make_audio())
-            (place.directory / "audio").mkdir()
+            folder.mkdir()
             await run_job(jobs)
 
     run(work())

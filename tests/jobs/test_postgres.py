@@ -7,7 +7,7 @@ import pytest
 
 from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
 from hf_asr_endpoint.jobs.database import VERSION
-from hf_asr_endpoint.jobs.postgres import open_postgres
+from hf_asr_endpoint.jobs.postgres import CONNECTION_TIMEOUT_S, open_postgres
 from hf_asr_endpoint.jobs.table import JobTable
 from tests.jobs.place import Place
 from tests.jobs.steps import add
@@ -58,6 +58,13 @@ def test_an_invalid_url_is_refused_without_its_password() -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("password", ["p@secret", "secret/x", "sec:ret/x", "a@secret/x"])
+def test_a_password_that_is_not_encoded_is_not_shown(password: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"allowed: percent-encoded, such as %40") as caught:
+        open_postgres(f"postgresql://me:{password}@127.0.0.1:9/postgres")
+    assert "sec" not in str(caught.value)
+
+
 def test_connections_that_the_database_has_closed_are_replaced(shared_place: Place, postgres: str) -> None:
     table = JobTable(open_postgres(postgres))
     add(table, "a")
@@ -87,4 +94,16 @@ def test_a_hanging_server_does_not_keep_its_locks(shared_place: Place, postgres:
     assert database.query("SHOW idle_in_transaction_session_timeout")[0] == {
         "idle_in_transaction_session_timeout": "10s"
     }
+    database.close()
+
+
+def test_a_connection_that_is_lost_is_noticed_and_replaced_within_seconds(
+    shared_place: Place, postgres: str
+) -> None:
+    database = open_postgres(postgres)
+    with database._pool.connection() as connection:
+        assert database._pool.reconnect_timeout == CONNECTION_TIMEOUT_S
+        parameters = connection.info.get_parameters()
+    seconds = [int(parameters[f"keepalives_{name}"]) for name in ("idle", "interval", "count")]
+    assert seconds[0] + seconds[1] * seconds[2] <= 15
     database.close()

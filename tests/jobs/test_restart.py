@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.errors import JobsUnavailable
+from hf_asr_endpoint.jobs.ids import make_id
 from hf_asr_endpoint.jobs.job import JobStatus
-from hf_asr_endpoint.jobs.table import make_id
 from hf_asr_endpoint.types import Health
 from tests.fakes import FakeTranscriber
 from tests.jobs.place import Place
@@ -124,7 +124,7 @@ def test_start_deletes_audio_without_a_job(tmp_path: Path) -> None:
 def test_job_without_audio_or_with_an_unknown_kind_fails(place: Place) -> None:
     async def work() -> None:
         (without_audio,) = await submit_and_stop(place, n_jobs=1)
-        (place.directory / "audio" / without_audio).unlink()
+        (place.audio_folder / without_audio).unlink()
         async with running_jobs(place, FakeTranscriber()) as jobs:
             assert "send the job again" in str((await wait_until_final(jobs, without_audio)).outcome)
             other = await jobs.submit(plain_job(kind="other"), make_audio())

@@ -17,6 +17,8 @@ from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
 from hf_asr_endpoint.jobs.bucket import Bucket
 from hf_asr_endpoint.jobs.job import JobStatus
 from hf_asr_endpoint.jobs.jobs import Jobs
+from hf_asr_endpoint.jobs.postgres import PostgresDatabase
+from hf_asr_endpoint.jobs.spool import folder_of
 from tests.fakes import FakeTranscriber
 from tests.jobs.place import Place
 from tests.jobs.running import make_audio, plain_job, run, wait_until, wait_until_final
@@ -29,6 +31,13 @@ def open_with(**settings: Any) -> Jobs:
     jobs = open_jobs(Settings(**settings), MODELS, FakeTranscriber(), None)
     assert isinstance(jobs, Jobs)
     return jobs
+
+
+def table_id(shared_place: Place) -> str:
+    database = shared_place.open_database()
+    assert isinstance(database, PostgresDatabase)
+    database.close()
+    return database.table_id
 
 
 def test_a_database_and_a_folder_make_a_shared_store(shared_place: Place) -> None:
@@ -49,10 +58,11 @@ def test_audio_may_be_in_object_storage(shared_place: Place) -> None:
         url = f"memory://{uuid4().hex}/asr"
         jobs = open_with(jobs_database=shared_place.database_url, jobs_storage=url)
         job = await jobs.submit(plain_job(kind=KIND), make_audio())
-        assert Bucket(url).sizes().keys() == {job.id}
+        bucket = Bucket(url, folder_of(table_id(shared_place)))
+        assert bucket.sizes().keys() == {job.id}
         await jobs.start()
         assert (await wait_until_final(jobs, job.id)).status is JobStatus.SUCCEEDED
-        await wait_until(lambda: Bucket(url).sizes() == {})
+        await wait_until(lambda: bucket.sizes() == {})
         await jobs.close()
 
     run(work())
@@ -65,10 +75,10 @@ def test_settings_that_do_not_go_together_are_refused(tmp_path: Path, names: str
         open_with(**{name: values[name] for name in names.split()})
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_refused(shared_place: Place) -> None:
     """A disk that is not mounted on one server would keep its audio from the others."""
     with pytest.raises(StorageFailed, match=r"No such file.*--jobs-storage"):
-        open_with(jobs_database=UNUSED_URL, jobs_storage=str(tmp_path / "missing"))
+        open_with(jobs_database=shared_place.database_url, jobs_storage=str(shared_place.directory / "missing"))
 
 
 def test_a_database_that_does_not_answer_stops_the_start(tmp_path: Path) -> None:

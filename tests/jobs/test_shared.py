@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.job import DeliveryStatus, JobStatus
 from hf_asr_endpoint.jobs.jobs import Jobs
 from hf_asr_endpoint.jobs.progress import JobProgress
+from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.types import Health
 from tests.fakes import FakeTranscriber, make_segment
 from tests.jobs.place import Place
@@ -152,6 +154,79 @@ def test_a_job_of_a_silent_server_is_run_by_another(shared_place: Place, monkeyp
             done = await wait_until_final(jobs, job.id)
             assert (done.status, done.n_crashes) == (JobStatus.SUCCEEDED, 1)
         await silent.close()
+
+    run(work())
+
+
+def test_after_an_outage_of_the_database_servers_wait_for_one_another(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one that was back took the jobs of all others."""
+    held = FakeTranscriber()
+    held.hold()
+
+    async def fail() -> None:
+        raise StorageFailed("the database is down")
+
+    async def work() -> None:
+        async with running_jobs(shared_place, held, lease_s=0.8) as works:
+            job = await works.submit(plain_job(), make_audio())
+            await wait_until(lambda: held.n_running == 1)
+            async with running_jobs(shared_place, FakeTranscriber(), lease_s=0.8) as other:
+                with monkeypatch.context() as works_outage, monkeypatch.context() as other_outage:
+                    works_outage.setattr(works._keeper, "_beat", fail)
+                    other_outage.setattr(other._keeper, "_beat", fail)
+                    await asyncio.sleep(1.2)  # Longer than a lease.
+                    other_outage.undo()
+                    await asyncio.sleep(0.2)
+                await asyncio.sleep(0.8)
+                held.release()
+                assert (await wait_until_final(other, job.id)).n_crashes == 0
+        assert held.n_cancelled == 0
+
+    run(work())
+
+
+def test_a_result_that_cannot_be_stored_yet_keeps_its_lease(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = JobTable.finish
+    failures = [StorageFailed("the database is down")]
+
+    def fail_once(table: JobTable, *args: Any, **values: Any) -> bool:
+        if failures:
+            raise failures.pop()
+        return finish(table, *args, **values)
+
+    monkeypatch.setattr(JobTable, "finish", fail_once)
+    monkeypatch.setattr("hf_asr_endpoint.jobs.store.RETRY_INTERVAL_S", 1.0)
+
+    async def work() -> None:
+        transcriber = FakeTranscriber()
+        async with running_jobs(shared_place, transcriber, lease_s=0.4) as jobs:
+            job = await jobs.submit(plain_job(), make_audio())
+            done = await wait_until_final(jobs, job.id)
+        assert (done.status, done.n_crashes, transcriber.n_finished) == (JobStatus.SUCCEEDED, 0, 1)
+
+    run(work())
+
+
+def test_a_server_that_is_stopped_leaves_what_it_could_not_store_to_the_others(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(table: JobTable, *args: Any, **values: Any) -> bool:
+        raise StorageFailed("the database is down")
+
+    async def work() -> None:
+        with monkeypatch.context() as outage:
+            outage.setattr(JobTable, "finish", fail)
+            transcriber = FakeTranscriber()
+            async with running_jobs(shared_place, transcriber, lease_s=3600.0) as stopped:
+                job = await stopped.submit(plain_job(), make_audio())
+                await wait_until(lambda: transcriber.n_finished == 1)
+                await asyncio.sleep(0.1)
+        async with running_jobs(shared_place, FakeTranscriber()) as other:
+            assert (await wait_until_final(other, job.id)).n_crashes == 0
 
     run(work())
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_asr_endpoint.errors import StorageFailed
+from hf_asr_endpoint.errors import AudioLost, StorageFailed
 from hf_asr_endpoint.jobs.spool import FOLDER, Spool
 
 
@@ -66,7 +66,7 @@ def test_remove_is_idempotent(tmp_path: Path) -> None:
     spool.remove("a")
     spool.remove("a")
     assert file_names(tmp_path) == []
-    with pytest.raises(StorageFailed, match="No such file"):
+    with pytest.raises(AudioLost, match="send the job again"):
         spool.open("a")
 
 

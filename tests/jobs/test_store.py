@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import psycopg
 import pytest
 
 from hf_asr_endpoint.errors import StorageFailed
 from hf_asr_endpoint.jobs.data_directory import RESERVE_FILE, open_data_directory
+from hf_asr_endpoint.jobs.ids import make_id
+from hf_asr_endpoint.jobs.job import Job
 from hf_asr_endpoint.jobs.spool import Spool
 from hf_asr_endpoint.jobs.sqlite import open_sqlite
 from hf_asr_endpoint.jobs.store import JobStore
-from hf_asr_endpoint.jobs.table import JobTable, make_id
+from hf_asr_endpoint.jobs.table import JobTable
 from tests.jobs.conftest import make_spec
 from tests.jobs.place import Place
 from tests.jobs.running import make_audio
@@ -123,11 +128,83 @@ def test_jobs_can_be_cancelled_and_removed_on_a_full_disk(tmp_path: Path) -> Non
     assert deletions == ["cancelled", "None []"]
 
 
+def test_slow_storage_does_not_delay_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads took all threads, so that leases ran out."""
+    store = Place(tmp_path).open_store()
+    released = threading.Event()
+
+    def wait(spool: Spool, job_id: str) -> BinaryIO:
+        released.wait(TIMEOUT_S)
+        raise StorageFailed("the storage is slow")
+
+    monkeypatch.setattr(Spool, "open", wait)
+
+    async def work() -> None:
+        opening = [asyncio.create_task(store.open_audio("a")) for _ in range(20)]
+        await asyncio.sleep(0)
+        try:
+            assert await asyncio.wait_for(store.call(lambda table: table.count_queued()), 5.0) == 0
+        finally:
+            released.set()
+            await asyncio.gather(*opening, return_exceptions=True)
+
+    asyncio.run(work())
+    store.close()
+
+
+@pytest.mark.parametrize("can_cancel", [True, False])
+def test_a_job_whose_row_may_be_stored_keeps_its_audio_unless_it_is_cancelled(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch, can_cancel: bool
+) -> None:
+    add = JobTable.add
+
+    def fail(table: JobTable, *args: Any, **values: Any) -> bool:
+        raise StorageFailed("the database does not answer")
+
+    def add_and_fail(table: JobTable, *args: Any, **values: Any) -> Job:
+        add(table, *args, **values)
+        raise StorageFailed("the database does not answer")
+
+    monkeypatch.setattr(JobTable, "add", add_and_fail)
+    if not can_cancel:
+        monkeypatch.setattr(JobTable, "cancel", fail)
+    store = shared_place.open_store()
+
+    async def work() -> None:
+        with pytest.raises(StorageFailed):
+            await store.add(make_spec(), make_audio(), max_queued=9)
+        unfinished = await store.call(lambda table: table.unfinished())
+        assert len(unfinished) == (0 if can_cancel else 1)
+        assert shared_place.audio_files() == list(unfinished)
+
+    asyncio.run(work())
+    store.close()
+
+
+def test_two_databases_may_use_one_folder(shared_place: Place, postgres: str) -> None:
+    """The sweeps of each deleted the audio of the other."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS other CASCADE")
+        connection.execute("CREATE SCHEMA other")
+    first = shared_place.open_store()
+    second = Place(shared_place.directory, f"{postgres}?options=-csearch_path%3Dother").open_store()
+
+    async def work() -> None:
+        job = await second.add(make_spec(), make_audio(), max_queued=9)
+        await first.sweep_audio()
+        await first.sweep_audio()
+        assert [path.name for path in shared_place.directory.glob("audio*/*")] == [job.id]
+
+    asyncio.run(work())
+    first.close()
+    second.close()
+
+
 def test_sweeps_delete_audio_that_has_no_job_twice_and_does_not_grow(shared_place: Place) -> None:
     """New audio has no job for a moment, and another server may be writing it."""
     store = shared_place.open_store()
     orphan, copying = make_id(), f"{make_id()}.part"
-    folder = shared_place.directory / "audio"
+    folder = shared_place.audio_folder
     for name in (orphan, copying, "notes"):
         (folder / name).write_bytes(b"audio")
 

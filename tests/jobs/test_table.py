@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from hf_asr_endpoint.errors import Overloaded
+from hf_asr_endpoint.jobs.ids import make_id
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobStatus
 from hf_asr_endpoint.jobs.sqlite import open_sqlite
-from hf_asr_endpoint.jobs.table import JobTable, NextDelivery, make_id
+from hf_asr_endpoint.jobs.table import JobTable, NextDelivery
 from tests.jobs.conftest import WEBHOOK, Clock, make_spec
 from tests.jobs.place import Place
 from tests.jobs.steps import LEASE_S, RESULT, add, attempt, claim, claim_delivery, find, finish, start, succeed
@@ -148,18 +149,18 @@ def test_earliest_delivery_is_next(table: JobTable, clock: Clock) -> None:
     attempt(table, "a", DeliveryStatus.PENDING, next_attempt_in_s=9)
     claimed = [claim_delivery(table, lease) for lease in ("first", "second")]
     assert [job and job.id for job in claimed] == ["b", "c"]
-    later = table.claim_delivery("third", lease_s=LEASE_S, may_send=lambda webhook: True)
+    later = table.claim_delivery("third", lease_s=LEASE_S)
     assert later == NextDelivery(job=None, due_in_s=9)
     clock.now += 9
     assert claim_delivery(table, "third") == find(table, "a")
-    assert table.claim_delivery("fourth", lease_s=LEASE_S, may_send=lambda webhook: True) is None
+    assert table.claim_delivery("fourth", lease_s=LEASE_S) is None
 
 
-def test_next_delivery_selects_by_webhook(table: JobTable) -> None:
+def test_next_delivery_passes_over_busy_receivers(table: JobTable) -> None:
     for job_id, webhook in (("a", "https://busy.example/"), ("b", WEBHOOK)):
         add(table, job_id, webhook=webhook)
         succeed(table, job_id)
-    assert claim_delivery(table, "lease", webhook=WEBHOOK) == find(table, "b")
+    assert claim_delivery(table, "lease", busy=["busy.example:443"]) == find(table, "b")
 
 
 def test_old_jobs_are_removed_unless_their_delivery_is_pending(table: JobTable, clock: Clock) -> None:

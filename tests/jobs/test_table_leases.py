@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from hf_asr_endpoint.jobs.ids import make_lease
 from hf_asr_endpoint.jobs.job import DeliveryStatus, JobStatus
 from hf_asr_endpoint.jobs.progress import NOT_BEGUN, JobProgress
-from hf_asr_endpoint.jobs.table import JobTable, make_lease
+from hf_asr_endpoint.jobs.table import JobTable
 from tests.jobs.conftest import Clock
 from tests.jobs.steps import LEASE_S, add, claim, claim_delivery, find, finish, start, succeed
 
@@ -20,6 +21,16 @@ def test_a_job_with_more_crashes_than_allowed_is_not_claimed_nor_passed_over(
     assert table.free_expired() == 1
     assert claim(table, "again", max_crashes=0) is None
     assert claim(table, "again", max_crashes=1) == find(table, "a")
+
+
+def test_a_claim_whose_answer_was_lost_can_be_repeated(table: JobTable) -> None:
+    """The repetition failed until the lease ran out: no two jobs have the same."""
+    add(table, "a", "b")
+    assert claim(table, "lease") == claim(table, "lease") == find(table, "a")
+    assert find(table, "b").status is JobStatus.QUEUED
+    finish(table, "lease")
+    succeed(table, "b")
+    assert claim_delivery(table, "lease") == claim_delivery(table, "lease") == find(table, "a")
 
 
 def test_each_of_many_claimants_gets_another_job(table: JobTable) -> None:

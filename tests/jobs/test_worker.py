@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from functools import partial
+from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from hf_asr_endpoint.audio.source import WaveformReader
-from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded
+from hf_asr_endpoint.errors import EngineError, EngineUnavailable, Overloaded, StorageFailed
 from hf_asr_endpoint.jobs.job import JobStatus, render_job
+from hf_asr_endpoint.jobs.spool import Spool
+from hf_asr_endpoint.jobs.table import JobTable
 from hf_asr_endpoint.types import ANYBODY, Caller, Health, Transcription, TranscriptionOptions
 from tests.fakes import FakeTranscriber
 from tests.jobs.place import Place
@@ -54,6 +59,11 @@ class LoadingTranscriber(FakeTranscriber):
     def health(self) -> Health:
         self.n_health_calls += 1
         return self.state
+
+
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.REST_S", 0.02)
 
 
 def is_running(transcriber: FakeTranscriber, n_jobs: int) -> bool:
@@ -116,6 +126,93 @@ def test_job_succeeds_after_two_failures_of_the_model(place: Place) -> None:
         async with running_jobs(place, transcriber) as jobs:
             job = await run_job(jobs)
             assert (job.status, job.n_failures, transcriber.n_calls) == (JobStatus.SUCCEEDED, 2, 3)
+
+    run(work())
+
+
+def test_a_server_whose_model_fails_leaves_the_job_to_another(
+    shared_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took the job again at once, until that had failed three times."""
+    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.REST_S", 2.0)
+    monkeypatch.setattr("hf_asr_endpoint.jobs.leases.BEAT_INTERVAL_S", 0.05)
+
+    async def work() -> None:
+        sick = FailingTranscriber(*[EngineError("out of memory")] * 9)
+        async with (
+            running_jobs(shared_place, sick) as jobs,
+            running_jobs(shared_place, LoadingTranscriber()) as other,
+        ):
+            first = await jobs.submit(plain_job(), make_audio())
+            await wait_until(lambda: sick.n_calls == 1)
+            other._worker._transcriber.state = Health(state="ready")
+            second = await jobs.submit(plain_job(), make_audio())
+            done = [await wait_until_final(jobs, job.id) for job in (first, second)]
+            assert [(job.status, job.n_failures) for job in done] == [
+                (JobStatus.SUCCEEDED, 1),
+                (JobStatus.SUCCEEDED, 0),
+            ]
+
+    run(work())
+
+
+def test_a_job_whose_audio_cannot_be_read_now_is_queued_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file = Spool.open
+    failures = [StorageFailed("the disk does not answer")] * 4
+
+    def fail(spool: Spool, job_id: str) -> BinaryIO:
+        if failures:
+            raise failures.pop()
+        return open_file(spool, job_id)
+
+    monkeypatch.setattr(Spool, "open", fail)
+
+    async def work() -> None:
+        async with running_jobs(place, FakeTranscriber()) as jobs:
+            job = await run_job(jobs)
+            assert (job.status, job.n_failures, job.n_crashes) == (JobStatus.SUCCEEDED, 0, 0)
+        assert not failures
+
+    run(work())
+
+
+class SlowToCancelTranscriber(FakeTranscriber):
+    """Its first run ends only some time after it was cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hold()
+        self.first_may_end = asyncio.Event()
+
+    async def transcribe(
+        self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
+    ) -> Transcription:
+        is_first = not self.callers
+        try:
+            return await super().transcribe(reader, options, caller)
+        finally:
+            if is_first:
+                await self.first_may_end.wait()
+
+
+def test_the_end_of_a_lost_run_leaves_the_new_run_of_the_same_job_alone(tmp_path: Path) -> None:
+    async def work() -> None:
+        transcriber = SlowToCancelTranscriber()
+        async with running_jobs(tmp_path, transcriber) as jobs:
+            job = await jobs.submit(plain_job(), make_audio())
+            await wait_until(lambda: transcriber.n_running == 1)
+            (lease,) = jobs._worker.leases()
+            await jobs._store.call(JobTable.free_all)
+            losing = asyncio.create_task(jobs._worker.lose(lease))
+            jobs._worker.wake()
+            await wait_until(lambda: len(jobs._worker.leases()) == 2)
+            transcriber.first_may_end.set()
+            await losing
+            assert jobs._board.progress_of(job.id) is not None
+            transcriber.release()
+            await wait_until_final(jobs, job.id)
 
     run(work())
 
