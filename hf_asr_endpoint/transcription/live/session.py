@@ -104,13 +104,10 @@ class LiveSession:
     def finish(self) -> None:
         """End the turn, or drop it if there is no speech in it: no more audio comes."""
         self._audio.flush()
-        if (turn := self._turn) is None:
-            return
-        # The speech of pieces that have ended is forgotten after a silence.
-        if len(turn.pieces) > 1 or self._speech.spans(turn.start, self._audio.now):
-            self._end_turn(turn)
-        else:
-            self._drop_turn(turn)
+        if (turn := self._turn) is not None:
+            # The speech of pieces that have ended is forgotten after a silence.
+            is_spoken = len(turn.pieces) > 1 or self._speech.spans(turn.start, self._audio.now)
+            (self._end_turn if is_spoken else self._drop_turn)(turn)
 
     def clear(self) -> None:
         """Drop the audio that is not committed."""
