@@ -35,7 +35,7 @@ from hf_asr_endpoint.api.huggingface.routes import HuggingFaceDialect
 from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.jobs.routes import JobRoutes
 from hf_asr_endpoint.api.live_websocket import LiveWebSockets
-from hf_asr_endpoint.api.metrics import Metrics
+from hf_asr_endpoint.api.metrics import ALONE, Metrics
 from hf_asr_endpoint.api.middleware import RequestMiddleware
 from hf_asr_endpoint.api.mistral.routes import MistralDialect
 from hf_asr_endpoint.api.openai.job_kind import OpenAIJobKind
@@ -68,7 +68,7 @@ def create_app(services: Services, *, wyoming: WyomingPort | None = None) -> Sta
         models=services.models,
         in_flight=in_flight,
         live=services.live,
-        siblings=services.siblings,
+        siblings=services.siblings or ALONE,
     )
     secrets = ClientSecrets()
     dialects = make_dialects(services, jobs, in_flight, metrics, secrets)

@@ -10,11 +10,11 @@ from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.body import RequestLimits
 from hf_asr_endpoint.api.live_sessions import LiveSessions
 from hf_asr_endpoint.api.served_model import ServedModels
-from hf_asr_endpoint.api.siblings import Alone, Siblings
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
-if TYPE_CHECKING:  # handler.py has no jobs and runs without the packages that they need.
+if TYPE_CHECKING:  # handler.py has no jobs and no metrics, and runs without the packages that they need.
+    from hf_asr_endpoint.api.siblings import Siblings
     from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 
 
@@ -35,8 +35,8 @@ class Services:
     """The live sessions that are open, and their limits."""
     jobs: Jobs | NoJobs | None = None
     """None: the paths of jobs respond that there are none."""
-    siblings: Siblings = field(default_factory=Alone)
-    """Other processes whose requests the metrics count."""
+    siblings: Siblings | None = None
+    """Other processes whose requests the metrics count; None: there are none."""
     price_per_s: float = 0.0
     """Of audio, for the costs that DeepInfra's responses show."""
     access: Access | None = None

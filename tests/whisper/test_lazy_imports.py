@@ -9,13 +9,16 @@ from pathlib import Path
 WITHOUT_NUMBA = """
 import importlib, pkgutil, sys
 from pathlib import Path
-sys.modules["numba"] = sys.modules["llvmlite"] = sys.modules["triton"] = None  # Importing them raises ImportError.
+for name in ("numba", "llvmlite", "triton", "ray"):
+    sys.modules[name] = None  # Importing it raises ImportError.
 ROOMS = ("hf_asr_endpoint.whisper.kernels.", "hf_asr_endpoint.whisper.device.triton_kernels.")
+OF_RAY = ("ray_", "command_line.serve_ray", "command_line.transcribe.archive")
+NOT_HERE = (*ROOMS, *(f"hf_asr_endpoint.{name}" for name in OF_RAY))
 
 import torch
 import hf_asr_endpoint
 for module in pkgutil.walk_packages(hf_asr_endpoint.__path__, "hf_asr_endpoint."):
-    if not module.name.startswith(ROOMS) and not module.name.endswith("__main__"):
+    if not module.name.startswith(NOT_HERE) and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState, AttemptRules
