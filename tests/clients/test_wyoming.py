@@ -14,7 +14,10 @@ from wyoming.info import Describe, Info
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.clients.test_openai_realtime import SPOKEN, TIMEOUT_S, plain
+from tests.conftest import needs_live_sessions
 from tests.server import Server
+
+pytestmark = needs_live_sessions
 
 FORMAT = {"rate": SAMPLE_RATE, "width": 2, "channels": 1}
 
