@@ -14,7 +14,7 @@ from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
 from hf_asr_endpoint.transcription.live.stream import LiveStream
 from hf_asr_endpoint.transcription.live.workers import LiveWorkers
-from hf_asr_endpoint.transcription.stream import TranscriptionStream
+from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.types import (
     ANYBODY,
     Activity,
@@ -118,14 +118,7 @@ class FakeTranscriber:
     async def transcribe(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY
     ) -> Transcription:
-        stream = await self.stream(reader, options, caller)
-        try:
-            async for event in stream:
-                if isinstance(event, Transcription):
-                    return event
-        finally:
-            stream.close()
-        raise AssertionError("there was no transcription")
+        return await last_of(await self.stream(reader, options, caller))
 
     async def stream(
         self, reader: WaveformReader, options: TranscriptionOptions, caller: Caller = ANYBODY

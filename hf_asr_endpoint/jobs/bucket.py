@@ -49,7 +49,7 @@ class Bucket:
                 copy.flush()
                 self._files.makedirs(self._root, exist_ok=True)
                 self._files.put_file(copy.name, self._path(job_id))
-            except Exception as exc:
+            except Exception as exc:  # Of the storage's own kinds.
                 self.remove(job_id)
                 raise _failed("the audio cannot be kept", exc) from exc
 
@@ -61,7 +61,7 @@ class Bucket:
                 return path.open("rb")  # It lives on until it is closed.
             except FileNotFoundError as exc:
                 raise AudioLost(LOST) from exc
-            except Exception as exc:
+            except Exception as exc:  # Of the storage's own kinds.
                 raise _failed("the job's audio cannot be read", exc) from exc
 
     def remove(self, job_id: str) -> None:
@@ -69,7 +69,7 @@ class Bucket:
             self._files.rm_file(self._path(job_id))
         except FileNotFoundError:
             return
-        except Exception as exc:
+        except Exception as exc:  # Of the storage's own kinds.
             logger.warning("the audio of job %s cannot be deleted: %s", job_id, exc)
 
     def sizes(self) -> dict[str, int]:
@@ -78,7 +78,7 @@ class Bucket:
             found = self._files.ls(self._root, detail=True)
         except FileNotFoundError:
             return {}
-        except Exception as exc:
+        except Exception as exc:  # Of the storage's own kinds.
             raise _failed("the audio of jobs cannot be listed", exc) from exc
         return {entry["name"].rpartition("/")[2]: entry["size"] or 0 for entry in found if entry["type"] == "file"}
 

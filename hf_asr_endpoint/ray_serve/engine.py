@@ -64,7 +64,7 @@ class Engine:
                     yield event
         except AsrError as exc:
             yield exc
-        except Exception:
+        except Exception:  # A bug: its details are for the log, not for the client.
             logger.exception("a bug")
             yield InternalError(BUG)
 
@@ -105,7 +105,7 @@ async def whole(audio: ReceivedAudio, beginning: Awaitable[TranscriptionStream])
             async for event in stream:
                 audio.check()
                 yield event
-    except Exception:
+    except Exception:  # A decoder may fail in any way where bytes are lost, and the loss is the reason.
         audio.check()
         raise
 

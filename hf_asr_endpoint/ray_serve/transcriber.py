@@ -180,5 +180,5 @@ class RayTranscriber:
         except (RayError, RayServeException) as exc:
             logger.warning("an engine replica was lost: %s", exc)
             stream.finish(EngineLost("the engine that worked on this request has ended; send the request again"))
-        except Exception as exc:
+        except Exception as exc:  # Whatever it is, whoever reads the stream must get it: it would never end.
             stream.finish(exc)

@@ -72,7 +72,7 @@ def transcribe(received: SentAudio) -> list[Event]:
                 duration_s = n_samples / SAMPLE_RATE
                 stream.put(Transcription(task="transcribe", language="en", duration_s=duration_s, segments=()))
                 stream.finish()
-            except Exception as exc:
+            except Exception as exc:  # As in the engine: whoever reads the stream gets it.
                 stream.finish(exc)
 
         await asyncio.to_thread(read)

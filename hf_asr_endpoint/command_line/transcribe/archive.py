@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,7 +50,7 @@ def _at(uri: str, *, recursive: bool) -> Iterable[Recording]:
             path=relative,
             relative=relative,
             n_bytes=file.n_bytes,
-            open=lambda uri=file.uri: locations.open_location(uri),  # type: ignore[misc]
+            open=partial(locations.open_location, file.uri),
             uri=file.uri,
         )
 
