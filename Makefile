@@ -3,7 +3,7 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients test-ray bench bench-load bench-ray bench-wer bench-words bench-languages bench-robustness bench-kernels \
+.PHONY: help serve test test-clients test-ray bench bench-load bench-folder bench-ray bench-wer bench-words bench-languages bench-robustness bench-kernels \
 	bench-shapes bench-live bench-precision bench-attacks bench-overload soak test-gpu gpu-check fuzz test-trained test-arm test-levels pictures clean
 
 help: ## Show these targets
@@ -39,12 +39,16 @@ fuzz: .venv/.test ## Decode 20,000 mutated files and send 10,000 mutated request
 
 pictures: .venv/.test ## Draw the pictures in docs/pictures again (needs Chromium and its driver)
 	$(BIN)/python -m tests.playground.pictures
+	$(BIN)/python -m bench.plot bench/results/zen3.json --out docs/pictures/speed.svg
 
 bench: .venv/.bench ## Compare speed, accuracy and memory with other engines (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
 	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-load: .venv/.bench ## Measure the server under load (optional: MODEL= SPEECH= ARGS="--clients 1,64 --peer --long --memory")
 	$(BIN)/python -m bench.load --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
+
+bench-folder: .venv/.bench ## Compare the command line over a folder of short clips with the server's best (optional: MODEL= SPEECH= ARGS="--rounds 5")
+	$(BIN)/python -m bench.folder --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))

@@ -22,9 +22,10 @@ from rich.table import Table
 
 from bench.accuracy import word_errors
 from bench.engines.registry import BASELINE, ENGINES
+from bench.machine import describe_processor
 from bench.recordings import Clip, duration_s, long_clip, short_clips
 from bench.report import COLUMNS, Measurement, SetResult, fastest, rows
-from bench.results import Results, processor_name
+from bench.results import Results
 from bench.weights import MODELS, prepare
 from bench.worker import first_line
 
@@ -75,7 +76,7 @@ def main() -> None:
         baseline = measurements.get(BASELINE)
         Results(
             title=_title(job),
-            processor=processor_name(),
+            processor=describe_processor(),
             day=date.today(),
             baseline=baseline.label if baseline else None,
             measurements=tuple(measurements.values()),

@@ -7,12 +7,10 @@ little. The peak of an instruction is measured: a loop of nothing but this instr
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
+from bench.machine import processor_name
 from hf_asr_endpoint.user_folders import cache_folder
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.isa import DotProduct, Isa
@@ -169,13 +168,6 @@ def peak(isa: Isa, dot: DotProduct | None, elements_per_word: int, *, in_float32
     compiled = njit(lambda n_rounds, seed: run(n_rounds, seed))
     compiled(10, 3)
     return PEAK_ROUNDS * n_accumulators * isa.n_lanes * elements_per_word / best(compiled, PEAK_ROUNDS, 3)
-
-
-def processor_name() -> str:
-    """Return the processor's name, as the system reports it."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if platform.system() == "Linux" else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

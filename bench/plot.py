@@ -20,7 +20,9 @@ AT_END = 116
 """Pixels that a panel keeps for the figures behind its longest bar."""
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
+MARGIN = 16
 STYLE = f"""
+  svg {{ background: #ffffff; }}
   text {{ font: 13px {FONT}; fill: #1f211d; }}
   .title {{ font-weight: 600; font-size: 15px; }}
   .soft {{ fill: #5b5a50; font-size: 12px; }}
@@ -28,6 +30,7 @@ STYLE = f"""
   rect {{ fill: #b9b4a6; }}
   rect.ours {{ fill: #0d5c4d; }}
   @media (prefers-color-scheme: dark) {{
+    svg {{ background: #161815; }}
     text {{ fill: #ecebe3; }}
     .soft {{ fill: #aeb0a4; }}
     rect {{ fill: #565c52; }}
@@ -40,7 +43,8 @@ def draw(results: Results) -> str:
     shown = [measurement for measurement in results.measurements if measurement.error is None]
     height = TOP + ROW * len(shown) + BOTTOM
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
+        '<svg xmlns="http://www.w3.org/2000/svg" role="img" '
+        f'viewBox="{-MARGIN} {-MARGIN} {WIDTH + 2 * MARGIN} {height + 2 * MARGIN}">',
         f"<title>{escape(_summary(shown))}</title><style>{STYLE}\n</style>",
         _text(0, 20, "Seconds of audio transcribed in a second", kind="title"),
         _text(0, 40, f"{results.title}. {results.processor}, {results.day}", kind="soft"),

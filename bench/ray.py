@@ -6,11 +6,14 @@ Every engine has one thread. Run by `make bench-ray`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import time
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import requests
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +27,16 @@ from tests.server import Server, run_server
 
 N_CLIENTS = 16
 N_STREAMS = 15
+ENGINE_PROCESS = "ray::ServeReplica:hf-asr:engine-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A round under load, and how many cores Ray's processes kept busy."""
+
+    result: LoadResult
+    engine_cores: float
+    other_cores: float
 
 
 def main() -> None:
@@ -31,7 +44,9 @@ def main() -> None:
     console = Console(width=130)
     paths = [clip.path for clip in short_clips(arguments.speech)]
     console.print(_delta_table(arguments.model, paths[0]))
-    console.print(_load_table(arguments.model, Clips.of(paths), seconds=arguments.seconds))
+    console.print(
+        _load_table(arguments.model, Clips.of(paths), seconds=arguments.seconds, rounds=arguments.rounds)
+    )
 
 
 def run_single(model: str) -> AbstractContextManager[Server]:
@@ -79,32 +94,59 @@ def first_delta_s(server: Server, clip: Path) -> float:
             return time.perf_counter() - began
 
 
-def _load_table(model: str, clips: Clips, *, seconds: float) -> Table:
-    table = Table("engines on Ray", "audio s/s", "ratio", "p50 s", "errors")
-    table.title = f"{len(clips.paths)} short clips, {N_CLIENTS} clients, {seconds:g} s"
-    results: dict[int, LoadResult] = {}
-    for n_engines in (1, 2):
-        with run_on_ray(model, n_engines=n_engines) as server:
-            drive(lambda: http_client(server.url), clips, n_clients=N_CLIENTS, seconds=5.0)  # warm-up
-            results[n_engines] = drive(
-                lambda: http_client(server.url), clips, n_clients=N_CLIENTS, seconds=seconds
-            )
-    for n_engines, result in results.items():
-        ratio = result.audio_s_per_s / results[1].audio_s_per_s
+def _load_table(model: str, clips: Clips, *, seconds: float, rounds: int) -> Table:
+    table = Table("engines on Ray", "audio s/s", "ratio", "p50 s", "errors", "cores: engines", "others", "rounds")
+    table.title = (
+        f"{len(clips.paths)} short clips, {N_CLIENTS} clients, medians of {rounds} rounds of {seconds:g} s"
+    )
+    table.caption = "cores: busy with Ray's processes meanwhile; the clients use the same ones"
+    loads: dict[int, list[Load]] = {}
+    for _ in range(rounds):
+        for n_engines in (1, 2):
+            with run_on_ray(model, n_engines=n_engines) as server:
+                drive(lambda: http_client(server.url), clips, n_clients=N_CLIENTS, seconds=5.0)  # warm-up
+                loads.setdefault(n_engines, []).append(_load(server, clips, seconds=seconds))
+    one_per_s = statistics.median(load.result.audio_s_per_s for load in loads[1])
+    for n_engines, found in loads.items():
+        per_s = [load.result.audio_s_per_s for load in found]
         table.add_row(
-            *(str(n_engines), f"{result.audio_s_per_s:.1f}", f"{ratio:.2f}"),
-            *(f"{result.p50_s or 0:.2f}", str(result.n_errors)),
+            *(str(n_engines), f"{statistics.median(per_s):.1f}", f"{statistics.median(per_s) / one_per_s:.2f}"),
+            f"{statistics.median(load.result.p50_s or 0 for load in found):.2f}",
+            str(sum(load.result.n_errors for load in found)),
+            f"{statistics.median(load.engine_cores for load in found):.2f}",
+            f"{statistics.median(load.other_cores for load in found):.2f}",
+            ", ".join(f"{rate:.1f}" for rate in per_s),
         )
     return table
+
+
+def _load(server: Server, clips: Clips, *, seconds: float) -> Load:
+    began, before = time.perf_counter(), _processor_s(server)
+    result = drive(lambda: http_client(server.url), clips, n_clients=N_CLIENTS, seconds=seconds)
+    elapsed_s, after = time.perf_counter() - began, _processor_s(server)
+    engines, others = ((late - early) / elapsed_s for early, late in zip(before, after, strict=True))
+    return Load(result=result, engine_cores=engines, other_cores=others)
+
+
+def _processor_s(server: Server) -> tuple[float, float]:
+    """Return the processor time of the engines' processes, and of all others of the server, in seconds."""
+    engines_s = others_s = 0.0
+    for process in psutil.Process(server.process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used = process.cpu_times()
+            if ENGINE_PROCESS in " ".join(process.cmdline()):
+                engines_s += used.user + used.system
+            else:
+                others_s += used.user + used.system
+    return engines_s, others_s
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=30.0, help="seconds for each number of engines (default: %(default)s)"
-    )
+    parser.add_argument("--seconds", type=float, default=30.0, help="of load in each round (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="for each number of engines (default: %(default)s)")
     return parser
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,14 +10,13 @@ from pydantic import TypeAdapter
 
 from bench.report import Measurement
 
-CPU_INFO = Path("/proc/cpuinfo")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """Measurements in one run on one machine.
 
-    title: the model and recordings. baseline: the label of this project's measurement; None where it was not run.
+    title: the model and recordings. processor: its name and level. baseline: the label of this project's
+    measurement; None where it was not run.
     """
 
     title: str
@@ -37,12 +35,3 @@ class Results:
 
 
 _ADAPTER = TypeAdapter(Results)
-
-
-def processor_name() -> str:
-    """Return the processor's name, as Linux tells it where this is Linux."""
-    if CPU_INFO.exists():
-        for line in CPU_INFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.kernels import processor_name
+from bench.machine import processor_name
 from bench.shapes.checkpoint import write_checkpoint
 from bench.shapes.sizes import SIZES, Size
 from hf_asr_endpoint.user_folders import cache_folder
