@@ -12,6 +12,7 @@ from hf_asr_endpoint.whisper.alignment.aligner import Aligner, select_alignment_
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty
+from hf_asr_endpoint.whisper.draft_feeder import DraftFeeder
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVReader
 from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfKVCache
 from hf_asr_endpoint.whisper.language_detection import LanguageDetector
@@ -29,6 +30,7 @@ class HostPath:
     choice: TokenChoice
     degeneration_penalty: DegenerationPenalty
     prompts: PromptFeeder
+    drafts: DraftFeeder
     language_detector: LanguageDetector
     aligner: Aligner
 
@@ -65,6 +67,7 @@ def connect_host_path(
             degeneration_penalty=penalty,
             logits=logits,
         ),
+        drafts=DraftFeeder(decoder, batches, rules=rules, logits=logits),
         language_detector=LanguageDetector(
             decoder,
             n_heads=n_heads,

@@ -8,10 +8,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.whisper.decoding.draft import verify_draft
 from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
 from hf_asr_endpoint.whisper.decoding.search_step import DegenerationPenalty
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
+from hf_asr_endpoint.whisper.draft_feeder import take_expected
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVReader
 from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfKVCache
 from hf_asr_endpoint.whisper.model.decoder import BatchBuilder, DecoderPass
@@ -50,9 +50,9 @@ class PromptFeeder:
         fed = {slot: states[slot] for slot in leaders.values()}
         for slots in _groups_of_equal_length(fed):
             logits = self._feed_equally_long(slots, states)
-            if states[slots[0]].prompt.draft:
+            if states[slots[0]].prompt.fed_draft:
                 for of_slot, slot in zip(logits, slots, strict=True):
-                    verify_draft(of_slot, states[slot], self._rules)
+                    take_expected(of_slot, states[slot].prompt.fed_draft, states[slot], self._rules)
                 continue
             logits = logits[:, -1]
             rows = {slot: row for row, slot in enumerate(slots)}
@@ -81,7 +81,7 @@ class PromptFeeder:
         )
         self._degeneration_penalty.remember(rows, features)
         at_sot = torch.stack([features[i, row.prompt.sot_index] for i, row in enumerate(rows)])
-        at_end = features[:, -1 - len(rows[0].prompt.draft) :]
+        at_end = features[:, -1 - len(rows[0].prompt.fed_draft) :]
         logits = self._logits(torch.cat([at_sot, at_end.flatten(0, 1)]))
         for row, no_speech_prob in zip(rows, self._rules.no_speech_probs(logits[: len(rows)]), strict=True):
             row.no_speech_prob = no_speech_prob
@@ -98,5 +98,5 @@ def _groups_of_equal_length(states: Mapping[int, DecodingState]) -> list[list[in
     """Group slots whose prompts, and drafts, one decoder pass can feed."""
     groups: dict[tuple[int, int], list[int]] = defaultdict(list)
     for slot, state in states.items():
-        groups[len(state.prompt.fed), len(state.prompt.draft)].append(slot)
+        groups[len(state.prompt.fed), len(state.prompt.fed_draft)].append(slot)
     return [sorted(group) for group in groups.values()]

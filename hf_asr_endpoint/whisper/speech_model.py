@@ -138,9 +138,12 @@ class WhisperSpeechModel:
 
     @torch.inference_mode()
     def decode_step(self, states: Mapping[int, DecodingState]) -> None:
-        """Feed each state's last token and choose its next one, by slot."""
+        """Feed each state's last token and choose its next one, by slot; of drafts, several tokens."""
         use_all_cores()
-        slots = sorted(states)
+        ahead = {slot: state for slot, state in states.items() if state.expected}
+        self._host.drafts.feed(ahead)
+        if not (slots := sorted(states.keys() - ahead.keys())):
+            return
         rows = [states[slot] for slot in slots]
         # 1. Feed the last tokens. The caches hold all tokens before them.
         features = self._decode(

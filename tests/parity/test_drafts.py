@@ -10,7 +10,7 @@ from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 from tests.parity.conftest import Pair
-from tests.parity.decoding import greedy
+from tests.parity.decoding import decode, greedy
 from tests.parity.oracle import TIE
 from tests.parity.recordings import cut_window
 
@@ -55,13 +55,48 @@ def test_a_right_draft_takes_no_step(tiny_en: Pair, prompt: DecoderPrompt, text:
     assert n_steps == 0
 
 
-def test_a_draft_is_kept_up_to_its_first_wrong_token(
+def test_a_draft_helps_up_to_a_wrong_token_and_again_behind_it(
     tiny_en: Pair, prompt: DecoderPrompt, text: DecodingState
 ) -> None:
-    wrong = (*text.sampled[:8], OTHER_TOKEN, *text.sampled[9:])
+    wrong = (*text.sampled[:4], OTHER_TOKEN, *text.sampled[5:])
     state, n_steps = run(tiny_en, replace(prompt, draft=wrong))
     assert_same_text(state, text)
-    assert n_steps == len(text.sampled) - 8
+    # The token behind the wrong one tells where the text goes on, and the next one confirms it.
+    assert n_steps == 3
+
+
+def test_a_draft_may_lack_timestamps_and_words_and_have_others(
+    tiny_en: Pair, prompt: DecoderPrompt, text: DecodingState
+) -> None:
+    words = tiny_en.vocabulary.text_tokens(text.sampled)
+    assert len(words) < len(text.sampled)
+    draft = (*words[:3], *words[4:8], OTHER_TOKEN, *words[8:])
+    state, n_steps = run(tiny_en, replace(prompt, draft=draft, feeds_draft=False))
+    assert_same_text(state, text)
+    assert n_steps <= len(text.sampled) - 5
+
+
+@pytest.mark.parametrize("feeds_draft", [True, False])
+def test_a_draft_of_something_else_changes_nothing(
+    tiny_en: Pair, prompt: DecoderPrompt, text: DecodingState, feeds_draft: bool
+) -> None:
+    state, n_steps = run(tiny_en, replace(prompt, draft=(OTHER_TOKEN,) * 20, feeds_draft=feeds_draft))
+    assert_same_text(state, text)
+    assert n_steps == len(text.sampled)
+
+
+def test_texts_with_and_without_drafts_advance_together(
+    tiny_en: Pair, prompt: DecoderPrompt, text: DecodingState, speech: Waveform
+) -> None:
+    window = cut_window(speech[: 6 * SAMPLE_RATE])
+    tiny_en.model.encode(dict.fromkeys((1, 2, 3), window))
+    draft = tiny_en.vocabulary.text_tokens(text.sampled)
+    prompts = {1: prompt, 2: replace(prompt, draft=draft, feeds_draft=False), 3: prompt}
+    states = {slot: greedy(of_slot, max_new_tokens=60) for slot, of_slot in prompts.items()}
+    decode(tiny_en.model, states)
+    for slot, state in states.items():
+        assert_same_text(state, text)
+        tiny_en.model.free(slot)
 
 
 def test_a_prefix_is_continued(tiny_en: Pair, prompt: DecoderPrompt, text: DecodingState) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Priority, Request, Sequence, Status
@@ -58,17 +59,19 @@ class FinalPass:
 
     def begin(self) -> None:
         """Submit the next window. Raises EngineUnavailable."""
+        draft = () if self._segments else self._job.draft
         options, vocabulary = self._job.options, self._vocabulary
         hotwords = vocabulary.encode(options.hotwords or "")
         previous = vocabulary.encode(options.prompt or "")[-MAX_PREVIOUS_TOKENS:]
 
         def make_prompt(language_token: int | None, *, with_previous: bool) -> DecoderPrompt:
-            return vocabulary.prompt(
+            prompt = vocabulary.prompt(
                 language_token=language_token,
                 task="transcribe",
                 hotwords=hotwords,
                 previous=previous if with_previous else (),
             )
+            return replace(prompt, draft=draft, feeds_draft=False)  # A timestamp comes before it.
 
         self._engine.submit(
             self._decoding.window(request=self._request, make_prompt=make_prompt, on_end=self._on_window)

@@ -46,8 +46,9 @@ class PartialJob(Job):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FinalJob(Job):
-    """A piece of a turn. is_urgent: somebody waits for it."""
+    """A piece of a turn. draft: tokens that its text probably has. is_urgent: somebody waits for it."""
 
+    draft: tuple[int, ...] = ()
     is_urgent: bool = True
 
 

@@ -182,7 +182,7 @@ class LiveSession:
             piece.start = max(piece.start, now - KEPT_SILENCE)
             turn.window.restart(piece.start / SAMPLE_RATE)
         elif silence >= EARLY_SILENCE and not (piece.job or piece.result or is_behind) and self._is_first(turn):
-            self._decode(piece, end=now)
+            self._decode(turn, piece, end=now)
         if silence >= SHOWN_SILENCE and piece.result is not None and piece.result.error is None:
             turn.show_decoded()
             turn.window.restart(now / SAMPLE_RATE)
@@ -202,11 +202,11 @@ class LiveSession:
         piece = turn.cut(sample)
         if not (piece.job or piece.result) or piece.speech_end > sample:
             piece.drop()
-            self._decode(piece, end=sample, is_urgent=False)
+            self._decode(turn, piece, end=sample, is_urgent=False)
         if now / SAMPLE_RATE - turn.window.start_s > MAX_STUCK_S:
             turn.window.restart(sample / SAMPLE_RATE)
 
-    def _decode(self, piece: Piece, *, end: int, is_urgent: bool = True) -> None:
+    def _decode(self, turn: Turn, piece: Piece, *, end: int, is_urgent: bool = True) -> None:
         """Begin to decode a piece up to a sample. What has no speech has no text."""
         spans = self._speech.spans(piece.start, end)
         piece.speech_end = spans[-1].end if spans else end
@@ -219,6 +219,7 @@ class LiveSession:
             start_s=start / SAMPLE_RATE,
             speech=to_seconds(spans, origin=start),
             options=self.options,
+            draft=turn.draft(piece),
             is_urgent=is_urgent,
         )
         self._jobs.append(piece.job)
@@ -260,7 +261,7 @@ class LiveSession:
     def _end_turn(self, turn: Turn) -> None:
         piece = turn.piece
         if not (piece.job or piece.result):
-            self._decode(piece, end=self._audio.now)
+            self._decode(turn, piece, end=self._audio.now)
         self._events.append(turn.commit(self._audio.now))
         self._n_committed = self._audio.now
         self._close_turn()

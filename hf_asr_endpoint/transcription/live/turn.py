@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hf_asr_endpoint.transcription.live.confirmation import words_behind
 from hf_asr_endpoint.transcription.live.events import (
@@ -24,7 +24,7 @@ from hf_asr_endpoint.units import SAMPLE_RATE
 class Piece:
     """A part of a turn that is decoded at once. end: None while it grows.
 
-    speech_end: of the speech in the audio of `job` and `result`.
+    speech_end: of the speech in the audio of `job` and `result`. shown: words of partial passes.
     """
 
     start: int
@@ -32,6 +32,12 @@ class Piece:
     job: FinalJob | None = None
     result: FinalResult | None = None
     speech_end: int = 0
+    shown: list[LiveWord] = field(default_factory=list)
+
+    def has(self, word: LiveWord) -> bool:
+        """Return whether a word ends in it."""
+        end = word.word.end * SAMPLE_RATE
+        return self.start < end and (self.end is None or end <= self.end)
 
     def drop(self) -> None:
         """Forget its text, because there is more speech."""
@@ -75,17 +81,25 @@ class Turn:
         if words:
             self._pending.extend(words)
             self._shown = words[-1]
+            self.piece.shown.extend(words)
 
     def show_decoded(self) -> None:
         """Take the words of the last piece's text that are not shown."""
         if self.piece.result is not None:
             self.show(words_behind(self._shown, self.piece.result.words))
 
+    def draft(self, piece: Piece) -> tuple[int, ...]:
+        """Return the tokens of what partial passes have found in a piece."""
+        found = [*piece.shown, *self.window.uncertain]
+        return tuple(token for word in found if piece.has(word) for token in word.tokens)
+
     def cut(self, sample: int) -> Piece:
         """End the last piece, and begin another one. Returns the one that has ended."""
         piece = self.piece
         piece.end = sample
-        self.pieces.append(Piece(sample))
+        following = Piece(sample)
+        following.shown = [word for word in piece.shown if following.has(word)]
+        self.pieces.append(following)
         return piece
 
     def drop(self) -> None:

@@ -1,24 +1,45 @@
-"""Draft verification: which of the tokens that were expected greedy decoding chooses, too."""
+"""Drafts: tokens that a text probably has. Several are fed at once, and those kept that greedy decoding chooses.
+
+That is the same text in fewer steps: speculative decoding (Leviathan et al. 2023, arXiv 2211.17192).
+"""
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
 
-from hf_asr_endpoint.whisper.decoding.logit_filters import TokenRules
-from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
-from hf_asr_endpoint.whisper.decoding.state import DecodingState
+SEARCHED = 8
+"""Tokens before and behind the expected one in which a draft is searched for a token that differs."""
+
+MIN_FED, MAX_FED = 3, 32
+"""Tokens of a draft that are fed at once. Fewer take as long as steps do; more are thrown away at a timestamp."""
 
 
-def verify_draft(logits: Tensor, state: DecodingState, rules: TokenRules) -> None:
-    """Append the tokens that a state's steps would have chosen: its draft, up to the first token that differs.
+class Draft:
+    """How far a text has come in its draft.
 
-    logits: before each token of the draft and after the last one, shape = (n_draft + 1, n_vocab); are changed.
-    What the cache holds of tokens that are not kept is overwritten by the next steps.
+    The draft may lack timestamps and words, and have others. Its tokens are expected only behind one that was
+    expected itself: behind a difference, a step tells where the text goes on.
     """
-    for position, expected in enumerate([*state.prompt.draft, None]):
-        row = logits[position : position + 1]
-        rules.filter(row, [state])
-        [(token, logprob)] = choose_tokens(row, [state])
-        state.append(token, logprob, eot=rules.eot)
-        if token != expected or state.is_finished:
+
+    def __init__(self, tokens: Sequence[int], *, is_expected: bool) -> None:
+        """is_expected: whether the text begins with it."""
+        self._tokens = tokens
+        self._next = 0
+        self._is_expected = is_expected
+
+    @property
+    def expected(self) -> Sequence[int]:
+        """The tokens to be fed behind the last one of the text; none where it is not known what follows."""
+        expected = self._tokens[self._next : self._next + MAX_FED]
+        return expected if self._is_expected and len(expected) >= MIN_FED else ()
+
+    def take(self, token: int) -> None:
+        """Take the text's next token."""
+        self._is_expected = self._next < len(self._tokens) and self._tokens[self._next] == token
+        if self._is_expected:
+            self._next += 1
             return
+        around = range(max(self._next - SEARCHED, 0), min(self._next + SEARCHED, len(self._tokens)))
+        found = [index for index in around if self._tokens[index] == token]
+        if found:
+            self._next = 1 + min(found, key=lambda index: abs(index - self._next))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from hf_asr_endpoint.decoding_options import BeamOptions, ContrastiveOptions, DecodingOptions
 from hf_asr_endpoint.whisper.decoding.beam_search import BeamSearch, DiverseSearch, Hypothesis
 from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveSearch
+from hf_asr_endpoint.whisper.decoding.draft import Draft
 
 DEFAULT_OPTIONS = DecodingOptions()
 
@@ -24,9 +25,10 @@ class DecoderPrompt:
 
     sot_index: the index of sot. The logits after sot give P(no_speech).
     prefix: tokens that the text begins with, timestamps included. prefix_logprobs: one for each of them.
-    draft: tokens expected behind the prefix. They are fed with it, and those that would have been chosen are kept:
-    the same text, in fewer steps (speculative decoding, Leviathan et al. 2023, arXiv 2211.17192). Only attempts at
-    temperature 0 without a search may have one.
+    draft: tokens that the text probably has behind the prefix, see `Draft`. Attempts with a search, or above
+    temperature 0, make nothing of it.
+    feeds_draft: whether the prefill feeds them, because they are expected right behind the prefix. Otherwise
+    something else comes first, such as a timestamp.
     """
 
     tokens: tuple[int, ...]
@@ -34,11 +36,17 @@ class DecoderPrompt:
     prefix: tuple[int, ...] = ()
     prefix_logprobs: tuple[float, ...] = ()
     draft: tuple[int, ...] = ()
+    feeds_draft: bool = True
+
+    @property
+    def fed_draft(self) -> tuple[int, ...]:
+        """What the prefill feeds of the draft. Only attempts at temperature 0 without a search may have any."""
+        return self.draft if self.feeds_draft else ()
 
     @property
     def fed(self) -> tuple[int, ...]:
         """What the prefill feeds."""
-        return (*self.tokens, *self.prefix, *self.draft)
+        return (*self.tokens, *self.prefix, *self.fed_draft)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +98,21 @@ class DecodingState:
     search: Search | None = None
     """The search that this state is a beam or a candidate of. It holds them in the order of their slots."""
     random: random.Random = field(init=False)
+    draft: Draft | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.rules.seed)
+        if self.prompt.draft and self.search is None and self.rules.temperature == 0:
+            self.draft = Draft(self.prompt.draft, is_expected=self.prompt.feeds_draft)
         if not self.sampled:
             self.sampled, self.logprobs = list(self.prompt.prefix), list(self.prompt.prefix_logprobs)
+
+    @property
+    def expected(self) -> Sequence[int]:
+        """The tokens that a step may feed behind the last one; none where it is not known what follows."""
+        if self.draft is None:
+            return ()
+        return self.draft.expected[: max(self.rules.max_new_tokens - len(self.sampled) - 1, 0)]
 
     @property
     def sum_logprob(self) -> float:
@@ -110,6 +128,8 @@ class DecodingState:
         self.logprobs.append(logprob)
         if token != eot:
             self.sampled.append(token)
+            if self.draft is not None:
+                self.draft.take(token)
         self.is_cut_off = token != eot and len(self.sampled) >= self.rules.max_new_tokens
         self.is_finished = token == eot or self.is_cut_off
 
@@ -130,7 +150,7 @@ def begin_rows(prompt: DecoderPrompt, rules: AttemptRules) -> list[DecodingState
     The first of several samples is equal to a single sample with the same seed.
     """
     search = _new_search(rules)
-    assert not prompt.draft or (search is None and rules.temperature == 0)
+    assert not prompt.fed_draft or (search is None and rules.temperature == 0)
     if search is not None:
         n_rows = search.options.top_k if isinstance(search, ContrastiveSearch) else search.options.num_beams
         return [DecodingState(prompt=prompt, rules=rules, search=search) for _ in range(n_rows)]
