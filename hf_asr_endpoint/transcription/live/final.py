@@ -18,6 +18,8 @@ from hf_asr_endpoint.transcription.vocabulary import MAX_PREVIOUS_TOKENS, Vocabu
 from hf_asr_endpoint.types import Segment, TranscriptionOptions
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
 
+MAX_CONTEXT_TOKENS = 64  # of what was said before: some sentences
+
 
 class FinalPass:
     """One job. `begin` submits its first window; `take` goes on after each that has ended."""
@@ -62,19 +64,27 @@ class FinalPass:
         draft = () if self._segments else self._job.draft
         options, vocabulary = self._job.options, self._vocabulary
         hotwords = vocabulary.encode(options.hotwords or "")
-        previous = vocabulary.encode(options.prompt or "")[-MAX_PREVIOUS_TOKENS:]
+        guide = vocabulary.encode(options.prompt or "")
+        before = self._job.before or FinalResult()
+        context = vocabulary.encode(before.text)[-MAX_CONTEXT_TOKENS:]
 
         def make_prompt(language_token: int | None, *, with_previous: bool) -> DecoderPrompt:
+            said = context if vocabulary.language(language_token) == before.language else ()
             prompt = vocabulary.prompt(
                 language_token=language_token,
                 task="transcribe",
                 hotwords=hotwords,
-                previous=previous if with_previous else (),
+                previous=(*guide, *said)[-MAX_PREVIOUS_TOKENS:] if with_previous else (),
             )
             return replace(prompt, draft=draft, feeds_draft=False)  # A timestamp comes before it.
 
         self._engine.submit(
-            self._decoding.window(request=self._request, make_prompt=make_prompt, on_end=self._on_window)
+            self._decoding.window(
+                request=self._request,
+                make_prompt=make_prompt,
+                on_end=self._on_window,
+                previous_text=before.text,
+            )
         )
 
     def take(self, sequence: Sequence) -> FinalResult | None:

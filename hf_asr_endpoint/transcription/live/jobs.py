@@ -46,9 +46,14 @@ class PartialJob(Job):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FinalJob(Job):
-    """A piece of a turn. draft: tokens that its text probably has. is_urgent: somebody waits for it."""
+    """A piece of a turn.
+
+    draft: tokens that its text probably has. before: what was said right before it, if it is known.
+    is_urgent: somebody waits for it.
+    """
 
     draft: tuple[int, ...] = ()
+    before: FinalResult | None = None
     is_urgent: bool = True
 
 

@@ -19,6 +19,9 @@ from hf_asr_endpoint.transcription.live.jobs import FinalJob, FinalResult
 from hf_asr_endpoint.transcription.live.window import PartialWindow
 from hf_asr_endpoint.units import SAMPLE_RATE
 
+MAX_CONTEXT_GAP = 5 * SAMPLE_RATE
+"""Between two turns. A sentence may go on over a pause that ends a turn; later it is another one."""
+
 
 @dataclass(slots=True)
 class Piece:
@@ -92,6 +95,13 @@ class Turn:
         """Return the tokens of what partial passes have found in a piece."""
         found = [*piece.shown, *self.window.uncertain]
         return tuple(token for word in found if piece.has(word) for token in word.tokens)
+
+    def before(self, piece: Piece, ended: Turn | None) -> FinalResult | None:
+        """Return what was said right before a piece: in this turn, or in the one that ended before it."""
+        if (index := self.pieces.index(piece)) > 0:
+            return self.pieces[index - 1].result
+        is_close = ended is not None and ended.end is not None and self.start - ended.end <= MAX_CONTEXT_GAP
+        return ended.piece.result if ended is not None and is_close else None
 
     def cut(self, sample: int) -> Piece:
         """End the last piece, and begin another one. Returns the one that has ended."""
