@@ -238,5 +238,6 @@ class BatchingTranscriber:
             segments=tuple(segments),
         )
 
-    def _make_spectrogram(self, waveform: Waveform) -> ChunkSpectrogram:
-        return ChunkSpectrogram(waveform, n_mels=self._info.n_mels, encoder_padding_s=self._encoder_padding_s)
+    def _make_spectrogram(self, waveform: Waveform, *, max_padding_s: float = math.inf) -> ChunkSpectrogram:
+        padding_s = min(self._encoder_padding_s, max_padding_s)
+        return ChunkSpectrogram(waveform, n_mels=self._info.n_mels, encoder_padding_s=padding_s)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Sequence
@@ -17,6 +19,17 @@ from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Waveform
 
+PARTIAL_PADDING_S = 2.0
+"""Silence behind a partial pass's audio, at most: most of a pass is the encoder's time. In simulated time with
+whisper-base and passes of about half a second, windows of 6 s with 2 s of silence take a quarter less than those
+of 10 s with 4 s. Half of the words come within 0.95 s instead of 1.06, and no more of them are wrong."""
+
+
+class MakeSpectrogram(Protocol):
+    """Makes a waveform's spectrogram. max_padding_s: silence behind it, at most."""
+
+    def __call__(self, waveform: Waveform, *, max_padding_s: float) -> ChunkSpectrogram: ...
+
 
 class EngineDecoder:
     """A `Decoder`. owner: of the API key that the session was opened with."""
@@ -26,7 +39,7 @@ class EngineDecoder:
         engine: Engine,
         vocabulary: Vocabulary,
         *,
-        make_spectrogram: Callable[[Waveform], ChunkSpectrogram],
+        make_spectrogram: MakeSpectrogram,
         owner: str | None,
     ) -> None:
         self._engine = engine
@@ -42,7 +55,8 @@ class EngineDecoder:
         post: Callable[[Work], None],
         deliver: Callable[[PartialResult | FinalResult], None],
     ) -> None:
-        spectrogram = self._make_spectrogram(job.waveform)
+        max_padding_s = PARTIAL_PADDING_S if isinstance(job, PartialJob) else math.inf
+        spectrogram = self._make_spectrogram(job.waveform, max_padding_s=max_padding_s)
         if isinstance(job, PartialJob):
             self._begin_partial(job, spectrogram, lambda result: post(partial(deliver, result)))
         elif isinstance(job, FinalJob):

@@ -11,8 +11,8 @@ from hf_asr_endpoint.transcription.live.confirmation import Certainty, n_confirm
 from hf_asr_endpoint.transcription.live.events import LiveWord
 from hf_asr_endpoint.transcription.live.jobs import PartialResult
 
-MAX_WINDOW_S = 10.0
-KEPT_S = 2.5  # of confirmed audio that stays when a window is cut
+MAX_WINDOW_S = 6.0
+KEPT_S = 2.0  # of confirmed audio that stays when a window is cut
 MAX_STUCK_S = 15.0
 """A window as long as this has found no place to be cut: it begins anew, and the final pass shows what is lost."""
 LEFT_S = 1.5
