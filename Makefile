@@ -3,7 +3,7 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients test-ray bench bench-load bench-ray bench-wer bench-words bench-languages bench-robustness bench-kernels \
+.PHONY: help serve test test-clients test-ray bench bench-load bench-ray bench-wer bench-transformers bench-words bench-languages bench-robustness bench-kernels \
 	bench-shapes bench-live bench-precision bench-attacks bench-overload soak test-gpu gpu-check fuzz test-trained test-arm test-levels pictures clean
 
 help: ## Show these targets
@@ -48,6 +48,10 @@ bench-load: .venv/.bench ## Measure the server under load (optional: MODEL= SPEE
 
 bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
+
+bench-transformers: .venv/.bench ## Measure a Whisper that transformers computes: word error rates, 1 and 16 clients (optional: MODEL= SPEECH= ARGS="--seconds 30")
+	$(BIN)/python -m bench.wer --speech $(SPEECH) --engine transformers $(if $(MODEL),--model $(MODEL))
+	$(BIN)/python -m bench.load --speech $(SPEECH) --engine transformers --clients 1,16 $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-words: .venv/.bench ## Compare word timestamps with faster-whisper's (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.words --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))

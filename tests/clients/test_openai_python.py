@@ -1,4 +1,4 @@
-"""OpenAI's own Python client on the server with real weights: nothing but `base_url` is changed."""
+"""OpenAI's own Python client on a server of each engine, with real weights: nothing but `base_url` is changed."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ SPOKEN = "ask not what your country can do for you"
 
 
 @pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{server.url}/v1", api_key="any", timeout=TIMEOUT_S, max_retries=0) as opened:
+def client(either_server: Server) -> Iterator[OpenAI]:
+    with OpenAI(base_url=f"{either_server.url}/v1", api_key="any", timeout=TIMEOUT_S, max_retries=0) as opened:
         yield opened
 
 
@@ -241,9 +241,9 @@ def test_a_stream_of_segments(client: OpenAI, long_recording: bytes) -> None:
     assert times[-1] > 32
 
 
-def test_a_stream_of_the_asynchronous_client(server: Server, jfk: bytes) -> None:
+def test_a_stream_of_the_asynchronous_client(either_server: Server, jfk: bytes) -> None:
     async def listen() -> list[TranscriptionStreamEvent]:
-        async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any", timeout=TIMEOUT_S) as client:
+        async with AsyncOpenAI(base_url=f"{either_server.url}/v1", api_key="any", timeout=TIMEOUT_S) as client:
             stream = await client.audio.transcriptions.create(model="whisper-1", file=jfk, stream=True)
             return [event async for event in stream]
 
