@@ -18,8 +18,8 @@ test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test-trained: .venv/.test ## Train a small CTC model on spoken digits, serve it, and let it transcribe others (a minute or two)
-	$(BIN)/python -m pytest -m slow tests/transformers_models
+test-trained: .venv/.test ## Train a small CTC model on spoken digits, serve it, and let it transcribe others; long recordings by transformers (some minutes)
+	$(BIN)/python -m pytest -m slow tests/transformers_models tests/clients
 
 test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and an hour; else skipped)
 	$(BIN)/python -m tests.arm $(ARGS)

@@ -32,7 +32,17 @@ def transformers_server(cache_dir: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module", params=["native", "transformers"])
 def either_server(request: pytest.FixtureRequest) -> Server:
     """A server with whisper-base, once on each engine."""
-    found: Server = request.getfixturevalue("server" if request.param == "native" else "transformers_server")
+    return server_on(request.param, request)
+
+
+@pytest.fixture(scope="module", params=["native", pytest.param("transformers", marks=pytest.mark.slow)])
+def either_server_slowly(request: pytest.FixtureRequest) -> Server:
+    """The same for tests that take transformers half a minute each: `make test-trained` runs them."""
+    return server_on(request.param, request)
+
+
+def server_on(engine: str, request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue("server" if engine == "native" else "transformers_server")
     return found
 
 

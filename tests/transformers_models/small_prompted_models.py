@@ -110,7 +110,12 @@ def write_granite(directory: Path) -> Path:
 def write_qwen(directory: Path) -> Path:
     torch.manual_seed(SEED)
     controls = {"audio_token": "<|audio_pad|>", "audio_bos_token": "<|audio_start|>"}
-    controls |= {"audio_eos_token": "<|audio_end|>", "start": "<|im_start|>", "end": "<|im_end|>", "text": "<asr_text>"}
+    controls |= {
+        "audio_eos_token": "<|audio_end|>",
+        "start": "<|im_start|>",
+        "end": "<|im_end|>",
+        "text": "<asr_text>",
+    }
     tokenizer = word_tokenizer(extra_special_tokens=controls)
     config = Qwen3ASRConfig(
         text_config={**TEXT_SIZES, "model_type": "qwen3", "vocab_size": len(tokenizer), "head_dim": 16},
