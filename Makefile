@@ -3,8 +3,8 @@ SPEECH ?= ../shared/speech
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-clients test-ray bench bench-load bench-folder bench-ray bench-wer bench-words bench-languages bench-robustness bench-kernels \
-	bench-shapes bench-live bench-precision bench-attacks bench-overload soak test-gpu gpu-check fuzz test-trained test-arm test-levels pictures clean
+# Each target that has a help line is a name, not a file.
+.PHONY: $(shell awk -F : '/^[a-z-]+:.*\#\# / {print $$1}' $(firstword $(MAKEFILE_LIST)))
 
 help: ## Show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,8 +18,8 @@ test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test-trained: .venv/.test ## Train a small CTC model on spoken digits, serve it, and let it transcribe others (a minute or two)
-	$(BIN)/python -m pytest -m slow tests/transformers_models
+test-trained: .venv/.test ## Train a small CTC model on spoken digits, serve it, and let it transcribe others; long recordings by transformers (some minutes)
+	$(BIN)/python -m pytest -m slow tests/transformers_models tests/clients
 
 test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and an hour; else skipped)
 	$(BIN)/python -m tests.arm $(ARGS)
@@ -52,6 +52,10 @@ bench-folder: .venv/.bench ## Compare the command line over a folder of short cl
 
 bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
+
+bench-transformers: .venv/.bench ## Measure a Whisper that transformers computes: word error rates, 1 and 16 clients (optional: MODEL= SPEECH= ARGS="--seconds 30")
+	$(BIN)/python -m bench.wer --speech $(SPEECH) --engine transformers $(if $(MODEL),--model $(MODEL))
+	$(BIN)/python -m bench.load --speech $(SPEECH) --engine transformers --clients 1,16 $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-words: .venv/.bench ## Compare word timestamps with faster-whisper's (optional: MODEL= SPEECH=folder with manifest.jsonl)
 	$(BIN)/python -m bench.words --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))

@@ -53,7 +53,9 @@ def main() -> None:
 
 def _clients_table(arguments: argparse.Namespace, clients: Sequence[int]) -> Table:
     clips = Clips.of([clip.path for clip in short_clips(arguments.speech)])
-    settings = environment(dtype=arguments.dtype, max_concurrent_requests=2 * max(clients))
+    settings = environment(
+        engine=arguments.engine, dtype=arguments.dtype, max_concurrent_requests=2 * max(clients)
+    )
     with run_server("--model", arguments.model, env=settings) as server:
         http_client(server.url)(clips.paths[0])  # warm-up
         ours = [
@@ -61,8 +63,10 @@ def _clients_table(arguments: argparse.Namespace, clients: Sequence[int]) -> Tab
             for n_clients in clients
         ]
     peers = _fastest_peers(arguments, clients) if arguments.peer else []
+    gain = ratio(ours[-1].audio_s_per_s, ours[0].audio_s_per_s)
     table = Table(
-        title=f"{arguments.model}: {len(clips.paths)} short clips, {arguments.seconds:g} s and requests in flight"
+        title=f"{arguments.model}, engine {arguments.engine}: {len(clips.paths)} short clips, "
+        f"{arguments.seconds:g} s and requests in flight; {clients[-1]} clients ÷ {clients[0]}: {gain}"
     )
     for name in LOAD_COLUMNS:
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
@@ -129,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
+    parser.add_argument("--engine", default="auto", help="engine of the server (default: %(default)s)")
     parser.add_argument("--dtype", default="auto", help="dtype of the server (default: %(default)s)")
     parser.add_argument(
         "--clients", type=_numbers, metavar="N,N,…", help="numbers of clients (default: 1,4,16,64)"

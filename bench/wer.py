@@ -23,10 +23,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--model", default="embedded:whisper-base", help="as for hf-asr serve")
+    parser.add_argument("--engine", default="auto", help="as for hf-asr serve (default: %(default)s)")
     arguments = parser.parse_args()
     sets = {"short clips": short_clips(arguments.speech), "long file": [long_clip(arguments.speech)]}
-    table = Table("set", "clips", "words", "WER %", "× real time", title=f"{arguments.model}, Whisper normaliser")
-    with run_server("--model", arguments.model) as server:
+    title = f"{arguments.model}, engine {arguments.engine}, Whisper normaliser"
+    table = Table("set", "clips", "words", "WER %", "× real time", title=title)
+    with run_server("--model", arguments.model, "--engine", arguments.engine) as server:
         for name, clips in sets.items():
             table.add_row(name, str(len(clips)), *evaluate(server.url, clips, name=name))
     Console(width=100).print(table)

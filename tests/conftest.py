@@ -37,6 +37,13 @@ MODEL_NAMES = (
 """Names of models that clients have built in. The server of the tests serves them beside its own."""
 
 
+SERVER_FLAGS = (
+    *("--max-audio-bytes", "2MiB", "--max-audio-s", "60"),
+    *("--price-per-s", str(PRICE_PER_S), "--webhook-allowed-hosts", "127.0.0.1"),
+    *("--served-model-names", ",".join(MODEL_NAMES)),
+)
+
+
 @pytest.fixture(scope="session")
 def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for converted weights and compiled kernels, empty when the session begins.
@@ -70,9 +77,7 @@ def tiny_en_directory(cache_dir: Path) -> Path:
 def server(cache_dir: Path) -> Iterator[Server]:
     """The server as a user starts it, with whisper-base."""
     with run_server(
-        *("--cache-dir", str(cache_dir), "--max-audio-bytes", "2MiB", "--max-audio-s", "60"),
-        *("--price-per-s", str(PRICE_PER_S), "--webhook-allowed-hosts", "127.0.0.1"),
-        *("--served-model-names", ",".join(MODEL_NAMES)),
+        *("--cache-dir", str(cache_dir), *SERVER_FLAGS),
         *(RAY_FLAGS or ("--wyoming-port", "0")),
     ) as running:
         yield running

@@ -238,6 +238,9 @@ class Engine:
 
     def _follow(self, sequence: Sequence, decide: Callable[[], Attempt | AlignmentInput | None]) -> None:
         """Start what the caller decides to do next, or end the sequence."""
+        if sequence.request.is_cancelled:  # The model may have cut the text off.
+            self._end(sequence, Status.CANCELLED)
+            return
         try:
             following = decide()
         except Exception as exc:  # A bug of one caller must not end the others.

@@ -155,6 +155,8 @@ class Sequence:
             self.rows, self.stage = [], Stage.ENCODE
             return
         self.rows = begin_rows(attempt.prompt, attempt.rules)
+        for row in self.rows:
+            row.has_left = self._has_left
         assert len(self.rows) <= self.n_slots
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
 
@@ -162,6 +164,9 @@ class Sequence:
         """Align a text after the last attempt."""
         self.text = text
         self.stage = Stage.ALIGN
+
+    def _has_left(self) -> bool:
+        return self.request.is_cancelled
 
     def end(self, status: Status, error: Exception | None = None) -> None:
         self.status, self.error, self.slots = status, error, ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,15 +31,21 @@ class AudioInput:
 
     def make(self, waveforms: Sequence[Waveform], **arguments: Any) -> dict[str, Tensor]:
         """Return the tensors of a batch. arguments: of the feature extractor. Waveforms are at SAMPLE_RATE."""
-        features = self._extractor(
-            [self._resampled(waveform) for waveform in waveforms],
-            sampling_rate=self.sample_rate,
-            return_tensors="pt",
-            **arguments,
+        return self.move(
+            self._extractor(
+                self.resample(waveforms), sampling_rate=self.sample_rate, return_tensors="pt", **arguments
+            )
         )
+
+    def resample(self, waveforms: Sequence[Waveform]) -> list[Waveform]:
+        """Return waveforms at the model's rate."""
+        return [self._resampled(waveform) for waveform in waveforms]
+
+    def move(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return a model's inputs on its device, with its precision."""
         return {
             name: tensor.to(self._device, self._dtype) if tensor.is_floating_point() else tensor.to(self._device)
-            for name, tensor in features.items()
+            for name, tensor in inputs.items()
         }
 
     def _resampled(self, waveform: Waveform) -> Waveform:

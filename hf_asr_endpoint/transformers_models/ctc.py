@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transformers_models.audio_input import AudioInput
-from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, ShouldStop
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, HaveLeft, one_by_one
 from hf_asr_endpoint.transformers_models.limits import Abilities, check_options
 from hf_asr_endpoint.types import TranscriptionOptions, Word
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -68,11 +67,11 @@ class CtcFamily:
 
     @torch.inference_mode()
     def transcribe(
-        self, chunks: Sequence[ChunkInContext], decoding: DecodingOptions, *, should_stop: ShouldStop
+        self, chunks: Sequence[ChunkInContext], options: TranscriptionOptions, *, have_left: HaveLeft
     ) -> list[ChunkText]:
         if self._masks_padding:
             return self._transcribe(chunks)
-        return [self._transcribe([chunk])[0] for chunk in chunks if not should_stop()]
+        return one_by_one(lambda some, _: self._transcribe(some), chunks, have_left)
 
     def _transcribe(self, chunks: Sequence[ChunkInContext]) -> list[ChunkText]:
         padded = {"padding": True, "return_attention_mask": True} if self._masks_padding else {}

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hf_asr_endpoint.audio.chunking import Chunk
-from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.types import TranscriptionOptions, Waveform, Word
 
-ShouldStop = Callable[[], bool]
-"""Returns whether nobody wants a batch any more. Asked between two decoding steps."""
+HaveLeft = Callable[[], Sequence[bool]]
+"""Returns for each chunk of a batch whether nobody waits for it any more. Asked between two decoding steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,33 @@ class Family(Protocol):
         ...
 
     def transcribe(
-        self, chunks: Sequence[ChunkInContext], decoding: DecodingOptions, *, should_stop: ShouldStop
+        self, chunks: Sequence[ChunkInContext], options: TranscriptionOptions, *, have_left: HaveLeft
     ) -> list[ChunkText]:
-        """Return the text of each chunk. The options are those of all chunks."""
+        """Return the text of each chunk; any text for one that nobody waits for.
+
+        options: of all chunks; only what `for_the_model` keeps.
+        """
         ...
+
+
+def for_the_model(options: TranscriptionOptions) -> TranscriptionOptions:
+    """Return what a model itself is told. Chunks for which it is equal may be one batch."""
+    return TranscriptionOptions(
+        task=options.task, language=options.language, prompt=options.prompt, decoding=options.decoding
+    )
+
+
+def one_by_one(
+    transcribe: Callable[[Sequence[ChunkInContext], HaveLeft], list[ChunkText]],
+    chunks: Sequence[ChunkInContext],
+    have_left: HaveLeft,
+) -> list[ChunkText]:
+    """Return the texts of chunks that a model must not see side by side, without those that nobody waits for."""
+    return [
+        ChunkText(text="") if have_left()[index] else transcribe([chunk], _only(have_left, index))[0]
+        for index, chunk in enumerate(chunks)
+    ]
+
+
+def _only(have_left: HaveLeft, index: int) -> HaveLeft:
+    return lambda: have_left()[index : index + 1]

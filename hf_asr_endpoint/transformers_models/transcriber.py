@@ -23,7 +23,7 @@ from hf_asr_endpoint.transcription.model_limits import check_width, no_live_sess
 from hf_asr_endpoint.transcription.request_threads import RequestThreads
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
-from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, Family
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, Family, for_the_model
 from hf_asr_endpoint.transformers_models.worker import ModelWorker
 from hf_asr_endpoint.types import (
     ANYBODY,
@@ -152,7 +152,7 @@ class TransformersTranscriber:
             place.leave()
             reader.close()
         yield Transcription(
-            task=options.task, language=None, duration_s=counter.duration_s, segments=tuple(segments)
+            task=options.task, language=options.language, duration_s=counter.duration_s, segments=tuple(segments)
         )
 
     def _decoded(
@@ -160,10 +160,11 @@ class TransformersTranscriber:
     ) -> Iterator[tuple[Chunk, ChunkText]]:
         """Yield chunks in order, each with its text, and read no further than `max_ahead` of them."""
         running: deque[tuple[Chunk, Future[ChunkText]]] = deque()
+        asked = for_the_model(options)
         for each in chunks:
             token.raise_if_cancelled()
             if each is not None:
-                running.append((each.chunk, self._worker.submit(each, options.decoding, token)))
+                running.append((each.chunk, self._worker.submit(each, asked, token)))
             while running and (running[0][1].done() or len(running) >= self._max_ahead):
                 chunk, text = running.popleft()
                 yield chunk, text.result()

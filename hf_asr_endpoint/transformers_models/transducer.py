@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers.generation.stopping_criteria import StoppingCriteriaList
 
-from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transformers_models.audio_input import AudioInput
-from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, ShouldStop
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, HaveLeft
+from hf_asr_endpoint.transformers_models.generation import stop_rows
 from hf_asr_endpoint.transformers_models.limits import Abilities, check_options
-from hf_asr_endpoint.transformers_models.seq2seq import stop_when
 from hf_asr_endpoint.types import TranscriptionOptions
 
 
@@ -36,7 +34,7 @@ class TransducerFamily:
 
     @torch.inference_mode()
     def transcribe(
-        self, chunks: Sequence[ChunkInContext], decoding: DecodingOptions, *, should_stop: ShouldStop
+        self, chunks: Sequence[ChunkInContext], options: TranscriptionOptions, *, have_left: HaveLeft
     ) -> list[ChunkText]:
         inputs = self._audio.make(
             [each.chunk.waveform for each in chunks], padding=True, return_attention_mask=True
@@ -45,7 +43,7 @@ class TransducerFamily:
         output = self._model.generate(
             **inputs,
             max_new_tokens=next(iter(inputs.values())).shape[1],
-            stopping_criteria=StoppingCriteriaList([stop_when(should_stop)]),
+            stopping_criteria=stop_rows(have_left),
         )
         rows = [[token for token in row if token not in self._left_out] for row in output.sequences.tolist()]
         return [

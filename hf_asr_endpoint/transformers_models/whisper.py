@@ -145,6 +145,7 @@ class TransformersWhisper:
                 "max_new_tokens": max(state.rules.max_new_tokens for state in states),
                 "min_new_tokens": rules.min_new_tokens,
             },
+            have_left=lambda: [state.has_left() for state in states],
         )
         for state, text, no_speech_prob in zip(states, decoded, self._no_speech_probs(before), strict=True):
             state.no_speech_prob = no_speech_prob

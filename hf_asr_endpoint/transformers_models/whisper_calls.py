@@ -19,6 +19,8 @@ from transformers.generation.logits_process import LogitsProcessor, LogitsProces
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
 
+from hf_asr_endpoint.transformers_models.family import HaveLeft
+from hf_asr_endpoint.transformers_models.generation import stop_rows
 from hf_asr_endpoint.types import TASKS
 from hf_asr_endpoint.units import N_FRAMES
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
@@ -105,22 +107,26 @@ class WhisperCalls:
         arguments: Mapping[str, Any],
         *,
         keeps_scores: bool = False,
+        have_left: HaveLeft | None = None,
     ) -> list[Decoded]:
         """Decode each window with timestamps, once. features: shape = (n, n_positions, d_model).
 
         prompts: one for each window; they differ in their languages only. arguments: more of `generate`'s.
+        have_left: of the windows; those that nobody waits for end at any token.
         """
         n_beams = arguments.get("num_beams", 1)
         record = _Record(keeps_scores=keeps_scores)
+        criteria = StoppingCriteriaList() if have_left is None else stop_rows(have_left)
         recorded = {
             "logits_processor": LogitsProcessorList([record]),
-            "stopping_criteria": StoppingCriteriaList([record]),
+            "stopping_criteria": StoppingCriteriaList([record, *criteria]),
         }
+        ranked = {"return_dict_in_generate": True, "output_scores": True, "stopping_criteria": criteria}
         output = self._model.generate(
             encoder_outputs=BaseModelOutput(features),
             return_timestamps=True,
             force_unique_generate_call=True,
-            **({"return_dict_in_generate": True, "output_scores": True} if n_beams > 1 else recorded),
+            **(ranked if n_beams > 1 else recorded),
             **{"temperature": 0.0, **arguments},
             **self._prompt_arguments(prompts),
         )

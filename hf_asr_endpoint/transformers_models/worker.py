@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
-from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
 from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, Family
+from hf_asr_endpoint.types import TranscriptionOptions
 from hf_asr_endpoint.whisper.process import trim_heap
 from hf_asr_endpoint.whisper.threads import use_all_cores
 
@@ -25,7 +25,7 @@ CHUNKS_BETWEEN_TRIMS = 16  # of the heap
 @dataclass(frozen=True, slots=True)
 class _Work:
     chunk: ChunkInContext
-    decoding: DecodingOptions
+    options: TranscriptionOptions
     token: CancellationToken
     result: Future[ChunkText]
 
@@ -61,10 +61,13 @@ class ModelWorker:
             return sum(map(len, self._waiting.values()))
 
     def submit(
-        self, chunk: ChunkInContext, decoding: DecodingOptions, token: CancellationToken
+        self, chunk: ChunkInContext, options: TranscriptionOptions, token: CancellationToken
     ) -> Future[ChunkText]:
-        """Return the chunk's text to come; it raises EngineError and its kinds. Cancelled, it never runs."""
-        work = _Work(chunk, decoding, token, Future())
+        """Return the chunk's text to come; it raises EngineError and its kinds. Cancelled, it never runs.
+
+        options: only what `for_the_model` keeps, so that other differences do not part batches.
+        """
+        work = _Work(chunk, options, token, Future())
         with self._changed:
             if self._is_closed or self.failure is not None:
                 raise EngineUnavailable(SHUTTING_DOWN if self._is_closed else f"the model stopped: {self.failure}")
@@ -110,17 +113,17 @@ class ModelWorker:
                 return []
             first = next(iter(self._waiting.values()))[0]
             # What is sampled must not depend on who else asks: such chunks are computed alone.
-            decoding = first.decoding
+            decoding = first.options.decoding
             limit = 1 if decoding.temperatures[0] > 0 else max(self._max_batch // decoding.beams.num_beams, 1)
             batch: list[_Work] = []
-            while len(batch) < limit and (found := self._take_round(decoding, limit - len(batch))):
+            while len(batch) < limit and (found := self._take_round(first.options, limit - len(batch))):
                 batch += found
             self.n_running = len(batch)
             return batch
 
-    def _take_round(self, decoding: DecodingOptions, limit: int) -> list[_Work]:
+    def _take_round(self, options: TranscriptionOptions, limit: int) -> list[_Work]:
         """Take one chunk of each request whose next one has these options, and put these requests last."""
-        found = [queue[0] for queue in self._waiting.values() if queue[0].decoding == decoding][:limit]
+        found = [queue[0] for queue in self._waiting.values() if queue[0].options == options][:limit]
         for work in found:
             queue = self._waiting.pop(work.token)
             queue.popleft()
@@ -129,14 +132,14 @@ class ModelWorker:
         return found
 
     def _compute(self, batch: list[_Work]) -> None:
-        def should_stop() -> bool:
-            return all(work.token.is_cancelled for work in batch)
+        def have_left() -> list[bool]:
+            return [work.token.is_cancelled for work in batch]
 
         with self._turns:
             began = time.perf_counter()
             try:
                 texts = self._family.transcribe(
-                    [work.chunk for work in batch], batch[0].decoding, should_stop=should_stop
+                    [work.chunk for work in batch], batch[0].options, have_left=have_left
                 )
             except Exception as exc:  # Models raise anything; the next batch may succeed.
                 logger.exception("a batch of %d chunks failed", len(batch))
@@ -151,12 +154,13 @@ class ModelWorker:
                 self.n_running = 0
                 self.n_batches += 1
                 self.seconds += time.perf_counter() - began
-        for work, text in zip(batch, texts, strict=False):  # A batch that was stopped may have fewer.
-            self.ended["cancelled" if work.token.is_cancelled else "finished"] += 1
-            work.result.set_result(text)
-        for work in batch[len(texts) :]:
-            self.ended["cancelled"] += 1
-            work.result.set_exception(_cancellation(work.token))
+        for work, text in zip(batch, texts, strict=True):
+            if work.token.is_cancelled:  # The text may have been cut off.
+                self.ended["cancelled"] += 1
+                work.result.set_exception(_cancellation(work.token))
+            else:
+                self.ended["finished"] += 1
+                work.result.set_result(text)
 
     def _trim(self, n_chunks: int) -> None:
         """Return the memory of large batches to the system, from time to time, when nothing waits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,39 @@ import pytest
 
 from tests.clients.client import Client
 from tests.clients.running import run_client
-from tests.conftest import DATA
-from tests.server import Server
+from tests.conftest import DATA, ON_RAY, SERVER_FLAGS
+from tests.server import Server, run_server
 
 ENGLISH = DATA / "367-130732-0001.flac"
 GERMAN = DATA / "fleurs-de-005.ogg"
 
 OutcomesOf = Callable[[Client], dict[str, Any]]
+
+
+@pytest.fixture(scope="package")
+def transformers_server(cache_dir: Path) -> Iterator[Server]:
+    """The suite's server, computed by transformers."""
+    if ON_RAY:
+        pytest.skip("transformers is tested without Ray")
+    with run_server("--engine", "transformers", "--cache-dir", str(cache_dir), *SERVER_FLAGS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["native", "transformers"])
+def either_server(request: pytest.FixtureRequest) -> Server:
+    """A server with whisper-base, once on each engine."""
+    return server_on(request.param, request)
+
+
+@pytest.fixture(scope="module", params=["native", pytest.param("transformers", marks=pytest.mark.slow)])
+def either_server_slowly(request: pytest.FixtureRequest) -> Server:
+    """The same for tests that take transformers half a minute each: `make test-trained` runs them."""
+    return server_on(request.param, request)
+
+
+def server_on(engine: str, request: pytest.FixtureRequest) -> Server:
+    found: Server = request.getfixturevalue("server" if engine == "native" else "transformers_server")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request, Status
 from hf_asr_endpoint.errors import EngineError
+from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from tests.engine.callers import METHODS, Caller, make_attempt, run, submit
 from tests.fake_model import FakeSpeechModel, Method
 
@@ -35,6 +38,23 @@ def test_cancelling_a_waiting_sequence_does_not_call_the_model(engine: Engine, m
     engine.step()
     assert caller.ends == [Status.CANCELLED]
     assert model.calls == []
+
+
+def test_what_ends_after_its_cancellation_has_no_result(engine: Engine, model: FakeSpeechModel) -> None:
+    """A model that decodes windows to their end in one call stops at any token of a request that has left."""
+    caller = Caller()
+    prefill = model.prefill
+
+    def cancelling(states: Mapping[int, DecodingState]) -> None:
+        assert not caller.sequence.state.has_left()
+        caller.sequence.request.token.cancel()
+        assert caller.sequence.state.has_left()
+        prefill(states)
+
+    model.prefill = cancelling  # type: ignore[method-assign]
+    submit(engine, caller)
+    engine.step()
+    assert (caller.ends, caller.results) == ([Status.CANCELLED], [])
 
 
 def test_a_request_is_cancelled_with_all_its_sequences(engine: Engine, model: FakeSpeechModel) -> None:

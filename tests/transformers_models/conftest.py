@@ -19,9 +19,16 @@ from hf_asr_endpoint.model_choice import choose_models
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Transcription, TranscriptionOptions
 from tests.server import Server, run_server
-from tests.transformers_models import small_models
+from tests.transformers_models import small_models, small_prompted_models
 
 TIMEOUT_S = 300.0
+
+try:
+    import torchaudio
+except (ImportError, OSError):  # PyPI's needs a torch that is built for CUDA.
+    HAS_TORCHAUDIO = False
+else:
+    HAS_TORCHAUDIO = bool(torchaudio)
 
 TABLE = """
 [[model]]
@@ -47,6 +54,13 @@ def directories(tiny_en_directory: Path, tmp_path_factory: pytest.TempPathFactor
         "moonshine": small_models.write_moonshine(folder / "moonshine"),
         "encoder-decoder": small_models.write_encoder_decoder(folder / "encoder-decoder"),
         "transducer": small_models.write_transducer(folder / "transducer"),
+        "seamless": small_prompted_models.write_seamless(folder / "seamless", version=1),
+        "seamless-2": small_prompted_models.write_seamless(folder / "seamless-2", version=2),
+        **({"granite": small_prompted_models.write_granite(folder / "granite")} if HAS_TORCHAUDIO else {}),
+        "qwen": small_prompted_models.write_qwen(folder / "qwen"),
+        "glm": small_prompted_models.write_glm(folder / "glm"),
+        "canary": small_prompted_models.write_canary(folder / "canary"),
+        "int8": small_models.write_int8_whisper(folder / "int8", tiny_en_directory),
         "other-whisper": small_models.write_other_whisper(folder / "other-whisper", tiny_en_directory),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -12,6 +13,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
     BertConfig,
     BertLMHeadModel,
+    BitsAndBytesConfig,
     GenerationConfig,
     MoonshineConfig,
     MoonshineForConditionalGeneration,
@@ -71,7 +73,7 @@ def write_moonshine(directory: Path) -> Path:
     model.generation_config.suppress_tokens = [0, 1, 2, 3]  # Its random weights would say nothing else.
     model.save_pretrained(directory)
     _extractor(16_000, masks_padding=True).save_pretrained(directory)
-    _word_tokenizer().save_pretrained(directory)
+    word_tokenizer().save_pretrained(directory)
     return directory
 
 
@@ -96,7 +98,7 @@ def write_encoder_decoder(directory: Path) -> Path:
         setattr(model.generation_config, name, value)
     model.save_pretrained(directory)
     _extractor(16_000, masks_padding=True).save_pretrained(directory)
-    _word_tokenizer().save_pretrained(directory)
+    word_tokenizer().save_pretrained(directory)
     return directory
 
 
@@ -108,6 +110,18 @@ def write_other_whisper(directory: Path, original: Path) -> Path:
             (directory / path.name).symlink_to(path)
     config = json.loads((original / "config.json").read_text())
     (directory / "config.json").write_text(json.dumps({**config, "activation_function": "gelu_new"}))
+    return directory
+
+
+def write_int8_whisper(directory: Path, original: Path) -> Path:
+    """Write a Whisper with its linear layers in int8, as bitsandbytes quantises them (arXiv 2208.07339)."""
+    model = WhisperForConditionalGeneration.from_pretrained(
+        original, quantization_config=BitsAndBytesConfig(load_in_8bit=True), device_map="cpu", dtype=torch.float32
+    )
+    model.save_pretrained(directory)
+    for path in original.iterdir():
+        if path.suffix == ".json" and not (directory / path.name).exists():
+            (directory / path.name).symlink_to(path)
     return directory
 
 
@@ -137,11 +151,17 @@ def _words() -> list[str]:
     return ["<pad>", "<s>", "</s>", "<unk>", *(f"w{index}" for index in range(N_WORDS))]
 
 
-def _word_tokenizer() -> PreTrainedTokenizerFast:
+def word_tokenizer(**more: Any) -> PreTrainedTokenizerFast:
+    """Return a tokenizer of words such as "w7". more: of its arguments, such as further special tokens."""
     backend = Tokenizer(WordLevel({word: index for index, word in enumerate(_words())}, unk_token="<unk>"))
     backend.pre_tokenizer = Whitespace()
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        **more,
     )
 
 
@@ -171,7 +191,7 @@ def write_transducer(directory: Path) -> Path:
     model.generation_config.suppress_tokens = list(durations)  # They share the logits with the tokens.
     model.save_pretrained(directory)
     ParakeetFeatureExtractor(feature_size=80).save_pretrained(directory)
-    _word_tokenizer().save_pretrained(directory)
+    word_tokenizer().save_pretrained(directory)
     return directory
 
 

@@ -11,12 +11,11 @@ import pytest
 import torch
 
 from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
-from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transformers_models.audio_input import AudioInput
 from hf_asr_endpoint.transformers_models.ctc import CtcFamily
 from hf_asr_endpoint.transformers_models.family import ChunkInContext
 from hf_asr_endpoint.transformers_models.transcriber import in_context
-from hf_asr_endpoint.types import Waveform
+from hf_asr_endpoint.types import TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.transformers_models.small_models import letter_tokenizer
 
@@ -62,7 +61,7 @@ def chunk(waveform: Waveform, offset_s: float = 0.0) -> Chunk:
 
 def transcribe(family: CtcFamily, *chunks: Chunk) -> list[Any]:
     contexts = [each for each in in_context(iter(chunks), family.context_s) if each is not None]
-    return family.transcribe(contexts, DecodingOptions(), should_stop=lambda: False)
+    return family.transcribe(contexts, TranscriptionOptions(), have_left=lambda: [False] * len(contexts))
 
 
 def test_words_have_times_and_blanks_part_equal_letters(family: CtcFamily) -> None:

@@ -76,8 +76,9 @@ def test_settings_that_do_not_fit_the_engine_are_refused(
     ("model_type", "message"),
     [
         ("bert", "is a model of type 'bert'; allowed: models that recognise speech"),
-        ("granite_speech", "which needs a prompt of its own beside the audio; allowed: Whisper, CTC models"),
-        ("seamless_m4t", "which needs a target language with each request"),
+        ("voxtral", "has a prompt that mistral-common makes, not transformers; allowed: Whisper, CTC models"),
+        ("qwen2_audio", "needs a prompt of its own .* and SeamlessM4T, and canary, glmasr"),
+        ("dia", "which makes sound and no text"),
     ],
 )
 def test_models_that_are_not_served_are_refused_with_the_reason(

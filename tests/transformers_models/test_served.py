@@ -3,79 +3,26 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
-from huggingface_hub import InferenceClient
-from openai import OpenAI
 
+from bench.peak_memory import rss_mib
+from hf_asr_endpoint.types import Waveform
+from tests.conftest import make_flac
 from tests.server import Server
 from tests.transformers_models.conftest import TIMEOUT_S, post
 
 SPOKEN = "ask not what your country can do for you"
-WITHOUT_TEXT_OPTIONS = ["ctc", "transducer"]
+MAX_GROWTH_MIB = 40
 WITHOUT_WORDS = ["moonshine", "encoder-decoder", "transducer"]
 
 
 def plain(text: str) -> str:
     return text.lower().replace(",", "").replace(".", "")
-
-
-@pytest.fixture(scope="module")
-def openai(served: Server) -> OpenAI:
-    return OpenAI(base_url=f"{served.url}/v1", api_key="none", timeout=TIMEOUT_S, max_retries=0)
-
-
-def test_the_hugging_face_client_gets_text_segments_and_words(served: Server, jfk: bytes) -> None:
-    client = InferenceClient(model=served.url, provider="hf-inference", timeout=TIMEOUT_S)
-    segments = client.automatic_speech_recognition(jfk, extra_body={"return_timestamps": True})
-    words = client.automatic_speech_recognition(jfk, extra_body={"return_timestamps": "word"})
-    assert SPOKEN in plain(segments.text)
-    assert segments.chunks
-    assert words.chunks
-    assert segments.text == words.text == "".join(chunk.text for chunk in words.chunks).strip()
-    for chunks in (segments.chunks, words.chunks):
-        times = [time for chunk in chunks for time in chunk.timestamp]
-        assert times == sorted(times)
-        assert times[-1] <= 11
-    assert len(words.chunks) == len(words.text.split())
-
-
-def test_the_hugging_face_client_sets_generation_parameters(served: Server, jfk: bytes) -> None:
-    client = InferenceClient(model=served.url, provider="hf-inference", timeout=TIMEOUT_S)
-    output = client.automatic_speech_recognition(jfk, extra_body={"generation_parameters": {"num_beams": 3}})
-    assert SPOKEN in plain(output.text)
-
-
-def test_the_openai_client_gets_all_that_whisper_tells(openai: OpenAI, jfk: bytes) -> None:
-    verbose = openai.audio.transcriptions.create(
-        model="whisper",
-        file=("a.mp3", jfk),
-        response_format="verbose_json",
-        timestamp_granularities=["segment", "word"],
-    )
-    assert SPOKEN in plain(verbose.text)
-    assert verbose.language == "english"
-    assert verbose.segments
-    assert verbose.words
-    for segment in verbose.segments:
-        assert -1 < segment.avg_logprob < 0
-        assert 0 <= segment.no_speech_prob < 0.5
-        assert segment.temperature == 0
-    assert openai.audio.transcriptions.create(
-        model="whisper", file=("a.mp3", jfk), response_format="srt"
-    ).startswith("1\n00:00:0")
-
-
-def test_the_openai_client_streams_and_gets_log_probabilities(openai: OpenAI, jfk: bytes) -> None:
-    events = list(
-        openai.audio.transcriptions.create(model="whisper", file=("a.mp3", jfk), stream=True, include=["logprobs"])
-    )
-    assert events[-1].type == "transcript.text.done"
-    assert SPOKEN in plain(events[-1].text)
-    assert events[-1].logprobs
-    assert all(token.logprob <= 0 for token in events[-1].logprobs)
 
 
 @pytest.mark.parametrize("kind", ["ctc", "ctc-8khz", "moonshine", "encoder-decoder", "transducer"])
@@ -184,6 +131,18 @@ def test_a_decoder_takes_lengths_and_never_more_than_it_holds(served: Server, jf
     assert n_words(max_length=6) == 5
     assert n_words(num_beams=2, max_new_tokens=4) == 4
     assert n_words(min_new_tokens=20) == 20
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_memory_returns_after_a_long_file(served: Server, speech: Waveform) -> None:
+    def resident_mib(n_times: int) -> float:
+        assert post(served, make_flac(np.tile(speech, n_times)), model="ctc").ok
+        found = rss_mib(served.process.pid)
+        assert found is not None
+        return found
+
+    before = resident_mib(1)
+    assert resident_mib(30) < before + MAX_GROWTH_MIB
 
 
 def test_a_whisper_with_another_activation_is_served_by_transformers(served: Server, jfk: bytes) -> None:

@@ -13,7 +13,7 @@ from hf_asr_endpoint.audio.chunking import Chunk, SpeechSpan
 from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable
-from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, ShouldStop
+from hf_asr_endpoint.transformers_models.family import ChunkInContext, ChunkText, HaveLeft
 from hf_asr_endpoint.transformers_models.transcriber import TransformersTranscriber
 from hf_asr_endpoint.transformers_models.worker import ModelWorker
 from hf_asr_endpoint.types import ModelInfo, TranscriptionOptions
@@ -21,7 +21,7 @@ from tests.conftest import DATA
 from tests.transformers_models.conftest import transcribe
 
 NOTHING = np.zeros(0, np.float32)
-OPTIONS = DecodingOptions()
+OPTIONS = TranscriptionOptions()
 TIMEOUT_S = 60.0
 CLIP = (DATA / "3331-159605-0004.flac").read_bytes()
 
@@ -36,20 +36,24 @@ class ScriptedFamily:
         self.threads: set[int] = set()
         self.may_compute = threading.Event()
         self.has_begun = threading.Event()
-        self.was_stopped = False
+        self.leaves: dict[float, CancellationToken] = {}  # cancelled while a chunk is computed
+        self.had_left: list[bool] = []
 
     def check(self, options: TranscriptionOptions) -> None:
         pass
 
     def transcribe(
-        self, chunks: Sequence[ChunkInContext], decoding: DecodingOptions, *, should_stop: ShouldStop
+        self, chunks: Sequence[ChunkInContext], options: TranscriptionOptions, *, have_left: HaveLeft
     ) -> list[ChunkText]:
         self.batches.append([each.chunk.offset_s for each in chunks])
         self.threads.add(threading.get_ident())
         self.has_begun.set()
         assert self.may_compute.wait(TIMEOUT_S)
-        self.was_stopped = should_stop()
-        if decoding.seed == 13:
+        for each in chunks:
+            if each.chunk.offset_s in self.leaves:
+                self.leaves[each.chunk.offset_s].cancel()
+        self.had_left = list(have_left())
+        if options.decoding.seed == 13:
             raise RuntimeError("no luck")
         return [ChunkText(text=f" {each.chunk.offset_s:g}") for each in chunks]
 
@@ -89,16 +93,17 @@ def test_chunks_that_wait_are_one_batch_and_requests_take_turns() -> None:
 def test_other_options_and_what_is_sampled_are_batches_of_their_own() -> None:
     family = ScriptedFamily()
     worker = busy_worker(family, max_batch=4)
-    beams = DecodingOptions.from_flat(num_beams=2)
-    sampled = DecodingOptions(temperatures=(0.5,))
+    beams = TranscriptionOptions(decoding=DecodingOptions.from_flat(num_beams=2))
+    sampled = TranscriptionOptions(decoding=DecodingOptions(temperatures=(0.5,)))
+    german = TranscriptionOptions(language="de")
     results = [
         worker.submit(chunk(index), options, CancellationToken())
-        for index, options in enumerate((sampled, sampled, beams, beams, beams, OPTIONS))
+        for index, options in enumerate((sampled, sampled, beams, beams, beams, OPTIONS, german, OPTIONS))
     ]
     family.may_compute.set()
     for result in results:
         result.result(TIMEOUT_S)
-    assert family.batches == [[-1], [0], [1], [2, 3], [4], [5]]
+    assert family.batches == [[-1], [0], [1], [2, 3], [4], [5, 7], [6]]
     worker.close()
 
 
@@ -117,15 +122,31 @@ def test_a_cancelled_request_does_not_run_and_one_that_runs_is_stopped() -> None
     family.may_compute.set()
     worker.close()
     assert family.batches == [[0]]
-    assert family.was_stopped
+    assert family.had_left == [True]
+
+
+def test_one_request_leaves_a_batch_and_the_others_get_their_texts() -> None:
+    family = ScriptedFamily()
+    worker = busy_worker(family, max_batch=2)
+    family.leaves[0] = CancellationToken()
+    left = worker.submit(chunk(0), OPTIONS, family.leaves[0])
+    stays = worker.submit(chunk(1), OPTIONS, CancellationToken())
+    family.may_compute.set()
+    assert stays.result(TIMEOUT_S).text == " 1"
+    with pytest.raises(EngineUnavailable, match="cancelled"):
+        left.result(TIMEOUT_S)
+    worker.close()
+    assert family.had_left == [True, False]
+    assert (worker.ended["finished"], worker.ended["cancelled"]) == (2, 1)
 
 
 def test_a_failure_ends_its_batch_and_no_other() -> None:
     family = ScriptedFamily()
     family.may_compute.set()
     worker = ModelWorker(family, max_batch=2)
+    unlucky = TranscriptionOptions(decoding=DecodingOptions(seed=13))
     with pytest.raises(EngineError, match="the model failed: RuntimeError: no luck"):
-        worker.submit(chunk(0), DecodingOptions(seed=13), CancellationToken()).result(TIMEOUT_S)
+        worker.submit(chunk(0), unlucky, CancellationToken()).result(TIMEOUT_S)
     assert worker.submit(chunk(1), OPTIONS, CancellationToken()).result(TIMEOUT_S).text == " 1"
     worker.close()
     with pytest.raises(EngineUnavailable, match="shutting down"):

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.transcriber import Transcriber
+from hf_asr_endpoint.transformers_models.loading import load_transformers_model
+from hf_asr_endpoint.transformers_models.whisper import TransformersWhisper
 from hf_asr_endpoint.types import Transcription
+from hf_asr_endpoint.units import N_FRAMES
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, begin_rows
 from tests.conftest import DATA
 from tests.transformers_models.conftest import loaded, transcribe
 from tests.transformers_models.small_models import write_multilingual_whisper
@@ -126,6 +131,49 @@ def test_nothing_of_a_request_stays_on_the_model(other: Transcriber) -> None:
     assert one == two, "equal requests have equal results"
     assert asyncio.run(transcribe(other, CLIPS[1], decoding=SHORT)) == before
     assert before.language != "de"
+
+
+@pytest.mark.parametrize("n_beams", [1, 2])
+def test_decoding_ends_within_a_step_when_nobody_waits_for_it(small: Path, n_beams: int) -> None:
+    left_after, n_asked = 5, 0
+
+    def has_left() -> bool:
+        nonlocal n_asked
+        n_asked += 1
+        return n_asked >= left_after
+
+    model, prompt = whisper_of(small)
+    beams = DecodingOptions.from_flat(num_beams=n_beams)
+    rows = begin_rows(prompt, AttemptRules(options=beams, max_new_tokens=200, min_new_tokens=200))
+    rows[0].has_left = has_left
+    model.prefill(dict(enumerate(rows)))
+    assert rows[0].is_finished
+    assert len(rows[0].logprobs) <= left_after
+    assert n_asked == left_after
+
+
+def test_a_request_that_leaves_a_batch_changes_no_other(small: Path) -> None:
+    model, prompt = whisper_of(small)
+    rules = AttemptRules(max_new_tokens=20, min_new_tokens=20)
+    (alone,), (left,), (stays,) = (begin_rows(prompt, rules) for _ in range(3))
+    left.has_left = lambda: True
+    model.prefill({1: alone})
+    model.prefill({0: left, 1: stays})
+    assert len(left.sampled) == 1
+    assert stays.sampled == alone.sampled
+    assert len(stays.sampled) == 20
+
+
+def whisper_of(directory: Path) -> tuple[TransformersWhisper, DecoderPrompt]:
+    """Return a model with two windows encoded, and a prompt."""
+    loaded_model = load_transformers_model(directory, device="cpu", dtype="auto")
+    model, tokenizer = loaded_model.whisper, loaded_model.tokenizer
+    assert model is not None
+    assert tokenizer is not None
+    windows = torch.randn(2, 80, N_FRAMES, generator=torch.Generator().manual_seed(1))
+    model.encode(dict(enumerate(windows)))
+    tokens = (tokenizer.sot, tokenizer.language_tokens["en"], tokenizer.task_tokens["transcribe"])
+    return model, DecoderPrompt(tokens=tokens)
 
 
 def test_a_batch_gives_what_each_clip_gives_alone(other: Transcriber) -> None:

@@ -6,7 +6,7 @@ Knows token ids and options. Imports no torch, so that the engine's scheduler do
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from hf_asr_endpoint.decoding_options import BeamOptions, ContrastiveOptions, DecodingOptions
@@ -97,6 +97,8 @@ class DecodingState:
     """Whether `max_new_tokens` ended the text, not eot."""
     search: Search | None = None
     """The search that this state is a beam or a candidate of. It holds them in the order of their slots."""
+    has_left: Callable[[], bool] = field(default=lambda: False, compare=False, repr=False)
+    """Whether nobody waits for the result any more. For models that decode a window to its end in one call."""
     random: random.Random = field(init=False)
     draft: Draft | None = field(init=False, default=None)
 

@@ -13,8 +13,8 @@ Format = Literal["transformers", "ctranslate2"]
 
 CTRANSLATE2_FILES = ("model.bin", "config.json", "tokenizer.json")
 
-CONFIGURATION_PATTERNS = ("*.json", "*.txt", "*.model")
-"""Configurations, tokenizer and the index of weights, in both formats."""
+CONFIGURATION_PATTERNS = ("*.json", "*.txt", "*.model", "*.jinja", "adapter_model.safetensors")
+"""Configurations, tokenizer, chat template, index of weights, in both formats; and an adapter, which is small."""
 
 WEIGHT_PATTERNS: dict[Format, tuple[tuple[str, ...], ...]] = {
     "transformers": (
@@ -57,9 +57,11 @@ def _speech_recognition_types() -> list[str]:
     # Imported here because the import takes seconds, and Whisper does not need it.
     from transformers.models.auto import modeling_auto as auto
 
+    images = auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.keys()
     return [
         *auto.MODEL_FOR_CTC_MAPPING_NAMES,
         *auto.MODEL_FOR_TDT_MAPPING_NAMES,
         *auto.MODEL_FOR_RNNT_MAPPING_NAMES,
         *auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+        *(auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES.keys() - images),
     ]
