@@ -1,4 +1,4 @@
-"""`serve run`, Ray's own command, with a file as RayService has it: settings come from it and from variables."""
+"""`serve run`, Ray's own command, with a file as RayService has it, and without: settings are also variables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from tests.server import STOP_TIMEOUT_S, Server
 
 pytestmark = needs_ray
 
+IMPORT_PATH = "hf_asr_endpoint.ray_serve:app"
+RAYS_PORT = 8000
+"""Of a server without a file; the command has no option for another."""
 N_CLIENTS = 6
 SETTINGS = {
     "HF_ASR_MODEL": "embedded:whisper-tiny.en",
@@ -38,23 +42,13 @@ QUICK = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("serve")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    application = {
-        "name": "hf-asr",
-        "route_prefix": "/",
-        "import_path": "hf_asr_endpoint.ray_serve:app",
-        "args": {"ray_engine_replicas": "1-2"},
-    }
-    configuration = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": [application]}
-    (folder / "serve.yaml").write_text(json.dumps(configuration))  # JSON is YAML.
+@contextmanager
+def run_serve(folder: Path, port: int, *arguments: str, cache_dir: Path) -> Iterator[Server]:
+    """Run `serve run`, wait until the server is ready, stop it at the end."""
     settings = {**SETTINGS, "HF_ASR_CACHE_DIR": str(cache_dir), "HF_ASR_DATA_DIR": str(folder / "data")}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [Path(sys.executable).parent / "serve", "run", folder / "serve.yaml", "--address", "local"],
+            [Path(sys.executable).parent / "serve", "run", *arguments, "--address", "local"],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,
@@ -67,6 +61,24 @@ def server(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     finally:
         process.terminate()
         process.wait(STOP_TIMEOUT_S)
+
+
+@pytest.fixture(scope="module")
+def server(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("serve")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    application = {
+        "name": "hf-asr",
+        "route_prefix": "/",
+        "import_path": IMPORT_PATH,
+        "args": {"ray_engine_replicas": "1-2"},
+    }
+    configuration = {"http_options": {"host": "127.0.0.1", "port": port}, "applications": [application]}
+    file = folder / "serve.yaml"
+    file.write_text(json.dumps(configuration))  # JSON is YAML.
+    with run_serve(folder, port, str(file), cache_dir=cache_dir) as running:
+        yield running
 
 
 def is_ready(server: Server) -> bool:
@@ -106,7 +118,7 @@ def test_a_second_engine_comes_with_the_load_and_leaves_after_it(server: Server,
 
 
 def test_it_ends_with_its_process_and_leaves_none(server: Server) -> None:
-    """The last test of this server."""
+    """The last test of the server with a file."""
     started = [process.pid for process in descendants(server.process.pid)]
     assert started
     server.process.terminate()
@@ -114,3 +126,16 @@ def test_it_ends_with_its_process_and_leaves_none(server: Server) -> None:
     wait_until(lambda: not any(is_alive(pid) for pid in started), "processes are left")
     with pytest.raises(requests.ConnectionError):
         health(server)
+
+
+def test_settings_are_arguments_and_variables_where_there_is_no_file(
+    cache_dir: Path, tmp_path: Path, jfk: bytes
+) -> None:
+    try:
+        socket.create_server(("127.0.0.1", RAYS_PORT)).close()
+    except OSError:
+        pytest.skip(f"port {RAYS_PORT} is taken, and Ray's command has no other")
+    arguments = (IMPORT_PATH, "ray_engine_replicas=1-2", "shutdown_timeout_s=5")
+    with run_serve(tmp_path, RAYS_PORT, *arguments, cache_dir=cache_dir) as server:
+        assert SPOKEN in plain(transcribe(server, jfk).json()["text"])
+        assert requests.get(f"{server.url}/v1/models/whisper-tiny.en", timeout=STOP_TIMEOUT_S).ok
