@@ -28,8 +28,8 @@ test-levels: .venv/.test ## Run the kernels' tests at the levels that this x86 p
 	HF_ASR_TEST_EMULATED=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile -k "vnni or bf16 or neon" \
 		tests/whisper/kernels tests/whisper/kv_cache tests/whisper/model tests/parity/test_precision.py
 
-test-ray: .venv/.test-ray ## Run servers and archives on a Ray of two engines, and client programs on it (needs 600 MB of disk and 10 minutes)
-	TEST_RAY=1 $(BIN)/python -m pytest tests/ray_serve tests/ray_data tests/clients
+test-ray: .venv/.test-ray .venv/.clients ## Run servers and archives on Ray, and all client programs on a server of two engines (needs Node.js, 2 GB of disk and 20 minutes)
+	TEST_RAY=1 $(BIN)/python -m pytest -m "not parity_full and not slow" tests/ray_data tests/ray_serve tests/clients
 
 test-clients: .venv/.clients ## Run client programs from PyPI and npm on the server (needs Node.js and 1.5 GB of disk; optional: TEST_CLIENTS_DIR=folder for them)
 	$(BIN)/python -m pytest -m clients tests/clients

@@ -190,6 +190,17 @@ class ServerSettings(ModelSettings):
         description="On Ray: processes that talk HTTP, as a number or a range. With more than one, jobs "
         "need `jobs_database`.",
     )
+    ray_upscale_delay_s: float = Field(
+        30.0,
+        ge=0,
+        description="On Ray, with a range: how long there must be too many requests until a replica is added, "
+        "in seconds.",
+    )
+    ray_downscale_delay_s: float = Field(
+        600.0,
+        ge=0,
+        description="On Ray, with a range: how long there must be too few until one is removed, in seconds.",
+    )
     log_format: LogFormat = Field(
         "text",
         description="Lines of the log: `text` for people, or `json`, an object with fields for each request.",

@@ -105,8 +105,8 @@ OpenPaths = Annotated[
 ]
 """Paths that may need no key."""
 
-Replicas = Annotated[str, AfterValidator(_check_replicas)]
-"""A number, or a range within which the load decides; `read_replicas` reads it."""
+Replicas = Annotated[str, Field(coerce_numbers_to_str=True), AfterValidator(_check_replicas)]
+"""A number, or a range within which the load decides; `read_replicas` reads it. Files in YAML have numbers."""
 
 RootPath = Annotated[str, AfterValidator(_check_root_path)]
 """A path without a slash at its end; empty for the root."""

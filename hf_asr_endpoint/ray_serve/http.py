@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from ray import serve
-from starlette.types import ASGIApp
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.composition import served_models, services_with
@@ -21,12 +22,36 @@ from hf_asr_endpoint.tracing import start_tracing
 
 NO_JOBS = "this server accepts no jobs, because it has several HTTP replicas and no HF_ASR_JOBS_DATABASE"
 
+REQUEST_ID = "x-request-id"
+
 
 class Http:
     """The class of the deployment, which Serve completes with the application."""
 
     def __init__(self, *used: Any) -> None:
         """used: handles of the deployments that this one needs, so that Serve deploys them too."""
+
+
+class OneRequestId:
+    """Leaves the id out of a response where Ray Serve's proxy adds it.
+
+    The proxy gives a request without an `x-request-id` a new one, and repeats the request's in the response.
+    A client's id that the application does not take, because it has other than plain characters, differs: then
+    the response has both, the application's first.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if headers.get(REQUEST_ID) == Headers(scope=scope).get(REQUEST_ID):
+                    del headers[REQUEST_ID]
+            await send(message)
+
+        await self._app(scope, receive, send_without)
 
 
 def application_builder(settings: Settings) -> Callable[[], ASGIApp]:
@@ -53,6 +78,8 @@ def application_builder(settings: Settings) -> Callable[[], ASGIApp]:
             start=transcriber.start,
             no_jobs=NO_JOBS if n_most > 1 and settings.jobs_database is None else None,
         )
-        return create_app(replace(services, siblings=transcriber))
+        application = create_app(replace(services, siblings=transcriber))
+        application.add_middleware(OneRequestId)
+        return application
 
     return build

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hf_asr_endpoint.config import VARIABLE_ONLY, Settings
@@ -25,6 +27,10 @@ from hf_asr_endpoint.ray_serve.names import engine_name
         ({"ray_engine_replicas": "0"}, "allowed: a number from 1"),
         ({"ray_engine_replicas": "4-2"}, "allowed: a range whose end"),
         ({"modle": "x"}, "modle"),
+        ({"ray_http_replicas": "1-2", "data_dir": "jobs"}, "--data-dir is given and --ray-http-replicas is 1-2"),
+        ({"ray_http_replicas": "2", "jobs_storage": "jobs"}, "--jobs-storage is given"),
+        ({"api_keys": "anna:short"}, "the API key in HF_ASR_API_KEYS at position 1 cannot be used"),
+        ({"ray_upscale_delay_s": "1"}, "--ray-upscale-delay-s is for a number of replicas that follows the load"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(arguments: dict[str, str], message: str) -> None:
@@ -44,6 +50,27 @@ def test_engines_get_no_secrets() -> None:
     assert len(http.init_args) == 2
 
 
+def test_a_model_that_is_loaded_later_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(
+        '[[model]]\nmodel = "embedded:whisper-base"\n'
+        '[[model]]\nmodel = "embedded:whisper-tiny.en"\nload_at = "first-use"\n'
+    )
+    with pytest.raises(InvalidSettings, match=r"load_at of the model embedded:whisper-tiny\.en is first-use"):
+        app({"model": str(file)})
+
+
+def test_a_range_of_engines_follows_the_load() -> None:
+    settings = Settings(
+        ray_engine_replicas="2-5", ray_engine_requests=3, ray_upscale_delay_s=4, ray_downscale_delay_s=50
+    )
+    http = build_application(settings)._bound_deployment
+    scaling = http.init_args[1]._bound_deployment._deployment_config.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (2, 5, 3)
+    assert (scaling.upscale_delay_s, scaling.downscale_delay_s) == (4, 50)
+    assert http._deployment_config.num_replicas == 1
+
+
 def share(**settings: object) -> EngineShare:
     made = Settings.model_validate(settings)
     return share_engines(made, choose_models(made)[0])
@@ -54,6 +81,7 @@ def test_engines_share_the_cores_by_default(monkeypatch: pytest.MonkeyPatch) -> 
     assert share(ray_engine_replicas="2") == EngineShare(cpus=8, gpus=0.0, fewest=2, most=2)
     assert share(ray_engine_replicas="1-4") == EngineShare(cpus=4, gpus=0.0, fewest=1, most=4)
     assert share(ray_engine_replicas="1-100").cpus == 1
+    assert share(ray_engine_replicas=2) == share(ray_engine_replicas="2")
     assert share(ray_engine_cpus=3).cpus == 3
 
 

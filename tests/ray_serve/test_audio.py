@@ -1,4 +1,4 @@
-"""A recording on its way to an engine whose blocks get lost, without Ray's processes."""
+"""A recording on its way to an engine whose blocks get lost: without Ray's processes, and with them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from hf_asr_endpoint.errors import EngineLost
 from hf_asr_endpoint.transcription.stream import Event, TranscriptionStream
 from hf_asr_endpoint.types import Transcription
 from hf_asr_endpoint.units import SAMPLE_RATE
+from tests.conftest import needs_ray
+from tests.ray_serve.asking import wait_until
 
 pytest.importorskip("ray", reason="Ray is not installed; `make test-ray` has it")
 
@@ -118,3 +120,31 @@ def test_a_full_store_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "put", put)
     with pytest.raises(EngineLost, match="the audio cannot be sent to an engine"):
         sent(of_several_blocks("WAV"))
+
+
+@needs_ray
+def test_blocks_are_lost_with_the_process_that_sent_them() -> None:
+    class Sender:
+        def send(self, audio: bytes) -> SentAudio:
+            source = EncodedAudio(file=io.BytesIO(audio))
+            return send_audio(ReadingOrder(source=source, max_audio_s=60.0, audio_track=None))
+
+    def is_lost(block: Any) -> bool:
+        try:
+            ray.get(block)
+        except RayError:
+            return True
+        return False
+
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    try:
+        sender = ray.remote(Sender).remote()
+        audio = ray.get(sender.send.remote(of_several_blocks("WAV")))
+        (transcription,) = transcribe(audio)
+        assert isinstance(transcription, Transcription)
+        ray.kill(sender)
+        wait_until(lambda: is_lost(audio.blocks[1]), "Ray keeps the blocks")
+        with pytest.raises(EngineLost, match=LOST):
+            transcribe(audio)
+    finally:
+        ray.shutdown()

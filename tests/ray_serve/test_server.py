@@ -5,12 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
-import signal
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import requests
@@ -19,47 +13,28 @@ from websockets.sync.client import connect
 
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
-from tests.conftest import needs_ray
-from tests.ray_serve.processes import engine_replicas
+from tests.conftest import make_flac, needs_ray
+from tests.jobs.receiver import run_receiver
+from tests.ray_serve.asking import (
+    SLOTS,
+    SPOKEN,
+    TIMEOUT_S,
+    health,
+    metric,
+    plain,
+    status_of,
+    submit,
+    transcribe,
+    wait_until,
+)
+from tests.ray_serve.load import Load, kill_with_its_requests
+from tests.ray_serve.processes import busiest, engine_replicas
 from tests.server import Server
 
 pytestmark = needs_ray
 
-TIMEOUT_S = 120.0
-SPOKEN = "ask not what your country can do for you"
-N_CLIENTS, REQUESTS_OF_EACH = 6, 4
-SLOTS = 16  # of an engine on a CPU
-
-
-def plain(text: str) -> str:
-    return text.lower().replace(",", "").replace(".", "")
-
-
-def metric(server: Server, name: str) -> float:
-    """Return a metric's sum over its labels."""
-    lines = requests.get(f"{server.url}/metrics", timeout=TIMEOUT_S).text.splitlines()
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
-
-
-def wait_until(condition: Any, what: str) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
-def health(server: Server) -> dict[str, Any]:
-    body: dict[str, Any] = requests.get(f"{server.url}/health", timeout=TIMEOUT_S).json()
-    return body
-
-
-def transcribe(server: Server, audio: bytes) -> requests.Response:
-    return requests.post(
-        f"{server.url}/v1/audio/transcriptions",
-        files={"file": ("audio", audio)},
-        data={"model": "whisper-1"},
-        timeout=TIMEOUT_S,
-    )
+N_CLIENTS, REQUESTS_OF_EACH = 6, 3
+N_JOBS = 3
 
 
 def test_metrics_are_those_of_both_engines(server: Server) -> None:
@@ -75,6 +50,15 @@ def test_a_recording_of_several_blocks_is_whole(server: Server, speech: Waveform
     soundfile.write(file, np.concatenate([speech, silence]), SAMPLE_RATE, format="WAV", subtype="FLOAT")
     assert len(file.getvalue()) > 2**20
     assert SPOKEN in plain(transcribe(server, file.getvalue()).json()["text"])
+
+
+def test_an_answer_has_one_id(server: Server) -> None:
+    """Ray's proxy adds it too."""
+    for given in ({}, {"x-request-id": "of-the-client"}):
+        answer = requests.get(f"{server.url}/info", headers=given, timeout=TIMEOUT_S)
+        (request_id,) = answer.raw.headers.getlist("x-request-id")
+        assert request_id
+        assert request_id == given.get("x-request-id", request_id)
 
 
 def test_samples_are_sent_as_they_are(server: Server, speech: Waveform) -> None:
@@ -122,44 +106,36 @@ def test_a_client_that_leaves_frees_its_slots(server: Server, speech: Waveform) 
     assert metric(server, "hf_asr_windows_total") >= cancelled
 
 
-def test_a_dead_engine_fails_only_what_it_ran_and_is_replaced(server: Server, jfk: bytes) -> None:
+def test_a_dead_engine_fails_only_what_it_ran_and_is_replaced(
+    server: Server, jfk: bytes, speech: Waveform
+) -> None:
     replicas = engine_replicas(server.process.pid)
-    jobs = [
-        requests.post(
-            f"{server.url}/v1/jobs",
-            files={"file": ("audio", jfk)},
-            data={"model": "whisper-1"},
-            timeout=TIMEOUT_S,
-        ).json()["request_id"]
-        for _ in range(3)
-    ]
-    killed = threading.Event()
-
-    def client(_: int) -> list[tuple[bool, requests.Response]]:
-        return [(killed.is_set(), transcribe(server, jfk)) for _ in range(REQUESTS_OF_EACH)]
-
-    with ThreadPoolExecutor(N_CLIENTS) as pool:
-        working = [pool.submit(client, index) for index in range(N_CLIENTS)]
-        wait_until(lambda: metric(server, "hf_asr_slots_in_use") > 1, "nothing runs")
-        os.kill(replicas[0], signal.SIGKILL)
-        killed.set()
+    with run_receiver() as receiver:
+        # With beams, so that the first job takes long enough on a fast machine, too.
+        long = make_flac(np.concatenate([speech] * 5))
+        first = submit(server, long, webhook=receiver.url, language="en", num_beams="5")
+        killed = busiest(replicas)
+        jobs = {first, *(submit(server, jfk, webhook=receiver.url) for _ in range(N_JOBS - 1))}
+        load = Load(lambda _: transcribe(server, jfk), n_clients=N_CLIENTS, n_requests=REQUESTS_OF_EACH)
+        wait_until(lambda: metric(server, "hf_asr_requests_in_flight") >= N_CLIENTS, "no load")
+        held = kill_with_its_requests(killed, load)
+        assert status_of(server, first) != "succeeded", "it ran no job"
         wait_until(lambda: "1 of 2 engine replicas" in health(server).get("detail", ""), "nobody says so")
-        answers = [answer for one in working for answer in one.result()]
-    failed = [(began_after, answer) for began_after, answer in answers if answer.status_code != 200]
+        answers = load.finish()
+        wait_until(lambda: health(server) == {"status": "ready"}, "the engine was not replaced")
+        assert len(set(engine_replicas(server.process.pid)) - set(replicas)) == 1
+        wait_until(lambda: len(receiver.received) >= N_JOBS, "a webhook was lost")
+        documents = {received.headers["webhook-id"]: received.document() for received in receiver.received}
     assert len(answers) == N_CLIENTS * REQUESTS_OF_EACH
-    assert len(failed) <= N_CLIENTS
-    for began_after, answer in failed:
-        assert not began_after, answer.text
+    failed = {name: answer for name, answer in answers.items() if answer.status_code != 200}
+    assert failed.keys() <= held
+    assert failed, "it ran no request"
+    for answer in failed.values():
         assert answer.status_code == 503
         assert "the engine that worked on this request has ended" in answer.json()["error"]["message"]
-    for _, answer in answers:
-        assert answer.status_code != 200 or SPOKEN in plain(answer.json()["text"])
-    wait_until(lambda: health(server) == {"status": "ready"}, "the engine was not replaced")
-    assert len(set(engine_replicas(server.process.pid)) - set(replicas)) == 1
-    for job in jobs:
-        wait_until(lambda job=job: _status(server, job) == "succeeded", f"the job {job} was lost")
-
-
-def _status(server: Server, job: str) -> str:
-    body = requests.get(f"{server.url}/v1/requests/{job}", timeout=TIMEOUT_S).json()
-    return str(body["inference_status"]["status"])
+    for name, answer in answers.items():
+        assert name in failed or SPOKEN in plain(answer.json()["text"])
+    assert {document["request_id"] for document in documents.values()} == jobs
+    for document in documents.values():
+        assert document["inference_status"]["status"] == "succeeded"
+        assert SPOKEN in plain(document["results"]["text"])
