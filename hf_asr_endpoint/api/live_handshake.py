@@ -1,4 +1,4 @@
-"""What every live session needs before it is accepted: a model that has them, and a page that may use the server."""
+"""What every live session needs before it is accepted: a model that has them, and a page that may ask."""
 
 from __future__ import annotations
 
