@@ -54,7 +54,9 @@ class JobSettings(BaseSettings):
         20.0, gt=0, description="Maximum duration of one attempt to deliver to a webhook, in seconds."
     )
     webhook_retry_for_s: float = Field(
-        86_400.0, ge=0, description="How long a failed delivery is tried again, on average, in seconds."
+        86_400.0,
+        ge=0,
+        description="How long after its job's end a failed delivery is tried again, in seconds.",
     )
     webhook_allowed_hosts: Names = Field(
         (),

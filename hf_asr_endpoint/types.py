@@ -251,8 +251,10 @@ class Health:
 
     state: "loading" (requests wait), "ready", "failed" (requests are refused), or "unloaded" (a request loads it).
     detail: while loading, what is being waited for; when failed, why; when ready, what is lacking, if anything.
+    no_live_sessions: why there are none; "" if there are, or if that is not known, as before the model is loaded.
     """
 
     state: Literal["loading", "ready", "failed", "unloaded"]
     detail: str = ""
     model: ModelInfo | None = None
+    no_live_sessions: str = ""

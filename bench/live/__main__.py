@@ -1,7 +1,8 @@
 """Live sessions in real time: when words come and how right they are. Run by `make bench-live`.
 
-Each session speaks clips of LibriSpeech test-other, with a second of silence behind each. A word's latency is from
-its end, in the alignment of the whole clip, to the delta that has it.
+Each session speaks clips of LibriSpeech test-other, with a second of silence behind each, or more with --share. A
+word's latency is from its end, in the alignment of the whole clip, to the delta that has it. --silent and --beside
+measure something else instead.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
+from bench.engines.server import environment
+from bench.live.beside import measure_beside
 from bench.live.evaluation import COLUMNS, Said, row
+from bench.live.silence import measure_silence
 from bench.live.streaming import RATE, Told, stream
 from bench.recordings import Clip, short_clips
 from tests.server import run_server
@@ -30,6 +34,7 @@ NONSPEECH = "nonspeech"
 MAX_NONSPEECH_S = 60.0
 REQUEST_TIMEOUT_S = 600.0
 WIDTH = 130  # characters
+ALLOWS_MANY = environment(max_live_sessions=256)
 
 DETECTIONS: dict[str, dict[str, Any] | None] = {
     "server_vad": {"type": "server_vad", "silence_duration_ms": 500},
@@ -44,24 +49,37 @@ def main() -> None:
     parser.add_argument("--model", default="embedded:whisper-base", help="as for hf-asr serve")
     parser.add_argument("--sessions", default="1,4,8", help="numbers of sessions at a time")
     parser.add_argument("--seconds", type=float, default=60.0, help="of speech in each session, at least")
+    parser.add_argument("--share", type=float, default=1.0, help="of its time that each session speaks, at most")
+    parser.add_argument("--silent", type=int, help="what this many sessions cost in which nobody speaks")
+    parser.add_argument("--beside", type=int, help="how long a clip takes beside this many sessions")
     parser.add_argument("--detection", choices=sorted(DETECTIONS), default="server_vad")
     parser.add_argument("--url", help="of a running server, instead of a new one")
     arguments = parser.parse_args()
     if arguments.url:
+        if arguments.silent:
+            parser.error("--silent needs a server of its own, without --url: it reads what the process takes")
         _measure(arguments.url, arguments)
         return
-    with run_server("--model", arguments.model) as server:
-        _measure(server.url, arguments)
+    with run_server("--model", arguments.model, env=ALLOWS_MANY) as server:
+        if arguments.silent:
+            Console(width=WIDTH).print(measure_silence(server, arguments.silent))
+        else:
+            _measure(server.url, arguments)
 
 
 def _measure(url: str, arguments: argparse.Namespace) -> None:
     clips = short_clips(arguments.speech)
+    if arguments.beside:
+        chosen = [_choose(clips, first=7 * index, seconds=arguments.seconds) for index in range(arguments.beside)]
+        print(measure_beside(url, [_waveform(of_session, share=1.0) for of_session in chosen]))
+        return
     table = Table(*COLUMNS, title=f"{arguments.model}, {arguments.detection}")
     detection = DETECTIONS[arguments.detection]
     for n_sessions in map(int, arguments.sessions.split(",")):
         chosen = [_choose(clips, first=7 * index, seconds=arguments.seconds) for index in range(n_sessions)]
-        said = [_said(url, of_session) for of_session in chosen]
-        told = asyncio.run(_speak(url, [_waveform(of_session) for of_session in chosen], detection))
+        said = [_said(url, of_session, share=arguments.share) for of_session in chosen]
+        waveforms = [_waveform(of_session, share=arguments.share) for of_session in chosen]
+        told = asyncio.run(_speak(url, waveforms, detection))
         table.add_row(*row(n_sessions, said, told))
     console = Console(width=WIDTH)
     console.print(table)
@@ -83,13 +101,13 @@ def _choose(clips: Sequence[Clip], *, first: int, seconds: float) -> list[Clip]:
     return chosen
 
 
-def _said(url: str, clips: Sequence[Clip]) -> Said:
+def _said(url: str, clips: Sequence[Clip], *, share: float) -> Said:
     texts, words, begin_s = [], [], 0.0
     for clip in clips:
         offline = _offline(url, clip.path)
         texts.append(offline["text"])
         words += [(word["word"], begin_s + word["end"]) for word in offline["words"]]
-        begin_s += len(_load(clip.path)) / RATE + PAUSE_S
+        begin_s += (len(_load(clip.path)) + _n_pause(clip, share)) / RATE
     return Said(" ".join(clip.reference for clip in clips), " ".join(texts), words)
 
 
@@ -110,9 +128,14 @@ def _offline(url: str, path: Path) -> dict[str, Any]:
     return document
 
 
-def _waveform(clips: Sequence[Clip]) -> npt.NDArray[np.float32]:
-    pause = np.zeros(round(PAUSE_S * RATE), np.float32)
-    return np.concatenate([part for clip in clips for part in (_load(clip.path), pause)])
+def _waveform(clips: Sequence[Clip], *, share: float) -> npt.NDArray[np.float32]:
+    pauses = (np.zeros(_n_pause(clip, share), np.float32) for clip in clips)
+    return np.concatenate([part for clip, pause in zip(clips, pauses, strict=True) for part in (_load(clip.path), pause)])
+
+
+def _n_pause(clip: Clip, share: float) -> int:
+    """Return the samples of silence behind a clip, so that it is at most `share` of both."""
+    return max(round(PAUSE_S * RATE), round(len(_load(clip.path)) * (1 / share - 1)))
 
 
 @cache

@@ -41,13 +41,17 @@ class Told:
     committed_at_s: dict[str, float] = field(default_factory=dict)
 
 
+def socket_url(url: str) -> str:
+    """Return the address of live sessions on a server."""
+    return url.replace("http", "ws", 1) + "/v1/realtime?intent=transcription"
+
+
 async def stream(
     url: str, waveform: npt.NDArray[np.float32], *, detection: dict[str, Any] | None, language: str | None = "en"
 ) -> Told:
     """Send 16 kHz audio in real time and return what came back."""
     told = Told()
-    socket_url = url.replace("http", "ws", 1) + "/v1/realtime?intent=transcription"
-    async with connect(socket_url, compression=None, max_size=None) as socket:
+    async with connect(socket_url(url), compression=None, max_size=None) as socket:
         update = {
             "include": [WORDS],
             "audio": {

@@ -1,13 +1,13 @@
-"""What every live session needs before its socket is accepted: a model, and a page that may use the server."""
+"""What every live session needs before it is accepted: a model that has them, and a page that may ask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from hf_asr_endpoint.errors import EngineUnavailable, Unauthorized
+from hf_asr_endpoint.errors import EngineUnavailable, Unauthorized, UnsupportedParameter
 from hf_asr_endpoint.messages import show_value
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 
@@ -30,3 +30,13 @@ def check_handshake(
     health = transcriber.health()
     if health.state == "failed":
         raise EngineUnavailable(health.detail)
+
+
+def check_models(transcriber: Transcriber, models: Iterable[str]) -> None:
+    """Raise UnsupportedParameter if none of the models has live sessions.
+
+    models: their ids, at least one. Of a model that is not loaded that is not known: its first audio tells.
+    """
+    reasons = [transcriber.health(model).no_live_sessions for model in models]
+    if all(reasons):
+        raise UnsupportedParameter(reasons[0], parameter="model")

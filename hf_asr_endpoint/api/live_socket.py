@@ -188,15 +188,15 @@ class LiveSocket(Generic[M]):
         """Take the client's messages until it leaves or its time is over."""
         loop = asyncio.get_running_loop()
         while True:
-            left_s = self._expires_at_s - loop.time()
+            if (left_s := self._expires_at_s - loop.time()) <= 0:
+                return await self._expire(is_idle=False)
             try:
-                message = await asyncio.wait_for(
-                    self._wire.receive(), max(min(left_s, self._limits.idle_timeout_s), 0)
-                )
+                # Not wait_for, which in Python 3.11 makes a task for each message.
+                async with asyncio.timeout(min(left_s, self._limits.idle_timeout_s)):
+                    message = await self._wire.receive()
             except TimeoutError:
                 return await self._expire(is_idle=left_s > self._limits.idle_timeout_s)
-            # Python 3.11's wait_for forgets that it was cancelled if a message comes in the same step.
-            if message is None or self._end.done():
+            if message is None:
                 return Close(None)
             await self._conversation.take(message)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hf_asr_endpoint.api.access import key_owner
 from hf_asr_endpoint.api.errors import ErrorFormat, error_response
-from hf_asr_endpoint.api.live_handshake import check_handshake
+from hf_asr_endpoint.api.live_handshake import check_handshake, check_models
 from hf_asr_endpoint.api.live_sessions import LiveLimits, LiveSessions
 from hf_asr_endpoint.api.live_socket import Close, Conversation, LiveSocket
 from hf_asr_endpoint.api.outbox import Event, Outbox
@@ -38,6 +38,10 @@ class LiveWebSockets:
         """Raise what refuses every session now: AsrError, as `check_handshake` and `LiveSessions.check` do."""
         check_handshake(handshake, self._transcriber, allows_pages=self._allows_pages)
         self._sessions.check()
+
+    def check_models(self, models: Iterable[str]) -> None:
+        """Raise UnsupportedParameter if none of the models, given by their ids, has live sessions."""
+        check_models(self._transcriber, models)
 
     async def serve(
         self,

@@ -89,6 +89,11 @@ class SpanFinder:
         return self._keep(Span(start=self._start, end=end))
 
     @property
+    def is_open(self) -> bool:
+        """Whether a span has begun, certain or not."""
+        return self._start is not None
+
+    @property
     def next_start(self) -> int:
         """The earliest sample at which the next span can start."""
         return self._n_samples if self._start is None else self._start

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobSpec, JobStatus
 
-VERSION = 5
+VERSION = 6
 """The version of the table."""
 
 COLUMNS = """
@@ -34,6 +34,7 @@ COLUMNS = """
     finished_at DOUBLE PRECISION,
     n_crashes INTEGER NOT NULL DEFAULT 0,  -- how many times a server died, or lost its lease, while it ran the job
     n_failures INTEGER NOT NULL DEFAULT 0,  -- how many times the model failed on it
+    n_unread INTEGER NOT NULL DEFAULT 0,  -- how many times its audio could not be read
     runtime_ms BIGINT NOT NULL DEFAULT 0,  -- the duration of the last run
     progress DOUBLE PRECISION,  -- of the run, 0 to 1, as its server last told; NULL: not known
     remaining_s DOUBLE PRECISION,
@@ -42,7 +43,7 @@ COLUMNS = """
     -- The delivery of the outcome to the webhook.
     delivery TEXT NOT NULL DEFAULT 'none',  -- a DeliveryStatus
     n_attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_at DOUBLE PRECISION,  -- set while the delivery is pending
+    next_attempt_at DOUBLE PRECISION,  -- set while the delivery is pending; before, while the queued work rests
     delivery_error TEXT,  -- why the last attempt failed
 
     -- The server that runs the job, or that delivers its outcome. Both are NULL while none does.
@@ -125,6 +126,7 @@ def read_job(row: Row) -> Job:
         finished_at=row["finished_at"],
         n_crashes=row["n_crashes"],
         n_failures=row["n_failures"],
+        n_unread=row["n_unread"],
         runtime_ms=row["runtime_ms"],
         progress=row["progress"],
         remaining_s=row["remaining_s"],

@@ -35,24 +35,27 @@ MIN_JITTER = 0.5  # the shortest delay, as a fraction of the full one
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrySchedule:
-    """Exponential backoff with jitter.
+    """Exponential backoff with jitter, until a time after the end of the job: the first failure behind it is the
+    last. So each result gets an attempt, even if the server was down or many results wait for one receiver.
 
-    Jitter spreads the results that a receiver missed while it was down. The schedule counts attempts instead of
-    the time since the end of the job, so that a result gets all its attempts even if the server was down or its
-    clock was changed.
+    Jitter spreads the results that a receiver missed while it was down. Delays are added up, too, because a clock
+    that has been set back says that a job has just ended.
     """
 
     retry_for_s: float
-    """The sum of all delays, on average."""
+    """After the end of the job."""
     first_delay_s: float = FIRST_DELAY_S
     max_delay_s: float = MAX_DELAY_S
     draw: Callable[[], float] = random.random
     """Returns a random number from 0 to 1."""
 
-    def delay_s(self, *, n_attempts: int) -> float | None:
-        """Return the seconds between attempt number `n_attempts` and the next one, None if there is none."""
-        delays_s = [self._delay_s(index, jitter=0.5) for index in range(n_attempts)]
-        if sum(delays_s) > self.retry_for_s:
+    def delay_s(self, *, n_attempts: int, age_s: float = 0.0) -> float | None:
+        """Return the seconds between attempt number `n_attempts` and the next one, None if there is none.
+
+        age_s: of the result, at that attempt.
+        """
+        delays_s = sum(self._delay_s(index, jitter=0.5) for index in range(n_attempts))
+        if max(delays_s, age_s) > self.retry_for_s:
             return None
         return self._delay_s(n_attempts - 1, jitter=self.draw())
 
@@ -122,14 +125,14 @@ class DeliveryWorker:
             lease, found = await self._attempts.claim(
                 partial(JobTable.claim_delivery, lease_s=self._lease_s, busy=busy)
             )
-            if found is None:
-                return None
             job = found.job
             if job is None:
                 return found.due_in_s
             assert job.spec.webhook is not None
+            assert job.finished_at is not None
             self._receivers[job.id] = receiver_of(job.spec.webhook)
-            self._attempts.start(lease, job.id, self._attempt(job, job.spec.webhook, lease))
+            attempt = self._attempt(job, job.spec.webhook, lease, age_s=found.now - job.finished_at)
+            self._attempts.start(lease, job.id, attempt)
         return None
 
     def _forget(self, job_id: str) -> None:
@@ -137,7 +140,7 @@ class DeliveryWorker:
             self._receivers.pop(job_id, None)
         self._changed.set()
 
-    async def _attempt(self, job: Job, webhook: str, lease: str) -> None:
+    async def _attempt(self, job: Job, webhook: str, lease: str, *, age_s: float) -> None:
         failure: DeliveryFailed | None = None
         try:
             body = await asyncio.to_thread(_render, job)
@@ -147,15 +150,15 @@ class DeliveryWorker:
         except Exception:  # A bug: logged, and counted as an attempt, so that it is not repeated at once.
             logger.exception("the delivery of job %s failed", job.id)
             failure = DeliveryFailed("the server failed; its log says more")
-        await self._record(job, lease, failure)
+        await self._record(job, lease, failure, age_s=age_s)
 
-    async def _record(self, job: Job, lease: str, failure: DeliveryFailed | None) -> None:
+    async def _record(self, job: Job, lease: str, failure: DeliveryFailed | None, *, age_s: float) -> None:
         n_attempts = job.delivery.n_attempts + 1
         if failure is None:
             logger.info("job %s delivered, attempts=%d", job.id, n_attempts)
             await self._attempts.end(lease, partial(JobTable.record_attempt, status=DeliveryStatus.DELIVERED))
             return
-        delay_s = self._schedule.delay_s(n_attempts=n_attempts)
+        delay_s = self._schedule.delay_s(n_attempts=n_attempts, age_s=age_s)
         if failure.is_gone or delay_s is None:
             status, delay_s = DeliveryStatus.GIVEN_UP, None
         else:

@@ -65,7 +65,7 @@ class Delivery:
     status: DeliveryStatus = DeliveryStatus.NONE
     n_attempts: int = 0
     next_attempt_at: float | None = None
-    """Set while the status is `PENDING`."""
+    """Set while the status is `PENDING`; before, while the queued work rests."""
     error: str | None = None
     """Why the last attempt failed."""
 
@@ -83,6 +83,8 @@ class Job:
     """How many times a server died, or lost its lease, while it ran the job."""
     n_failures: int = 0
     """How many times the model failed while the job was running."""
+    n_unread: int = 0
+    """How many times its audio could not be read."""
     runtime_ms: int = 0
     """The duration of the last run."""
     progress: float | None = None

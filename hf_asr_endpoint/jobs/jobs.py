@@ -225,6 +225,7 @@ class Jobs:
             await self._store.reserve_space()
             limit_delays = partial(JobTable.limit_delays, max_delay_s=self._schedule.max_delay_s)
             if await self._store.call_until_stored(limit_delays):
+                self._worker.wake()
                 self._delivery.wake()
             await asyncio.sleep(SWEEP_INTERVAL_S)
 

@@ -3,7 +3,7 @@
 The work:
     queued → running → succeeded | failed
     queued | running → cancelled
-    running → queued    when the server stops or has crashed, or when the model failed
+    running → queued    when the server stops or has crashed, the model failed, or the audio could not be read
 The delivery to the webhook, if there is one, begins when the work has succeeded or failed:
     none → pending → delivered | given_up
 A cancelled job is never delivered.
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_asr_endpoint.errors import Overloaded
-from hf_asr_endpoint.jobs.database import Database, read_job
+from hf_asr_endpoint.jobs.database import Connection, Database, read_job
 from hf_asr_endpoint.jobs.job import DeliveryStatus, Job, JobCounts, JobSpec, JobStatus
 from hf_asr_endpoint.jobs.progress import JobProgress
 from hf_asr_endpoint.jobs.webhook import receiver_of
@@ -54,11 +54,15 @@ def check_queue_length(n_queued: int, *, max_queued: int) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NextDelivery:
-    """job: claimed; None if the next delivery is not due yet. due_in_s: seconds until then."""
+class Claim:
+    """job: None if none is due yet. due_in_s: seconds until one is; None: none will be by the time alone.
 
-    job: Job | None
-    due_in_s: float
+    now: when it was claimed, by the database's clock, as all times of a job.
+    """
+
+    now: float
+    job: Job | None = None
+    due_in_s: float | None = None
 
 
 class JobTable:
@@ -110,23 +114,26 @@ class JobTable:
         found = self._database.query(f"SELECT {column}, count(*) AS n FROM jobs GROUP BY {column}")
         return {status.value: 0 for status in statuses} | {row[column]: row["n"] for row in found}
 
-    def claim(self, lease: str, *, lease_s: float, max_crashes: int) -> Job | None:
-        """queued → running, for the oldest queued job. None if there is none, or if it has more crashes.
+    def claim(self, lease: str, *, lease_s: float, max_crashes: int) -> Claim:
+        """queued → running, for the oldest queued job that does not rest, unless it has more crashes.
 
         May be repeated with the same lease, as may `claim_delivery`, when it is not known whether it was stored.
         """
-        until = self._now() + lease_s
+        now, queued = self._now(), JobStatus.QUEUED.value
         with self._database.transaction() as connection:
             row = (
                 connection.execute(_SELECT_HELD, (lease,)).fetchone()
                 or connection.execute(
-                    "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL "
-                    "WHERE number = (SELECT number FROM jobs WHERE status = ? ORDER BY number LIMIT 1 "
+                    "UPDATE jobs SET status = ?, lease = ?, lease_until = ?, progress = 0, remaining_s = NULL, "
+                    "next_attempt_at = NULL WHERE number = (SELECT number FROM jobs WHERE status = ? "
+                    "AND (next_attempt_at IS NULL OR next_attempt_at <= ?) ORDER BY number LIMIT 1 "
                     f"{self._database.skip_locked}) AND n_crashes <= ? RETURNING *",
-                    (JobStatus.RUNNING.value, lease, until, JobStatus.QUEUED.value, max_crashes),
+                    (JobStatus.RUNNING.value, lease, now + lease_s, queued, now, max_crashes),
                 ).fetchone()
             )
-            return read_job(row) if row else None
+            if row:
+                return Claim(now=now, job=read_job(row))
+            return Claim(now=now, due_in_s=_due_in_s(connection, "status", queued, now=now))
 
     def renew(self, held: Mapping[str, JobProgress], *, lease_s: float) -> frozenset[str]:
         """Make leases last `lease_s` from now, and store how far their jobs are. Returns those that are lost."""
@@ -149,6 +156,11 @@ class JobTable:
         is_failure: whether to count a failure of the model.
         """
         return self._change(lease, f"{_FREE}, n_failures = n_failures + ?", (int(is_failure),))
+
+    def rest(self, lease: str, *, rest_s: float) -> bool:
+        """running → queued, but nobody may claim the job for `rest_s`: its audio could not be read."""
+        until = self._now() + rest_s
+        return self._change(lease, f"{_FREE}, n_unread = n_unread + 1, next_attempt_at = ?", (until,))
 
     def free_expired(self) -> int:
         """End the leases that have run out, and count a crash for each running job. Returns their number."""
@@ -187,8 +199,8 @@ class JobTable:
         now = self._now()
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                f"UPDATE jobs SET status = ?, finished_at = ?, {_CLEAR_FIELDS}, {_NO_LEASE} "
-                f"WHERE id = ? AND {_UNFINISHED}",
+                f"UPDATE jobs SET status = ?, finished_at = ?, next_attempt_at = NULL, {_CLEAR_FIELDS}, "
+                f"{_NO_LEASE} WHERE id = ? AND {_UNFINISHED}",
                 (JobStatus.CANCELLED.value, now, job_id),
             )
             return cursor.rowcount == 1
@@ -219,23 +231,19 @@ class JobTable:
         return frozenset(row["id"] for row in self._database.query(f"SELECT id FROM jobs WHERE {_UNFINISHED}"))
 
     def limit_delays(self, *, max_delay_s: float) -> int:
-        """Reschedule deliveries that are more than `max_delay_s` ahead: the clock has been set back since.
+        """Reschedule work and deliveries more than `max_delay_s` ahead: the clock has been set back since.
 
-        Returns their number.
+        Returns the number of jobs.
         """
         latest = self._now() + max_delay_s
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                "UPDATE jobs SET next_attempt_at = ? WHERE delivery = ? AND next_attempt_at > ?",
-                (latest, DeliveryStatus.PENDING.value, latest),
+                "UPDATE jobs SET next_attempt_at = ? WHERE next_attempt_at > ?", (latest, latest)
             )
             return cursor.rowcount
 
-    def claim_delivery(self, lease: str, *, lease_s: float, busy: Collection[str] = ()) -> NextDelivery | None:
-        """Claim the earliest pending delivery that is due and that nobody holds. None if none is or will be due.
-
-        busy: receivers to pass over.
-        """
+    def claim_delivery(self, lease: str, *, lease_s: float, busy: Collection[str] = ()) -> Claim:
+        """Claim the earliest pending delivery that is due and that nobody holds. busy: receivers to pass over."""
         now, pending = self._now(), DeliveryStatus.PENDING.value
         others = f"AND receiver NOT IN ({', '.join('?' * len(busy))})" if busy else ""
         with self._database.transaction() as connection:
@@ -249,13 +257,8 @@ class JobTable:
                 ).fetchone()
             )
             if row:
-                return NextDelivery(job=read_job(row), due_in_s=0.0)
-            next_at = connection.execute(
-                "SELECT min(next_attempt_at) AS next_at FROM jobs "
-                "WHERE delivery = ? AND next_attempt_at > ? AND lease IS NULL",
-                (pending, now),
-            ).fetchone()["next_at"]
-        return None if next_at is None else NextDelivery(job=None, due_in_s=next_at - now)
+                return Claim(now=now, job=read_job(row))
+            return Claim(now=now, due_in_s=_due_in_s(connection, "delivery", pending, now=now))
 
     def record_attempt(
         self,
@@ -281,3 +284,13 @@ class JobTable:
         with self._database.transaction() as connection:
             cursor = connection.execute(f"UPDATE jobs SET {changes} WHERE lease = ?", (*values, lease))
             return cursor.rowcount == 1
+
+
+def _due_in_s(connection: Connection, column: str, state: str, *, now: float) -> float | None:
+    """Return the seconds until the next job in a state is due that is not yet; None if there is none."""
+    next_at = connection.execute(
+        f"SELECT min(next_attempt_at) AS next_at FROM jobs WHERE {column} = ? AND next_attempt_at > ? "
+        "AND lease IS NULL",
+        (state, now),
+    ).fetchone()["next_at"]
+    return None if next_at is None else next_at - now

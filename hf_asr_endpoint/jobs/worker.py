@@ -36,6 +36,8 @@ REST_S = 3.0
 
 Longer than BEAT_INTERVAL_S: until then, every other server has looked for work.
 """
+READ_PAUSES_S = (3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 600.0, 600.0)
+"""Between attempts to read a job's audio, 39 minutes in all: a storage that is down for less fails no job."""
 N_CRASHES_BEFORE_ALONE = 2
 """After this many crashes while it was running, a job runs alone on its server: its next crash stops no other."""
 
@@ -84,8 +86,11 @@ class Worker:
             while True:
                 self._changed.clear()
                 await self._wait_until_ready()
-                await self._start_jobs()
-                await self._changed.wait()
+                wait_s = await self._start_jobs()
+                with contextlib.suppress(TimeoutError):
+                    # Not wait_for, which in Python 3.11 may ignore that the task is cancelled.
+                    async with asyncio.timeout(wait_s):
+                        await self._changed.wait()
         finally:
             await self._tasks.cancel_all()
 
@@ -107,21 +112,26 @@ class Worker:
         while self._transcriber.health().state != "ready":
             await asyncio.sleep(READY_INTERVAL_S)
 
-    async def _start_jobs(self) -> None:
-        """Start queued jobs until the maximum is running."""
+    async def _start_jobs(self) -> float | None:
+        """Start queued jobs until the maximum is running.
+
+        Returns the seconds until one has rested, or None if only a new job or the end of one can make one start.
+        """
         while not self._n_resting and not self._is_exclusive and len(self._tasks) < self._limits.max_running:
             # One that is to run alone is the oldest, so it is next when the running jobs have ended.
             max_crashes = N_CRASHES_BEFORE_ALONE - 1 if len(self._tasks) else ANY_N_CRASHES
             claim = partial(JobTable.claim, lease_s=self._limits.lease_s, max_crashes=max_crashes)
-            lease, job = await self._tasks.claim(claim)
+            lease, found = await self._tasks.claim(claim)
+            job = found.job
             if job is None:
-                return
+                return found.due_in_s
             if self._n_resting:  # It began meanwhile.
                 await self._store.call_until_stored(partial(JobTable.free, lease=lease))
-                return
+                break
             self._is_exclusive = job.n_crashes >= N_CRASHES_BEFORE_ALONE
             self._board.begin(job.id)
             self._tasks.start(lease, job.id, self._run_job(job, lease))
+        return None
 
     def _forget(self, job_id: str) -> None:
         if not self._tasks.holds(job_id):
@@ -151,8 +161,7 @@ class Worker:
         except AudioLost as exc:
             await self._fail(job, lease, str(exc), began)
         except StorageFailed as exc:  # Another server may be able to read it, or this one later.
-            logger.warning("job %s is queued again: %s", job.id, exc)
-            await self._free_and_rest(lease)
+            await self._read_later(job, lease, exc, began)
         except AsrError as exc:
             await self._fail(job, lease, str(exc), began)
         except Exception:  # A bug: its details are for the log, not for the client.
@@ -194,13 +203,23 @@ class Worker:
         if job.n_failures + 1 >= self._limits.max_failures:
             await self._fail(job, lease, str(error), began)
         else:
-            await self._free_and_rest(lease, is_failure=True)
+            await self._end_and_rest(lease, partial(JobTable.free, is_failure=True))
 
-    async def _free_and_rest(self, lease: str, *, is_failure: bool = False) -> None:
+    async def _read_later(self, job: Job, lease: str, error: StorageFailed, began: float) -> None:
+        """Queue a job again whose audio could not be read, to be tried later each time, or fail it at last."""
+        n_unread = job.n_unread + 1
+        logger.warning("the audio of job %s was not read, failure %d: %s", job.id, n_unread, error)
+        if n_unread > len(READ_PAUSES_S):
+            tried = f"{n_unread} attempts in {sum(READ_PAUSES_S) / 60:.0f} minutes; send the job again"
+            await self._fail(job, lease, f"{error}, after {tried}", began)
+        else:
+            await self._end_and_rest(lease, partial(JobTable.rest, rest_s=READ_PAUSES_S[n_unread - 1]))
+
+    async def _end_and_rest(self, lease: str, change: Callable[[JobTable, str], bool]) -> None:
         """Queue a job again, and leave it to the other servers. The end of the task wakes the loop."""
         self._n_resting += 1
         try:
-            await self._tasks.end(lease, partial(JobTable.free, is_failure=is_failure))
+            await self._tasks.end(lease, change)
             await asyncio.sleep(REST_S)
         finally:
             self._n_resting -= 1

@@ -69,7 +69,7 @@ function showRequest() {
   code.show(options.values, { root: ROOT, file: file?.name ?? "audio.mp3", needsKey: hasKey() });
 }
 
-const ways = () => waysFor(file?.size ?? 0, server.info, { isRecorded: file === recorded });
+const ways = () => waysFor(file?.size ?? 0, server.info, { isRecorded: file === recorded, isWav: file?.type === "audio/wav" });
 
 async function choose(chosen) {
   if (!chosen || run) return;

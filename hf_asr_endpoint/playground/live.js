@@ -10,6 +10,8 @@ const LAST = "last"; // the id of our commit
 const SECRET_S = 60;
 const MAX_LAST_S = 60; // from Stop to the last word, on a slow machine
 const MAX_SENT = RATE; // samples in one event
+const MAX_BEHIND_S = 10; // of audio that waits for the network, above what waited at best
+const SENT_BYTES_PER_S = (2 * RATE * 4) / 3; // in base64
 
 /** Return what a session is configured as. A turn ends with a sentence, or after two seconds of silence. */
 function sessionOf({ model, language, prompt }) {
@@ -34,6 +36,7 @@ export class LiveSession {
   #committed = new Set(); // items whose text has not come
   #starts = new Map();
   #turn = null;
+  #leastBehindS = Infinity; // A session that is opened again begins with all that it has missed.
   #fromS;
   #handlers;
 
@@ -50,8 +53,10 @@ export class LiveSession {
 
   /** Take samples of any number. */
   push(samples) {
-    if (this.#isOpen) this.#sendAudio(samples);
-    else if (!this.#isOver) this.#waiting.push(samples);
+    if (this.#isOpen) {
+      this.#sendAudio(samples);
+      this.#checkPace();
+    } else if (!this.#isOver) this.#waiting.push(samples);
   }
 
   /** End the turn. Settled when all text has come, or the session is lost. */
@@ -106,7 +111,7 @@ export class LiveSession {
         return this.#end(new RequestFailed(event.error.message, { status: 500 }));
       case "error":
         // Behind the last turn there may be no audio to commit. After any other error there is no text, though the server
-        // may leave the session open: a model without live sessions is refused with every piece of audio.
+        // may leave the session open: a model that turns out to have no live sessions is refused with every piece of audio.
         if (event.error.event_id !== LAST) this.#end(new RequestFailed(event.error.message, { title: "The live text has ended" }));
     }
   }
@@ -147,6 +152,15 @@ export class LiveSession {
       const { buffer, byteOffset, byteLength } = samples.subarray(from, from + MAX_SENT);
       this.#send("append", { audio: btoa(String.fromCharCode(...new Uint8Array(buffer, byteOffset, byteLength))) });
     }
+  }
+
+  /** End where the network takes less than is spoken: words would come later and later. */
+  #checkPace() {
+    const behindS = this.#socket.bufferedAmount / SENT_BYTES_PER_S;
+    this.#leastBehindS = Math.min(this.#leastBehindS, behindS);
+    if (behindS <= this.#leastBehindS + MAX_BEHIND_S) return;
+    const message = `The network is slower than speech: ${Math.round(behindS)} s of audio wait to be sent.`;
+    this.#end(new RequestFailed(message, { title: "The live text has ended" }));
   }
 
   /** What is committed gets its text, and the answer to `clear` says that all of it is committed. */

@@ -20,8 +20,8 @@ export class MicrophoneFailed extends Error {
 }
 
 /**
- * Open it, and pass on what it hears. Returns a function that closes it, settled behind the last samples. Raises
- * MicrophoneFailed.
+ * Open it, and pass on what it hears. Returns {stream, close}: its MediaStream, and a function that closes it, settled
+ * behind the last samples. Raises MicrophoneFailed.
  *
  * onSamples: (Int16Array), some twenty times a second. onEnd: somebody has unplugged it.
  */
@@ -52,10 +52,11 @@ export async function openMicrophone({ onSamples, onEnd }) {
   const flushed = new Promise((resolve) => (tellFlushed = resolve));
   node.port.onmessage = ({ data }) => (data ? onSamples(data) : tellFlushed());
   stream.getTracks()[0].addEventListener("ended", onEnd);
-  return async () => {
+  const end = async () => {
     node.port.postMessage("flush");
     await Promise.race([flushed, new Promise((resolve) => setTimeout(resolve, MAX_FLUSH_MS))]);
     node.port.onmessage = null;
     close();
   };
+  return { stream, close: end };
 }

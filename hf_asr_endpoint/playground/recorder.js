@@ -1,5 +1,6 @@
 /** A recording of the microphone, kept in the browser; how loud it is and how long it has been. */
 
+import { CompressedRecording } from "./compressed.js";
 import { $, clock, element } from "./dom.js";
 import { openMicrophone, RATE } from "./microphone.js";
 import { wavFile } from "./wav.js";
@@ -14,6 +15,7 @@ export class Recorder {
   #bars = this.#levels.map(() => element("i"));
   #onSamples;
   #stop;
+  #file = null; // compressed by the browser, once it has stopped
 
   /** Settled when somebody has pressed Stop, or unplugged the microphone, and the last samples have come. */
   stopped = new Promise((resolve) => (this.#stop = resolve));
@@ -31,9 +33,12 @@ export class Recorder {
   async open() {
     $("level").replaceChildren(...this.#bars);
     $("recorded").textContent = clock(0);
-    const close = await openMicrophone({ onSamples: (samples) => this.#take(samples), onEnd: this.#stop });
+    const { stream, close } = await openMicrophone({ onSamples: (samples) => this.#take(samples), onEnd: this.#stop });
+    const compressed = compress(stream);
     $("stop").addEventListener("click", this.#stop, { once: true });
-    this.stopped = this.stopped.then(close);
+    this.stopped = this.stopped.then(async () => {
+      [this.#file] = await Promise.all([compressed?.finish(fileName()), close()]);
+    });
   }
 
   /** Return the samples from a time in seconds on. */
@@ -48,9 +53,9 @@ export class Recorder {
     return found;
   }
 
+  /** Return it as a small file, or as a wav where the browser cannot make one. */
   toFile() {
-    const time = new Date().toLocaleString("sv").slice(0, 16).replace(" ", "-").replace(":", ""); // As in ISO 8601, but local.
-    return wavFile(this.#parts, RATE, `speech-${time}.wav`);
+    return this.#file ?? wavFile(this.#parts, RATE, `${fileName()}.wav`);
   }
 
   #take(samples) {
@@ -63,4 +68,17 @@ export class Recorder {
     this.#bars.forEach((bar, index) => bar.style.setProperty("--level", this.#levels[index].toFixed(2)));
     $("recorded").textContent = clock(this.durationS);
   }
+}
+
+function compress(stream) {
+  try {
+    return new CompressedRecording(stream);
+  } catch {
+    return null; // There is the wav.
+  }
+}
+
+function fileName() {
+  const time = new Date().toLocaleString("sv").slice(0, 16).replace(" ", "-").replace(":", ""); // As in ISO 8601, but local.
+  return `speech-${time}`;
 }

@@ -111,7 +111,8 @@ class RayTranscriber:
 
     def _health_of(self, model: str) -> Health:
         state = self._news.models.get(model)
-        return Health(state="loading", detail="Ray to tell of the engines") if state is None else state.health
+        told = Health(state="loading", detail="Ray to tell of the engines") if state is None else state.health
+        return replace(told, no_live_sessions=NO_LIVE_SESSIONS)
 
     async def _exchange(self) -> None:
         self._news = await self._board.exchange.remote(self._replica, self._read_own())

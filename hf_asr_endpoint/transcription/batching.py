@@ -12,7 +12,7 @@ from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
-from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.errors import EngineUnavailable, UnsupportedParameter
 from hf_asr_endpoint.transcription.backlog import Backlog
 from hf_asr_endpoint.transcription.live.decoder import EngineDecoder
 from hf_asr_endpoint.transcription.live.options import LiveOptions
@@ -132,8 +132,8 @@ class BatchingTranscriber:
 
     def _check_live(self, options: LiveOptions) -> None:
         """Raise InvalidParameter for a language that the model does not have, or a model without live sessions."""
-        if self._info.engine != "native":
-            raise no_live_sessions(self._info)
+        if reason := no_live_sessions(self._info):
+            raise UnsupportedParameter(reason, parameter="model")
         recording = TranscriptionOptions(language=options.language, languages=options.languages)
         check_language_and_task(self._tokenizer, recording, is_multilingual=self._info.is_multilingual)
 
@@ -142,7 +142,7 @@ class BatchingTranscriber:
             return Health(state="failed", detail=SHUTTING_DOWN)
         if self._engine.failure is not None:
             return Health(state="failed", detail=str(self._engine.failure))
-        return Health(state="ready", model=self._info)
+        return Health(state="ready", model=self._info, no_live_sessions=no_live_sessions(self._info))
 
     def activity(self, model: str | None = None) -> Activity:
         meter, workers = self._engine.meter, self._workers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
-from hf_asr_endpoint.errors import InvalidParameter, UnsupportedParameter, UnsupportedValue
+from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
 from hf_asr_endpoint.languages import describe_language
 from hf_asr_endpoint.transcription.attempt_rules import n_candidates
 from hf_asr_endpoint.types import ModelInfo, TranscriptionOptions
@@ -29,12 +29,13 @@ def check_language_and_task(
                 )
 
 
-def no_live_sessions(info: ModelInfo) -> UnsupportedParameter:
-    """Return the error for a model whose engine cannot transcribe while people speak."""
-    return UnsupportedParameter(
-        f"the model is computed by the {info.engine} engine, which has no live sessions; allowed: a Whisper "
-        "model that the native engine computes",
-        parameter="model",
+def no_live_sessions(info: ModelInfo) -> str:
+    """Return why a model's engine cannot transcribe while people speak; "" if it can."""
+    if info.engine == "native":
+        return ""
+    return (
+        f"the model is computed by the {info.engine} engine, which has no live sessions; allowed: a Whisper model "
+        "that the native engine computes"
     )
 
 

@@ -15,6 +15,7 @@ from hf_asr_endpoint.audio.levelling import LevelledDetector
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
+from hf_asr_endpoint.errors import UnsupportedParameter
 from hf_asr_endpoint.transcription.backlog import Backlog, Place
 from hf_asr_endpoint.transcription.fallback import compression_ratio
 from hf_asr_endpoint.transcription.live.options import LiveOptions
@@ -86,14 +87,14 @@ class TransformersTranscriber:
         return self._start(reader, options, caller, streams=True)
 
     async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
-        raise no_live_sessions(self._info)
+        raise UnsupportedParameter(no_live_sessions(self._info), parameter="model")
 
     def health(self, model: str | None = None) -> Health:
         if self._requests.is_closed:
             return Health(state="failed", detail=SHUTTING_DOWN)
         if (failure := self._worker.failure) is not None:
             return Health(state="failed", detail=f"{type(failure).__name__}: {failure}")
-        return Health(state="ready", model=self._info)
+        return Health(state="ready", model=self._info, no_live_sessions=no_live_sessions(self._info))
 
     def activity(self, model: str | None = None) -> Activity:
         worker = self._worker

@@ -22,7 +22,7 @@ def add(table: JobTable, *job_ids: str, webhook: str | None = WEBHOOK) -> None:
 def start(table: JobTable, job_id: str) -> str:
     """Claim a job, and return its lease."""
     passed = []
-    while (job := table.claim(lease := make_lease(), lease_s=LEASE_S, max_crashes=9)) and job.id != job_id:
+    while (job := claim(table, lease := make_lease())) and job.id != job_id:
         passed.append(lease)
     for other in passed:
         table.free(other)
@@ -31,7 +31,7 @@ def start(table: JobTable, job_id: str) -> str:
 
 
 def claim(table: JobTable, lease: str, *, max_crashes: int = 9) -> Job | None:
-    return table.claim(lease, lease_s=LEASE_S, max_crashes=max_crashes)
+    return table.claim(lease, lease_s=LEASE_S, max_crashes=max_crashes).job
 
 
 def succeed(table: JobTable, *job_ids: str) -> None:
@@ -55,8 +55,7 @@ def attempt(table: JobTable, job_id: str, status: DeliveryStatus, **values: Any)
 
 
 def claim_delivery(table: JobTable, lease: str, *, busy: Collection[str] = ()) -> Job | None:
-    found = table.claim_delivery(lease, lease_s=LEASE_S, busy=busy)
-    return found and found.job
+    return table.claim_delivery(lease, lease_s=LEASE_S, busy=busy).job
 
 
 def find(table: JobTable, job_id: str) -> Job:

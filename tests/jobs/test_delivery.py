@@ -175,6 +175,30 @@ def test_jitter_shortens_a_delay_by_at_most_half() -> None:
     assert len({RetrySchedule(retry_for_s=DAY_S).delay_s(n_attempts=9) for _ in "abc"}) > 1
 
 
+def test_the_first_failure_after_the_time_is_up_is_the_last() -> None:
+    """A receiver of many results that never answers got each of them for weeks."""
+    schedule = RetrySchedule(retry_for_s=DAY_S)
+    assert schedule.delay_s(n_attempts=1, age_s=DAY_S - 1) is not None
+    assert schedule.delay_s(n_attempts=1, age_s=DAY_S + 1) is None
+
+
+def test_a_result_of_before_a_long_outage_gets_one_attempt(place: Place) -> None:
+    schedule = RetrySchedule(retry_for_s=0.5, first_delay_s=0.1, max_delay_s=0.1)
+
+    async def work() -> None:
+        with run_receiver() as receiver:
+            receiver.statuses = [0, 500]
+            async with running_jobs(place, FakeTranscriber(), schedule=schedule) as jobs:
+                job = await jobs.submit(plain_job(webhook=receiver.url), make_audio())
+                await wait_until(lambda: len(receiver.received) == 1)
+            await asyncio.sleep(0.6)
+            async with running_jobs(place, FakeTranscriber(), schedule=schedule) as jobs:
+                delivery = (await wait_until_delivered(jobs, job.id)).delivery
+            assert (delivery.status, delivery.n_attempts) == (DeliveryStatus.GIVEN_UP, 1)
+
+    run(work())
+
+
 @pytest.mark.parametrize("n_attempts", [60, 5_000])
 def test_many_attempts_do_not_overflow(n_attempts: int) -> None:
     schedule = RetrySchedule(retry_for_s=math.inf, draw=lambda: 1.0)

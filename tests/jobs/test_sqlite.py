@@ -200,5 +200,5 @@ def test_full_disk_is_an_error_and_loses_no_job(tmp_path: Path) -> None:
             table.add(str(n_jobs), make_spec(), max_queued=10_000)
             n_jobs += 1
     assert table.count_queued() == n_jobs
-    assert table.claim("lease", lease_s=60.0, max_crashes=0)
+    assert table.claim("lease", lease_s=60.0, max_crashes=0).job
     table.close()

@@ -10,7 +10,7 @@ from hf_asr_endpoint.errors import Overloaded
 from hf_asr_endpoint.jobs.ids import make_id
 from hf_asr_endpoint.jobs.job import Delivery, DeliveryStatus, Job, JobStatus
 from hf_asr_endpoint.jobs.sqlite import open_sqlite
-from hf_asr_endpoint.jobs.table import JobTable, NextDelivery
+from hf_asr_endpoint.jobs.table import Claim, JobTable
 from tests.jobs.conftest import WEBHOOK, Clock, make_spec
 from tests.jobs.place import Place
 from tests.jobs.steps import LEASE_S, RESULT, add, attempt, claim, claim_delivery, find, finish, start, succeed
@@ -24,7 +24,7 @@ def test_job_round_trips(table: JobTable, clock: Clock) -> None:
 
 def test_unknown_job_changes_nothing(table: JobTable) -> None:
     assert table.find("a") is None
-    assert not table.claim("lease", lease_s=LEASE_S, max_crashes=9)
+    assert not claim(table, "lease")
     assert not table.cancel("a")
     assert not table.remove("a")
 
@@ -149,11 +149,29 @@ def test_earliest_delivery_is_next(table: JobTable, clock: Clock) -> None:
     attempt(table, "a", DeliveryStatus.PENDING, next_attempt_in_s=9)
     claimed = [claim_delivery(table, lease) for lease in ("first", "second")]
     assert [job and job.id for job in claimed] == ["b", "c"]
-    later = table.claim_delivery("third", lease_s=LEASE_S)
-    assert later == NextDelivery(job=None, due_in_s=9)
+    assert table.claim_delivery("third", lease_s=LEASE_S) == Claim(now=clock.now, due_in_s=9)
     clock.now += 9
     assert claim_delivery(table, "third") == find(table, "a")
-    assert table.claim_delivery("fourth", lease_s=LEASE_S) is None
+    assert table.claim_delivery("fourth", lease_s=LEASE_S) == Claim(now=clock.now)
+
+
+def test_a_job_that_rests_is_passed_over_until_its_time(table: JobTable, clock: Clock) -> None:
+    add(table, "a", "b")
+    assert table.rest(start(table, "a"), rest_s=9)
+    assert (find(table, "a").status, find(table, "a").n_unread) == (JobStatus.QUEUED, 1)
+    succeed(table, "b")
+    assert table.claim("lease", lease_s=LEASE_S, max_crashes=9) == Claim(now=clock.now, due_in_s=9)
+    clock.now += 9
+    assert claim(table, "lease") == find(table, "a")
+    assert find(table, "a").delivery == Delivery()
+
+
+def test_a_job_does_not_rest_longer_because_the_clock_was_set_back(table: JobTable, clock: Clock) -> None:
+    add(table, "a")
+    table.rest(start(table, "a"), rest_s=600)
+    clock.now -= 1e6
+    assert table.limit_delays(max_delay_s=600) == 1
+    assert table.claim("lease", lease_s=LEASE_S, max_crashes=9).due_in_s == 600
 
 
 def test_next_delivery_passes_over_busy_receivers(table: JobTable) -> None:

@@ -8,9 +8,7 @@ import pytest
 
 from hf_asr_endpoint.api.live_sessions import LiveLimits, LiveSessions
 from hf_asr_endpoint.errors import EngineUnavailable, UnsupportedParameter
-from hf_asr_endpoint.transcription.live.options import LiveOptions
-from hf_asr_endpoint.transcription.live.stream import LiveStream
-from hf_asr_endpoint.types import ANYBODY, Caller
+from hf_asr_endpoint.types import Health
 from tests.api.test_access import KEY, access
 from tests.fakes import FakeTranscriber
 from tests.playground.axe import violations_in
@@ -102,23 +100,57 @@ def test_a_lost_session_is_explained_and_can_be_opened_again(the_page: Page) -> 
         page.wait_for_phase("done")
 
 
-class WithoutLiveSessions(FakeTranscriber):
-    """As a model that transformers computes: it refuses audio, and the session stays open."""
-
-    async def live(self, options: LiveOptions, caller: Caller = ANYBODY) -> LiveStream:
-        raise UnsupportedParameter("the engine has no live sessions", parameter="model")
-
-
-def test_a_model_without_live_sessions_is_explained_and_the_recording_goes_on(the_page: Page) -> None:
-    with open_page(the_page, transcriber=WithoutLiveSessions()) as page:
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_model_without_live_sessions_is_explained_and_the_recording_goes_on(
+    the_page: Page, is_known: bool
+) -> None:
+    """is_known: before its first audio, as of a model that is loaded."""
+    reason = "the engine has no live sessions"
+    transcriber = FakeTranscriber(failure=UnsupportedParameter(reason, parameter="model"))
+    if is_known:
+        transcriber = FakeTranscriber(health=Health(state="ready", no_live_sessions=reason))
+    with open_page(the_page, transcriber=transcriber) as page:
         page.open()
         page.by_id("record").click()
         page.wait(lambda: page.text("problem-text") == "The engine has no live sessions. The recording goes on.")
-        assert page.text("problem-title") == "The live text has ended"
         assert (page.phase, page.text("live-state")) == ("live", "Recording")
         page.by_id("stop").click()
         page.wait_for_phase("ready")
         assert not page.by_id("no-speech").is_displayed()
+
+
+SLOW = """
+Object.defineProperty(WebSocket.prototype, "bufferedAmount", { get: () => 32000 * 4 / 3 * window.behindS });
+window.behindS = arguments[0];
+"""
+
+
+def test_a_network_that_is_slower_than_speech_ends_the_live_text(the_page: Page) -> None:
+    """The words came later and later, and nothing said why. What waits at the beginning is not the network's."""
+    with open_page(the_page) as page:
+        page.open()
+        page.run(SLOW, 60)
+        page.speak()
+        page.wait(lambda: page.text("recorded") == "0:01")
+        page.run("window.behindS = 71")
+        page.wait(lambda: page.text("problem-title") == "The live text has ended")
+        assert page.text("problem-text").startswith("The network is slower than speech: 71 s of audio wait")
+        page.run("window.behindS = 0")
+        page.by_id("retry").click()
+        page.wait(lambda: page.text("live-state") == "Live")
+        page.by_id("stop").click()
+        page.wait_for_phase("done")
+
+
+def test_a_browser_that_makes_no_small_file_records_a_wav(the_page: Page) -> None:
+    with open_page(the_page) as page:
+        page.open()
+        page.run("window.MediaRecorder = class { static isTypeSupported() { return false; } constructor() { throw 1; } }")
+        page.speak()
+        page.wait(lambda: page.text("recorded") == "0:01")
+        page.by_id("stop").click()
+        page.wait_for_phase("done")
+        assert page.text("file-name").endswith(".wav")
 
 
 def test_a_server_that_goes_away_is_explained(the_page: Page) -> None:

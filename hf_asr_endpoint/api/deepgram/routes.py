@@ -67,8 +67,6 @@ class DeepgramDialect:
 
     def _converse(self, websocket: WebSocket) -> ListenConversation:
         parameters = parse_query(websocket.query_params.multi_items(), self._models)
-        return ListenConversation(
-            parameters,
-            request_id=websocket.state.request_id,
-            model_name=parameters.options.model or self._models.default.id,
-        )
+        model = parameters.options.model or self._models.default.id
+        self._sockets.check_models([model])
+        return ListenConversation(parameters, request_id=websocket.state.request_id, model_name=model)

@@ -99,6 +99,12 @@ class SessionConfiguration:
             hotwords=", ".join(settings.keywords or ()) or None,
         )
 
+    def possible_models(self, models: ServedModels) -> tuple[str, ...]:
+        """Return the ids of the models that the session may have: all, as long as the client has named none."""
+        if self.transcription.model is None:
+            return tuple(model.id for model in models)
+        return (_choose_model(self.transcription.model, models) or models.default.id,)
+
     def render(self, models: ServedModels, **identity: Any) -> dict[str, Any]:
         """Return the session object. identity: its id and the like."""
         shown = {"model": models.default.id, "language": None, "prompt": ""}

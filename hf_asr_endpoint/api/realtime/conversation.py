@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from hf_asr_endpoint.api.live_socket import LiveSocket
@@ -22,17 +23,26 @@ from hf_asr_endpoint.api.realtime.rendering import EventRenderer, error_event, m
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import AsrError, InvalidParameter, InvalidRequest
 from hf_asr_endpoint.transcription.live.events import Cleared, CommitRefused, Configured, LiveEvent
+from hf_asr_endpoint.transcription.live.options import LiveOptions
 
 
 class RealtimeConversation:
-    """A `Conversation`. identity: fields of the session object, such as its id."""
+    """A `Conversation`."""
 
     _socket: LiveSocket[str | bytes]
 
     def __init__(
-        self, configuration: SessionConfiguration, *, models: ServedModels, identity: dict[str, Any]
+        self,
+        configuration: SessionConfiguration,
+        *,
+        models: ServedModels,
+        identity: dict[str, Any],
+        make_options: Callable[[SessionConfiguration], LiveOptions],
     ) -> None:
+        """identity: fields of the session object, such as its id. make_options: raises AsrError."""
         self._configuration = configuration
+        self._make_options = make_options
+        self._options = make_options(configuration)  # of the latest configuration
         self._models = models
         self._identity = identity
         self._renderer = EventRenderer()
@@ -72,7 +82,7 @@ class RealtimeConversation:
         live = self._socket.live
         if event.type == APPEND:
             if event.audio:
-                await self._socket.push(event.audio, self._latest().live_options(self._models))
+                await self._socket.push(event.audio, self._options)
         elif event.type == COMMIT:
             if live is None:
                 self._send_rendered(CommitRefused(buffered_s=0.0, tag=event.event_id))
@@ -84,26 +94,26 @@ class RealtimeConversation:
             else:
                 live.clear()
         elif event.settings is not None:
-            self._update(self._latest().updated(event.settings))
+            latest = self._updates[-1] if self._updates else self._configuration
+            self._update(latest.updated(event.settings))
 
     def _update(self, configuration: SessionConfiguration) -> None:
         """Change the session, or raise and leave it as it is."""
-        options = configuration.live_options(self._models)
+        options = self._make_options(configuration)
         live = self._socket.live
         if live is None:  # Its first audio opens the session: until then its model may change.
+            self._options = options
             self._apply(configuration)
             self._socket.send(make_event("session.updated", session=self._session()))
             return
-        if options.model != self._latest().live_options(self._models).model:
+        if options.model != self._options.model:
             path = f"{PATH}.transcription.model"
             raise InvalidParameter(
                 f"{path} cannot change once there was audio; allowed: the same model", parameter=path
             )
         live.configure(options)
+        self._options = options
         self._updates.append(configuration)
-
-    def _latest(self) -> SessionConfiguration:
-        return self._updates[-1] if self._updates else self._configuration
 
     def _send_rendered(self, event: LiveEvent) -> None:
         self._socket.send(*self._renderer.render(event))

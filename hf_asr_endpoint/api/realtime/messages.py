@@ -56,7 +56,7 @@ class RefusedEvent(Exception):
 def parse_event(text: str) -> ClientEvent:
     """Return the event. Raises RefusedEvent."""
     audio = ""
-    if (found := _AUDIO.search(text)) and len(text) > MAX_PLAIN_CHARACTERS:
+    if len(text) > MAX_PLAIN_CHARACTERS and (found := _AUDIO.search(text)):
         audio = found[1]
         text = f"{text[: found.start(1)]}{text[found.end(1) :]}"
     if len(text) > MAX_PLAIN_CHARACTERS:

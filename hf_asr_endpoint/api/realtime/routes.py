@@ -34,6 +34,7 @@ from hf_asr_endpoint.errors import (
     UnsupportedParameter,
 )
 from hf_asr_endpoint.messages import show_value
+from hf_asr_endpoint.transcription.live.options import LiveOptions
 
 SUBPROTOCOL = "realtime"
 INTENT = "transcription"
@@ -79,7 +80,7 @@ class RealtimeDialect:
         configuration = SessionConfiguration()
         if wanted.session is not None:
             configuration = configuration.updated(wanted.session)
-        configuration.live_options(self._models)
+        self._options(configuration)
         key: ApiKey | None = getattr(request.state, "key", None)
         value, made = self._secrets.create(configuration, lifetime_s=wanted.expires_after.seconds, key=key)
         session = configuration.render(self._models, id=new_id("sess"), expires_at=made.expires_at)
@@ -104,7 +105,9 @@ class RealtimeDialect:
 
     def _converse(self, websocket: WebSocket) -> RealtimeConversation:
         identity = {"id": new_id("sess"), "expires_at": int(time.time() + self._sockets.limits.max_session_s)}
-        return RealtimeConversation(self._configuration(websocket), models=self._models, identity=identity)
+        return RealtimeConversation(
+            self._configuration(websocket), models=self._models, identity=identity, make_options=self._options
+        )
 
     def _configuration(self, handshake: HTTPConnection) -> SessionConfiguration:
         """Return what the session begins with. Raises AsrError."""
@@ -122,8 +125,15 @@ class RealtimeDialect:
             raise UnsupportedParameter("call_id is of WebRTC, which is not supported here", parameter="call_id")
         if model := query.get("model"):
             configuration = configuration.with_model(model)
-        configuration.live_options(self._models)
+        self._options(configuration)
         return configuration
+
+    def _options(self, configuration: SessionConfiguration) -> LiveOptions:
+        """Return a session's options. Raises AsrError for a model or a language that there is not, or a model
+        without live sessions."""
+        options = configuration.live_options(self._models)
+        self._sockets.check_models(configuration.possible_models(self._models))
+        return options
 
 
 async def _read_json(request: Request) -> object:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from hf_asr_endpoint.api.errors import MESSAGE_FORMAT, translate_exception
+from hf_asr_endpoint.api.live_handshake import check_models
 from hf_asr_endpoint.api.live_socket import FAILED, NORMAL, Close, LiveSocket
 from hf_asr_endpoint.api.outbox import Event
 from hf_asr_endpoint.api.plain_fields import validate
@@ -64,12 +65,14 @@ class WyomingConversation:
             raise InvalidRequest(f"{what}; allowed: a payload of audio-chunk")
         match message.kind:
             case "describe":
+                check_models(self._transcriber, [model.id for model in self._models])
                 self._send("info", **describe(self._transcriber, self._models))
             case "ping":
                 self._send("pong", **validate(PingFields, message.data).model_dump(exclude_none=True))
             case "transcribe":
                 self._check_order(message, is_allowed=not self._has_begun)
                 self._options = parse_transcribe(message.data, self._models)
+                self._check_model()
             case "audio-start":
                 self._check_order(message, is_allowed=not self._has_begun)
                 self._start(message)
@@ -113,7 +116,11 @@ class WyomingConversation:
                 "audio-start, any number of audio-chunk, audio-stop"
             )
 
+    def _check_model(self) -> None:
+        check_models(self._transcriber, [self._options.model or self._models.default.id])
+
     def _start(self, event: ClientEvent) -> None:
+        self._check_model()
         self._options = replace(self._options, audio=parse_audio(event.data))
         self._take_place(self._socket.finish)
         self._has_begun = True

@@ -20,13 +20,18 @@ def describe(transcriber: Transcriber, models: ServedModels) -> dict[str, Any]:
     """Return the data of `info`."""
     program = {
         **_artifact(PROGRAM, "Whisper, and other speech recognition models", version=__version__),
-        "models": [_model(transcriber, model) for model in models],
+        "models": [_model(transcriber, model) for model in models if _is_live(transcriber, model)],
         "supports_transcript_streaming": True,
         "requires_external_vad": True,
         "prefers_auto_gain_enabled": False,
         "prefers_noise_reduction_enabled": False,
     }
     return {"asr": [program], **{kind: [] for kind in ("tts", "handle", "intent", "wake", "mic", "snd")}}
+
+
+def _is_live(transcriber: Transcriber, model: ServedModel) -> bool:
+    """Return whether utterances may name a model, as far as that is known before it is loaded."""
+    return not transcriber.health(model.id).no_live_sessions
 
 
 def _model(transcriber: Transcriber, model: ServedModel) -> dict[str, Any]:

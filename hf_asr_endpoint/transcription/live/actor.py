@@ -23,6 +23,7 @@ from hf_asr_endpoint.transcription.live.session import LiveSession
 logger = logging.getLogger(__name__)
 
 TURN_S = 0.02
+MIN_PUSHED_S = 0.096  # of audio: less does not complete a block of `SessionAudio`, and waits for more, or a command
 BEHIND_S = 1.0  # of audio that waits: then the session is not live, and shows nothing early
 MAX_WAITING_S = 30.0  # of complete pieces that wait for the engine: then no more audio is taken
 MAX_PUSHED_S = 0.5  # of audio at once, so that turns are short
@@ -44,13 +45,13 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Audio:
-    data: bytes
+    data: bytes | memoryview
 
 
 class SessionActor:
     """One session, its inbox and its decoder.
 
-    on_events: takes events, and how many seconds of audio wait; on_end: the error that ended the session, if any.
+    on_events: takes the events of each step, which may be none; on_end: the error that ended the session, if any.
     Both are called in a worker's thread.
     """
 
@@ -60,7 +61,7 @@ class SessionActor:
         decoder: Decoder,
         *,
         enqueue: Callable[[SessionActor], None],
-        on_events: Callable[[Sequence[LiveEvent], float], None],
+        on_events: Callable[[Sequence[LiveEvent]], None],
         on_end: Callable[[Exception | None], None],
     ) -> None:
         self._session = session
@@ -73,6 +74,7 @@ class SessionActor:
         self._results: deque[Work] = deque()
         self._commands: deque[_Audio | Work] = deque()
         self._waiting_bytes = 0
+        self._n_waiting_commands = 0  # that are no audio
         self._jobs: set[Job] = set()  # that have been begun and have no result
         self._is_queued = False
         self._is_closed = False
@@ -129,7 +131,11 @@ class SessionActor:
 
     def post(self, work: Work) -> None:
         """Have work done in the session's next turn."""
-        self._post(self._results, work)
+        with self._lock:
+            if self._is_closed:
+                return
+            self._results.append(work)
+        self._wake()
 
     def take_turn(self) -> None:
         """Work for some milliseconds, then queue again or wait for messages."""
@@ -161,12 +167,12 @@ class SessionActor:
         if isinstance(message, _Audio):
             if self._is_finishing:  # It would open a turn that nobody ends.
                 return
-            self._session.push(self._samples.push(message.data), is_behind=self._is_behind())
+            self._session.push(self._samples.push(bytes(message.data)), is_behind=self._is_behind())
         else:
             message()
         for job in self._session.take_jobs(is_behind=self._is_behind()):
             self._begin(job)
-        self._on_events(self._session.take_events(), self.waiting_s)
+        self._on_events(self._session.take_events())
 
     def _begin(self, job: Job) -> None:
         def deliver(result: PartialResult | FinalResult) -> None:
@@ -191,17 +197,19 @@ class SessionActor:
         return self._waiting_bytes > BEHIND_S * self._samples.bytes_per_s
 
     def _post_command(self, command: _Audio | Work) -> None:
-        if isinstance(command, _Audio):
-            with self._lock:
-                self._waiting_bytes += len(command.data)
-        self._post(self._commands, command)
-
-    def _post(self, queue: deque[Work] | deque[_Audio | Work], message: _Audio | Work) -> None:
         with self._lock:
             if self._is_closed:
                 return
-            queue.append(message)  # type: ignore[arg-type]  # Callers give each queue its own kind.
-            if self._is_queued or not self._is_ready():
+            self._commands.append(command)
+            if isinstance(command, _Audio):
+                self._waiting_bytes += len(command.data)
+            else:
+                self._n_waiting_commands += 1
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._is_closed or self._is_queued or not self._is_ready():
                 return
             self._is_queued = True
         self._enqueue(self)
@@ -213,15 +221,29 @@ class SessionActor:
                 return self._results.popleft()
             if not self._is_ready():
                 return None
-            message = self._commands.popleft()
-            if isinstance(message, _Audio):
-                n_bytes = round(MAX_PUSHED_S * self._samples.bytes_per_s)
-                if len(message.data) > n_bytes:
-                    self._commands.appendleft(_Audio(message.data[n_bytes:]))
-                    message = _Audio(message.data[:n_bytes])
-                self._waiting_bytes -= len(message.data)
-            return message
+            if isinstance(self._commands[0], _Audio):
+                return self._next_audio()
+            self._n_waiting_commands -= 1
+            return self._commands.popleft()
+
+    def _next_audio(self) -> _Audio:
+        """Return the audio before the next command, as far as it may be taken at once. Under the lock."""
+        n_left = round(MAX_PUSHED_S * self._samples.bytes_per_s)
+        parts: list[bytes | memoryview] = []
+        while n_left and self._commands and isinstance(first := self._commands[0], _Audio):
+            parts.append(first.data[:n_left])
+            n_left -= len(parts[-1])
+            self._commands.popleft()
+            if len(parts[-1]) < len(first.data):
+                rest = memoryview(first.data)[len(parts[-1]) :]  # No copy: it may be long, and be cut often.
+                self._commands.appendleft(_Audio(rest))
+        data = b"".join(parts)
+        self._waiting_bytes -= len(data)
+        return _Audio(data)
 
     def _is_ready(self) -> bool:
         """Whether a message may be taken now. Under the lock."""
-        return bool(self._results) or (bool(self._commands) and self._session.waiting_s <= MAX_WAITING_S)
+        if self._results:
+            return True
+        has_block = self._waiting_bytes >= MIN_PUSHED_S * self._samples.bytes_per_s
+        return (has_block or self._n_waiting_commands > 0) and self._session.waiting_s <= MAX_WAITING_S

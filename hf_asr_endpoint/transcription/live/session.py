@@ -152,6 +152,8 @@ class LiveSession:
             self._wait_for_speech()
         else:
             self._follow(self._turn, is_behind=is_behind)
+        turn, ends_turns = self._turn, self.options.turn_detection is not None  # by a silence, measured in blocks
+        self._audio.may_wait = not (turn and (ends_turns or self._speech.last_speech_end > turn.piece.start))
 
     def _wait_for_speech(self) -> None:
         span, detection = self._speech.open_span, self.options.turn_detection

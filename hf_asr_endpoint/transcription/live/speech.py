@@ -45,6 +45,11 @@ class SpeechTracker:
         return None if span is None else self._shifted(span)
 
     @property
+    def hears_something(self) -> bool:
+        """Whether a span has begun, though it may turn out to be too short for speech."""
+        return self._finder.is_open
+
+    @property
     def last_speech_end(self) -> int:
         """Where speech was last heard; 0 before any."""
         span = self.open_span

@@ -36,6 +36,7 @@ class LiveStream:
         self._is_ended = False
         self._changed = asyncio.Event()
         self._has_room = asyncio.Event()
+        self._wants_room = False  # Read in the worker's thread: else each piece of audio would wake the loop.
         self._end_callbacks: list[Callable[[], None]] = []
         self._actor = SessionActor(
             session, decoder, enqueue=enqueue, on_events=self._put, on_end=lambda error: self._finish(error)
@@ -68,9 +69,15 @@ class LiveStream:
 
     async def wait_for_room(self, max_waiting_s: float) -> None:
         """Return once no more audio waits than that, or the session has ended."""
-        while self._actor.waiting_s > max_waiting_s and not self._is_ended:
-            self._has_room.clear()
-            await self._has_room.wait()
+        if self._actor.waiting_s <= max_waiting_s:
+            return
+        self._wants_room = True  # Before the next look: what leaves after it, tells.
+        try:
+            while self._actor.waiting_s > max_waiting_s and not self._is_ended:
+                self._has_room.clear()
+                await self._has_room.wait()
+        finally:
+            self._wants_room = False
 
     def add_end_callback(self, callback: Callable[[], None]) -> None:
         """Call `callback` in the event loop when the session has ended, at once if it has."""
@@ -92,7 +99,11 @@ class LiveStream:
             raise self._error
         raise StopAsyncIteration
 
-    def _put(self, events: Sequence[LiveEvent], waiting_s: float) -> None:
+    def _put(self, events: Sequence[LiveEvent]) -> None:
+        """Take what a step of the session has brought, which may be only room."""
+        if not events and not self._wants_room:
+            return
+
         def add() -> None:
             self._events.extend(events)
             self._changed.set()

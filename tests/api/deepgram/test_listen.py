@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.app import create_app
 from hf_asr_endpoint.transcription.live.options import ServerVad
+from hf_asr_endpoint.types import Health
 from tests.api.conftest import DEADLINE_S, make_services, serve_app, wait_for
 from tests.api.realtime.conftest import pcm
 from tests.api.test_access import KEY, access
@@ -192,6 +193,16 @@ def test_a_wrong_query_is_refused_before_the_upgrade(listen: Listen, query: dict
     body = json.loads(caught.value.response.body)
     assert caught.value.response.status_code == 400
     assert message in body["err_msg"]
+
+
+def test_a_model_without_live_sessions_is_refused_before_the_upgrade(
+    listen: Listen, transcriber: FakeTranscriber
+) -> None:
+    transcriber._health = Health(state="ready", no_live_sessions="the model has no live sessions")
+    with pytest.raises(InvalidStatus) as caught:
+        listen()
+    assert caught.value.response.status_code == 400
+    assert json.loads(caught.value.response.body)["err_msg"] == "the model has no live sessions"
 
 
 def test_keys_come_as_deepgrams_clients_send_them(listen: Listen) -> None:

@@ -93,6 +93,29 @@ def test_a_server_without_a_model_refuses(open_client: Connect, transcriber: Fak
     assert (status, error["message"]) == (503, "no weights")
 
 
+NO_LIVE = Health(state="ready", no_live_sessions="the model has no live sessions")
+
+
+def test_a_model_without_live_sessions_is_refused_before_the_upgrade(
+    open_client: Connect, transcriber: FakeTranscriber
+) -> None:
+    """It was refused with each piece of audio, in a session that stayed open."""
+    transcriber._health = NO_LIVE
+    status, error, _ = refused(open_client)
+    assert (status, error["param"], error["message"]) == (400, "model", NO_LIVE.no_live_sessions)
+
+
+def test_a_session_may_not_change_to_a_model_without_live_sessions(
+    open_client: Connect, transcriber: FakeTranscriber
+) -> None:
+    client = open_client()
+    transcriber._health = NO_LIVE
+    assert client.update(transcription={"model": "whisper-1"})["error"]["message"] == NO_LIVE.no_live_sessions
+    url = f"{url_of(client)}/v1/realtime"
+    for response in (requests.get(url, timeout=10), requests.post(f"{url}/client_secrets", timeout=10)):
+        assert (response.status_code, response.json()["error"]["message"]) == (400, NO_LIVE.no_live_sessions)
+
+
 def test_a_key_is_asked_for(open_client: Connect, transcriber: FakeTranscriber) -> None:
     status, error, headers = refused(open_client, access=access())
     assert (status, error["code"], headers["www-authenticate"]) == (401, "invalid_api_key", "Bearer")

@@ -13,6 +13,7 @@ from wyoming.event import Event
 
 from hf_asr_endpoint.api.live_socket import Close
 from hf_asr_endpoint.api.wyoming.wire import MAX_DATA_BYTES, MAX_LINE_BYTES, TcpWire
+from hf_asr_endpoint.types import Health
 from tests.api.conftest import DEADLINE_S
 from tests.api.wyoming.conftest import (
     RATE,
@@ -80,6 +81,17 @@ def test_a_wrong_event_is_explained_and_ends_the_connection(
             return await refusal(port, *events)
 
     assert message in asyncio.run(run())
+
+
+@pytest.mark.parametrize("event", [Event("describe"), Transcribe().event(), START])
+def test_a_model_without_live_sessions_is_told_at_once(transcriber: FakeTranscriber, event: Event) -> None:
+    transcriber._health = Health(state="ready", no_live_sessions="the model has no live sessions")
+
+    async def run() -> str:
+        async with serving(transcriber) as port:
+            return await refusal(port, event)
+
+    assert asyncio.run(run()) == "the model has no live sessions"
 
 
 def test_audio_behind_its_end_is_refused(transcriber: FakeTranscriber) -> None:
