@@ -17,7 +17,7 @@ from bench.gpu.packed import read_model
 from bench.gpu.running import Check, Phase, run_groups
 
 PHASES = (
-    *("machine", "correct", "tests", "engine", "step", "encoder"),
+    *("machine", "correct", "tests", "engine", "http", "step", "encoder"),
     *("attention", "waits", "steps", "audio", "processor"),
 )
 """What matters most comes first, in case that the time is short."""
@@ -49,7 +49,7 @@ def _groups() -> list[list[Phase]]:
 
     Imports torch, but leaves CUDA uninitialized: a forked process could not use it.
     """
-    from bench.gpu import correctness, cpu, engine_load, machine, steps, synchronizations
+    from bench.gpu import correctness, cpu, engine_load, http, machine, steps, synchronizations
     from bench.gpu.parts import attention_phase, audio_phase, encoder_phase, step_phase
 
     return [
@@ -59,6 +59,7 @@ def _groups() -> list[list[Phase]]:
             Phase(name="tests", limit_s=90, run=cpu.run_tests),
         ],
         [Phase(name="engine", limit_s=150, run=engine_load.run)],
+        [Phase(name="http", limit_s=90, run=http.run)],
         [Phase(name="step", limit_s=80, run=step_phase.run)],
         [Phase(name="encoder", limit_s=50, run=encoder_phase.run)],
         [Phase(name="attention", limit_s=40, run=attention_phase.run)],

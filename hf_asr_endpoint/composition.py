@@ -18,8 +18,8 @@ from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.api.services import Services
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.engine.turns import Turns
+from hf_asr_endpoint.engine_processes.start import load_on_devices
 from hf_asr_endpoint.errors import InvalidSettings, StorageFailed
-from hf_asr_endpoint.loading import load_transcriber
 from hf_asr_endpoint.model_choice import ModelChoice, choose_models
 from hf_asr_endpoint.subtitles.limits import CueLimits
 from hf_asr_endpoint.transcription.model_room import PooledModel
@@ -88,7 +88,7 @@ def load_services(settings: Settings) -> Services:
     if len(choices) > 1:
         raise InvalidSettings(f"there are {len(choices)} models; a handler has one")
     return Services(
-        transcriber=load_transcriber(choices[0], settings, lambda step: logger.info("waiting for %s", step)),
+        transcriber=load_on_devices(choices[0], settings, lambda step: logger.info("waiting for %s", step)),
         models=served_models(choices),
         limits=request_limits(settings),
         cue_limits=cue_limits(settings),
@@ -109,7 +109,7 @@ def open_pool(
     def pooled(served: ServedModel, choice: ModelChoice) -> PooledModel:
         return PooledModel(
             id=served.id,
-            load=lambda report: load_transcriber(choice, settings, report, turns=turns),
+            load=lambda report: load_on_devices(choice, settings, report, turns=turns),
             loads_at_start=choice.load_at == "start",
         )
 

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast, get_args
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.engine.turns import Turns
 from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.model_choice import ModelChoice
-from hf_asr_endpoint.setting_types import EngineChoice
+from hf_asr_endpoint.setting_types import Device, EngineChoice
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Engine as EngineName
 from hf_asr_endpoint.types import ModelInfo
@@ -35,9 +35,9 @@ def load_transcriber(
 ) -> Transcriber:
     """Download or convert a model if necessary, load it and return a Transcriber. Takes seconds to minutes.
 
-    report: called before each slow step with its name, such as "torch to be imported". Clients see it in
-    `/health`, so it must not show a path. turns: of all models that compute on the CPU's cores. Raises
-    ModelUnavailable.
+    The engine is in this process; `engine_processes` has those that are not. report: called before each slow step
+    with its name, such as "torch to be imported". Clients see it in `/health`, so it must not show a path. turns:
+    of all models that compute on the CPU's cores. Raises ModelUnavailable, also for a device that needs a process.
     """
     report("torch to be imported")
     _prepare_process()
@@ -61,6 +61,14 @@ def load_transcriber(
         info.n_threads,
     )
     return transcriber
+
+
+def count_gpus() -> int:
+    """Return how many GPUs CUDA shows to this process. Imports torch: takes seconds."""
+    _prepare_process()
+    from hf_asr_endpoint.whisper.checkpoint.loader import count_cuda_devices
+
+    return count_cuda_devices()
 
 
 def choose_engine(wanted: EngineChoice, directory: Path) -> tuple[EngineName, str]:
@@ -94,7 +102,7 @@ def _load_native(
     report("the weights to be loaded")
     model, tokenizer, info = load_speech_model(
         directory,
-        device=choice.device,
+        device=_device(choice),
         dtype=choice.dtype,
         slots=choice.slots,
         cpu_level=choice.cpu_level,
@@ -144,7 +152,7 @@ def _load_transformers(
     _freeze_imports()
     logger.info("loading the weights in %s", directory)
     report("the weights to be loaded")
-    loaded = load_transformers_model(directory, device=choice.device, dtype=choice.dtype)
+    loaded = load_transformers_model(directory, device=_device(choice), dtype=choice.dtype)
     info = replace(loaded.info, engine_reason=reason)
     shared_turns = turns if info.device == "cpu" else None
     slots = CPU_SLOTS if choice.slots == "auto" else choice.slots
@@ -163,6 +171,15 @@ def _load_transformers(
         check=partial(check_options, abilities=WHISPER_ABILITIES),
         **limits,
     ), info
+
+
+def _device(choice: ModelChoice) -> Device:
+    if len(choice.devices) > 1 or choice.devices[0] not in get_args(Device):
+        raise ModelUnavailable(
+            f"the devices of {choice.model} are {','.join(choice.devices)}; allowed here, for one engine in one "
+            f"process: {', '.join(get_args(Device))}"
+        )
+    return cast(Device, choice.devices[0])
 
 
 class _Limits(TypedDict):

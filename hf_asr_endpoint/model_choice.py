@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import InvalidSettings
-from hf_asr_endpoint.setting_types import CpuLevel, Device, Dtype, EngineChoice, LoadAt, Slots
+from hf_asr_endpoint.setting_types import CpuLevel, Devices, Dtype, EngineChoice, LoadAt, Slots
 
 FILE_SUFFIX = ".toml"
 
@@ -31,7 +31,7 @@ class ModelChoice(BaseModel):
     revision: str | None = None
     names: tuple[str, ...] = Field((), strict=False)
     engine: EngineChoice
-    device: Device
+    devices: Devices = Field(strict=False)
     dtype: Dtype
     cpu_level: CpuLevel
     slots: Slots
@@ -53,6 +53,11 @@ def choose_models(settings: Settings) -> tuple[ModelChoice, ...]:
         raise InvalidSettings(f"load_at of the default model, {choices[0].model}, is first-use; allowed: start")
     if twice := [model for model, n in Counter(choice.model for choice in choices).items() if n > 1]:
         raise InvalidSettings(f"the model {twice[0]} is given twice; allowed: once")
+    if len(choices) > 1 and (shared := [one for one in choices if one.devices.count("cpu") > 1]):
+        raise InvalidSettings(
+            f"{shared[0].model} has several engines on CPUs and is not the only model; allowed: one model; "
+            "engines of several models take turns on the cores, which is possible in one process only"
+        )
     default = choices[0]
     named = default.model_copy(update={"names": (*default.names, *settings.served_model_names)})
     return (named, *choices[1:])
@@ -63,7 +68,7 @@ def _choice(settings: Settings, given: Mapping[str, object]) -> ModelChoice:
     values = {
         "revision": settings.revision,
         "engine": settings.engine,
-        "device": settings.device,
+        "devices": settings.devices,
         "dtype": settings.dtype,
         "cpu_level": settings.cpu_level,
         "slots": settings.slots,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings
 
-from hf_asr_endpoint.setting_types import CpuLevel, Device, Dtype, EngineChoice, LoadAt, Names, Slots
+from hf_asr_endpoint.setting_types import CpuLevel, Devices, Dtype, EngineChoice, LoadAt, Names, Slots
 
 
 class ModelSettings(BaseSettings):
@@ -46,7 +46,13 @@ class ModelSettings(BaseSettings):
         description="What computes the model: `native`, this server's own engine, for Whisper; `transformers`, "
         "for any speech recognition model of that library; `auto`: native where it can compute the model.",
     )
-    device: Device = Field("auto", description="Device that the model runs on.")
+    devices: Devices = Field(
+        ("auto",),
+        description="Devices that the model runs on. `auto`: all GPUs that CUDA shows, else MPS, else the CPU. "
+        "`cpu`, `cuda` (the first GPU), `mps`: one engine, in the server's process. `cuda:0,cuda:1`, names of "
+        "GPUs (`GPU-…`) and of their MIG instances (`MIG-…`), or `cpu,cpu`: an engine for each, in a process of "
+        "its own (docs/gpu.md).",
+    )
     dtype: Dtype = Field(
         "auto",
         description="Precision of the weights. `auto` on a CPU: int8 with AVX2 or Arm's dot products "

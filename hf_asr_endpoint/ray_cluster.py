@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.errors import AsrError, InvalidSettings
@@ -81,12 +82,20 @@ class EngineShare:
 
 
 def share_engines(settings: Settings, choice: ModelChoice, *, n_models: int = 1) -> EngineShare:
-    """Return the share of each engine of a model: what the settings say, else an equal part of what there is."""
+    """Return the share of each engine of a model: what the settings say, else an equal part of what there is.
+
+    Raises InvalidSettings for devices by name: Ray itself gives each engine its GPUs.
+    """
+    if len(choice.devices) > 1 or choice.devices[0] not in get_args(Device):
+        raise InvalidSettings(
+            f"--devices is {','.join(choice.devices)}; allowed on Ray, which chooses each engine's GPU: "
+            f"{', '.join(get_args(Device))}; --ray-engine-replicas says how many engines there are"
+        )
     fewest, most = read_replicas(settings.ray_engine_replicas)
     machines = _machines()
     gpus = settings.ray_engine_gpus
     if gpus is None:
-        gpus = float(_uses_gpu(choice.device, machines))
+        gpus = float(_uses_gpu(choice.devices[0], machines))
     cpus = settings.ray_engine_cpus
     if cpus is None:
         equal = sum(machine.cpus for machine in machines) // (most * n_models)
@@ -109,5 +118,5 @@ def _machines() -> list[_Machine]:
     return [machine for machine in machines if machine.cpus] or [_Machine(cpus=1, gpus=0.0)]
 
 
-def _uses_gpu(device: Device, machines: list[_Machine]) -> bool:
+def _uses_gpu(device: str, machines: list[_Machine]) -> bool:
     return device == "cuda" or (device == "auto" and any(machine.gpus for machine in machines))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
@@ -15,6 +15,7 @@ MAX_PORT = 65_535
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}  # Browsers leave them out.
 _REPLICAS = re.compile(r"[1-9][0-9]{0,3}(-[1-9][0-9]{0,3})?", re.ASCII)
+_NAMED_GPU = re.compile(r"cuda:(0|[1-9][0-9]{0,2})|(GPU|MIG)-[0-9A-Za-z][0-9A-Za-z/-]{0,99}", re.ASCII)
 _PATH = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -80,22 +81,42 @@ def read_replicas(text: str) -> tuple[int, int]:
     return int(fewest), int(most or fewest)
 
 
+def is_named_gpu(device: str) -> bool:
+    """Return whether a device is a certain GPU, or a part of one: by its number, or by its UUID."""
+    return _NAMED_GPU.fullmatch(device) is not None
+
+
+def _check_devices(devices: tuple[str, ...]) -> tuple[str, ...]:
+    are_gpus = all(map(is_named_gpu, devices))
+    is_one_kind = are_gpus or (devices[0] in get_args(Device) and len({*devices}) == 1)
+    if not devices or not is_one_kind:
+        raise ValueError(f"allowed: {DEVICES}")
+    if twice := next((one for one in devices if devices.count(one) > 1 and one != "cpu"), None):
+        raise ValueError(f"{twice} is given twice; allowed: {DEVICES}")
+    return devices
+
+
 def _check_replicas(text: str) -> str:
     read_replicas(text)
     return text
 
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+"""What an engine's process computes on. "cuda": its first GPU."""
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"]
 EngineChoice = Literal["auto", "native", "transformers"]
 LoadAt = Literal["start", "first-use"]
 OnOff = Literal["on", "off"]
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
+DEVICES = "auto, cpu, cuda or mps; or several of one kind, a GPU once: cuda:0,cuda:1, GPU-… or MIG-…; cpu,cpu"
 Slots = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names with commas between them."""
+
+Devices = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_check_devices)]
+"""A `Device`, or the names of one or several: each gets an engine in a process of its own."""
 
 Origins = Annotated[Names, AfterValidator(_check_origins)]
 """Origins of pages, as browsers write them, or "*"."""

@@ -195,6 +195,7 @@ class ModelInfo:
     """What is known of a model once it is loaded.
 
     engine: that computes it, and engine_reason: why this one. n_mels: of a Whisper; 0 for other models.
+    languages: the codes that it was trained on, where the native engine computes it.
     cpu_level: of the kernels that it runs on; None where torch's operators do.
     n_threads: that compute a step together on a CPU.
     compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.
@@ -207,6 +208,7 @@ class ModelInfo:
     dtype: str
     is_multilingual: bool
     n_mels: int = 0
+    languages: tuple[str, ...] = ()
     engine: Engine = "native"
     engine_reason: str = ""
     cpu_level: str | None = None
@@ -245,6 +247,22 @@ class Activity:
     tokens: int = 0
 
 
+EngineStatus = Literal["loading", "ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineState:
+    """One engine of several. name: of its device; of several on CPUs with a number. n_restarts: since the start.
+
+    detail: while loading, what is being waited for; when failed, why.
+    """
+
+    name: str
+    state: EngineStatus
+    detail: str = ""
+    n_restarts: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """Whether transcriptions can be had now.
@@ -252,9 +270,11 @@ class Health:
     state: "loading" (requests wait), "ready", "failed" (requests are refused), or "unloaded" (a request loads it).
     detail: while loading, what is being waited for; when failed, why; when ready, what is lacking, if anything.
     no_live_sessions: why there are none; "" if there are, or if that is not known, as before the model is loaded.
+    engines: where the model has several, in processes of their own.
     """
 
     state: Literal["loading", "ready", "failed", "unloaded"]
     detail: str = ""
     model: ModelInfo | None = None
     no_live_sessions: str = ""
+    engines: tuple[EngineState, ...] = ()

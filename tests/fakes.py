@@ -12,7 +12,7 @@ from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.live.events import LiveWord
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
-from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.live.stream import LiveStream, open_session
 from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.types import (
@@ -193,7 +193,7 @@ class FakeTranscriber:
         self.live_decoder.words = self.live_words
         self._live_workers.start()
         session = LiveSession(LoudnessDetector(), options, detects_language=False)
-        stream = LiveStream(session, self.live_decoder, enqueue=self._live_workers.enqueue)
+        stream = open_session(session, self.live_decoder, enqueue=self._live_workers.enqueue)
         self.live_options.append(options)
         self.live_streams.append(stream)
         return stream

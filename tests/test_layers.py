@@ -26,6 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs",),
     ("api",),
     ("loading",),
+    ("engine_processes",),
     ("composition",),
     ("ray_cluster",),
     ("ray_serve", "ray_data"),
@@ -109,7 +110,15 @@ def test_process_symbols_are_loaded_in_one_place() -> None:
 def test_settings_stop_at_the_composition_root() -> None:
     users = {part_of(path) for path in FILES if f"{NAME}.config" in set(imported_modules(path))}
     ray = {"ray_cluster", "ray_serve", "ray_data"}
-    own = {"composition", "loading", "model_choice", "read_settings", "settings_table", "command_line"}
+    own = {
+        "composition",
+        "engine_processes",
+        "loading",
+        "model_choice",
+        "read_settings",
+        "settings_table",
+        "command_line",
+    }
     assert users <= own | ray
 
 

@@ -19,7 +19,7 @@ names = ["base", "large"]
 model = "someone/model"
 revision = "v2"
 dtype = "float32"
-device = "cpu"
+devices = "cuda:0,cuda:1"
 cpu_level = "none"
 slots = 4
 load_at = "first-use"
@@ -57,6 +57,7 @@ def test_a_file_gives_each_model_what_it_says_and_else_what_the_settings_say(tmp
         8,
         "start",
     )
+    assert (first.devices, second.devices) == (("auto",), ("cuda:0", "cuda:1"))
     assert (second.model, second.revision, second.dtype, second.slots, second.load_at) == (
         "someone/model",
         "v2",
@@ -83,6 +84,11 @@ def test_a_file_gives_each_model_what_it_says_and_else_what_the_settings_say(tmp
         ),
         ('[[model]]\nmodel = "a"\nslots = "many"', "model 1: slots: .* valid integer"),
         ('[[model]]\nmodel = "a"\n[[model]]\nmodel = "a"', "the model a is given twice"),
+        ('[[model]]\nmodel = "a"\ndevices = ["cuda:0", "cpu"]', "model 1: devices: .* several of one kind"),
+        (
+            '[[model]]\nmodel = "a"\n[[model]]\nmodel = "b"\ndevices = "cpu,cpu"',
+            "b has several engines on CPUs and is not the only model",
+        ),
         ('[[model]]\nmodel = "a"\nload_at = "first-use"', "load_at of the default model, a, is first-use"),
     ],
 )

@@ -130,7 +130,9 @@ def _offline(url: str, path: Path) -> dict[str, Any]:
 
 def _waveform(clips: Sequence[Clip], *, share: float) -> npt.NDArray[np.float32]:
     pauses = (np.zeros(_n_pause(clip, share), np.float32) for clip in clips)
-    return np.concatenate([part for clip, pause in zip(clips, pauses, strict=True) for part in (_load(clip.path), pause)])
+    return np.concatenate(
+        [part for clip, pause in zip(clips, pauses, strict=True) for part in (_load(clip.path), pause)]
+    )
 
 
 def _n_pause(clip: Clip, share: float) -> int:

@@ -41,7 +41,9 @@ def measure_beside(url: str, waveforms: Sequence[npt.NDArray[np.float32]]) -> Ba
 
 
 async def _beside(url: str, waveforms: Sequence[npt.NDArray[np.float32]], clip: bytes) -> list[float]:
-    speaking = [asyncio.create_task(stream(url, waveform, detection={"type": "server_vad"})) for waveform in waveforms]
+    speaking = [
+        asyncio.create_task(stream(url, waveform, detection={"type": "server_vad"})) for waveform in waveforms
+    ]
     await asyncio.sleep(LEAD_S)
     times = await asyncio.to_thread(_times, url, clip)
     for task in speaking:

@@ -60,13 +60,19 @@ async def _listen(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    mib = NO_VALUE if None in (before_mib, after_mib) else f"{((after_mib or 0) - (before_mib or 0)) / n_sessions:.1f}"
+    mib = (
+        NO_VALUE
+        if None in (before_mib, after_mib)
+        else f"{((after_mib or 0) - (before_mib or 0)) / n_sessions:.1f}"
+    )
     return f"{100 * share:.1f}", mib, str(len(errors))
 
 
 def _messages(level_db: float | None) -> list[str]:
     """Return ten seconds of appends."""
-    noise = np.random.default_rng(0).standard_normal(10 * RATE) * (0.0 if level_db is None else 10 ** (level_db / 20))
+    noise = np.random.default_rng(0).standard_normal(10 * RATE) * (
+        0.0 if level_db is None else 10 ** (level_db / 20)
+    )
     samples = (noise * 32_767).round().astype("<i2").tobytes()
     n = round(PIECE_S * RATE) * 2
     pieces = (base64.b64encode(samples[begin : begin + n]).decode() for begin in range(0, len(samples), n))

@@ -27,7 +27,7 @@ from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.api.siblings import Alone, Siblings, add_up
 from hf_asr_endpoint.jobs.job import JobCounts
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import Activity
+from hf_asr_endpoint.types import Activity, EngineState
 
 REQUEST_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800)
 """From a short clip on a GPU to hours of audio on a processor."""
@@ -189,6 +189,8 @@ class _Activity(Collector):
             shown = (model.device, model.dtype, model.cpu_level or "") if model else ("", "", "")
             info.add_metric((__version__, served.id, of_model.state, *shown), 1)
         yield info
+        engines = [(one.id, engine) for one in self._models for engine in self._transcriber.health(one.id).engines]
+        yield from _processes(engines)
 
 
 class _InFlight(Collector):
@@ -211,6 +213,21 @@ class _InFlight(Collector):
             "Live sessions; one beyond is refused.",
             self._live.limits.max_sessions,
         )
+
+
+def _processes(engines: Sequence[tuple[str, EngineState]]) -> Iterator[Metric]:
+    """Yield how the engines are that have processes of their own. engines: with the ids of their models."""
+    ready = GaugeMetricFamily(
+        "hf_asr_engine_ready", "1 if the engine of a device takes requests now.", labels=("model", "engine")
+    )
+    restarts = CounterMetricFamily(
+        "hf_asr_engine_restarts", "Processes of an engine after its first.", labels=("model", "engine")
+    )
+    for model, engine in engines:
+        ready.add_metric((model, engine.name), engine.state == "ready")
+        restarts.add_metric((model, engine.name), engine.n_restarts)
+    yield ready
+    yield restarts
 
 
 def _engine(activities: Sequence[tuple[str, Activity]]) -> Iterator[Metric]:

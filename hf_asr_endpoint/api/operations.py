@@ -20,7 +20,7 @@ from hf_asr_endpoint.api.served_model import ServedModel, ServedModels
 from hf_asr_endpoint.errors import JobsUnavailable, StorageFailed
 from hf_asr_endpoint.jobs.jobs import Jobs, NoJobs
 from hf_asr_endpoint.transcription.transcriber import Transcriber
-from hf_asr_endpoint.types import ModelInfo
+from hf_asr_endpoint.types import EngineState, ModelInfo
 from hf_asr_endpoint.units import SAMPLE_RATE
 
 logger = logging.getLogger(__name__)
@@ -116,6 +116,7 @@ class Operations:
             "names": list(served.names),
             "status": health.state,
             "model": health.model and _describe(health.model),
+            "engines": [_describe_engine(engine) for engine in health.engines],
         }
 
     async def metrics(self, request: Request) -> Response:
@@ -139,4 +140,13 @@ def _describe(model: ModelInfo) -> dict[str, Any]:
         "is_multilingual": model.is_multilingual,
         "n_mels": model.n_mels or None,
         "memory_bytes": model.memory_bytes,
+    }
+
+
+def _describe_engine(engine: EngineState) -> dict[str, Any]:
+    return {
+        "name": engine.name,
+        "status": engine.state,
+        "detail": engine.detail,
+        "restarts": engine.n_restarts,
     }

@@ -10,7 +10,8 @@ from hf_asr_endpoint.api.described import ADDRESS, JSON, ApiDescription, Content
 from hf_asr_endpoint.api.field_schemas import schema_of
 from hf_asr_endpoint.api.paths import Endpoint
 from hf_asr_endpoint.errors import MethodNotAllowed
-from hf_asr_endpoint.types import Engine
+from hf_asr_endpoint.types import Engine as EngineName
+from hf_asr_endpoint.types import EngineStatus
 
 State = Literal["loading", "ready", "failed", "unloaded"]
 
@@ -35,7 +36,7 @@ class Loaded(TypedDict):
     n_mels: null for models that are not Whisper.
     """
 
-    engine: Engine
+    engine: EngineName
     engine_reason: str
     device: str
     dtype: str
@@ -46,11 +47,23 @@ class Loaded(TypedDict):
     memory_bytes: int
 
 
+class Engine(TypedDict):
+    """name: of its device. detail: what it waits for, or why it failed. restarts: of its process."""
+
+    name: str
+    status: EngineStatus
+    detail: str
+    restarts: int
+
+
 class ModelEntry(TypedDict):
+    """engines: those in processes of their own; empty where the server's process has the only one."""
+
     id: str
     names: list[str]
     status: State
     model: Loaded | None
+    engines: list[Engine]
 
 
 class Limits(TypedDict):

@@ -14,7 +14,17 @@ ALL_SETTINGS = tuple(name for name in Settings.model_fields if name not in VARIA
 """Settings that have a flag."""
 
 ENGINE_SETTINGS = (
-    *("model", "revision", "device", "dtype", "cpu_level", "slots", "max_beams", "encoder_padding_s", "cache_dir"),
+    *(
+        "model",
+        "revision",
+        "devices",
+        "dtype",
+        "cpu_level",
+        "slots",
+        "max_beams",
+        "encoder_padding_s",
+        "cache_dir",
+    ),
 )
 """Settings of one model and of the engine that it runs on."""
 

@@ -19,9 +19,9 @@ from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.errors import AsrError, EngineError, EngineLost, EngineUnavailable, UnsupportedParameter
 from hf_asr_endpoint.ray_serve.audio import SentAudio, send_audio
 from hf_asr_endpoint.ray_serve.board import News, repeat
-from hf_asr_endpoint.ray_serve.engine import Order
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.orders import Order
 from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.types import (
     ANYBODY,
@@ -31,7 +31,6 @@ from hf_asr_endpoint.types import (
     Progress,
     Transcription,
     TranscriptionOptions,
-    ignore_progress,
 )
 
 logger = logging.getLogger(__name__)
@@ -153,12 +152,7 @@ class RayTranscriber:
         token: CancellationToken,
     ) -> None:
         """Fill a stream with what the engine yields. Cancelled, it has the engine stop."""
-        order = Order(
-            streams=streams,
-            tells_progress=caller.on_progress is not ignore_progress,
-            owner=caller.owner,
-            is_patient=caller.is_patient,
-        )
+        order = Order.of(caller, streams=streams)
         response = None
         try:
             response = self._engines[options.model or next(iter(self._engines))].remote(sent, options, order)

@@ -12,20 +12,16 @@ from hf_asr_endpoint.audio.vad import VoiceActivityDetector
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
-from hf_asr_endpoint.errors import EngineUnavailable, UnsupportedParameter
+from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.backlog import Backlog
 from hf_asr_endpoint.transcription.live.decoder import EngineDecoder
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
-from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.live.stream import LiveStream, open_session
 from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.transcription.long_form import LongForm
-from hf_asr_endpoint.transcription.model_limits import (
-    check_language_and_task,
-    check_suppress_tokens,
-    check_width,
-    no_live_sessions,
-)
+from hf_asr_endpoint.transcription.model_languages import check_language_and_task, check_live, no_live_sessions
+from hf_asr_endpoint.transcription.model_limits import check_suppress_tokens, check_width
 from hf_asr_endpoint.transcription.preparation import Deliver, Preparation, PreparationWorkers
 from hf_asr_endpoint.transcription.request_threads import RequestThreads
 from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
@@ -112,7 +108,7 @@ class BatchingTranscriber:
         if self._requests.is_closed or self._engine.failure is not None:
             raise EngineUnavailable(str(self._engine.failure or SHUTTING_DOWN))
         self._live_workers.start()
-        stream = LiveStream(
+        stream = open_session(
             LiveSession(self._detector, options, detects_language=self._info.is_multilingual),
             EngineDecoder(
                 self._engine, self._vocabulary, make_spectrogram=self._make_spectrogram, owner=caller.owner
@@ -131,11 +127,7 @@ class BatchingTranscriber:
         return stream
 
     def _check_live(self, options: LiveOptions) -> None:
-        """Raise InvalidParameter for a language that the model does not have, or a model without live sessions."""
-        if reason := no_live_sessions(self._info):
-            raise UnsupportedParameter(reason, parameter="model")
-        recording = TranscriptionOptions(language=options.language, languages=options.languages)
-        check_language_and_task(self._tokenizer, recording, is_multilingual=self._info.is_multilingual)
+        check_live(self._tokenizer.language_tokens, options, self._info)
 
     def health(self, model: str | None = None) -> Health:
         if self._requests.is_closed:
@@ -188,7 +180,9 @@ class BatchingTranscriber:
     def _check(self, options: TranscriptionOptions) -> None:
         """Raise InvalidParameter for what this model and engine cannot do."""
         self._check_model(options)
-        check_language_and_task(self._tokenizer, options, is_multilingual=self._info.is_multilingual)
+        check_language_and_task(
+            self._tokenizer.language_tokens, options, is_multilingual=self._info.is_multilingual
+        )
         check_width(options.decoding, max_beams=self._max_beams, slots=self._engine.slots_per_request)
         check_suppress_tokens(self._tokenizer, options.decoding)
 

@@ -1,42 +1,11 @@
-"""Which options a model, and an engine with a number of slots, can follow."""
+"""Which options of decoding a model, and an engine with a number of slots, can follow."""
 
 from __future__ import annotations
 
 from hf_asr_endpoint.decoding_options import MODELS_OWN_TOKENS, DecodingOptions
-from hf_asr_endpoint.errors import InvalidParameter, UnsupportedValue
-from hf_asr_endpoint.languages import describe_language
+from hf_asr_endpoint.errors import InvalidParameter
 from hf_asr_endpoint.transcription.attempt_rules import n_candidates
-from hf_asr_endpoint.types import ModelInfo, TranscriptionOptions
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
-
-
-def check_language_and_task(
-    tokenizer: WhisperTokenizer, options: TranscriptionOptions, *, is_multilingual: bool
-) -> None:
-    """Raise InvalidParameter for a language or task that the model does not have."""
-    if not is_multilingual and options.task != "transcribe":
-        raise InvalidParameter(
-            f"task is {options.task!r}, but the model is English-only; allowed: 'transcribe'", parameter="task"
-        )
-    known = tokenizer.language_tokens if is_multilingual else ("en",)
-    for name, codes in (("language", (options.language,)), ("languages", options.languages)):
-        for code in codes:
-            if code is not None and code not in known:
-                why = "the model was not trained on" if is_multilingual else "an English-only model does not have"
-                raise UnsupportedValue(
-                    f"{name} is {describe_language(code)}, which {why}; allowed: {', '.join(sorted(known))}",
-                    parameter=name,
-                )
-
-
-def no_live_sessions(info: ModelInfo) -> str:
-    """Return why a model's engine cannot transcribe while people speak; "" if it can."""
-    if info.engine == "native":
-        return ""
-    return (
-        f"the model is computed by the {info.engine} engine, which has no live sessions; allowed: a Whisper model "
-        "that the native engine computes"
-    )
 
 
 def check_width(options: DecodingOptions, *, max_beams: int, slots: int) -> None:

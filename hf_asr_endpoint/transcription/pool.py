@@ -12,6 +12,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
@@ -99,12 +100,17 @@ class ModelPool:
             return Health(state="failed", detail=SHUTTING_DOWN)
         if model is not None:
             return self._rooms[model].health()
+        details = []
         for room in self._rooms.values():
             health = room.health()
             is_first_load = room.model.loads_at_start and not room.was_loaded
-            if health.state == "failed" or (health.state == "loading" and is_first_load):
+            has_lost_engines = bool(health.engines)
+            if health.state == "failed" or (health.state == "loading" and (is_first_load or has_lost_engines)):
                 return health
-        return Health(state="ready", model=self._rooms[self._default].health().model)
+            if health.state == "ready" and health.detail:
+                details.append(health.detail)
+        default = self._rooms[self._default].health()
+        return replace(default, state="ready", detail="; ".join(details))
 
     def activity(self, model: str | None = None) -> Activity:
         transcriber = self._rooms[model or self._default].transcriber

@@ -20,7 +20,8 @@ from hf_asr_endpoint.transcription.backlog import Backlog, Place
 from hf_asr_endpoint.transcription.fallback import compression_ratio
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream
-from hf_asr_endpoint.transcription.model_limits import check_width, no_live_sessions
+from hf_asr_endpoint.transcription.model_languages import no_live_sessions
+from hf_asr_endpoint.transcription.model_limits import check_width
 from hf_asr_endpoint.transcription.request_threads import RequestThreads
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
 from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of

@@ -38,6 +38,27 @@ def count_physical_cores(cpus: set[int], root: Path) -> int:
     return len(cores)
 
 
+def list_cores(root: Path) -> list[frozenset[int]]:
+    """Return the logical processors of each core that this process may use, by memory nodes; empty if not known.
+
+    Cores that are near one another in the list are near the same memory.
+    """
+    if sys.platform != "linux":
+        return []
+    allowed = os.sched_getaffinity(0)
+    cores: dict[str, set[int]] = {}
+    for cpu in sorted(allowed, key=lambda cpu: (_memory_node(cpu, root), cpu)):
+        siblings = _read(root / f"sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        cores.setdefault(siblings or str(cpu), set()).add(cpu)
+    return [frozenset(core) for core in cores.values()]
+
+
+def _memory_node(cpu: int, root: Path) -> int:
+    """Return the number of the node whose memory is nearest to a logical processor."""
+    folder = root / f"sys/devices/system/cpu/cpu{cpu}"
+    return min((int(path.name[4:]) for path in folder.glob("node[0-9]*")), default=0)
+
+
 def cpu_quotas(root: Path) -> Iterator[float]:
     """Yield the quotas, in cores, of the process's control groups and of all groups that these are in.
 

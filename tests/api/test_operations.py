@@ -8,7 +8,7 @@ import requests
 
 from hf_asr_endpoint import __version__
 from hf_asr_endpoint.api.app import create_app
-from hf_asr_endpoint.types import Health
+from hf_asr_endpoint.types import EngineState, Health
 from tests.api.conftest import DEADLINE_S, MODEL_NAMES, Serve, make_services, serve_app
 from tests.fakes import FakeTranscriber
 
@@ -66,7 +66,13 @@ def test_info_shows_the_model_and_the_limits(url: str) -> None:
         "memory_bytes": 0,
     }
     assert info["models"] == [
-        {"id": MODEL_NAMES[0], "names": list(MODEL_NAMES), "status": "ready", "model": info["model"]}
+        {
+            "id": MODEL_NAMES[0],
+            "names": list(MODEL_NAMES),
+            "status": "ready",
+            "model": info["model"],
+            "engines": [],
+        }
     ]
     assert info["limits"] == {
         "max_audio_bytes": 300_000,
@@ -74,6 +80,23 @@ def test_info_shows_the_model_and_the_limits(url: str) -> None:
         "max_audio_s": 30.0,
         "max_concurrent_requests": 4,
     }
+
+
+def test_engines_in_processes_of_their_own_are_shown(serve: Serve) -> None:
+    engines = (
+        EngineState(name="cuda:0", state="ready"),
+        EngineState(name="cuda:1", state="loading", detail="the weights to be loaded", n_restarts=2),
+    )
+    url = serve(FakeTranscriber(health=Health(state="ready", engines=engines)))
+    (model,) = requests.get(f"{url}/info", timeout=10).json()["models"]
+    assert model["engines"] == [
+        {"name": "cuda:0", "status": "ready", "detail": "", "restarts": 0},
+        {"name": "cuda:1", "status": "loading", "detail": "the weights to be loaded", "restarts": 2},
+    ]
+    lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
+    labels = f'{{engine="cuda:1",model="{MODEL_NAMES[0]}"}}'
+    assert f"hf_asr_engine_ready{labels} 0.0" in lines
+    assert f"hf_asr_engine_restarts_total{labels} 2.0" in lines
 
 
 def test_info_has_no_model_while_loading(serve: Serve) -> None:

@@ -60,7 +60,7 @@ def test_nothing_is_advised_where_nothing_helps() -> None:
     ("machine", "model", "settings", "advice"),
     [
         pytest.param({"has_unused_gpu": True}, {}, {}, "install torch's build for CUDA", id="torch without CUDA"),
-        pytest.param({"devices": ("cuda", "cpu")}, {}, {}, "there is a GPU: --device cuda", id="unused device"),
+        pytest.param({"devices": ("cuda", "cpu")}, {}, {}, "there is a GPU: --devices cuda", id="unused device"),
         pytest.param({"levels": ()}, {}, {}, "no kernels run here", id="no kernels"),
         pytest.param({}, {"dtype": "float32"}, {}, "--dtype auto takes int8", id="dtype"),
         pytest.param({}, {"cpu_level": "avx2"}, {}, "avx512-vnni is faster: --cpu-level auto", id="level"),

@@ -31,6 +31,7 @@ from hf_asr_endpoint.ray_serve.names import engine_name
         ({"ray_http_replicas": "2", "jobs_storage": "jobs"}, "--jobs-storage is given"),
         ({"api_keys": "anna:short"}, "the API key in HF_ASR_API_KEYS at position 1 cannot be used"),
         ({"ray_upscale_delay_s": "1"}, "--ray-upscale-delay-s is for a number of replicas that follows the load"),
+        ({"devices": "cuda:0,cuda:1"}, "allowed on Ray, which chooses each engine's GPU: auto, cpu, cuda, mps"),
     ],
 )
 def test_what_cannot_be_followed_is_refused(arguments: dict[str, str], message: str) -> None:
@@ -88,7 +89,7 @@ def test_engines_share_the_cores_by_default(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_engine_takes_a_gpu_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "_machines", lambda: [ray_cluster._Machine(cpus=8, gpus=4.0)])
     assert share(ray_engine_replicas="4").actor_options == {"num_cpus": 1, "num_gpus": 1.0}
-    assert share(device="cpu", ray_engine_replicas="4").actor_options == {"num_cpus": 2, "num_gpus": 0.0}
+    assert share(devices="cpu", ray_engine_replicas="4").actor_options == {"num_cpus": 2, "num_gpus": 0.0}
     assert share(ray_engine_gpus=0.5).gpus == 0.5
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from hf_asr_endpoint.audio.blocks import BLOCK_BYTES, ReceivedAudio
 from hf_asr_endpoint.audio.source import EncodedAudio, ReadingOrder, SampledAudio
 from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.errors import EngineLost
+from hf_asr_endpoint.transcription.orders import whole
 from hf_asr_endpoint.transcription.stream import Event, TranscriptionStream
 from hf_asr_endpoint.types import Transcription
 from hf_asr_endpoint.units import SAMPLE_RATE
@@ -24,8 +26,7 @@ pytest.importorskip("ray", reason="Ray is not installed; `make test-ray` has it"
 import ray
 from ray.exceptions import ObjectStoreFullError, RayError
 
-from hf_asr_endpoint.ray_serve.audio import BLOCK_BYTES, ReceivedAudio, SentAudio, send_audio
-from hf_asr_endpoint.ray_serve.engine import whole
+from hf_asr_endpoint.ray_serve.audio import SentAudio, receive_audio, send_audio
 
 LOST = "the audio was lost on its way to the engine"
 
@@ -81,7 +82,7 @@ def transcribe(received: SentAudio) -> list[Event]:
         return stream
 
     async def work() -> list[Event]:
-        audio = ReceivedAudio(received)
+        audio = receive_audio(received)
         return [event async for event in whole(audio, begin(audio))]
 
     return asyncio.run(work())

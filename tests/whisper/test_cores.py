@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_asr_endpoint.whisper.cores import count_cores, count_physical_cores, cpu_quotas
+from hf_asr_endpoint.whisper.cores import count_cores, count_physical_cores, cpu_quotas, list_cores
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has control groups")
 
@@ -111,6 +111,17 @@ def one_core() -> Iterator[Path]:
         pytest.skip("this machine lets nobody make a control group of version 1")
     yield group
     group.rmdir()
+
+
+def test_cores_are_listed_by_memory_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four cores of two threads, on two nodes in turns, of which this process may use all but one thread."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(7)))
+    for cpu in range(8):
+        folder = f"sys/devices/system/cpu/cpu{cpu}"
+        files(tmp_path, {f"{folder}/topology/thread_siblings_list": f"{cpu % 4},{cpu % 4 + 4}"})
+        (tmp_path / folder / f"node{cpu % 2}").mkdir()
+    assert list_cores(tmp_path) == [{0, 4}, {2, 6}, {1, 5}, {3}]
+    assert list_cores(tmp_path / "none") == [{cpu} for cpu in range(7)], "files that are absent group nothing"
 
 
 PRINT_CORES = """

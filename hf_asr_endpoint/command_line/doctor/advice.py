@@ -49,7 +49,7 @@ def _about_devices(machine: Machine, model: ModelInfo | None) -> Iterator[str]:
     if machine.has_unused_gpu:
         yield "there is an NVIDIA GPU, and this torch cannot use it: install torch's build for CUDA"
     if model is not None and model.device == "cpu" and machine.devices[0] != "cpu":
-        yield f"the model runs on the CPU, and there is a GPU: --device {machine.devices[0]}"
+        yield f"the model runs on the CPU, and there is a GPU: --devices {machine.devices[0]}"
 
 
 def _about_precision(machine: Machine, model: ModelInfo | None) -> Iterator[str]:

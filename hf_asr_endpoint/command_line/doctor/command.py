@@ -26,8 +26,8 @@ from hf_asr_endpoint.command_line.setting_flags import (
 )
 from hf_asr_endpoint.command_line.sizes import folder_bytes, show_bytes
 from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.engine_processes.start import load_on_devices
 from hf_asr_endpoint.errors import AsrError
-from hf_asr_endpoint.loading import load_transcriber
 from hf_asr_endpoint.logs import configure_logging
 from hf_asr_endpoint.model_choice import ModelChoice, choose_models
 from hf_asr_endpoint.transcription.transcriber import Transcriber
@@ -88,7 +88,7 @@ def _check_model(choice: ModelChoice, settings: Settings) -> ModelInfo | None:
     """Load a model and test it. Returns what is known of it, None where one of the two fails."""
     started_s = time.perf_counter()
     try:
-        with contextlib.closing(load_transcriber(choice, settings, lambda _: None)) as transcriber:
+        with contextlib.closing(load_on_devices(choice, settings, lambda _: None)) as transcriber:
             load_s = time.perf_counter() - started_s
             info = _describe(choice, transcriber, load_s=load_s)
             language = "en" if info.is_multilingual else None

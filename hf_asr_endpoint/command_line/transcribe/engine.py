@@ -11,8 +11,8 @@ from hf_asr_endpoint.audio.source import EncodedAudio, open_waveform
 from hf_asr_endpoint.command_line.transcribe.backend import BackendFailed, Report
 from hf_asr_endpoint.command_line.transcribe.inputs import Recording
 from hf_asr_endpoint.config import Settings
+from hf_asr_endpoint.engine_processes.start import load_on_devices
 from hf_asr_endpoint.errors import EngineUnavailable, InvalidAudio, InvalidParameter
-from hf_asr_endpoint.loading import load_transcriber
 from hf_asr_endpoint.model_choice import ModelChoice
 from hf_asr_endpoint.transcription.deferred import DeferredTranscriber
 from hf_asr_endpoint.types import Caller, Progress, Transcription, TranscriptionOptions
@@ -35,7 +35,7 @@ class EngineBackend:
         loop = asyncio.get_running_loop()
         loaded: asyncio.Future[None] = loop.create_future()
         self._transcriber = DeferredTranscriber(
-            lambda _: load_transcriber(self._choice, self._settings, report), on_failure=lambda _: None
+            lambda _: load_on_devices(self._choice, self._settings, report), on_failure=lambda _: None
         )
 
         def settle(error: Exception | None) -> None:

@@ -6,11 +6,36 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from hf_asr_endpoint.transcription.live.actor import Decoder, SessionActor
 from hf_asr_endpoint.transcription.live.events import LiveEvent
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
+
+OnEvents = Callable[[Sequence[LiveEvent], float], None]
+"""Takes events, and how many seconds of audio wait. From any thread."""
+OnEnd = Callable[[Exception | None], None]
+"""Takes the error that ended the session, if any. From any thread; the first call counts."""
+
+
+class SessionPort(Protocol):
+    """A session, wherever it is. None of its methods blocks; `LiveStream` says what they do."""
+
+    @property
+    def waiting_s(self) -> float: ...
+
+    def push(self, data: bytes) -> None: ...
+
+    def commit(self, tag: str | None) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def configure(self, options: LiveOptions, tag: str | None) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def close(self, error: Exception | None = None) -> None: ...
 
 
 class LiveStream:
@@ -22,13 +47,11 @@ class LiveStream:
 
     def __init__(
         self,
-        session: LiveSession,
-        decoder: Decoder,
+        connect: Callable[[OnEvents, OnEnd], SessionPort],
         *,
-        enqueue: Callable[[SessionActor], None],
         check: Callable[[LiveOptions], None] = lambda options: None,
     ) -> None:
-        """check: raises InvalidParameter for options that the model cannot follow."""
+        """connect: opens the session. check: raises InvalidParameter for options that the model cannot follow."""
         self._check = check
         self._loop = asyncio.get_running_loop()
         self._events: deque[LiveEvent] = deque()
@@ -38,42 +61,40 @@ class LiveStream:
         self._has_room = asyncio.Event()
         self._wants_room = False  # Read in the worker's thread: else each piece of audio would wake the loop.
         self._end_callbacks: list[Callable[[], None]] = []
-        self._actor = SessionActor(
-            session, decoder, enqueue=enqueue, on_events=self._put, on_end=lambda error: self._finish(error)
-        )
+        self._session = connect(self._put, self._finish)
 
     def push(self, data: bytes) -> None:
         """Add audio in the session's format."""
-        self._actor.push(data)
+        self._session.push(data)
 
     def commit(self, tag: str | None = None) -> None:
         """End the turn. tag: for the event that refuses it."""
-        self._actor.commit(tag)
+        self._session.commit(tag)
 
     def clear(self) -> None:
         """Drop the audio that is not committed."""
-        self._actor.clear()
+        self._session.clear()
 
     def configure(self, options: LiveOptions, tag: str | None = None) -> None:
         """Change the options for the audio that follows. Raises InvalidParameter."""
         self._check(options)
-        self._actor.configure(options, tag)
+        self._session.configure(options, tag)
 
     def finish(self) -> None:
         """End the session behind its last turn."""
-        self._actor.finish()
+        self._session.finish()
 
     def close(self, error: Exception | None = None) -> None:
         """End the session now; its passes end within one step. error: raised by the iterator. From any thread."""
-        self._actor.close(error)
+        self._session.close(error)
 
     async def wait_for_room(self, max_waiting_s: float) -> None:
         """Return once no more audio waits than that, or the session has ended."""
-        if self._actor.waiting_s <= max_waiting_s:
+        if self._session.waiting_s <= max_waiting_s:
             return
         self._wants_room = True  # Before the next look: what leaves after it, tells.
         try:
-            while self._actor.waiting_s > max_waiting_s and not self._is_ended:
+            while self._session.waiting_s > max_waiting_s and not self._is_ended:
                 self._has_room.clear()
                 await self._has_room.wait()
         finally:
@@ -127,3 +148,18 @@ class LiveStream:
     def _call(self, change: Callable[[], None]) -> None:
         with contextlib.suppress(RuntimeError):  # The loop has been closed: nobody reads the stream any more.
             self._loop.call_soon_threadsafe(change)
+
+
+def open_session(
+    session: LiveSession,
+    decoder: Decoder,
+    *,
+    enqueue: Callable[[SessionActor], None],
+    check: Callable[[LiveOptions], None] = lambda options: None,
+) -> LiveStream:
+    """Return the stream of a session in this process. enqueue: gives it a turn. check: as of LiveStream."""
+
+    def connect(on_events: OnEvents, on_end: OnEnd) -> SessionPort:
+        return SessionActor(session, decoder, enqueue=enqueue, on_events=on_events, on_end=on_end)
+
+    return LiveStream(connect, check=check)

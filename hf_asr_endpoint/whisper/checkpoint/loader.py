@@ -51,6 +51,7 @@ class WhisperCheckpoint:
             dtype=str(self.tensors.dtype).removeprefix("torch."),
             is_multilingual=self.is_multilingual,
             n_mels=self.n_mels,
+            languages=tuple(self.tokenizer.language_tokens) if self.is_multilingual else ("en",),
         )
 
 
@@ -136,6 +137,11 @@ def available_devices() -> list[str]:
         "cpu": True,
     }
     return [name for name in is_available if is_available[name]]
+
+
+def count_cuda_devices() -> int:
+    """Return how many GPUs torch has here. Of a GPU's MIG instances, CUDA shows a process one."""
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def choose_device(device: Device) -> torch.device:

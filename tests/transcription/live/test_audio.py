@@ -122,7 +122,9 @@ def test_quiet_speech_in_noise_is_found_as_when_nothing_waits(
     at_once = speech_in(waveform.astype(np.float32), may_wait=False, piece=piece)
     late = speech_in(waveform.astype(np.float32), may_wait=True, piece=piece)
     assert at_once
-    assert seconds_of(late) == pytest.approx(seconds_of(at_once), abs=EDGE_S * len(at_once) + 0.05 * seconds_of(at_once))
+    assert seconds_of(late) == pytest.approx(
+        seconds_of(at_once), abs=EDGE_S * len(at_once) + 0.05 * seconds_of(at_once)
+    )
     assert abs(late[0].start - at_once[0].start) <= EDGE_S * SAMPLE_RATE
     assert abs(late[-1].end - at_once[-1].end) <= EDGE_S * SAMPLE_RATE
     assert all(one.end <= other.start for one, other in itertools.pairwise(late))

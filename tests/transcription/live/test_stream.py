@@ -15,7 +15,7 @@ from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.live.events import Committed, Completed, LiveEvent
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
-from hf_asr_endpoint.transcription.live.stream import LiveStream
+from hf_asr_endpoint.transcription.live.stream import LiveStream, open_session
 from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
@@ -32,7 +32,7 @@ def pcm(seconds: float) -> bytes:
 async def opened(decoder: ScriptedDecoder) -> AsyncIterator[LiveStream]:
     workers = LiveWorkers(n_workers=2)
     workers.start()
-    stream = LiveStream(LiveSession(LoudnessDetector(), BY_HAND), decoder, enqueue=workers.enqueue)
+    stream = open_session(LiveSession(LoudnessDetector(), BY_HAND), decoder, enqueue=workers.enqueue)
     try:
         yield stream
     finally:

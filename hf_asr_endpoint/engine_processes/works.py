@@ -1,0 +1,73 @@
+"""The requests and sessions that one engine works on, by the numbers that both processes know them by."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from typing import Protocol
+
+from hf_asr_endpoint.engine_processes.messages import Block, Ended, News
+from hf_asr_endpoint.errors import AsrError
+
+logger = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """A request or a session."""
+
+    def take(self, news: News) -> None:
+        """Take what comes of it, last an Ended. Called in the engine's thread, or in that which closes it."""
+        ...
+
+    def read(self, index: int) -> Block:
+        """Return a block of its audio. Blocks. Called in the thread that writes to the engine's process."""
+        ...
+
+
+class Works:
+    """Each is told everything that comes of it, and its end once. From any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._works: dict[int, Work] = {}
+
+    def __len__(self) -> int:
+        return len(self._works)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._works
+
+    def add(self, work: Work) -> int:
+        """Return the number of new work."""
+        with self._lock:
+            number = next(self._numbers)
+            self._works[number] = work
+        return number
+
+    def read(self, number: int, index: int) -> Block:
+        """Return a block of audio. Blocks."""
+        work = self._works.get(number)
+        return Block(None, "the request has ended") if work is None else work.read(index)
+
+    def tell(self, number: int, news: News) -> None:
+        """Tell what comes of work, if it has not ended."""
+        with self._lock:
+            work = self._works.pop(number, None) if isinstance(news, Ended) else self._works.get(number)
+        if work is not None:
+            _tell(work, news)
+
+    def end(self, error: AsrError) -> None:
+        """Tell all that they end by an error."""
+        with self._lock:
+            works, self._works = self._works, {}
+        for work in works.values():
+            _tell(work, Ended(error))
+
+
+def _tell(work: Work, news: News) -> None:
+    try:
+        work.take(news)
+    except Exception:  # A bug in one request's caller must not end the others.
+        logger.exception("a bug")
