@@ -79,13 +79,13 @@ class RemoteSession:
             case Taken():
                 with self._lock:
                     self._waiting.popleft()
-                self._on_events((), self.waiting_s)
+                self._on_events(())
             case Ended(error=error) if not self.opened.done():
                 self.opened.set_exception(error or EngineUnavailable(CANCELLED))
             case Ended(error=error):
                 self._on_end(error)
             case _:
-                self._on_events((cast(LiveEvent, news),), self.waiting_s)
+                self._on_events((cast(LiveEvent, news),))
 
     def read(self, index: int) -> Block:
         return Block(None, "a live session has no file")

@@ -21,7 +21,7 @@ from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.activities import add_up
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream
-from hf_asr_endpoint.transcription.model_languages import check_live
+from hf_asr_endpoint.transcription.model_languages import check_live, no_live_sessions
 from hf_asr_endpoint.transcription.orders import Order
 from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.types import (
@@ -172,7 +172,8 @@ def join_states(engines: Sequence[EngineState], model: ModelInfo | None) -> Heal
     details = "; ".join(f"{engine.name}: {engine.detail}" for engine in lacking)
     if len(lacking) < len(engines):
         detail = f"{len(engines) - len(lacking)} of {len(engines)} engines are ready; {details}" if lacking else ""
-        return Health(state="ready", detail=detail, model=model, engines=engines)
+        reason = no_live_sessions(model) if model else ""
+        return Health(state="ready", detail=detail, model=model, no_live_sessions=reason, engines=engines)
     is_failed = all(engine.state == "failed" for engine in engines)
     return Health(state="failed" if is_failed else "loading", detail=details, model=model, engines=engines)
 

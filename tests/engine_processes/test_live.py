@@ -20,11 +20,11 @@ class Caller:
     """Whoever has the session, with all that it is told."""
 
     def __init__(self) -> None:
-        self.events: list[tuple[Sequence[LiveEvent], float]] = []
+        self.events: list[Sequence[LiveEvent]] = []
         self.ends: list[Exception | None] = []
         self.told: list[Call | Cancel] = []
         self.session = RemoteSession(LiveOptions(audio=PcmFormat(sample_rate=16_000)))
-        self.session.connect(lambda events, waiting_s: self.events.append((events, waiting_s)), self.ends.append)
+        self.session.connect(self.events.append, self.ends.append)
         self.session.tell = self.told.append
 
 
@@ -36,7 +36,8 @@ def test_audio_waits_until_it_is_taken() -> None:
     assert session.waiting_s == 3.0
     session.take(Taken())
     session.take(Committed(turn=0))
-    assert caller.events == [((), 2.0), ((Committed(turn=0),), 2.0)]
+    assert session.waiting_s == 2.0
+    assert caller.events == [(), (Committed(turn=0),)]
     assert caller.told == [Call("push", (SECOND,))] * 3
 
 

@@ -278,9 +278,6 @@ class LiveSession:
 
     def _close_turn(self) -> None:
         self._turn = None
-        self._drop_partial()
-
-    def _drop_partial(self) -> None:
         if self._partial is not None:
             self._partial.token.cancel()
             self._partial = None

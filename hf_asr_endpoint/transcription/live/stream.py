@@ -13,8 +13,8 @@ from hf_asr_endpoint.transcription.live.events import LiveEvent
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
 
-OnEvents = Callable[[Sequence[LiveEvent], float], None]
-"""Takes events, and how many seconds of audio wait. From any thread."""
+OnEvents = Callable[[Sequence[LiveEvent]], None]
+"""Takes the events of a step of the session, which may be none. From any thread."""
 OnEnd = Callable[[Exception | None], None]
 """Takes the error that ended the session, if any. From any thread; the first call counts."""
 
