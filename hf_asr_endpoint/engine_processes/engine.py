@@ -57,11 +57,12 @@ EXIT_ALONE, EXIT_FAILED = 3, 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineOrder:
-    """What a process needs to make its engine."""
+    """What a process needs to make its engine. log_level: the lowest that it logs."""
 
     place: Place
     choice: ModelChoice
     settings: Settings
+    log_level: int = logging.INFO
 
 
 def run_engine(connection: Connection, order: EngineOrder) -> None:
@@ -71,6 +72,7 @@ def run_engine(connection: Connection, order: EngineOrder) -> None:
         signal.signal(number, signal.SIG_IGN)
     order.place.enter()
     configure_logging(order.settings.log_level, order.settings.log_format)
+    logging.getLogger().setLevel(order.log_level)
     asyncio.run(_serve(connection, order))
 
 

@@ -32,8 +32,9 @@ def load_on_devices(
     # Each engine refuses what would wait for it alone.
     share = {"max_waiting_audio_s": settings.max_waiting_audio_s / len(devices)}
     of_engines = without_secrets(settings).model_copy(update=share)
+    log_level = logging.getLogger().level  # Commands other than `serve` log less than the setting says.
     engines = [
-        EngineProcess(EngineOrder(place=place, choice=choice, settings=of_engines))
+        EngineProcess(EngineOrder(place=place, choice=choice, settings=of_engines, log_level=log_level))
         for place in place_engines(devices)
     ]
     logger.info("engines on %s, each in a process of its own", ", ".join(engine.name for engine in engines))

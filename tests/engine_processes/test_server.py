@@ -102,8 +102,9 @@ def test_a_killed_engine_is_told_and_comes_back(server: Server, jfk: bytes, a_mi
 
 def test_sigterm_lets_requests_finish_and_ends_all_processes(cache_dir: Path, a_minute: bytes) -> None:
     """systemd sends it to the engines' processes, too."""
+    flags = (*FLAGS, "--cache-dir", str(cache_dir), "--shutdown-timeout-s", "150")
     with (
-        run_server(*FLAGS, "--cache-dir", str(cache_dir), env=ONE_THREAD) as server,
+        run_server(*flags, env=ONE_THREAD) as server,
         ThreadPoolExecutor() as clients,
     ):
         processes = engine_processes(server.process.pid)
