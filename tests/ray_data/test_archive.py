@@ -16,6 +16,7 @@ import soundfile
 
 from tests.command_line.conftest import MODEL, TIMEOUT_S, pieces, run, start
 from tests.conftest import needs_ray
+from tests.server import START_TIMEOUT_S
 
 parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed; `make test-ray` has it")
 pytestmark = needs_ray
@@ -42,7 +43,7 @@ def rows(path: Path) -> list[dict[str, object]]:
 
 
 def kill_half_way(process: subprocess.Popen[str], path: Path) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while len(rows(path)) < N_CLIPS // 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -190,6 +190,7 @@ def test_a_dead_http_replica_loses_no_job_and_only_the_requests_that_it_had(serv
     failed = {request_id for request_id, answer in answers.items() if answer.status_code != 200}
     assert failed <= held
     assert failed, "it had no request"
+    assert {answers[request_id].status_code for request_id in failed} == {500}
     for request_id, answer in answers.items():
         assert request_id in failed or SPOKEN in plain(answer.json()["text"])
     wait_until(lambda: len(http_replicas(server.process.pid)) == 2, "the replica was not replaced")
