@@ -26,6 +26,7 @@ from bench.live.beside import measure_beside
 from bench.live.evaluation import COLUMNS, Said, row
 from bench.live.silence import measure_silence
 from bench.live.streaming import RATE, Told, stream
+from bench.live.whisperlivekit import POLICIES, run_peer, stream_to_peer
 from bench.recordings import Clip, short_clips
 from tests.server import run_server
 
@@ -35,6 +36,9 @@ MAX_NONSPEECH_S = 60.0
 REQUEST_TIMEOUT_S = 600.0
 WIDTH = 130  # characters
 ALLOWS_MANY = environment(max_live_sessions=256)
+
+Spoken = tuple[list[Said], list[npt.NDArray[np.float32]]]
+"""What each session says, and its samples."""
 
 DETECTIONS: dict[str, dict[str, Any] | None] = {
     "server_vad": {"type": "server_vad", "silence_duration_ms": 500},
@@ -50,6 +54,7 @@ def main() -> None:
     parser.add_argument("--sessions", default="1,4,8", help="numbers of sessions at a time")
     parser.add_argument("--seconds", type=float, default=60.0, help="of speech in each session, at least")
     parser.add_argument("--share", type=float, default=1.0, help="of its time that each session speaks, at most")
+    parser.add_argument("--whisperlivekit", type=Path, help="Python of an environment that has it, to be compared")
     parser.add_argument("--silent", type=int, help="what this many sessions cost in which nobody speaks")
     parser.add_argument("--beside", type=int, help="how long a clip takes beside this many sessions")
     parser.add_argument("--detection", choices=sorted(DETECTIONS), default="server_vad")
@@ -60,30 +65,49 @@ def main() -> None:
             parser.error("--silent needs a server of its own, without --url: it reads what the process takes")
         _measure(arguments.url, arguments)
         return
+    spoken: list[Spoken] = []
     with run_server("--model", arguments.model, env=ALLOWS_MANY) as server:
         if arguments.silent:
             Console(width=WIDTH).print(measure_silence(server, arguments.silent))
         else:
-            _measure(server.url, arguments)
+            spoken = _measure(server.url, arguments)
+    if arguments.whisperlivekit:
+        for policy in POLICIES:
+            with run_peer(arguments.whisperlivekit, arguments.model, policy=policy) as url:
+                Console(width=WIDTH).print(_measure_peer(url, spoken, title=f"WhisperLiveKit, {policy}"))
 
 
-def _measure(url: str, arguments: argparse.Namespace) -> None:
+def _measure(url: str, arguments: argparse.Namespace) -> list[Spoken]:
+    """Print the results; return what was said, of each number of sessions."""
     clips = short_clips(arguments.speech)
     if arguments.beside:
         chosen = [_choose(clips, first=7 * index, seconds=arguments.seconds) for index in range(arguments.beside)]
         print(measure_beside(url, [_waveform(of_session, share=1.0) for of_session in chosen]))
-        return
+        return []
+    spoken: list[Spoken] = []
     table = Table(*COLUMNS, title=f"{arguments.model}, {arguments.detection}")
     detection = DETECTIONS[arguments.detection]
     for n_sessions in map(int, arguments.sessions.split(",")):
         chosen = [_choose(clips, first=7 * index, seconds=arguments.seconds) for index in range(n_sessions)]
         said = [_said(url, of_session, share=arguments.share) for of_session in chosen]
         waveforms = [_waveform(of_session, share=arguments.share) for of_session in chosen]
+        spoken.append((said, waveforms))
         told = asyncio.run(_speak(url, waveforms, detection))
         table.add_row(*row(n_sessions, said, told))
     console = Console(width=WIDTH)
     console.print(table)
     console.print(_nonspeech(url, arguments.speech, detection))
+    return spoken
+
+
+def _measure_peer(url: str, spoken: Sequence[Spoken], *, title: str) -> Table:
+    async def speak(waveforms: Sequence[npt.NDArray[np.float32]]) -> list[Told]:
+        return await asyncio.gather(*(stream_to_peer(url, waveform) for waveform in waveforms))
+
+    table = Table(*COLUMNS, title=title)
+    for said, waveforms in spoken:
+        table.add_row(*row(len(said), said, asyncio.run(speak(waveforms))))
+    return table
 
 
 async def _speak(

@@ -23,9 +23,7 @@ from hf_asr_endpoint.transcription.live.session import LiveSession
 logger = logging.getLogger(__name__)
 
 TURN_S = 0.02
-MIN_PUSHED_S = (
-    0.096  # of audio: less does not complete a block of `SessionAudio`, and waits for more, or a command
-)
+MIN_PUSHED_S = 0.096  # of audio: less completes no block of `SessionAudio`, and waits for more, or a command
 BEHIND_S = 1.0  # of audio that waits: then the session is not live, and shows nothing early
 MAX_WAITING_S = 30.0  # of complete pieces that wait for the engine: then no more audio is taken
 MAX_PUSHED_S = 0.5  # of audio at once, so that turns are short

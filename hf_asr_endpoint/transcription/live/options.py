@@ -59,3 +59,9 @@ class LiveOptions:
         """The probability above which audio is speech."""
         detection = self.turn_detection
         return detection.threshold if isinstance(detection, ServerVad) else DEFAULT_THRESHOLD
+
+    @property
+    def idle_timeout_s(self) -> float | None:
+        """The silence behind a turn that the client is told of; None: of none."""
+        detection = self.turn_detection
+        return detection.idle_timeout_s if isinstance(detection, ServerVad) else None

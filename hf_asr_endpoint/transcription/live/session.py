@@ -152,8 +152,11 @@ class LiveSession:
             self._wait_for_speech()
         else:
             self._follow(self._turn, is_behind=is_behind)
-        turn, ends_turns = self._turn, self.options.turn_detection is not None  # by a silence, measured in blocks
-        self._audio.may_wait = not (turn and (ends_turns or self._speech.last_speech_end > turn.piece.start))
+        if (turn := self._turn) is None:
+            self._audio.may_wait = self._was_idle or self.options.idle_timeout_s is None
+        else:  # The silence that ends a turn is measured by the block.
+            has_speech = self._speech.last_speech_end > turn.piece.start
+            self._audio.may_wait = self.options.turn_detection is None and not has_speech
 
     def _wait_for_speech(self) -> None:
         span, detection = self._speech.open_span, self.options.turn_detection
@@ -162,14 +165,11 @@ class LiveSession:
             turn = self._open(max(span.start - round(vad.prefix_padding_s * SAMPLE_RATE), self._n_committed))
             self._events.append(SpeechStarted(turn=turn.number, at_s=turn.start / SAMPLE_RATE))
             return
-        idle_s = (self._audio.now - self._n_committed) / SAMPLE_RATE
-        if vad.idle_timeout_s is not None and not self._was_idle and idle_s >= vad.idle_timeout_s:
+        end_s, limit_s = self._audio.now / SAMPLE_RATE, self.options.idle_timeout_s
+        start_s = self._n_committed / SAMPLE_RATE
+        if limit_s is not None and not self._was_idle and end_s - start_s >= limit_s:
             turn = self._open(self._n_committed)
-            self._events.append(
-                IdleTimeout(
-                    turn=turn.number, start_s=turn.start / SAMPLE_RATE, end_s=self._audio.now / SAMPLE_RATE
-                )
-            )
+            self._events.append(IdleTimeout(turn=turn.number, start_s=start_s, end_s=end_s))
             self._end_turn(turn)
             self._was_idle = True
 
