@@ -66,8 +66,10 @@ def mel_filters(n_mels: int) -> Tensor:
 def speech_network() -> SpeechNetwork:
     """Return silero-vad's network, on the CPU. Needs the package."""
     found = vad._load_network()
+    # There a matrix, shape = (3 × n_in, n_out).
+    weights = [each.weight.unflatten(0, (3, -1)).permute(2, 1, 0) for each in found.convolutions]
     return SpeechNetwork(
-        convolutions=[(each.weight, each.bias) for each in found.convolutions],
+        convolutions=[(weight, each.bias) for weight, each in zip(weights, found.convolutions, strict=True)],
         lstm=found.lstm,
         output=(found.output_weight, found.output_bias),
     )

@@ -93,6 +93,10 @@ class Request:
     def is_cancelled(self) -> bool:
         return self.token.is_cancelled
 
+    def has_left(self) -> bool:
+        """Return whether it is cancelled, for those who ask again and again."""
+        return self.is_cancelled
+
     @property
     def is_live(self) -> bool:
         return self.priority < Priority.RECORDING
@@ -156,7 +160,7 @@ class Sequence:
             return
         self.rows = begin_rows(attempt.prompt, attempt.rules)
         for row in self.rows:
-            row.has_left = self._has_left
+            row.has_left = self.request.has_left  # Not of the sequence: that would be a cycle of references.
         assert len(self.rows) <= self.n_slots
         self.stage = Stage.PREFILL if attempt.window is None else Stage.ENCODE
 
@@ -164,9 +168,6 @@ class Sequence:
         """Align a text after the last attempt."""
         self.text = text
         self.stage = Stage.ALIGN
-
-    def _has_left(self) -> bool:
-        return self.request.is_cancelled
 
     def end(self, status: Status, error: Exception | None = None) -> None:
         self.status, self.error, self.slots = status, error, ()

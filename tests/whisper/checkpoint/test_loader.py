@@ -51,7 +51,9 @@ def refusal(directory: Path) -> str:
 def test_tensors_are_loaded_in_the_given_dtype(tiny_en_directory: Path, dtype: str) -> None:
     checkpoint = load_checkpoint(tiny_en_directory, device="cpu", dtype=dtype)
     assert checkpoint.tensors["model.encoder.conv1.weight"].dtype == getattr(torch, dtype)
-    assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=False, n_mels=80)
+    assert checkpoint.info == ModelInfo(
+        device="cpu", dtype=dtype, is_multilingual=False, n_mels=80, languages=("en",)
+    )
 
 
 @pytest.mark.parametrize(("supported", "dtype"), [(True, "bfloat16"), (False, "float32")])
@@ -61,7 +63,11 @@ def test_cpu_uses_bfloat16_if_it_has_instructions_for_it(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     checkpoint = load_checkpoint(base_directory, device="cpu")
-    assert checkpoint.info == ModelInfo(device="cpu", dtype=dtype, is_multilingual=True, n_mels=80)
+    languages = checkpoint.info.languages
+    assert len(languages) == 99
+    assert checkpoint.info == ModelInfo(
+        device="cpu", dtype=dtype, is_multilingual=True, n_mels=80, languages=languages
+    )
 
 
 @pytest.mark.parametrize(("device", "dtype"), [("cuda", "float16"), ("mps", "float32")])
