@@ -39,6 +39,7 @@ fuzz: .venv/.test ## Decode 20,000 mutated files and send 10,000 mutated request
 
 pictures: .venv/.test ## Draw the pictures in docs/pictures again (needs Chromium and its driver)
 	$(BIN)/python -m tests.playground.pictures
+	$(BIN)/python -m tests.command_line.picture
 	$(BIN)/python -m bench.plot bench/results/zen3.json --out docs/pictures/speed.svg
 
 bench: .venv/.bench ## Compare speed, accuracy and memory with other engines (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
