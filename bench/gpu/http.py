@@ -134,7 +134,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path, *, l
         with contextlib.suppress(OSError):
             get(f"{url}/health")
             return time.perf_counter() - began
-        time.sleep(POLL_INTERVAL_S)
+        time.sleep(POLL_INTERVAL_S)  # Nothing tells when the server is there.
     raise RuntimeError((log.read_text().strip().splitlines() or ["the server says nothing"])[-1])
 
 

@@ -58,5 +58,5 @@ def _times(url: str, clip: bytes) -> list[float]:
         began = time.perf_counter()
         requests.post(url, data=clip, params={"language": "en"}, timeout=TIMEOUT_S).raise_for_status()
         times.append(time.perf_counter() - began)
-        time.sleep(PAUSE_S)
+        time.sleep(PAUSE_S)  # So that the clips meet the sessions at different moments.
     return times

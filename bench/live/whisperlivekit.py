@@ -28,6 +28,7 @@ POLICIES = ("localagreement", "simulstreaming")
 ALIGNMENT_HEADS = {"embedded:whisper-base": "ABzY8KQ!870{>%RzyTQH3`Q^yNP!>##QT-<FaQ7m"}
 """OpenAI's (github.com/openai/whisper, whisper/__init__.py): the weights have none in its form."""
 START_TIMEOUT_S, STOP_TIMEOUT_S = 300.0, 30.0
+POLL_INTERVAL_S = 0.2
 LAST_S = 60.0  # for its last words: it falls behind where it has no more than two busy cores
 END = "ready_to_stop"  # the type of its last message
 
@@ -68,7 +69,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
         try:
             return requests.get(url, timeout=START_TIMEOUT_S).ok
         except requests.ConnectionError:
-            time.sleep(0.2)
+            time.sleep(POLL_INTERVAL_S)  # Its port is not open yet, and nothing tells when it is.
     return False
 
 

@@ -60,6 +60,6 @@ class Channel(Generic[Received, Sent]):
                 self._connection.send(make())
         except OSError:
             pass  # The other side has gone.
-        except Exception:
+        except Exception:  # A message that cannot be made or pickled: a bug, after which nothing more is sent.
             logger.exception("a bug")
             self._on_failure()

@@ -98,7 +98,7 @@ class _Engine:
         choice = order.choice.model_copy(update={"devices": (order.place.device,)})
         try:
             self._transcriber = await asyncio.to_thread(load_transcriber, choice, order.settings, self._wait_for)
-        except Exception as exc:
+        except Exception as exc:  # Whatever it is, the server's process must learn why there is no engine.
             if not isinstance(exc, AsrError):
                 logger.exception("the engine on %s cannot be made", order.place.name)
             self._channel.send(NotLoaded(str(exc)))
