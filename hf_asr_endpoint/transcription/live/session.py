@@ -47,7 +47,7 @@ class LiveSession:
         self._speech = self._audio.speech
         self._turn: Turn | None = None  # the one that takes audio
         self._turns: deque[Turn] = deque()  # whose text is not complete, that one included
-        self._ended: Turn | None = None  # the last one that did
+        self._last_ended: Turn | None = None
         self._n_turns = 0
         self._n_committed = 0  # samples
         self._was_idle = True  # The timeout is told once behind each turn.
@@ -223,7 +223,7 @@ class LiveSession:
             speech=to_seconds(spans, origin=start),
             options=self.options,
             draft=turn.draft(piece),
-            before=turn.before(piece, self._ended),
+            before=turn.before(piece, self._last_ended),
             is_urgent=is_urgent,
         )
         self._jobs.append(piece.job)
@@ -267,7 +267,7 @@ class LiveSession:
         if not (piece.job or piece.result):
             self._decode(turn, piece, end=self._audio.now)
         self._events.append(turn.commit(self._audio.now))
-        self._n_committed, self._ended = self._audio.now, turn
+        self._n_committed, self._last_ended = self._audio.now, turn
         self._close_turn()
         self._tell()
 
