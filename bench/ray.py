@@ -1,14 +1,17 @@
 """Servers on Ray beside a single one: how late the first words of a stream come, and what a second engine brings.
 
-Every engine has one thread. Run by `make bench-ray`.
+Every engine has one thread; under load it is kept on one core, for it prepares recordings in threads beside this one,
+which would use the other core in part. Run by `make bench-ray`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +107,7 @@ def _load_table(model: str, clips: Clips, *, seconds: float, rounds: int) -> Tab
     for _ in range(rounds):
         for n_engines in (1, 2):
             with run_on_ray(model, n_engines=n_engines) as server:
+                _keep_on_one_core_each(server)
                 drive(lambda: http_client(server.url), clips, n_clients=N_CLIENTS, seconds=5.0)  # warm-up
                 loads.setdefault(n_engines, []).append(_load(server, clips, seconds=seconds))
     one_per_s = statistics.median(load.result.audio_s_per_s for load in loads[1])
@@ -131,14 +135,30 @@ def _load(server: Server, clips: Clips, *, seconds: float) -> Load:
 def _processor_s(server: Server) -> tuple[float, float]:
     """Return the processor time of the engines' processes, and of all others of the server, in seconds."""
     engines_s = others_s = 0.0
+    for process, is_engine in _processes(server):
+        used = process.cpu_times()
+        if is_engine:
+            engines_s += used.user + used.system
+        else:
+            others_s += used.user + used.system
+    return engines_s, others_s
+
+
+def _keep_on_one_core_each(server: Server) -> None:
+    """Give every engine a core of its own, as far as there are as many."""
+    cores = sorted(os.sched_getaffinity(0))
+    engines = [process for process, is_engine in _processes(server) if is_engine]
+    for index, process in enumerate(engines):
+        for thread in process.threads():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread.id, {cores[index % len(cores)]})
+
+
+def _processes(server: Server) -> Iterator[tuple[psutil.Process, bool]]:
+    """Yield the processes of a server on Ray that live, and whether each is an engine."""
     for process in psutil.Process(server.process.pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            used = process.cpu_times()
-            if ENGINE_PROCESS in " ".join(process.cmdline()):
-                engines_s += used.user + used.system
-            else:
-                others_s += used.user + used.system
-    return engines_s, others_s
+            yield process, ENGINE_PROCESS in " ".join(process.cmdline())
 
 
 def _parser() -> argparse.ArgumentParser:
