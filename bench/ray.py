@@ -1,7 +1,7 @@
 """Servers on Ray beside a single one: how late the first words of a stream come, and what a second engine brings.
 
-Every engine has one thread. Under load it is kept on one core: it prepares recordings in other threads, which would
-use a part of the other one. Run by `make bench-ray`.
+Every engine has one thread. Under load it is kept on one core: it prepares recordings in other threads, which
+would use a part of the other one. Run by `make bench-ray`.
 """
 
 from __future__ import annotations
