@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _FIRST_LOAD = threading.Lock()  # taken by the first load, for good
 
 SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel regions of a step
+YOUNG_OBJECTS = 5_000  # made since the last garbage collection, more than ended, before the next
 CHUNKS_AHEAD = 4  # of a recording: chunks that wait, in addition to those in the slots
 
 
@@ -204,10 +205,13 @@ def _freeze_imports() -> None:
 
     A full collection looked at 216,000 objects, and nothing was answered meanwhile: 150 to 180 ms (Zen 3). Only
     once, because what belongs to a model must be collected when that is unloaded.
+
+    Collections are rarer from then on: a message makes some dozens of objects that are in no cycle.
     """
     if _FIRST_LOAD.acquire(blocking=False):
         gc.collect()
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
 
 
 def _prepare_process() -> None:

@@ -90,6 +90,8 @@ class LiveSocket(Generic[M]):
         self._caller = caller
         self._outbox = outbox
         self._expires_at_s = loop.time() + limits.max_session_s
+        self._idle_since_s: float | None = None
+        """Since when the next message is awaited; None while one is followed."""
         self._end: asyncio.Future[Close] = loop.create_future()
         self._tasks: set[asyncio.Task[Close]] = set()
         self._telling: asyncio.Task[Close] | None = None
@@ -102,8 +104,8 @@ class LiveSocket(Generic[M]):
     async def run(self) -> None:
         """Serve until the client leaves, or the session ends."""
         self._conversation.begin(self)
-        sending = self._start(self._send())
-        self._start(self._read())
+        sending, reading = self._start(self._send()), self._start(self._read())
+        self._start(self._expire(reading))
         try:
             close = await self._end
             self._outbox.close()
@@ -185,23 +187,25 @@ class LiveSocket(Generic[M]):
         return Close(NORMAL)
 
     async def _read(self) -> Close:
-        """Take the client's messages until it leaves or its time is over."""
-        loop = asyncio.get_running_loop()
+        """Take the client's messages until it leaves."""
+        now_s = asyncio.get_running_loop().time
         while True:
-            if (left_s := self._expires_at_s - loop.time()) <= 0:
-                return await self._expire(is_idle=False)
-            try:
-                # Not wait_for, which in Python 3.11 makes a task for each message.
-                async with asyncio.timeout(min(left_s, self._limits.idle_timeout_s)):
-                    message = await self._wire.receive()
-            except TimeoutError:
-                return await self._expire(is_idle=left_s > self._limits.idle_timeout_s)
+            self._idle_since_s = now_s()
+            message = await self._wire.receive()
+            self._idle_since_s = None
             if message is None:
                 return Close(None)
             await self._conversation.take(message)
 
-    async def _expire(self, *, is_idle: bool) -> Close:
-        """End the session, because its time is over, behind the turns that it has."""
+    async def _expire(self, reading: asyncio.Task[Close]) -> Close:
+        """End the session when its time is over, behind the turns that it has.
+
+        One clock for the whole session: a timeout around each message would cost as much as reading it.
+        """
+        while (left_s := self._left_s()) > 0:
+            await asyncio.sleep(left_s)
+        is_idle = self._expires_at_s > asyncio.get_running_loop().time()
+        reading.cancel()
         with_time = asyncio.wait_for(self.finish_turns(), SEND_LAST_S)
         await asyncio.gather(with_time, return_exceptions=True)
         limit_s = self._limits.idle_timeout_s if is_idle else self._limits.max_session_s
@@ -209,6 +213,12 @@ class LiveSocket(Generic[M]):
         error = SessionExpired(f"{what} {limit_s:g} s; allowed: {limit_s:g} s; open another session")
         self._conversation.end(error, is_expired=True)
         return Close(GOING_AWAY, "session_expired")
+
+    def _left_s(self) -> float:
+        """Return the seconds until the session has had its time, unless another message comes."""
+        now_s = asyncio.get_running_loop().time()
+        idle_since_s = now_s if self._idle_since_s is None else self._idle_since_s
+        return min(self._expires_at_s, idle_since_s + self._limits.idle_timeout_s) - now_s
 
     async def _tell(self, live: LiveStream) -> Close:
         """Pass on the session's events."""

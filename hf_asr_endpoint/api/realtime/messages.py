@@ -84,7 +84,7 @@ def parse_event(text: str) -> ClientEvent:
 def _parse_json(text: str) -> dict[str, Any]:
     try:
         event = json.loads(text)
-        if "\\u" in text:
+        if "\\" in text:
             json.dumps(event, ensure_ascii=False).encode()  # Names and ids are sent back.
     except UnicodeEncodeError as exc:
         raise RefusedEvent(
