@@ -24,7 +24,7 @@ from hf_asr_endpoint.transcription.model_languages import check_language_and_tas
 from hf_asr_endpoint.transcription.model_limits import check_suppress_tokens, check_width
 from hf_asr_endpoint.transcription.preparation import Deliver, Preparation, PreparationWorkers
 from hf_asr_endpoint.transcription.request_threads import RequestThreads
-from hf_asr_endpoint.transcription.spectrogram import ChunkSpectrogram
+from hf_asr_endpoint.transcription.spectrogram import COMPILED_LENGTH_STEP, LENGTH_STEP, ChunkSpectrogram
 from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
@@ -74,6 +74,9 @@ class BatchingTranscriber:
         self._detector = LevelledDetector(VoiceActivityDetector())
         self._max_ahead = max_ahead
         self._encoder_padding_s = encoder_padding_s
+        # On a GPU, windows of equal length are encoded in one call.
+        is_fine = info.device == "cpu" and not info.compiles_each_shape
+        self._length_step = LENGTH_STEP if is_fine else COMPILED_LENGTH_STEP
         self._max_beams = max_beams
         self._backlog = Backlog(max_s=max_waiting_audio_s)
         self._requests = RequestThreads(max_requests)
@@ -234,4 +237,9 @@ class BatchingTranscriber:
 
     def _make_spectrogram(self, waveform: Waveform, *, max_padding_s: float = math.inf) -> ChunkSpectrogram:
         padding_s = min(self._encoder_padding_s, max_padding_s)
-        return ChunkSpectrogram(waveform, n_mels=self._info.n_mels, encoder_padding_s=padding_s)
+        return ChunkSpectrogram(
+            waveform,
+            n_mels=self._info.n_mels,
+            encoder_padding_s=padding_s,
+            length_step=self._length_step,
+        )

@@ -9,14 +9,20 @@ from hf_asr_endpoint.audio.mel import LogMelSpectrogram
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import HOP_LENGTH, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 
-LENGTH_STEP = 200  # frames, 2 s: for each new length oneDNN compiles kernels, which takes 10 ms and 4 MB
+LENGTH_STEP = 50  # frames, 0.5 s: a window is at most that much longer than it need be
+COMPILED_LENGTH_STEP = 200  # where libraries compile code for each new length, as oneDNN does: 10 ms, and 4 MB
 
 
 class ChunkSpectrogram:
     """The log-mel spectrogram of a chunk, followed by silence as far as a window reaches."""
 
-    def __init__(self, waveform: Waveform, *, n_mels: int, encoder_padding_s: float) -> None:
-        """encoder_padding_s: minimum silence after the audio in a window shorter than 30 s."""
+    def __init__(
+        self, waveform: Waveform, *, n_mels: int, encoder_padding_s: float, length_step: int = COMPILED_LENGTH_STEP
+    ) -> None:
+        """encoder_padding_s: minimum silence after the audio in a window shorter than 30 s, whose frames are a
+        multiple of `length_step`, an even number.
+        """
+        self._length_step = length_step
         self._padding = round(encoder_padding_s * SAMPLE_RATE / HOP_LENGTH)  # frames
         spectrogram = LogMelSpectrogram(n_mels)
         spectrogram.push(waveform)
@@ -44,10 +50,10 @@ class ChunkSpectrogram:
         return torch.cat([mel, self._mel[:, -1:].expand(-1, missing)], dim=1) if missing else mel
 
     def n_frames(self, begin_s: float, *, end_s: float | None = None) -> int:
-        """Return the frames of a window that is not whole, a multiple of LENGTH_STEP."""
+        """Return the frames of a window that is not whole, a multiple of the length step."""
         end = self._n_audio if end_s is None else min(_frame(end_s), self._n_audio)
         n_needed = max(end - _frame(begin_s), 0) + self._padding
-        return min(LENGTH_STEP * -(-n_needed // LENGTH_STEP), N_FRAMES)
+        return min(self._length_step * -(-n_needed // self._length_step), N_FRAMES)
 
 
 def _frame(seconds: float) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -12,17 +14,20 @@ from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.stream import Event
 from hf_asr_endpoint.types import Progress, Segment, Transcription, TranscriptionOptions, Waveform
-from hf_asr_endpoint.units import SAMPLE_RATE
+from hf_asr_endpoint.units import HOP_LENGTH, SAMPLE_RATE
 from tests.fakes import DEADLINE_S
 from tests.transcription.transcribing import (
     GREEDY,
+    PADDING_S,
     SPOKEN,
     Blocks,
+    Loaded,
     WatchedModel,
     comparable,
     pause,
     plain,
     run_transcribe,
+    running,
     transcribe,
 )
 
@@ -162,6 +167,18 @@ def test_a_prompt_sets_the_style(transcriber: BatchingTranscriber, speech: Wavef
     result = run_transcribe(transcriber, [speech], replace(GREEDY, prompt=plain_style))
     assert result.text != run_transcribe(transcriber, [speech]).text
     assert SPOKEN in plain(result.text)
+
+
+@pytest.mark.parametrize(("compiles_each_shape", "step"), [(True, 200), (False, 50)])
+def test_a_window_is_hardly_longer_than_its_audio_unless_each_length_is_compiled(
+    model: WatchedModel, tiny_en_loaded: Loaded, speech: Waveform, compiles_each_shape: bool, step: int
+) -> None:
+    whisper, tokenizer, info = tiny_en_loaded
+    loaded = whisper, tokenizer, replace(info, compiles_each_shape=compiles_each_shape)
+    with contextmanager(running)(model, loaded) as transcriber:
+        run_transcribe(transcriber, [speech])
+    n_needed = len(speech) / HOP_LENGTH + 100 * PADDING_S
+    assert model.n_frames == [step * math.ceil(n_needed / step)]
 
 
 def test_health_has_the_model_info(transcriber: BatchingTranscriber) -> None:

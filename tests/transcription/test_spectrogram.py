@@ -25,7 +25,7 @@ def extract(waveform: Waveform, *, n_mels: int = 80) -> torch.Tensor:
 
 
 def spectrogram(waveform: Waveform, *, n_mels: int = 80, encoder_padding_s: float = PADDING_S) -> ChunkSpectrogram:
-    return ChunkSpectrogram(waveform, n_mels=n_mels, encoder_padding_s=encoder_padding_s)
+    return ChunkSpectrogram(waveform, n_mels=n_mels, encoder_padding_s=encoder_padding_s, length_step=LENGTH_STEP)
 
 
 LENGTHS = [

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from torch import Tensor
 
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.decoding_options import DecodingOptions
@@ -22,6 +23,7 @@ from tests.conftest import DATA
 from tests.fakes import DEADLINE_S
 
 N_SLOTS = 8
+PADDING_S = 6.0
 MAX_WAITING_AUDIO_S = 1000.0
 GREEDY = TranscriptionOptions(decoding=DecodingOptions.from_flat(temperatures=(0.0,)))
 SPOKEN = "ask not what your country can do for you"
@@ -38,6 +40,7 @@ class WatchedModel:
         self._model = model
         self.failure: BaseException | None = None
         self.n_windows = 0
+        self.n_frames: list[int] = []  # of each window
         self.n_attempts = 0
         self.n_detections = 0  # windows whose languages were asked for
         self.n_steps = 0
@@ -47,9 +50,10 @@ class WatchedModel:
         self.may_step.set()
 
     def encode(
-        self, windows: Mapping[int, object], *, spans: Mapping[int, Sequence[PositionSpan]]
+        self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]]
     ) -> Mapping[int, Sequence[LanguageScores]]:
         self.n_windows += len(windows)
+        self.n_frames += [window.shape[1] for window in windows.values()]
         self.n_detections += len(spans)
         self.busy |= windows.keys()
         return self._model.encode(windows, spans=spans)
@@ -80,7 +84,7 @@ def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]
         info,
         max_requests=8,
         max_ahead=2 * N_SLOTS,
-        encoder_padding_s=6.0,
+        encoder_padding_s=PADDING_S,
         max_beams=N_SLOTS,
         max_waiting_audio_s=MAX_WAITING_AUDIO_S,
     )
