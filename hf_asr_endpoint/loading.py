@@ -121,6 +121,7 @@ def _load_native(
         tokenizer,
         info,
         encoder_padding_s=settings.encoder_padding_s,
+        max_step_s=settings.max_step_s,
         **_limits(model.slots, settings),
     )
     report("the engine to warm up")

@@ -84,3 +84,9 @@ class ModelSettings(BaseSettings):
         description="Minimum silence after audio shorter than 30 seconds, in seconds. Less is faster but, below "
         "about 4, less accurate; 30 always gives the model the full window that it was trained on.",
     )
+    max_step_s: float = Field(
+        300.0,
+        gt=0,
+        description="Maximum time for a step of the native engine, in seconds. One that takes longer hangs, as "
+        "after a GPU's fault: `/health` says so, and where engines are processes, the process is started again.",
+    )

@@ -21,6 +21,7 @@ class Meter:
         """Tokens sampled, those of all beams and rejected attempts included."""
         self.n_fallbacks = 0
         """Windows that were decoded again, because the first result was not accepted."""
+        self._stage_began: float | None = None  # None between stages
         self.n_slots_in_use = 0
         self.n_waiting = 0
         """Windows that wait for a slot."""
@@ -28,8 +29,15 @@ class Meter:
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
         """Count the seconds of a stage, whether it succeeds or not."""
-        began = time.perf_counter()
+        began = self._stage_began = time.perf_counter()
         try:
             yield
         finally:
+            self._stage_began = None
             self.seconds[stage] += time.perf_counter() - began
+
+    @property
+    def stage_s(self) -> float:
+        """Seconds that the model has been at work on the present stage of a step."""
+        began = self._stage_began
+        return 0.0 if began is None else time.perf_counter() - began

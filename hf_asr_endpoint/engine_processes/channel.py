@@ -5,7 +5,6 @@ A thread writes, because a pipe that is full makes its writer wait. Whoever owns
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -17,6 +16,10 @@ logger = logging.getLogger(__name__)
 
 Sent = TypeVar("Sent")
 Received = TypeVar("Received")
+
+
+class Silence(Exception):
+    """Nothing has come for too long."""
 
 
 class Channel(Generic[Received, Sent]):
@@ -38,11 +41,14 @@ class Channel(Generic[Received, Sent]):
         """Send what `make` returns in the writing thread. It may read files."""
         self._queue.put(make)
 
-    def receive(self) -> Iterator[Received]:
-        """Yield what the other side sends, until it has gone."""
-        with contextlib.suppress(EOFError, OSError):
-            while True:
+    def receive(self, *, timeout_s: float | None = None) -> Iterator[Received]:
+        """Yield what the other side sends, until it has gone. Raises Silence if nothing comes for timeout_s."""
+        try:
+            while self._connection.poll(timeout_s):
                 yield self._connection.recv()
+        except (EOFError, OSError):
+            return
+        raise Silence
 
     def finish(self) -> None:
         """Wait until all is sent that waits, or until the other side has gone."""

@@ -6,7 +6,6 @@ It ends with the server's process, however that ends: then the pipe is at its en
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -96,19 +95,26 @@ class _Engine:
         threading.Thread(target=self._receive, args=(asyncio.get_running_loop(),), daemon=True).start()
         # The process sees its device alone: as its first GPU, or as all of its cores.
         choice = order.choice.model_copy(update={"devices": (order.place.device,)})
+        reporting = asyncio.ensure_future(self._keep_reporting())
         try:
             self._transcriber = await asyncio.to_thread(load_transcriber, choice, order.settings, self._wait_for)
         except Exception as exc:  # Whatever it is, the server's process must learn why there is no engine.
             if not isinstance(exc, AsrError):
                 logger.exception("the engine on %s cannot be made", order.place.name)
+            reporting.cancel()
             self._channel.send(NotLoaded(str(exc)))
             await asyncio.to_thread(self._channel.finish)
             return
-        while not self._stopping.is_set():
-            self._report()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), REPORT_INTERVAL_S)
+        self._report()
+        await self._stopping.wait()
+        reporting.cancel()
         await asyncio.to_thread(self._transcriber.close)
+
+    async def _keep_reporting(self) -> None:
+        """Report again and again: a process that is silent counts as one that hangs."""
+        while True:
+            self._report()
+            await asyncio.sleep(REPORT_INTERVAL_S)
 
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
         """The thread that takes messages. Blocks have their own way: the event loop need not see them."""

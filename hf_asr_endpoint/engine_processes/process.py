@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
-from hf_asr_endpoint.engine_processes.channel import Channel
+from hf_asr_endpoint.engine_processes.channel import Channel, Silence
 from hf_asr_endpoint.engine_processes.engine import EngineOrder, run_engine
 from hf_asr_endpoint.engine_processes.load import Load
 from hf_asr_endpoint.engine_processes.messages import (
@@ -43,6 +43,8 @@ FAILED_AFTER = 3
 """Starts without success in a row, after which requests no longer wait for the engine. It is still tried again."""
 MIN_WAIT_S, MAX_WAIT_S = 1.0, 60.0
 """Before a start after one without success: the first such wait, which doubles each time, and the longest."""
+MAX_SILENCE_S = 120.0
+"""Without a word of an engine's process, which reports twice a second: then it hangs, and is killed."""
 STOP_TIMEOUT_S = 10.0
 """For an engine to end by itself."""
 
@@ -185,8 +187,11 @@ class EngineProcess:
                 channel.send(Stop())
         reason = ""
         try:
-            for message in channel.receive():
+            for message in channel.receive(timeout_s=MAX_SILENCE_S):
                 reason = self._take(message, process) or reason
+        except Silence:
+            process.kill()
+            reason = f"it has told nothing for {MAX_SILENCE_S:g} s"
         except BaseException:
             process.kill()
             raise

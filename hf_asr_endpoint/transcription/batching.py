@@ -59,15 +59,18 @@ class BatchingTranscriber:
         encoder_padding_s: float,
         max_beams: int,
         max_waiting_audio_s: float = math.inf,
+        max_step_s: float = math.inf,
         check: Callable[[TranscriptionOptions], None] = lambda options: None,
     ) -> None:
         """max_ahead: chunks of a request in memory. encoder_padding_s: silence after a chunk shorter than 30 s.
 
         max_beams: beams, candidates or samples in a request, at most. max_waiting_audio_s: of all requests.
+        max_step_s: that the model may take for one stage of a step; it counts as failed from then until that ends.
         check: raises InvalidParameter for options that the engine's model cannot follow.
         """
         self._check_model = check
         self._engine = engine
+        self._max_step_s = max_step_s
         self._tokenizer = tokenizer
         self._info = info
         self._vocabulary = Vocabulary(tokenizer, is_multilingual=info.is_multilingual)
@@ -137,6 +140,9 @@ class BatchingTranscriber:
             return Health(state="failed", detail=SHUTTING_DOWN)
         if self._engine.failure is not None:
             return Health(state="failed", detail=str(self._engine.failure))
+        if (step_s := self._engine.meter.stage_s) > self._max_step_s:
+            detail = f"a step of the model has taken {step_s:.0f} s so far; allowed: {self._max_step_s:g} s"
+            return Health(state="failed", detail=detail)
         return Health(state="ready", model=self._info, no_live_sessions=no_live_sessions(self._info))
 
     def activity(self, model: str | None = None) -> Activity:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,9 @@ from hf_asr_endpoint.audio.blocks import RemoteAudio
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.config import Settings
 from hf_asr_endpoint.engine_processes import process
+from hf_asr_endpoint.engine_processes.channel import Channel
 from hf_asr_endpoint.engine_processes.engine import EngineOrder
-from hf_asr_endpoint.engine_processes.messages import Block, Ended, News, Transcribe
+from hf_asr_endpoint.engine_processes.messages import Block, Ended, FromEngine, News, ToEngine, Transcribe
 from hf_asr_endpoint.engine_processes.placement import Place
 from hf_asr_endpoint.engine_processes.process import EngineNotReady, EngineProcess
 from hf_asr_endpoint.errors import AsrError, EngineLost, EngineUnavailable, ModelUnavailable
@@ -82,6 +83,23 @@ def test_a_lost_device_gets_another_process(start: Start) -> None:
     wait_for(lambda: engine.state.n_restarts == 1 and engine.state.state == "ready")
     assert engine.activity.tokens == 20, "of both processes"
     assert engine.activity.slots == 4
+
+
+def test_a_process_that_is_silent_is_replaced(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(Channel[FromEngine, ToEngine]):
+        """Waits for the first message only."""
+
+        def receive(self, *, timeout_s: float | None = None) -> Iterator[FromEngine]:
+            first = super().receive()
+            yield next(first)
+            yield from super().receive(timeout_s=0.05)
+
+    monkeypatch.setattr(process, "Channel", Impatient)
+    engine = start("works", "works")
+    told: list[str] = []
+    engine.watch(lambda: told.append(engine.state.detail))
+    wait_for(lambda: engine.state.n_restarts == 1)
+    assert told[1] == "its process to start again (it has told nothing for 120 s)"
 
 
 def test_an_engine_that_fails_again_and_again_counts_as_failed_until_it_succeeds(start: Start) -> None:

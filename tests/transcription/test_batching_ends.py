@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -19,10 +20,12 @@ from tests.transcription.transcribing import (
     N_SLOTS,
     SPOKEN,
     Blocks,
+    Loaded,
     WatchedModel,
     pause,
     plain,
     run_transcribe,
+    running,
     transcribe,
 )
 
@@ -122,6 +125,26 @@ def test_a_closed_stream_has_segments_before_the_audio_ends_and_stops_reading(
     assert reader.is_closed.wait(DEADLINE_S)
     assert SPOKEN in plain(run_transcribe(transcriber, [speech]).text)
     assert model.busy == set()
+
+
+def test_a_step_that_hangs_shows_in_health_until_it_ends(
+    model: WatchedModel, tiny_en_loaded: Loaded, speech: Waveform
+) -> None:
+    model.may_step.clear()
+
+    async def scenario(transcriber: BatchingTranscriber) -> str:
+        task = asyncio.create_task(transcribe(transcriber, [speech]))
+        while transcriber.health().state == "ready":
+            await asyncio.sleep(0.01)
+        detail = transcriber.health().detail
+        model.may_step.set()
+        await task
+        assert transcriber.health().state == "ready"
+        return detail
+
+    with contextmanager(running)(model, tiny_en_loaded, max_step_s=1.5) as transcriber:
+        detail = asyncio.run(asyncio.wait_for(scenario(transcriber), DEADLINE_S))
+    assert detail == "a step of the model has taken 2 s so far; allowed: 1.5 s"
 
 
 def test_refused_options_close_the_reader(transcriber: BatchingTranscriber) -> None:

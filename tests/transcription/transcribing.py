@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -76,7 +77,7 @@ class WatchedModel:
         self._model.free(slot)
 
 
-def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]:
+def running(model: SpeechModel, loaded: Loaded, *, max_step_s: float = math.inf) -> Iterator[BatchingTranscriber]:
     _, tokenizer, info = loaded
     transcriber = BatchingTranscriber(
         Engine(model, slots=N_SLOTS),
@@ -87,6 +88,7 @@ def running(model: SpeechModel, loaded: Loaded) -> Iterator[BatchingTranscriber]
         encoder_padding_s=PADDING_S,
         max_beams=N_SLOTS,
         max_waiting_audio_s=MAX_WAITING_AUDIO_S,
+        max_step_s=max_step_s,
     )
     yield transcriber
     transcriber.close()
