@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hypothesis import HealthCheck, settings
 
 from hf_asr_endpoint.audio.decode import decode_audio
 from hf_asr_endpoint.types import Waveform
@@ -43,6 +44,10 @@ SERVER_FLAGS = (
     *("--price-per-s", str(PRICE_PER_S), "--webhook-allowed-hosts", "127.0.0.1"),
     *("--served-model-names", ",".join(MODEL_NAMES)),
 )
+
+
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")  # No test asserts speed: a busy machine made examples "flaky".
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,9 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(cache_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("HF_ASR_API_KEYS", "scraper:key-of-scraper")
-    with run_server("--model", "embedded:whisper-tiny.en") as server:
+    with run_server("--model", "embedded:whisper-tiny.en", "--cache-dir", str(cache_dir)) as server:
         yield server
 
 

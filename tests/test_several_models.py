@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -17,8 +18,8 @@ TIMEOUT_S = 120.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    models = ("--model", f"embedded:{TINY}", "--model", f"embedded:{BASE}")
+def server(cache_dir: Path) -> Iterator[Server]:
+    models = ("--model", f"embedded:{TINY}", "--model", f"embedded:{BASE}", "--cache-dir", str(cache_dir))
     with run_server(*models, "--max-model-bytes", "150MiB", "--slots", "4", "--max-beams", "2") as server:
         yield server
 

@@ -280,10 +280,10 @@ def test_settings_are_read_from_variables(cache_dir: Path) -> None:
     ]
 
 
-def test_the_path_of_a_model_directory_is_not_shown(tiny_en_directory: Path, jfk: bytes) -> None:
+def test_the_path_of_a_model_directory_is_not_shown(tiny_en_directory: Path, cache_dir: Path, jfk: bytes) -> None:
     """Clients saw where the server keeps its files: in lists of models, in /info and in 404 messages."""
     directory = str(tiny_en_directory.parent)
-    with run_server("--model", str(tiny_en_directory), wait_ready=False) as server:
+    with run_server("--model", str(tiny_en_directory), "--cache-dir", str(cache_dir), wait_ready=False) as server:
         shown = []
         while not (health := requests.get(f"{server.url}/health", timeout=TIMEOUT_S)).ok:
             shown.append(health)

@@ -151,7 +151,9 @@ def test_a_whisper_with_another_activation_is_served_by_transformers(served: Ser
     assert body["segments"][0]["avg_logprob"] > -1
 
 
-def test_info_and_the_log_say_which_engine_computes_each_model_and_why(served: Server) -> None:
+def test_info_and_the_log_say_which_engine_computes_each_model_and_why(served: Server, jfk: bytes) -> None:
+    for name in ("ctc", "other-whisper"):
+        assert post(served, jfk, model=name).ok, "a model is described once it has been loaded"
     models = requests.get(f"{served.url}/info", timeout=TIMEOUT_S).json()["models"]
     engines = {model["names"][-1]: model["model"] for model in models if model["model"]}
     assert engines["whisper"]["engine"] == "transformers"

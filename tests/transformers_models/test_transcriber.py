@@ -160,7 +160,9 @@ def test_sixteen_clients_are_a_few_batches() -> None:
     )
 
     async def ask() -> list[str]:
-        asked = [asyncio.create_task(transcribe(transcriber, CLIP)) for _ in range(16)]
+        asked = [asyncio.create_task(transcribe(transcriber, CLIP))]
+        assert await asyncio.to_thread(family.has_begun.wait, TIMEOUT_S)
+        asked += [asyncio.create_task(transcribe(transcriber, CLIP)) for _ in range(15)]
         async with asyncio.timeout(TIMEOUT_S):
             while transcriber.activity().windows_waiting < 15:
                 await asyncio.sleep(0.01)

@@ -124,6 +124,7 @@ class SessionActor:
             self._is_closed = True
             self._commands.clear()
             self._results.clear()
+            self._waiting_bytes = self._n_waiting_commands = 0
             jobs, self._jobs = self._jobs, set()
         for job in jobs:
             job.token.cancel()

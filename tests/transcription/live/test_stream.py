@@ -12,6 +12,7 @@ import pytest
 
 from hf_asr_endpoint.audio.headerless import PcmFormat
 from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.transcription.live.actor import SessionActor
 from hf_asr_endpoint.transcription.live.events import Committed, Completed, LiveEvent
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
@@ -121,6 +122,22 @@ def test_the_error_that_ends_a_session_is_raised_behind_its_events() -> None:
             stream.push(pcm(1.0))  # Does nothing any more.
 
     run(work)
+
+
+def test_a_session_may_be_closed_while_it_works(caplog: pytest.LogCaptureFixture) -> None:
+    """What waited was dropped but still counted: the turn went on to take it, and logged an IndexError."""
+    ends: list[Exception | None] = []
+    actor = SessionActor(
+        LiveSession(LoudnessDetector(), BY_HAND),
+        ScriptedDecoder(script(4)),
+        enqueue=lambda _: None,
+        on_events=lambda _: actor.close(),
+        on_end=ends.append,
+    )
+    actor.push(pcm(20.0))
+    actor.commit(None)
+    actor.take_turn()
+    assert (ends, actor.waiting_s, caplog.messages) == ([None], 0.0, [])
 
 
 def test_a_bug_of_one_session_ends_that_session_alone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
@@ -54,7 +55,7 @@ def search(
     rows = begin_rows(DecoderPrompt(tokens=prompt), attempt(options, max_new_tokens=max_new_tokens))
     while not rows[0].is_finished:
         before = [tuple(row.sampled) for row in rows]
-        logits = torch.stack([model(torch.tensor([[*prompt, *text]])).logits[0, -1] for text in before])
+        logits = model(torch.tensor([[*prompt, *text] for text in before])).logits[:, -1]
         sources = SearchStep(logits, rows).advance(logits, eot=EOT)
         if not rows[0].is_finished:
             assert all(row.sampled[:-1] == list(before[sources.get(n, n)]) for n, row in enumerate(rows))
@@ -64,12 +65,13 @@ def search(
 
 
 @torch.inference_mode()
-def transformers_search(
-    model: GPT2LMHeadModel, *, prompt: tuple[int, ...], max_new_tokens: int, **arguments: Any
-) -> tuple[list[int], float]:
+def transformers_searches(
+    model: GPT2LMHeadModel, *, prompts: Sequence[tuple[int, ...]], max_new_tokens: int, **arguments: Any
+) -> list[tuple[list[int], float]]:
+    """Search for each prompt, all in one batch; return texts and scores. prompts: of one length."""
     output = model.generate(
-        torch.tensor([prompt]),
-        attention_mask=torch.ones(1, len(prompt), dtype=torch.int64),
+        torch.tensor(prompts),
+        attention_mask=torch.ones(len(prompts), len(prompts[0]), dtype=torch.int64),
         max_new_tokens=max_new_tokens,
         do_sample=False,
         pad_token_id=EOT,
@@ -77,9 +79,12 @@ def transformers_search(
         output_scores=True,
         **arguments,
     )
-    n_generated = int((output.beam_indices[0] >= 0).sum())
-    tokens = output.sequences[0, len(prompt) : len(prompt) + n_generated].tolist()
-    return [token for token in tokens if token != EOT], float(output.sequences_scores[0])
+    n_generated = (output.beam_indices >= 0).sum(dim=1).tolist()
+    sampled = [
+        tokens[len(prompts[0]) :][:n] for tokens, n in zip(output.sequences.tolist(), n_generated, strict=True)
+    ]
+    texts = [[token for token in tokens if token != EOT] for tokens in sampled]
+    return list(zip(texts, output.sequences_scores.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("early_stopping", [True, False, "never"])
@@ -88,19 +93,18 @@ def test_texts_and_scores_are_those_of_transformers(
     language_model: GPT2LMHeadModel, num_beams: int, early_stopping: bool | Literal["never"]
 ) -> None:
     texts = set()
-    for length_penalty, max_new_tokens, first in itertools.product(
-        (1.0, 0.0, -1.5, 2.0), (1, 4, 12), range(1, N_VOCAB)
-    ):
-        prompt = (*PROMPT, first)
+    prompts = [(*PROMPT, first) for first in range(1, N_VOCAB)]
+    for length_penalty, max_new_tokens in itertools.product((1.0, 0.0, -1.5, 2.0), (1, 4, 12)):
         arguments = {"num_beams": num_beams, "early_stopping": early_stopping, "length_penalty": length_penalty}
-        expected, score = transformers_search(
-            language_model, prompt=prompt, max_new_tokens=max_new_tokens, **arguments
+        expected = transformers_searches(
+            language_model, prompts=prompts, max_new_tokens=max_new_tokens, **arguments
         )
         options = BeamOptions(num_beams=num_beams, early_stopping=early_stopping, length_penalty=length_penalty)
-        found = search(language_model, options, prompt=prompt, max_new_tokens=max_new_tokens).best
-        assert list(found.tokens) == expected
-        assert found.score == pytest.approx(score, rel=TOLERANCE, abs=TOLERANCE)
-        texts.add(found.tokens)
+        for prompt, (text, score) in zip(prompts, expected, strict=True):
+            found = search(language_model, options, prompt=prompt, max_new_tokens=max_new_tokens).best
+            assert list(found.tokens) == text
+            assert found.score == pytest.approx(score, rel=TOLERANCE, abs=TOLERANCE)
+            texts.add(found.tokens)
     assert len(texts) >= 15
     assert len({len(text) for text in texts}) >= 4
 

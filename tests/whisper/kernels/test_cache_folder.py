@@ -59,8 +59,8 @@ def test_kernels_are_compiled_once_and_loaded_from_the_cache_directory(tmp_path:
 @pytest.fixture
 def two_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels that are soon compiled, one in each process."""
-    monkeypatch.setattr(kernels_module, "COMPILED_HERE", ("self_attention",))
-    monkeypatch.setattr(kernels_module, "COMPILED_ELSEWHERE", ("quantize_cross_kv",))
+    monkeypatch.setattr(kernels_module, "COMPILED_HERE", ("pack_weight",))
+    monkeypatch.setattr(kernels_module, "COMPILED_ELSEWHERE", ("self_attention",))
     monkeypatch.setattr(kernels_module, "N_CORES", 2)
 
 
@@ -68,7 +68,7 @@ def two_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_at_the_first_start_two_processes_compile(
     tmp_path: Path, two_kernels: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with precompile.compiling_elsewhere(tmp_path / "other", HERE[0], ["quantize_cross_kv"]):
+    with precompile.compiling_elsewhere(tmp_path / "other", HERE[0], ["self_attention"]):
         pass
     assert len(compiled_files(tmp_path / "other")) == 1
     Kernels(HERE[0], tmp_path).compile_all()
