@@ -246,7 +246,5 @@ class SessionActor:
         """Whether a message may be taken now. Under the lock."""
         if self._results:
             return True
-        if self._is_closed:  # What waited has been dropped.
-            return False
         has_block = self._waiting_bytes >= MIN_PUSHED_S * self._samples.bytes_per_s
         return (has_block or self._n_waiting_commands > 0) and self._session.waiting_s <= MAX_WAITING_S
