@@ -115,7 +115,11 @@ def load_transformers_model(directory: Path, *, device: Device, dtype: Dtype) ->
         )
         if config.model_type == "whisper":
             return _whisper(model, directory, info)
-        return LoadedModel(info=info, family=_family(model, directory, chosen))
+        family = _family(model, directory, chosen)
+        languages = family.languages
+        return LoadedModel(
+            info=replace(info, is_multilingual=len(languages) > 1, languages=languages), family=family
+        )
 
 
 def _read_weights(
