@@ -195,7 +195,8 @@ class ModelInfo:
     """What is known of a model once it is loaded.
 
     engine: that computes it, and engine_reason: why this one. n_mels: of a Whisper; 0 for other models.
-    languages: the codes that it was trained on, where the native engine computes it.
+    languages: the codes that it was trained on, where that is known: of a Whisper that the native engine computes,
+    and of other models that are told a language.
     cpu_level: of the kernels that it runs on; None where torch's operators do.
     n_threads: that compute a step together on a CPU.
     compiles_each_shape: its libraries compile code when they first meet a number of rows or a length of window.

@@ -45,6 +45,7 @@ class CtcFamily:
     """A Family. The most probable token of each frame counts; there is no language model."""
 
     context_s = CONTEXT_S
+    languages: tuple[str, ...] = ()
 
     def __init__(self, model: Any, tokenizer: Any, audio: AudioInput, *, masks_padding: bool) -> None:
         """masks_padding: whether the model was trained with attention masks. One that was not would give other

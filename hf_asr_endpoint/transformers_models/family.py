@@ -41,6 +41,9 @@ class Family(Protocol):
     context_s: float
     """Seconds of audio that the model wants around a chunk that was cut inside speech; its text is the chunk's."""
 
+    languages: tuple[str, ...]
+    """Codes that a request may name; empty where the model takes none."""
+
     def check(self, options: TranscriptionOptions) -> None:
         """Raise InvalidParameter for an option that this model cannot follow. From any thread."""
         ...

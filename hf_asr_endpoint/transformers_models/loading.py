@@ -36,6 +36,7 @@ from hf_asr_endpoint.transformers_models.audio_input import AudioInput
 from hf_asr_endpoint.transformers_models.ctc import CtcFamily
 from hf_asr_endpoint.transformers_models.family import Family
 from hf_asr_endpoint.transformers_models.model_languages import ModelLanguages
+from hf_asr_endpoint.transformers_models.packing import pack_vocabulary
 from hf_asr_endpoint.transformers_models.prompted import PROMPT_FORMS, PromptedFamily
 from hf_asr_endpoint.transformers_models.seq2seq import Seq2SeqFamily
 from hf_asr_endpoint.transformers_models.transducer import TransducerFamily
@@ -102,17 +103,23 @@ def load_transformers_model(directory: Path, *, device: Device, dtype: Dtype) ->
         model_class = _model_class(config, directory)
         chosen = _dtype(dtype, place)
         model = _read_weights(model_class, directory, device=device, place=place, dtype=chosen)
+        # Whoever quantises wants little memory.
+        packed_bytes = 0 if hasattr(config, "quantization_config") else pack_vocabulary(model)
         info = ModelInfo(
             engine="transformers",
             device=model.device.type,
             dtype=_precision(model, chosen),
             is_multilingual=False,
             n_threads=N_CORES,
-            memory_bytes=model.get_memory_footprint(),
+            memory_bytes=model.get_memory_footprint() + packed_bytes,
         )
         if config.model_type == "whisper":
             return _whisper(model, directory, info)
-        return LoadedModel(info=info, family=_family(model, directory, chosen))
+        family = _family(model, directory, chosen)
+        languages = family.languages
+        return LoadedModel(
+            info=replace(info, is_multilingual=len(languages) > 1, languages=languages), family=family
+        )
 
 
 def _read_weights(

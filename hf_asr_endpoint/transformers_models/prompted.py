@@ -149,6 +149,7 @@ class PromptedFamily:
         self._controls = sorted(processor.tokenizer.get_added_vocab())
         name = f"this {model.config.model_type} model"
         self._languages = ModelLanguages.of(name, _language_codes(processor))
+        self.languages = tuple(self._languages.codes) if "language" in self._form.options else ()
         self._abilities = Abilities(name=name, options=GENERATION | self._form.options, samples=True)
 
     def check(self, options: TranscriptionOptions) -> None:

@@ -39,6 +39,7 @@ class Seq2SeqFamily:
         self._audio = audio
         self._masks_padding = masks_padding
         self._target_languages = target_languages
+        self.languages = () if target_languages is None else tuple(target_languages.codes)
         self._special = set(tokenizer.all_special_ids)
         self._abilities = Abilities(
             name=f"this {model.config.model_type} model",

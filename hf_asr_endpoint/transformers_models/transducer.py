@@ -21,6 +21,7 @@ class TransducerFamily:
     """A Family. transformers decodes transducers greedily and takes no options for it."""
 
     context_s = 0.0
+    languages: tuple[str, ...] = ()
 
     def __init__(self, model: Any, tokenizer: Any, audio: AudioInput) -> None:
         self._model = model

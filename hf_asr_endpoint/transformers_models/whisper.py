@@ -75,12 +75,11 @@ class TransformersWhisper:
             self._features[slot] = encoded[id(window)]
         self._n_windows_since_trim += len(unique)
         scores: dict[int, list[LanguageScores]] = {}
-        for slots in _by_shape({slot: self._features[slot] for slot in spans}):
-            asked = torch.stack([self._features[slot] for slot in slots])
-            for slot, after_sot in zip(
-                slots, self._calls.logits(asked, (self._tokenizer.sot,))[:, 0], strict=True
-            ):
-                scores[slot] = [self._language_scores(after_sot)] * len(spans[slot])
+        if spans:
+            asked = self._calls.hear([self._features[slot] for slot in spans])
+            after = self._calls.logits(asked, (self._tokenizer.sot,))[:, 0]
+            for (slot, parts), after_sot in zip(spans.items(), after, strict=True):
+                scores[slot] = [self._language_scores(after_sot)] * len(parts)
         return scores
 
     def prefill(self, states: Mapping[int, DecodingState]) -> None:
@@ -95,8 +94,7 @@ class TransformersWhisper:
             elif state.rules.temperature > 0:
                 batches[slot][slot] = state  # What is sampled must not depend on who else asks.
             else:
-                key = (_greedy_key(state), self._features[slot].shape)
-                batches[key][slot] = state
+                batches[_greedy_key(state)][slot] = state
         for key, batch in batches.items():
             if key not in searches:
                 self._decode(batch)
@@ -128,8 +126,8 @@ class TransformersWhisper:
         """Decode states with equal prompts, but for languages, and equal rules, but for `max_new_tokens`."""
         states = list(batch.values())
         first = states[0]
-        features = torch.stack([self._features[slot] for slot in batch])
-        before = self._calls.logits(features, first.prompt.tokens[: first.prompt.sot_index + 1])[:, -1]
+        windows = self._calls.hear([self._features[slot] for slot in batch])
+        before = self._calls.logits(windows, first.prompt.tokens[: first.prompt.sot_index + 1])[:, -1]
         rules = first.rules
         arguments = generation_arguments(
             rules.options, own_suppressed=self._own_suppressed, is_search=rules.beams is not None
@@ -137,7 +135,7 @@ class TransformersWhisper:
         if rules.temperature > 0:
             torch.manual_seed(rules.seed)
         decoded = self._calls.generate(
-            features,
+            windows,
             [state.prompt for state in states],
             {
                 **arguments,

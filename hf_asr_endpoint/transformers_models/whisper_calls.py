@@ -19,6 +19,7 @@ from transformers.generation.logits_process import LogitsProcessor, LogitsProces
 from transformers.generation.stopping_criteria import StoppingCriteria, StoppingCriteriaList
 from transformers.modeling_outputs import BaseModelOutput
 
+from hf_asr_endpoint.transformers_models.cross_attention import CrossAttention, HeardWindows
 from hf_asr_endpoint.transformers_models.family import HaveLeft
 from hf_asr_endpoint.transformers_models.generation import stop_rows
 from hf_asr_endpoint.types import TASKS
@@ -60,6 +61,7 @@ class WhisperCalls:
     def __init__(self, model: Any, tokenizer: WhisperTokenizer, *, is_multilingual: bool) -> None:
         """model: a WhisperForConditionalGeneration, whose generation config is completed and changed here."""
         self._model = model
+        self._cross_attention = CrossAttention(model)
         self._tokenizer = tokenizer
         self._is_multilingual = is_multilingual
         config = model.generation_config
@@ -92,24 +94,34 @@ class WhisperCalls:
         return cut
 
     @torch.inference_mode()
-    def logits(self, features: Tensor, tokens: Sequence[int]) -> Tensor:
+    def hear(self, features: Sequence[Tensor]) -> HeardWindows:
+        """Return what the decoder attends to. features: of each window, shape = (n_positions, d_model)."""
+        return self._cross_attention.hear(features)
+
+    @torch.inference_mode()
+    def logits(self, windows: HeardWindows, tokens: Sequence[int]) -> Tensor:
         """Return the logits after each of these tokens, float32, shape = (n, n_tokens, n_vocab)."""
-        fed = torch.tensor([tokens] * len(features), device=self._model.device)
-        output = self._model(encoder_outputs=BaseModelOutput(features), decoder_input_ids=fed, use_cache=False)
+        fed = torch.tensor([tokens] * len(windows), device=self._model.device)
+        with self._cross_attention.over(windows):
+            output = self._model(
+                encoder_outputs=BaseModelOutput(windows.features),
+                decoder_input_ids=fed,
+                past_key_values=windows.new_cache(),
+            )
         logits: Tensor = output.logits.float()
         return logits
 
     @torch.inference_mode()
     def generate(
         self,
-        features: Tensor,
+        windows: HeardWindows,
         prompts: Sequence[DecoderPrompt],
         arguments: Mapping[str, Any],
         *,
         keeps_scores: bool = False,
         have_left: HaveLeft | None = None,
     ) -> list[Decoded]:
-        """Decode each window with timestamps, once. features: shape = (n, n_positions, d_model).
+        """Decode each window with timestamps, once. With beams, there is one window.
 
         prompts: one for each window; they differ in their languages only. arguments: more of `generate`'s.
         have_left: of the windows; those that nobody waits for end at any token.
@@ -122,14 +134,17 @@ class WhisperCalls:
             "stopping_criteria": StoppingCriteriaList([record, *criteria]),
         }
         ranked = {"return_dict_in_generate": True, "output_scores": True, "stopping_criteria": criteria}
-        output = self._model.generate(
-            encoder_outputs=BaseModelOutput(features),
-            return_timestamps=True,
-            force_unique_generate_call=True,
-            **(ranked if n_beams > 1 else recorded),
-            **{"temperature": 0.0, **arguments},
-            **self._prompt_arguments(prompts),
-        )
+        # Beams need a row each for the keys and values; `generate` makes them itself.
+        calling = ranked if n_beams > 1 else {**recorded, "past_key_values": windows.new_cache()}
+        with self._cross_attention.over(windows):
+            output = self._model.generate(
+                encoder_outputs=BaseModelOutput(windows.features),
+                return_timestamps=True,
+                force_unique_generate_call=True,
+                **calling,
+                **{"temperature": 0.0, **arguments},
+                **self._prompt_arguments(prompts),
+            )
         n_prompt = len(prompts[0].tokens)
         if n_beams > 1:
             return [self._of_beams(output, row, n_prompt) for row in range(len(prompts))]

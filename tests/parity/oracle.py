@@ -76,7 +76,9 @@ class Oracle:
         previous: the previous text, without sot_prev. arguments: more arguments of transformers' `generate`.
         """
         prompt = self._prompt(language, previous)
-        (decoded,) = self._calls.generate(features[None], [prompt], arguments or {}, keeps_scores=True)
+        (decoded,) = self._calls.generate(
+            self._calls.hear([features]), [prompt], arguments or {}, keeps_scores=True
+        )
         return Answer(tokens=list(decoded.tokens), scores=list(decoded.scores))
 
     def search(self, features: Tensor, *, language: str, arguments: Mapping[str, Any]) -> tuple[list[int], float]:
@@ -84,7 +86,7 @@ class Oracle:
 
         Returns the tokens after the prompt, including eot, and the score of this text.
         """
-        (decoded,) = self._calls.generate(features[None], [self._prompt(language)], arguments)
+        (decoded,) = self._calls.generate(self._calls.hear([features]), [self._prompt(language)], arguments)
         assert decoded.score is not None
         return list(decoded.tokens), decoded.score
 
@@ -105,10 +107,10 @@ class Oracle:
     def language_logprobs(self, features: Tensor) -> dict[int, float]:
         """Return each language token's log-probability among the language tokens, by the logits after sot."""
         tokens = sorted(self._checkpoint.tokenizer.language_tokens.values())
-        logits = self._calls.logits(features[None], (self._checkpoint.tokenizer.sot,))[0, 0]
+        logits = self._calls.logits(self._calls.hear([features]), (self._checkpoint.tokenizer.sot,))[0, 0]
         return dict(zip(tokens, logits[tokens].log_softmax(dim=0).tolist(), strict=True))
 
     def no_speech_prob(self, features: Tensor, prompt: DecoderPrompt) -> float:
         """Return P(no_speech) at sot, as transformers' WhisperNoSpeechDetection does."""
-        logits = self._calls.logits(features[None], prompt.tokens)[0, prompt.sot_index]
+        logits = self._calls.logits(self._calls.hear([features]), prompt.tokens)[0, prompt.sot_index]
         return float(logits.softmax(dim=0)[self._checkpoint.tokenizer.no_timestamps - 1])

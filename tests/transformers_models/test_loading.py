@@ -94,3 +94,17 @@ def test_the_native_engine_starts_without_transformers(tiny_en_directory: Path, 
     command = [sys.executable, "-c", NATIVE_START, str(tiny_en_directory), str(cache_dir)]
     result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=dict(os.environ))
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_multilingual"),
+    [("seamless", True), ("canary", True), ("qwen", True), ("glm", False), ("moonshine", False), ("ctc", False)],
+)
+def test_a_model_is_multilingual_if_it_can_be_told_several_languages(
+    directories: dict[str, Path], cache_dir: Path, kind: str, is_multilingual: bool
+) -> None:
+    with loaded(directories[kind], cache_dir) as transcriber:
+        info = transcriber.health().model
+    assert info is not None
+    assert info.is_multilingual == is_multilingual
+    assert ("de" in info.languages) == is_multilingual

@@ -30,6 +30,7 @@ class ScriptedFamily:
     """A Family that notes its batches, and computes once it may. A chunk's text is its offset."""
 
     context_s = 0.0
+    languages: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.batches: list[list[float]] = []

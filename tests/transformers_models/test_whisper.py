@@ -16,7 +16,8 @@ from hf_asr_endpoint.transformers_models.loading import load_transformers_model
 from hf_asr_endpoint.transformers_models.whisper import TransformersWhisper
 from hf_asr_endpoint.types import Transcription
 from hf_asr_endpoint.units import N_FRAMES
-from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, begin_rows
+from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
+from hf_asr_endpoint.whisper.language_scores import PositionSpan
 from tests.conftest import DATA
 from tests.transformers_models.conftest import loaded, transcribe
 from tests.transformers_models.small_models import write_multilingual_whisper
@@ -24,6 +25,11 @@ from tests.transformers_models.small_models import write_multilingual_whisper
 CLIPS = [(DATA / name).read_bytes() for name in ("2414-128291-0009.flac", "3331-159605-0004.flac")]
 GREEDY = DecodingOptions(temperatures=(0.0,))
 SHORT = DecodingOptions.from_flat(temperatures=(0.0,), max_new_tokens=12)
+TOLERANCE = 1e-4  # in logarithms of probabilities
+UNEQUAL_WINDOWS = [
+    torch.randn(80, n_frames, generator=torch.Generator().manual_seed(n_frames)) for n_frames in (400, 1_200, 600)
+]
+WHOLE = (PositionSpan(begin=0, end=None),)
 TIME_TOLERANCE_S = 0.03  # Attention in float32 differs in its last bits.
 ENGINES: dict[str, dict[str, Any]] = {
     "native": {"engine": "native", "dtype": "float32", "slots": 5},
@@ -162,6 +168,31 @@ def test_a_request_that_leaves_a_batch_changes_no_other(small: Path) -> None:
     assert len(left.sampled) == 1
     assert stays.sampled == alone.sampled
     assert len(stays.sampled) == 20
+
+
+def test_windows_of_unequal_lengths_are_one_batch_and_give_what_each_gives_alone(small: Path) -> None:
+    model, prompt = whisper_of(small)
+    rules = AttemptRules(max_new_tokens=9, min_new_tokens=9)
+    windows = dict(enumerate(UNEQUAL_WINDOWS))
+    alone: dict[int, DecodingState] = {}
+    scores = {}
+    for slot, window in windows.items():
+        scores |= model.encode({slot: window}, spans={slot: WHOLE})
+        (alone[slot],) = begin_rows(prompt, rules)
+        model.prefill({slot: alone[slot]})
+    together_scores = model.encode(windows, spans=dict.fromkeys(windows, WHOLE))
+    together = {slot: begin_rows(prompt, rules)[0] for slot in windows}
+    asked: list[int] = []
+    for slot, state in together.items():
+        state.has_left = lambda slot=slot: bool(asked.append(slot))  # type: ignore[misc]
+    model.prefill(together)
+    assert asked[:6] == [0, 1, 2, 0, 1, 2], "each step is of all three"
+    for slot, state in together.items():
+        assert state.sampled == alone[slot].sampled
+        assert state.logprobs == pytest.approx(alone[slot].logprobs, abs=TOLERANCE)
+        assert state.no_speech_prob == pytest.approx(alone[slot].no_speech_prob, rel=TOLERANCE)
+        ((found,), (expected,)) = together_scores[slot], scores[slot]
+        assert found.logprobs == pytest.approx(expected.logprobs, abs=TOLERANCE)
 
 
 def whisper_of(directory: Path) -> tuple[TransformersWhisper, DecoderPrompt]:
