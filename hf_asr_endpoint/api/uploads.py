@@ -54,12 +54,13 @@ class Upload:
         """
         self._check_place()
         remaining_s = self._times.max_s - self.age_s
+        is_pause = self._times.max_pause_s < remaining_s
         try:
             async with asyncio.timeout(min(self._times.max_pause_s, remaining_s)) as self._limit:
                 message = await receive()
         except TimeoutError as exc:
             self._check_place()
-            raise UploadTimeout(self._explain()) from exc
+            raise UploadTimeout(self._explain(is_pause=is_pause)) from exc
         finally:
             self._limit = None
         if message["type"] == "http.disconnect":
@@ -78,15 +79,16 @@ class Upload:
         if self._made_way is not None:
             raise self._made_way
 
-    def _explain(self) -> str:
-        if self.age_s >= self._times.max_s:
+    def _explain(self, *, is_pause: bool) -> str:
+        """is_pause: which limit it was. The clock does not say: a timer may be early by a millisecond."""
+        if is_pause:
             return (
-                f"the body was not complete at {self._n_bytes} bytes; "
-                f"allowed: {self._times.max_s:g} s for the whole upload"
+                f"the body stopped after {self._n_bytes} bytes; "
+                f"allowed: pauses of {self._times.max_pause_s:g} s at most"
             )
         return (
-            f"the body stopped after {self._n_bytes} bytes; "
-            f"allowed: pauses of {self._times.max_pause_s:g} s at most"
+            f"the body was not complete at {self._n_bytes} bytes; "
+            f"allowed: {self._times.max_s:g} s for the whole upload"
         )
 
 
