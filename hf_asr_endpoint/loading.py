@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _FIRST_LOAD = threading.Lock()  # taken by the first load, for good
 
 SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel regions of a step
-YOUNG_OBJECTS = 5_000  # made since the last garbage collection, more than ended, before the next
+YOUNG_OBJECTS = 5_000  # more made than ended since the last garbage collection: then comes the next
 CHUNKS_AHEAD = 4  # of a recording: chunks that wait, in addition to those in the slots
 
 

@@ -105,7 +105,7 @@ class LiveSocket(Generic[M]):
         """Serve until the client leaves, or the session ends."""
         self._conversation.begin(self)
         sending, reading = self._start(self._send()), self._start(self._read())
-        self._start(self._expire(reading))
+        self._start(self._keep_time(reading))
         try:
             close = await self._end
             self._outbox.close()
@@ -197,7 +197,7 @@ class LiveSocket(Generic[M]):
                 return Close(None)
             await self._conversation.take(message)
 
-    async def _expire(self, reading: asyncio.Task[Close]) -> Close:
+    async def _keep_time(self, reading: asyncio.Task[Close]) -> Close:
         """End the session when its time is over, behind the turns that it has.
 
         One clock for the whole session: a timeout around each message would cost as much as reading it.

@@ -44,7 +44,7 @@ FAILED_AFTER = 3
 MIN_WAIT_S, MAX_WAIT_S = 1.0, 60.0
 """Before a start after one without success: the first such wait, which doubles each time, and the longest."""
 MAX_SILENCE_S = 120.0
-"""Without a word of an engine's process, which reports twice a second: then it hangs, and is killed."""
+"""An engine's process that tells nothing for so long hangs, and is killed. It reports twice a second."""
 STOP_TIMEOUT_S = 10.0
 """For an engine to end by itself."""
 

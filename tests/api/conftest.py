@@ -50,6 +50,7 @@ class _QuickAsyncio:
         await asyncio.sleep(delay / 20)
 
 
+# It stands for the module, which mypy expects there.
 uvicorn.server.asyncio = _QuickAsyncio()  # type: ignore[assignment]
 
 

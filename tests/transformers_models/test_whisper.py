@@ -184,6 +184,7 @@ def test_windows_of_unequal_lengths_are_one_batch_and_give_what_each_gives_alone
     together = {slot: begin_rows(prompt, rules)[0] for slot in windows}
     asked: list[int] = []
     for slot, state in together.items():
+        # Never true, as `append` returns None; mypy cannot infer a lambda with a default.
         state.has_left = lambda slot=slot: bool(asked.append(slot))  # type: ignore[misc]
     model.prefill(together)
     assert asked[:6] == [0, 1, 2, 0, 1, 2], "each step is of all three"
