@@ -152,6 +152,7 @@ def request_limits(settings: Settings) -> RequestLimits:
         openai_max_audio_bytes=int(min(settings.openai_max_audio_bytes, settings.max_audio_bytes)),
         max_audio_s=settings.max_audio_s,
         max_concurrent_requests=settings.max_concurrent_requests,
+        max_wait_s=settings.max_wait_s,
         upload_idle_timeout_s=settings.upload_idle_timeout_s,
         upload_timeout_s=settings.upload_timeout_s,
         request_timeout_s=settings.request_timeout_s,

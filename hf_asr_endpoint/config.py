@@ -113,6 +113,12 @@ class ServerSettings(ModelSettings):
         description="Maximum audio that these requests wait with for a model, in seconds, as far as their files "
         "tell; a request beyond that gets status 429, unless nothing else waits. Jobs do not count.",
     )
+    max_wait_s: float = Field(
+        600.0,
+        gt=0,
+        description="Maximum time that the audio of others may keep a request waiting for its turn, in seconds, "
+        "by the measured speed; a request beyond that gets status 429. Jobs wait.",
+    )
     max_live_sessions: int = Field(
         64, ge=1, description="Maximum live sessions that are open; one more gets status 429."
     )

@@ -189,6 +189,7 @@ class _Limits(TypedDict):
     max_ahead: int
     max_beams: int
     max_waiting_audio_s: float
+    max_wait_s: float
 
 
 def _limits(slots: int, settings: Settings) -> _Limits:
@@ -198,6 +199,7 @@ def _limits(slots: int, settings: Settings) -> _Limits:
         "max_ahead": slots + CHUNKS_AHEAD,
         "max_beams": settings.max_beams,
         "max_waiting_audio_s": settings.max_waiting_audio_s,
+        "max_wait_s": settings.max_wait_s,
     }
 
 

@@ -1,8 +1,9 @@
 """A server that is offered ten times what it can do, and one whose uploads are slow. Run by `make bench-overload`.
 
-What the server can do is measured before and after, with as many clients as it has places: other programs use the
-same processor. In between, requests come at ten times this rate, whatever becomes of them. Each must get its text,
-or 429 at once. GET /health under the same load shows how long anything takes that needs no work.
+What the server can do is measured before and after, with clients that keep it busy: other programs use the same
+processor. In between, requests come at ten times this rate, whatever becomes of them. Each must get its text, or
+429 at once, and none may wait longer than the server allows. GET /health under the same load shows how long
+anything takes that needs no work.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from tests.server import run_server
 
 CLIP_S = 10.0
 N_CLIPS = 8
+N_CLIENTS = 8
+"""With which the server's slots are full, and nothing waits."""
 N_SLOW = 64
 N_FAST = 20
 SLOW_HEAD_START_S = 3.0
@@ -46,7 +49,7 @@ WIDTH = 130  # characters
 def main() -> None:
     arguments = _parser().parse_args()
     clips = sorted((clip.path for clip in short_clips(arguments.speech)), key=_distance)[:N_CLIPS]
-    settings = environment(max_concurrent_requests=arguments.places)
+    settings = environment(max_concurrent_requests=arguments.places, max_wait_s=arguments.max_wait_s)
     with run_server("--model", arguments.model, env=settings) as server:
         pid = server.process.pid
         sounds = asyncio.run(_texts(server.url, clips))
@@ -60,7 +63,8 @@ def main() -> None:
         alone, fast, slow = asyncio.run(_slow_uploads(server.url, sounds))
     capacity = mean_capacity(before, after)
     console, table = Console(width=WIDTH), Table(*ANSWER_COLUMNS)
-    table.title = f"{per_s:.1f} requests/s for {arguments.seconds:g} s, {arguments.places} places"
+    limits = f"{arguments.places} places, a wait of {arguments.max_wait_s:g} s at most"
+    table.title = f"{per_s:.1f} requests/s for {arguments.seconds:g} s; {limits}"
     cpu = NO_VALUE if cpu_each_s is None else f"{cpu_each_s:.2f}"
     console.print(f"before: {before}\nafter: {after}\noverload: {n_accepted} accepted, {cpu} CPU s each")
     table.add_row(*answer_row("accepted", [answer for answer in answers if answer.status == 200]))
@@ -69,7 +73,7 @@ def main() -> None:
     table.add_row(*answer_row("a client alone", alone))
     table.add_row(*answer_row(f"beside {N_SLOW} slow uploads", fast))
     console.print(table)
-    bars = [*overload_bars(answers, capacity), slow_upload_bar(fast, slow)]
+    bars = [*overload_bars(answers, capacity, max_wait_s=arguments.max_wait_s), slow_upload_bar(fast, slow)]
     for bar in bars:
         console.print(str(bar), markup=False)
     sys.exit(0 if all(bar.holds for bar in bars) else 1)
@@ -99,7 +103,7 @@ async def _measure(url: str, pid: int, sounds: Sequence[Sound], arguments: argpa
             answers.append(await sender.transcribe(sounds[(index + len(answers)) % len(sounds)]))
         return answers
 
-    by_client = await asyncio.gather(*(ask(index) for index in range(arguments.places)))
+    by_client = await asyncio.gather(*(ask(index) for index in range(N_CLIENTS)))
     elapsed_s = time.perf_counter() - began
     answers = [answer for answers in by_client for answer in answers]
     for answer in (*alone, *answers):
@@ -108,7 +112,6 @@ async def _measure(url: str, pid: int, sounds: Sequence[Sound], arguments: argpa
     return Capacity(
         window_s=statistics.median(answer.elapsed_s for answer in alone),
         requests_per_s=len(answers) / elapsed_s,
-        max_requests=arguments.places,
         p95_s=percentile([answer.elapsed_s for answer in answers], 95),
         cpu_each_s=_each(used_s, cpu_s(pid), len(answers)),
     )
@@ -151,8 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
     parser.add_argument(
-        "--places", type=int, default=16, help="--max-concurrent-requests of the server (default: %(default)s)"
+        "--places", type=int, default=64, help="--max-concurrent-requests of the server (default: %(default)s)"
     )
+    parser.add_argument("--max-wait-s", type=float, default=10.0, help="that of the server (default: %(default)s)")
     parser.add_argument(
         "--times", type=float, default=10.0, help="how many times more than it can do (default: %(default)s)"
     )

@@ -1,14 +1,14 @@
 """A request's way to its transcription, the same for every dialect: received, admitted, worked on, within limits.
 
 A body is received before its request is admitted, so that a slow upload takes no place from a fast one. Where no
-place is free, a request is refused before its body is read, and again after it if the last place has gone. Knows
-no dialect's parameters.
+place is free, or the wait for any model is too long, a request is refused before its body is read, and again after
+it if that is so by then. Knows no dialect's parameters.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from hf_asr_endpoint.api.uploads import Uploads, UploadTimes
 from hf_asr_endpoint.audio.source import AudioSource, WaveformReader, open_waveform
 from hf_asr_endpoint.errors import WorkTimeout
 from hf_asr_endpoint.tracing import trace_part
+from hf_asr_endpoint.transcription.backlog import check_wait
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Caller, Health, Transcription, TranscriptionOptions
@@ -37,8 +38,17 @@ T = TypeVar("T")
 class Admission:
     """Receives bodies and has their audio transcribed by one Transcriber."""
 
-    def __init__(self, transcriber: Transcriber, *, limits: RequestLimits, in_flight: InFlightRequests) -> None:
+    def __init__(
+        self,
+        transcriber: Transcriber,
+        models: Sequence[str],
+        *,
+        limits: RequestLimits,
+        in_flight: InFlightRequests,
+    ) -> None:
+        """models: the ids of all that are served."""
         self._transcriber = transcriber
+        self._models = models
         self._limits = limits
         self._in_flight = in_flight
         self._uploads = Uploads(
@@ -64,6 +74,8 @@ class Admission:
         max_audio_bytes: None for the server's own limit. Raises Overloaded, and what `receive_body` raises.
         """
         self._in_flight.check(key_owner(request))
+        # The body says which model is meant.
+        check_wait(min(self._transcriber.activity(one).wait_s for one in self._models), self._limits.max_wait_s)
         limits = BodyLimits(max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes)
         async with AsyncExitStack() as held:
             with self._uploads.open() as upload, trace_part("receive"):

@@ -145,7 +145,7 @@ def make_dialects(
     model are below OpenAI's list of models.
     """
     transcriber, models, cue_limits = services.transcriber, services.models, services.cue_limits
-    admission = Admission(transcriber, limits=services.limits, in_flight=in_flight)
+    admission = Admission(transcriber, [model.id for model in models], limits=services.limits, in_flight=in_flight)
     openai_jobs = OpenAIJobKind(models=models, cue_limits=cue_limits)
     forms = FormTranscription(admission)
     access = services.access

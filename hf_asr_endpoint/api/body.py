@@ -39,6 +39,8 @@ class RequestLimits:
     """On OpenAI's paths; not more than `max_audio_bytes`."""
     max_audio_s: float
     max_concurrent_requests: int
+    max_wait_s: float
+    """For a request's turn."""
     upload_idle_timeout_s: float
     """Of a pause during an upload."""
     upload_timeout_s: float

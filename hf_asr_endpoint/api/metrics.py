@@ -130,6 +130,11 @@ GAUGES: tuple[tuple[str, str, Callable[[Activity], float]], ...] = (
         lambda activity: activity.waiting_audio_s,
     ),
     (
+        "hf_asr_wait_seconds",
+        "Time that a new request waits for its turn, in 19 of 20 cases at most.",
+        lambda activity: activity.wait_s,
+    ),
+    (
         "hf_asr_speed_ratio",
         "Seconds of audio lately transcribed in a second with work.",
         lambda activity: activity.speed or 0.0,

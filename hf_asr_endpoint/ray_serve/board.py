@@ -23,7 +23,7 @@ from hf_asr_endpoint.types import Activity, Health
 
 logger = logging.getLogger(__name__)
 
-REPORT_INTERVAL_S = 0.5
+REPORT_INTERVAL_S = 1.0
 GONE_AFTER_S = 4.0
 """Without a report. An engine's threads may keep all cores of a small machine busy for a second or two."""
 LOST_AFTER_S = 600.0

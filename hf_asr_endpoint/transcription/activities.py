@@ -18,6 +18,8 @@ def add_up(activities: Iterable[Activity]) -> Activity:
         slots_in_use=sum(one.slots_in_use for one in given),
         windows_waiting=sum(one.windows_waiting for one in given),
         waiting_audio_s=sum(one.waiting_audio_s for one in given),
+        # Of the engine that a new request goes to.
+        wait_s=min((one.wait_s for one in given if one.slots), default=0.0),
         speed=sum(speeds) if speeds else None,
         engine_s=_add_up_named(one.engine_s for one in given),
         preparation_s=sum(one.preparation_s for one in given),
@@ -30,7 +32,9 @@ def add_up(activities: Iterable[Activity]) -> Activity:
 
 def only_counters(activity: Activity) -> Activity:
     """Return what stays of an engine that is gone."""
-    return replace(activity, slots=0, slots_in_use=0, windows_waiting=0, waiting_audio_s=0.0, speed=None)
+    return replace(
+        activity, slots=0, slots_in_use=0, windows_waiting=0, waiting_audio_s=0.0, wait_s=0.0, speed=None
+    )
 
 
 def _add_up_named(mappings: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -1,4 +1,6 @@
-"""The audio that requests wait with, in seconds, and how fast it becomes less. Knows no text and no HTTP.
+"""The audio that requests wait with, how fast it becomes less, and how long a new request is to wait for its turn.
+
+Knows no text and no HTTP.
 
 A recording counts with the length that its file declares, minus what has been transcribed; one that declares none
 counts with nothing. What is declared may be wrong: it decides who waits, and nothing else.
@@ -16,15 +18,43 @@ from hf_asr_endpoint.errors import Overloaded
 SPEED_MEMORY_S = 60.0
 """Seconds of work after which an earlier speed counts a third (1 / e)."""
 
+TURN_S = 30.0
+"""Seconds of a recording that come before a new one, at most: requests take turns, window by window."""
+
+SPREAD = 1.2
+"""How many times the expected wait 19 of 20 requests have at most: texts are of unequal length, and other programs
+use the processor. Measured by `make bench-overload`."""
+
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 3600
+
+
+def check_wait(wait_s: float, max_s: float) -> None:
+    """Raise Overloaded for a wait, in seconds, that is longer than the longest allowed one."""
+    if wait_s > max_s:
+        retry_after_s = _retry_after_s(wait_s - max_s)
+        raise Overloaded(
+            f"a request may wait {wait_s:.1f} s for its turn now; allowed: {max_s:g} s; try again in "
+            f"{retry_after_s} s",
+            retry_after_s=retry_after_s,
+        )
+
+
+def _retry_after_s(seconds: float) -> int:
+    return min(max(math.ceil(seconds), MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
 
 
 class Backlog:
     """Counts the recordings that have a place. From any thread."""
 
-    def __init__(self, *, max_s: float, now: Callable[[], float] = time.monotonic) -> None:
-        """max_s: seconds of audio that may wait. now: returns seconds that only grow."""
+    def __init__(
+        self, *, max_s: float, max_wait_s: float = math.inf, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        """max_s: seconds of audio that may wait. max_wait_s: that a recording may have to wait for its turn.
+
+        now: returns seconds that only grow.
+        """
         self._max_s = max_s
+        self._max_wait_s = max_wait_s
         self._now = now
         self._lock = threading.Lock()
         self._places: set[Place] = set()
@@ -37,6 +67,12 @@ class Backlog:
         """Seconds of audio that wait now."""
         with self._lock:
             return self._waiting_s()
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds that a new request waits for its turn, in 19 of 20 cases at most; 0 where no speed is known."""
+        with self._lock:
+            return self._wait_s()
 
     @property
     def speed(self) -> float | None:
@@ -60,12 +96,13 @@ class Backlog:
             waiting_s = self._waiting_s()
             if waiting_s and waiting_s + length_s > self._max_s and not place.is_patient:
                 raise self._overloaded(waiting_s, length_s)
+            if not place.is_patient:
+                check_wait(self._wait_s(), self._max_wait_s)
             place.length_s = length_s
 
     def _overloaded(self, waiting_s: float, length_s: float) -> Overloaded:
         excess_s = min(waiting_s, waiting_s + length_s - self._max_s)
-        wait_s = math.ceil(excess_s / (self._speed() or 1.0))
-        retry_after_s = min(max(wait_s, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+        retry_after_s = _retry_after_s(excess_s / (self._speed() or 1.0))
         return Overloaded(
             f"{waiting_s:.0f} s of audio are waiting, and this request has {length_s:.0f} s; allowed: "
             f"{self._max_s:g} s in all; try again in {retry_after_s} s",
@@ -85,6 +122,11 @@ class Backlog:
 
     def _waiting_s(self) -> float:
         return sum(place.remaining_s for place in self._places if not place.is_patient)
+
+    def _wait_s(self) -> float:
+        ahead_s = sum(min(place.remaining_s, TURN_S) for place in self._places if not place.is_patient)
+        speed = self._speed()
+        return SPREAD * ahead_s / speed if speed else 0.0
 
     def _speed(self) -> float | None:
         return self._done_s / self._busy_s if self._done_s and self._busy_s else None

@@ -59,14 +59,16 @@ class BatchingTranscriber:
         encoder_padding_s: float,
         max_beams: int,
         max_waiting_audio_s: float = math.inf,
+        max_wait_s: float = math.inf,
         max_step_s: float = math.inf,
         check: Callable[[TranscriptionOptions], None] = lambda options: None,
     ) -> None:
         """max_ahead: chunks of a request in memory. encoder_padding_s: silence after a chunk shorter than 30 s.
 
         max_beams: beams, candidates or samples in a request, at most. max_waiting_audio_s: of all requests.
-        max_step_s: that the model may take for one stage of a step; it counts as failed from then until that ends.
-        check: raises InvalidParameter for options that the engine's model cannot follow.
+        max_wait_s: that a request may have to wait for its turn. max_step_s: that the model may take for one stage
+        of a step; it counts as failed from then until that ends. check: raises InvalidParameter for options that
+        the engine's model cannot follow.
         """
         self._check_model = check
         self._engine = engine
@@ -81,7 +83,7 @@ class BatchingTranscriber:
         is_fine = info.device == "cpu" and not info.compiles_each_shape
         self._length_step = LENGTH_STEP if is_fine else COMPILED_LENGTH_STEP
         self._max_beams = max_beams
-        self._backlog = Backlog(max_s=max_waiting_audio_s)
+        self._backlog = Backlog(max_s=max_waiting_audio_s, max_wait_s=max_wait_s)
         self._requests = RequestThreads(max_requests)
         shares_cores = info.device == "cpu"
         self._workers = PreparationWorkers(is_engine_busy=lambda: shares_cores and engine.is_busy)
@@ -152,6 +154,7 @@ class BatchingTranscriber:
             slots_in_use=meter.n_slots_in_use,
             windows_waiting=meter.n_waiting,
             waiting_audio_s=self._backlog.waiting_s,
+            wait_s=self._backlog.wait_s,
             speed=self._backlog.speed,
             engine_s={stage.value: seconds for stage, seconds in meter.seconds.items()},
             preparation_s=workers.worked_s,

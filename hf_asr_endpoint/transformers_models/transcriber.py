@@ -60,12 +60,13 @@ class TransformersTranscriber:
         max_ahead: int,
         max_beams: int,
         max_waiting_audio_s: float = math.inf,
+        max_wait_s: float = math.inf,
         turns: AbstractContextManager[None] | None = None,
     ) -> None:
         """max_batch: chunks that are computed together. max_ahead: chunks of a request in memory.
 
-        max_beams: in a request, at most. max_waiting_audio_s: of all requests. turns: of all models that compute
-        on the same cores.
+        max_beams: in a request, at most. max_waiting_audio_s: of all requests. max_wait_s: that a request may have
+        to wait for its turn. turns: of all models that compute on the same cores.
         """
         self._family = family
         self._info = info
@@ -73,7 +74,7 @@ class TransformersTranscriber:
         self._max_ahead = max_ahead
         self._max_beams = max_beams
         self._detector = LevelledDetector(VoiceActivityDetector())
-        self._backlog = Backlog(max_s=max_waiting_audio_s)
+        self._backlog = Backlog(max_s=max_waiting_audio_s, max_wait_s=max_wait_s)
         self._requests = RequestThreads(max_requests)
         self._worker = ModelWorker(family, max_batch=max_batch, turns=turns)
 
@@ -104,6 +105,7 @@ class TransformersTranscriber:
             slots_in_use=worker.n_running,
             windows_waiting=worker.n_waiting,
             waiting_audio_s=self._backlog.waiting_s,
+            wait_s=self._backlog.wait_s,
             speed=self._backlog.speed,
             engine_s={"decode": worker.seconds},
             windows=dict(worker.ended),

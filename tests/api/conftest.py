@@ -77,6 +77,7 @@ def make_limits(**changes: float) -> RequestLimits:
         "openai_max_audio_bytes": 200_000,
         "max_audio_s": 30.0,
         "max_concurrent_requests": 4,
+        "max_wait_s": 60.0,
         "upload_idle_timeout_s": 5.0,
         "upload_timeout_s": 20.0,
         "request_timeout_s": 60.0,

@@ -172,6 +172,18 @@ def test_overload_is_refused_at_once_with_the_time_to_try_again(
         assert read_answer(connection).startswith(b"HTTP/1.1 200")
 
 
+def test_a_request_that_would_wait_too_long_is_refused_before_it_sends(
+    serve: Serve, transcriber: FakeTranscriber, wav: bytes
+) -> None:
+    url = serve(transcriber, max_wait_s=10.0)
+    transcriber.wait_s = 10.5
+    refused = requests.post(f"{url}/v1/audio/transcriptions", data=bytes(200_000), timeout=DEADLINE_S)
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+    assert "may wait 10.5 s for its turn now; allowed: 10 s" in refused.json()["error"]["message"]
+    transcriber.wait_s = 10.0
+    assert requests.post(url, data=wav, timeout=DEADLINE_S).status_code == 200
+
+
 DEEPINFRA, OPENAI = "/v1/inference/whisper-base", "/v1/audio/transcriptions"
 LARGE_WAV_SAMPLES = 1_500_000
 

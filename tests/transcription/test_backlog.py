@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_asr_endpoint.errors import Overloaded
-from hf_asr_endpoint.transcription.backlog import MAX_RETRY_AFTER_S, Backlog
+from hf_asr_endpoint.transcription.backlog import MAX_RETRY_AFTER_S, SPREAD, TURN_S, Backlog
 from tests.fakes import FakeClock
 
 
@@ -85,3 +85,33 @@ def test_the_speed_is_of_the_time_with_work_and_forgets(backlog: Backlog, clock:
         clock.seconds += 10
         place.advance(place.done_s + 20.0)
     assert backlog.speed == pytest.approx(2, rel=0.1)
+
+
+def work_at(backlog: Backlog, clock: FakeClock, speed: float) -> None:
+    """Have the backlog see a recording of some seconds transcribed."""
+    done = backlog.open_place()
+    clock.seconds += 5
+    done.advance(5 * speed)
+    done.leave()
+
+
+def test_the_wait_is_the_time_of_a_window_of_each_request_ahead(backlog: Backlog, clock: FakeClock) -> None:
+    backlog.open_place().declare(10.0)
+    assert backlog.wait_s == 0, "nothing is known of the speed"
+    work_at(backlog, clock, 2.0)
+    assert backlog.wait_s == pytest.approx(SPREAD * 10 / 2, rel=0.1)
+    backlog.open_place().declare(80.0)
+    backlog.open_place(is_patient=True).declare(80.0)
+    assert backlog.wait_s == pytest.approx(SPREAD * (10 + TURN_S) / 2, rel=0.1)
+
+
+def test_a_recording_that_would_wait_too_long_is_refused(clock: FakeClock) -> None:
+    backlog = Backlog(max_s=1_000.0, max_wait_s=SPREAD * 20.0, now=clock)
+    work_at(backlog, clock, 1.0)
+    first = backlog.open_place()
+    first.declare(900.0)
+    backlog.open_place(is_patient=True).declare(10.0)
+    with pytest.raises(Overloaded, match=r"may wait 36\.0 s for its turn now; allowed: 24 s; try again in 12 s"):
+        backlog.open_place().declare(1.0)
+    first.advance(885.0)
+    backlog.open_place().declare(60.0)
