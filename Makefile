@@ -42,6 +42,9 @@ pictures: .venv/.test ## Draw the pictures in docs/pictures again (needs Chromiu
 	$(BIN)/python -m tests.command_line.picture
 	$(BIN)/python -m bench.plot bench/results/zen3.json --out docs/pictures/speed.svg
 
+states: .venv/.test ## Write a picture of each state of the pages to build/states, to be looked at (needs Chromium and its driver)
+	STATES_FOLDER=build/states $(BIN)/python -m pytest -q tests/playground -k axe
+
 bench: .venv/.bench ## Compare speed, accuracy and memory with other engines (optional: MODEL= SPEECH= ARGS="--clips 10 --engines A,B")
 	$(BIN)/python -m bench.compare --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
