@@ -67,15 +67,20 @@ class Admission:
 
     @asynccontextmanager
     async def receive(
-        self, request: Request, accepted: AcceptedBodies, *, max_audio_bytes: int | None = None
+        self,
+        request: Request,
+        accepted: AcceptedBodies,
+        *,
+        max_audio_bytes: int | None = None,
+        is_job: bool = False,
     ) -> AsyncIterator[Body]:
         """Receive and parse the body. Its files are open until the context ends.
 
-        max_audio_bytes: None for the server's own limit. Raises Overloaded, and what `receive_body` raises.
+        max_audio_bytes: None for the server's own limit. is_job: it is not worked on now. Raises Overloaded, and
+        what `receive_body` raises.
         """
-        self._in_flight.check(key_owner(request))
-        # The body says which model is meant.
-        check_wait(min(self._transcriber.activity(one).wait_s for one in self._models), self._limits.max_wait_s)
+        if not is_job:
+            self._check_room(key_owner(request))
         limits = BodyLimits(max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes)
         async with AsyncExitStack() as held:
             with self._uploads.open() as upload, trace_part("receive"):
@@ -84,11 +89,11 @@ class Admission:
 
     @asynccontextmanager
     async def receive_form(
-        self, request: Request, *, file_field: str, max_audio_bytes: int | None = None
+        self, request: Request, *, file_field: str, max_audio_bytes: int | None = None, is_job: bool = False
     ) -> AsyncIterator[FormBody]:
         """Receive a form, as `receive` does, where nothing else is accepted."""
         accepted = AcceptedBodies(audio_field=file_field, form=True)
-        async with self.receive(request, accepted, max_audio_bytes=max_audio_bytes) as body:
+        async with self.receive(request, accepted, max_audio_bytes=max_audio_bytes, is_job=is_job) as body:
             assert isinstance(body, FormBody)
             yield body
 
@@ -141,6 +146,12 @@ class Admission:
             if not limit.expired():
                 raise
             raise self._timeout() from exc
+
+    def _check_room(self, owner: str | None) -> None:
+        """Raise Overloaded where a request that arrives now would be refused, whichever model it is for."""
+        self._in_flight.check(owner)
+        wait_s = min(self._transcriber.activity(model).wait_s for model in self._models)
+        check_wait(wait_s, self._limits.max_wait_s)
 
     def _open(self, audio: AudioSource, options: TranscriptionOptions) -> WaveformReader:
         return open_waveform(audio, max_audio_s=self._limits.max_audio_s, audio_track=options.audio_track)

@@ -83,7 +83,7 @@ class JobRoutes:
     async def create(self, request: Request) -> Response:
         """Respond 202 with the job's id, once the job is stored. Raises AsrError."""
         query = read_fields(request)
-        async with self._admission.receive_form(request, file_field=FILE) as form:
+        async with self._admission.receive_form(request, file_field=FILE, is_job=True) as form:
             parsed = self._parse(join_fields(query, form.texts))
             spec = replace(parsed, owner=key_owner(request))
             job = await self._jobs.submit(spec, check_file(form).to_store())

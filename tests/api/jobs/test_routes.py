@@ -173,6 +173,15 @@ def test_files_may_be_as_large_as_the_servers_limit(url: str) -> None:
     assert "allowed: 300000 bytes" in error_of(post(url, bytes(300_001)), 413)
 
 
+def test_a_job_is_accepted_where_other_requests_would_wait_too_long(
+    url: str, wav: bytes, transcriber: FakeTranscriber
+) -> None:
+    transcriber.wait_s = 10_000.0
+    refused = requests.post(f"{url}/v1/audio/transcriptions", files={"file": ("a.wav", wav)}, timeout=TIMEOUT_S)
+    assert refused.status_code == 429
+    assert result(url, wav)["inference_status"]["status"] == "succeeded"
+
+
 def test_a_full_queue_is_429(tmp_path: Path, wav: bytes, transcriber: FakeTranscriber) -> None:
     transcriber.hold()
     with serve_jobs(tmp_path, transcriber, max_running=1, max_queued=1) as url:
