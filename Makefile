@@ -16,7 +16,7 @@ test: .venv/.test ## Check style and types, run all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-trained: .venv/.test ## Train a small CTC model on spoken digits, serve it, and let it transcribe others; long recordings by transformers (some minutes)
 	$(BIN)/python -m pytest -m slow tests/transformers_models tests/clients

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,11 @@ from tests.server import Server, run_server
 from tests.whisper import levels
 from tests.whisper.levels import EMULATED_HERE
 
+LONG_FILES = (
+    *("test_jobs_survive.py", "test_several_models.py", "engine_processes/test_server.py"),
+    *("engine_processes/test_transcriber.py", "jobs/test_kills.py", "jobs/test_shared_servers.py"),
+)
+"""Below tests/: a few tests each, that take half a minute or more together."""
 KERNEL_TESTS = ("tests/whisper/kernels/", "tests/whisper/kv_cache/", "tests/whisper/model/")
 DATA = Path(__file__).parent / "data"
 PRICE_PER_S = 0.001
@@ -132,6 +138,16 @@ def long_recording(speech: Waveform) -> bytes:
 def silent_minutes() -> bytes:
     """Ten minutes in a few kilobytes."""
     return make_flac(np.zeros(600 * SAMPLE_RATE, np.float32))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have xdist's processes begin with the longest files: one that is left to the end keeps all others waiting.
+
+    First those that are known to be long, and then those with the most tests.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        long, sizes = {DATA.parent / name for name in LONG_FILES}, Counter(item.path for item in items)
+        items.sort(key=lambda item: (item.path not in long, -sizes[item.path]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

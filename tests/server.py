@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import random
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import requests
 
+FREE_PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to clients, and to servers on port 0: a port that is free stays so for a while."""
 START_TIMEOUT_S = 300.0  # A cold start converts weights and compiles kernels, beside other tests.
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.05
@@ -64,6 +68,14 @@ def run_server(
         finally:
             process.terminate()
             process.wait(STOP_TIMEOUT_S)
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 for a program that must be told one."""
+    while True:
+        port = random.SystemRandom().choice(FREE_PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:

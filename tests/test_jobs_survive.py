@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -37,7 +36,6 @@ class Receivers:
     """
 
     def __init__(self, running: ExitStack) -> None:
-        self._running = running
         self.well, self.failing, self.hanging, self.redirecting = (
             running.enter_context(run_receiver()) for _ in range(4)
         )
@@ -45,15 +43,12 @@ class Receivers:
         self.hanging.statuses = [0, 0, 0, 0, 200]
         self.redirecting.statuses = [301, 302, 307, 308, 200]
         self.redirecting.location = self.well.url + "&redirected"
-        with run_receiver() as down:
-            self._last_url = down.url
-        self.all = [self.well, self.failing, self.hanging, self.redirecting]
-        self.urls = [*(receiver.url for receiver in self.all), self._last_url]
+        self._last = running.enter_context(run_receiver(is_down=True))
+        self.all = [self.well, self.failing, self.hanging, self.redirecting, self._last]
+        self.urls = [receiver.url for receiver in self.all]
 
     def start_last(self) -> None:
-        port = urlsplit(self._last_url).port
-        assert port is not None
-        self.all.append(self._running.enter_context(run_receiver(port)))
+        self._last.come_up()
 
     def delivered(self) -> dict[str, dict[str, Any]]:
         """Return all documents that were answered with 200, by the ids of their jobs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import requests
 
 from tests.api.conftest import wait_for
-from tests.server import Server, run_server
+from tests.server import Server, free_port, run_server
 
 TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 30.0
@@ -27,12 +26,6 @@ scrape_configs:
   authorization: {{credentials: key-of-scraper}}
   static_configs: [{{targets: ["{target}"]}}]
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture

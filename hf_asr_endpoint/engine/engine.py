@@ -278,6 +278,7 @@ class Engine:
         for slot in sequence.slots:
             self._model.free(slot)
         self._scheduler.remove(sequence)
+        self.meter.n_slots_in_use = self._scheduler.n_slots_in_use  # The caller may ask as soon as it is told.
         self.meter.ended[status] += 1
         if status is Status.FINISHED and sequence.rows:
             sequence.request.n_decoded += 1

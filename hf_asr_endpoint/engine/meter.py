@@ -23,6 +23,7 @@ class Meter:
         """Windows that were decoded again, because the first result was not accepted."""
         self._stage_began: float | None = None  # None between stages
         self.n_slots_in_use = 0
+        """Told before the end of what has freed them."""
         self.n_waiting = 0
         """Windows that wait for a slot."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import gc
 import json
 import os
 import socket
@@ -127,11 +128,11 @@ def test_slow_uploads_take_no_place_from_a_fast_one(serve: Serve, transcriber: F
 def test_work_that_takes_too_long_is_ended_with_504(
     serve: Serve, transcriber: FakeTranscriber, wav: bytes
 ) -> None:
-    url = serve(transcriber, request_timeout_s=0.2)
+    url = serve(transcriber, request_timeout_s=1.0)
     transcriber.hold()
     refused = requests.post(url, data=wav, timeout=DEADLINE_S)
     assert refused.status_code == 504
-    assert "allowed: 0.2 s from the audio's arrival" in refused.json()["error"]
+    assert "allowed: 1 s from the audio's arrival" in refused.json()["error"]
     wait_for(lambda: transcriber.n_cancelled == 1)
 
 
@@ -215,6 +216,7 @@ def test_a_body_is_written_to_the_disk_once(serve: Serve, transcriber: FakeTrans
     """A form of 100 MB took 200 MB of the disk: as a body, and as a part."""
     url = serve(transcriber, max_audio_bytes=5_000_000, openai_max_audio_bytes=5_000_000, max_audio_s=600.0)
     audio = make_wav(LARGE_WAV_SAMPLES)
+    gc.collect()  # What other tests have left does not go meanwhile.
     n_before = deleted_files_bytes()
     transcriber.hold()
     with ThreadPoolExecutor() as threads:

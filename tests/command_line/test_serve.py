@@ -185,8 +185,8 @@ def test_those_who_watch_a_job_do_not_keep_the_server(cache_dir: Path, jfk: byte
 
 
 def test_a_request_that_outlasts_the_shutdown_is_503(cache_dir: Path, long_recording: bytes) -> None:
-    """Thirty-four seconds with 400 tokens per window take far longer than the one second that is left."""
-    flags = ("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en", "--shutdown-timeout-s", "1")
+    """No time is left: how long its 400 tokens per window take depends on the machine."""
+    flags = ("--cache-dir", str(cache_dir), "--model", "embedded:whisper-tiny.en", "--shutdown-timeout-s", "0")
     with run_server(*flags) as server:
         with begin_request(server, long_recording, "?min_new_tokens=400") as connection:
             server.process.send_signal(signal.SIGTERM)

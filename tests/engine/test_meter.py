@@ -6,7 +6,7 @@ import pytest
 
 from hf_asr_endpoint.cancellation import CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
-from hf_asr_endpoint.engine.sequence import Request, Stage, Status
+from hf_asr_endpoint.engine.sequence import Request, Sequence, Stage, Status
 from tests.engine.callers import Caller, make_attempt, run, started, submit
 from tests.fake_model import FakeSpeechModel
 
@@ -58,3 +58,20 @@ def test_the_load_is_that_after_the_last_step(engine: Engine, model: FakeSpeechM
         submit(engine, caller)
         caller.wait()
     assert (engine.meter.n_slots_in_use, engine.meter.n_waiting) == (0, 0)
+
+
+def test_slots_are_free_before_the_end_is_told(engine: Engine) -> None:
+    """The metrics said that they were in use, to whoever asked as soon as the answer had come."""
+    caller = Caller(1, 2, 3)
+    end, seen = caller.sequence.on_end, list[int]()
+
+    def ask_and_end(sequence: Sequence) -> None:
+        seen.append(engine.meter.n_slots_in_use)
+        end(sequence)
+
+    caller.sequence.on_end = ask_and_end
+    submit(engine, caller)
+    engine.step()
+    engine.meter.n_slots_in_use = 1  # As the engine's thread counts after a step.
+    run(engine, caller)
+    assert seen == [0]

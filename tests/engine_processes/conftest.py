@@ -32,13 +32,19 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="finds the proce
 @pytest.fixture(scope="session")
 def minutes(speech: Waveform) -> bytes:
     """Minutes of speech, as a wav of many blocks: work that does not end before a test has done what it does."""
-    return wav(np.tile(speech, 5 * N_TIMES))
+    return wav(np.tile(speech, 15 * N_TIMES))
 
 
 @pytest.fixture(scope="session")
 def a_minute(speech: Waveform) -> bytes:
-    """A minute of speech, as a wav of several blocks: three windows, and a second or more of work."""
+    """A minute of speech, as a wav of several blocks: three windows. A fast machine may do them in 0.3 s."""
     return wav(np.tile(speech, N_TIMES))
+
+
+@pytest.fixture(scope="session")
+def three_minutes(speech: Waveform) -> bytes:
+    """More windows than an engine has slots, and work for several of its reports on a fast machine, too."""
+    return wav(np.tile(speech, 3 * N_TIMES))
 
 
 def wav(waveform: Waveform) -> bytes:

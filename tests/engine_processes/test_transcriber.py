@@ -21,7 +21,7 @@ from hf_asr_endpoint.types import Caller, Progress, Segment, Transcription, Tran
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.engine_processes.conftest import DEADLINE_S, N_TIMES, kill_engine, read, two_engines, wait_for
 
-N_WINDOWS = 10  # in `minutes`, at least
+N_WINDOWS = 30  # in `minutes`, at least
 SPOKEN = "ask what you can do for your country"
 LIVE = LiveOptions(audio=PcmFormat(sample_rate=SAMPLE_RATE), turn_detection=None)
 
@@ -173,15 +173,13 @@ def test_a_session_in_a_language_that_the_model_lacks_is_refused(transcriber: En
     wait_for(lambda: in_flight(transcriber) == [0, 0])
 
 
-def test_a_killed_engine_fails_what_it_had_and_comes_back(
-    transcriber: EngineProcesses, a_minute: bytes, minutes: bytes
-) -> None:
+def test_a_killed_engine_fails_what_it_had_and_comes_back(transcriber: EngineProcesses, minutes: bytes) -> None:
     """The other one goes on, and takes what comes meanwhile."""
     wait_for(lambda: are_idle(transcriber))
     before, n_tokens = restarts(transcriber), transcriber.activity().tokens
 
     async def ask() -> int:
-        streams = [await transcriber.stream(read(a_minute), TranscriptionOptions()) for _ in range(2)]
+        streams = [await transcriber.stream(read(minutes), TranscriptionOptions()) for _ in range(2)]
         assert in_flight(transcriber) == [1, 1]
         session = await transcriber.live(LIVE)
         killed = in_flight(transcriber).index(2)
@@ -199,7 +197,11 @@ def test_a_killed_engine_fails_what_it_had_and_comes_back(
         later = await transcriber.stream(read(minutes), TranscriptionOptions())
         assert in_flight(transcriber)[other] == 2
         later.close()
-        assert (await last_of(streams[other])).text.count("your country") >= N_TIMES
+        text = ""
+        while text.count("your country") < N_TIMES:
+            event = await anext(streams[other])
+            text += event.text if isinstance(event, Segment) else ""
+        streams[other].close()
         return killed
 
     killed = run(ask())

@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+
+from tests.server import free_port
 
 START_TIMEOUT_S, STOP_TIMEOUT_S = 60.0, 30.0
 POLL_INTERVAL_S = 0.02
@@ -46,8 +47,7 @@ def run_postgres(programs: Path) -> Iterator[str]:
             cwd=folder,
             **user,
         )
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         options = [f"--{name}={value}" for name, value in FAST.items()]
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -41,6 +41,7 @@ class Receiver:
     n_bytes_sent: int = 0
     received: list[Received] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
+    come_up: Callable[[], None] = lambda: None
 
     def wait_for_document(self) -> dict[str, Any]:
         """Return the first document that arrives."""
@@ -55,7 +56,8 @@ class Receiver:
 
 
 @contextmanager
-def run_receiver(port: int = 0) -> Iterator[Receiver]:
+def run_receiver(*, is_down: bool = False) -> Iterator[Receiver]:
+    """is_down: its port refuses connections until `come_up`. It is kept meanwhile: nobody else can get it."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -84,15 +86,24 @@ def run_receiver(port: int = 0) -> Iterator[Receiver]:
         def log_message(self, format: str, *args: object) -> None:
             """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
     server.daemon_threads = True
+    server.server_bind()
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook?key=1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
+
+    def come_up() -> None:
+        server.server_activate()
+        thread.start()
+
+    receiver.come_up = come_up
+    if not is_down:
+        come_up()
     try:
         yield receiver
     finally:
         receiver.released.set()
-        server.shutdown()
-        thread.join(STOP_TIMEOUT_S)
+        if thread.is_alive():
+            server.shutdown()
+            thread.join(STOP_TIMEOUT_S)
         server.server_close()

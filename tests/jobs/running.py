@@ -25,7 +25,8 @@ from hf_asr_endpoint.types import TranscriptionOptions
 from tests.jobs.place import Place
 
 POLL_INTERVAL_S = 0.005
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
+ANSWER_TIMEOUT_S = 60.0  # of receivers: one that does not answer does so for a whole test.
 QUICK = RetrySchedule(retry_for_s=60.0, first_delay_s=0.02, max_delay_s=0.05)
 
 
@@ -93,7 +94,7 @@ def make_jobs(
         kinds=kinds or {"plain": PlainKind()},
         limits=JobLimits(**{**values, **limits}),
         guard=guard,
-        sender=WebhookSender(guard, timeout_s=10.0, secret=None),
+        sender=WebhookSender(guard, timeout_s=ANSWER_TIMEOUT_S, secret=None),
         schedule=schedule,
         on_audio=on_audio,
     )

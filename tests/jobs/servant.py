@@ -14,7 +14,6 @@ from tests.jobs.place import Place
 from tests.jobs.running import running_jobs
 
 WORK_S = 0.1
-LEASE_S = 1.0
 MAX_RUNNING = 3
 
 
@@ -48,11 +47,11 @@ class SlowTranscriber(FakeTranscriber):
         return await super().transcribe(reader, options, caller)
 
 
-def serve(place: Place, runs: RunLog) -> None:
+def serve(place: Place, runs: RunLog, lease_s: float) -> None:
     """Run jobs until the process is killed."""
 
     async def work() -> None:
-        limits = {"max_running": MAX_RUNNING, "max_crashes": 50, "lease_s": LEASE_S, "max_queued": 1000}
+        limits = {"max_running": MAX_RUNNING, "max_crashes": 50, "lease_s": lease_s, "max_queued": 1000}
         async with running_jobs(place, SlowTranscriber(runs), **limits):
             await asyncio.Event().wait()
 

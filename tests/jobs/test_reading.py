@@ -67,7 +67,7 @@ def test_a_job_whose_audio_can_never_be_read_fails_and_keeps_no_other_waiting(
         return open_file(spool, job_id)
 
     monkeypatch.setattr(Spool, "open", fail)
-    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.READ_PAUSES_S", (0.02, 0.4))
+    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.READ_PAUSES_S", (0.02, 1.5))
 
     async def work() -> None:
         with run_receiver() as receiver:

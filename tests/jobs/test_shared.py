@@ -61,7 +61,7 @@ def test_a_job_is_run_by_another_server_than_the_one_that_took_it(shared_place: 
 
 def test_progress_is_told_by_every_server(shared_place: Place) -> None:
     transcriber = FakeTranscriber(segments=[make_segment("a", end=0.25), make_segment("b", end=1.0)])
-    transcriber.hold(after=1)
+    transcriber.hold()
 
     async def work() -> None:
         async with two_servers(shared_place, transcriber) as (_, waits):
@@ -69,6 +69,7 @@ def test_progress_is_told_by_every_server(shared_place: Place) -> None:
             told = []
             async for seen in waits.watch(job.id):
                 told.append(waits.progress(seen).fraction)
+                transcriber.hold(after=1)
                 if told[-1] == 0.25:
                     transcriber.release()
             assert (told[0], told[-1]) == (0.0, 1.0)
@@ -137,7 +138,7 @@ def test_a_job_of_a_silent_server_is_run_by_another(shared_place: Place, monkeyp
         raise StorageFailed("the network is down")
 
     async def work() -> None:
-        silent = make_jobs(shared_place, transcriber, lease_s=0.5)
+        silent = make_jobs(shared_place, transcriber, lease_s=1.0)
         beat = silent._keeper._beat
         monkeypatch.setattr(silent._keeper, "_beat", fail)
         await silent.start()
@@ -145,7 +146,7 @@ def test_a_job_of_a_silent_server_is_run_by_another(shared_place: Place, monkeyp
         await wait_until(lambda: transcriber.n_running == 1)
         other = FakeTranscriber()
         other.hold()
-        async with running_jobs(shared_place, other, lease_s=0.5) as jobs:
+        async with running_jobs(shared_place, other, lease_s=1.0) as jobs:
             await wait_until(lambda: other.n_running == 1)
             monkeypatch.setattr(silent._keeper, "_beat", beat)
             await wait_until(lambda: transcriber.n_cancelled == 1)
@@ -169,17 +170,17 @@ def test_after_an_outage_of_the_database_servers_wait_for_one_another(
         raise StorageFailed("the database is down")
 
     async def work() -> None:
-        async with running_jobs(shared_place, held, lease_s=0.8) as works:
+        async with running_jobs(shared_place, held, lease_s=1.6) as works:
             job = await works.submit(plain_job(), make_audio())
             await wait_until(lambda: held.n_running == 1)
-            async with running_jobs(shared_place, FakeTranscriber(), lease_s=0.8) as other:
+            async with running_jobs(shared_place, FakeTranscriber(), lease_s=1.6) as other:
                 with monkeypatch.context() as works_outage, monkeypatch.context() as other_outage:
                     works_outage.setattr(works._keeper, "_beat", fail)
                     other_outage.setattr(other._keeper, "_beat", fail)
-                    await asyncio.sleep(1.2)  # Longer than a lease.
+                    await asyncio.sleep(2.0)  # Longer than a lease.
                     other_outage.undo()
                     await asyncio.sleep(0.2)
-                await asyncio.sleep(0.8)
+                await asyncio.sleep(1.6)
                 held.release()
                 assert (await wait_until_final(other, job.id)).n_crashes == 0
         assert held.n_cancelled == 0
@@ -236,11 +237,11 @@ def test_a_lease_that_is_renewed_does_not_run_out(shared_place: Place) -> None:
     transcriber.hold()
 
     async def work() -> None:
-        async with running_jobs(shared_place, transcriber, lease_s=0.4) as jobs:
+        async with running_jobs(shared_place, transcriber, lease_s=1.2) as jobs:
             job = await jobs.submit(plain_job(), make_audio())
             await wait_until(lambda: transcriber.n_running == 1)
-            async with running_jobs(shared_place, FakeTranscriber(), lease_s=0.4) as other:
-                await asyncio.sleep(1.0)  # Longer than a lease.
+            async with running_jobs(shared_place, FakeTranscriber(), lease_s=1.2) as other:
+                await asyncio.sleep(1.8)  # Longer than a lease.
                 transcriber.release()
                 assert (await wait_until_final(other, job.id)).n_crashes == 0
 

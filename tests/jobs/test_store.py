@@ -143,7 +143,7 @@ def test_slow_storage_does_not_delay_the_table(tmp_path: Path, monkeypatch: pyte
         opening = [asyncio.create_task(store.open_audio("a")) for _ in range(20)]
         await asyncio.sleep(0)
         try:
-            assert await asyncio.wait_for(store.call(lambda table: table.count_queued()), 5.0) == 0
+            assert await asyncio.wait_for(store.call(lambda table: table.count_queued()), TIMEOUT_S / 2) == 0
         finally:
             released.set()
             await asyncio.gather(*opening, return_exceptions=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -152,10 +151,8 @@ def test_reads_only_the_beginning_of_a_huge_answer(receiver: Receiver) -> None:
 
 
 def test_refused_connection_is_a_failure() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with pytest.raises(DeliveryFailed, match="ConnectError"):
-        send(f"http://127.0.0.1:{port}/")
+    with run_receiver(is_down=True) as receiver, pytest.raises(DeliveryFailed, match="ConnectError"):
+        send(receiver.url)
 
 
 def test_does_not_connect_to_an_address_that_is_not_allowed(receiver: Receiver) -> None:

@@ -132,7 +132,7 @@ def test_a_server_whose_model_fails_leaves_the_job_to_another(
     shared_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It took the job again at once, until that had failed three times."""
-    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.REST_S", 2.0)
+    monkeypatch.setattr("hf_asr_endpoint.jobs.worker.REST_S", 3600.0)
     monkeypatch.setattr("hf_asr_endpoint.jobs.leases.BEAT_INTERVAL_S", 0.05)
 
     async def work() -> None:

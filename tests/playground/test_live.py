@@ -180,8 +180,7 @@ def test_what_was_spoken_is_corrected_and_downloaded(spoken: Page, downloads: Pa
 
 def test_the_recording_can_be_transcribed_as_a_file(spoken: Page) -> None:
     assert spoken.text("start") == "Transcribe again"
-    spoken.by_id("start").click()
-    spoken.wait_for_phase("busy")
+    spoken.run("document.getElementById('start').click()")  # It is busy from then on.
     spoken.wait_for_phase("done")
     assert SPOKEN in " ".join(spoken.segments).lower()
 
@@ -190,7 +189,7 @@ def test_what_is_to_be_translated_is_recorded_and_transcribed_later(page: Page) 
     page.set("task", "translate")
     page.by_id("record").click()
     page.wait(lambda: page.text("live-state") == "Recording")
-    page.wait(lambda: page.text("recorded") == "0:01")
+    page.wait(lambda: page.text("recorded") >= "0:01")
     page.by_id("stop").click()
     page.wait_for_phase("ready")
     assert page.text("file-name").startswith("speech-")

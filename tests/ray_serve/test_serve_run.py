@@ -20,7 +20,7 @@ import requests
 from tests.conftest import needs_ray
 from tests.ray_serve.asking import SLOTS, SPOKEN, health, metric, plain, transcribe, wait_until
 from tests.ray_serve.processes import descendants, engine_replicas, is_alive
-from tests.server import STOP_TIMEOUT_S, Server
+from tests.server import STOP_TIMEOUT_S, Server, free_port
 
 pytestmark = needs_ray
 
@@ -66,8 +66,7 @@ def run_serve(folder: Path, port: int, *arguments: str, cache_dir: Path) -> Iter
 @pytest.fixture(scope="module")
 def server(cache_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("serve")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     application = {
         "name": "hf-asr",
         "route_prefix": "/",

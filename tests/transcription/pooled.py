@@ -16,7 +16,7 @@ from hf_asr_endpoint.types import Health, ModelInfo, TranscriptionOptions
 from tests.fakes import FakeTranscriber, make_segment
 from tests.transcription.transcribing import Blocks
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 INFO = ModelInfo(device="cpu", dtype="float32", is_multilingual=True, n_mels=80, memory_bytes=100)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -144,7 +145,7 @@ def test_a_step_that_hangs_shows_in_health_until_it_ends(
 
     with contextmanager(running)(model, tiny_en_loaded, max_step_s=1.5) as transcriber:
         detail = asyncio.run(asyncio.wait_for(scenario(transcriber), DEADLINE_S))
-    assert detail == "a step of the model has taken 2 s so far; allowed: 1.5 s"
+    assert re.fullmatch(r"a step of the model has taken \d+ s so far; allowed: 1\.5 s", detail)
 
 
 def test_refused_options_close_the_reader(transcriber: BatchingTranscriber) -> None:

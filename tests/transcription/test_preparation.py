@@ -17,6 +17,7 @@ from hf_asr_endpoint.errors import EngineUnavailable, InvalidAudio
 from hf_asr_endpoint.transcription.preparation import (
     FRUITLESS_S,
     HEAD_START_S,
+    REST,
     TURN_S,
     Preparation,
     PreparationEnd,
@@ -197,14 +198,22 @@ def test_hours_of_silence_leave_most_of_the_time_to_a_busy_engine() -> None:
 
 def test_a_new_request_ends_the_rest_of_a_worker() -> None:
     workers = PreparationWorkers(n_workers=1, is_engine_busy=lambda: True)
-    slow = Consumer(endless(lambda: time.sleep(2 * HEAD_START_S)), detector=NoSpeech())
+    worked_s = 2 * HEAD_START_S
+    has_worked = threading.Event()
+
+    def work() -> None:
+        time.sleep(worked_s)
+        has_worked.set()
+
+    slow = Consumer(endless(work), detector=NoSpeech())
     workers.submit(slow.preparation)
-    time.sleep(2.5 * HEAD_START_S)  # Its first turn was long, and so is the rest after it.
-    clip = Consumer([SECOND] * 5)
+    assert has_worked.wait(DEADLINE_S)
     began = time.monotonic()
+    time.sleep(HEAD_START_S / 2)  # Its first turn was long, and so is the rest after it.
+    clip = Consumer([SECOND] * 5)
     workers.submit(clip.preparation)
     assert clip.end().error is None
-    assert time.monotonic() - began < HEAD_START_S
+    assert time.monotonic() - began < REST * worked_s, "the rest has not passed yet"
     workers.close()
 
 

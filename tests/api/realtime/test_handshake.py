@@ -14,6 +14,7 @@ from hf_asr_endpoint.api.access import Access
 from hf_asr_endpoint.api.realtime.configuration import SessionConfiguration
 from hf_asr_endpoint.api.realtime.secrets import ClientSecrets
 from hf_asr_endpoint.types import Health
+from tests.api.conftest import DEADLINE_S
 from tests.api.realtime.conftest import PATH, Client, Connect, pcm
 from tests.api.test_access import KEY, access
 from tests.fakes import FakeClock, FakeTranscriber
@@ -77,7 +78,7 @@ def test_one_session_too_many_is_refused_until_another_ends(open_client: Connect
     status, error, headers = refused(open_client)
     assert (status, error["code"], headers["retry-after"]) == (429, "rate_limit_exceeded", "10")
     first.socket.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         try:
             open_client()

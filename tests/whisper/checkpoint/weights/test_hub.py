@@ -224,9 +224,10 @@ def test_errors_of_the_hub_are_explained_in_one_line(
 
 
 def test_message_says_that_the_hub_cannot_be_reached(home: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    refusal = resolve(f"http://127.0.0.1:{port}", home, "openai/whisper-base")["refusal"]
+    with socket.socket() as closed:  # It does not listen, and nobody else can get its port.
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        refusal = resolve(url, home, "openai/whisper-base")["refusal"]
     assert "the Hub cannot be reached" in refusal
     assert "Connection refused" in refusal
     assert "embedded:whisper-base" in refusal
