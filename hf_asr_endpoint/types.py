@@ -203,6 +203,7 @@ class ModelInfo:
     windows_per_step: that are best encoded together, if as many wait.
     sequences_per_step: of short requests, that are best decoded together at most; None: as many as have slots.
     memory_bytes: of its weights and caches.
+    takes_waveforms: it makes the spectrograms of its windows itself.
     """
 
     device: str
@@ -218,6 +219,7 @@ class ModelInfo:
     windows_per_step: int = 1
     sequences_per_step: int | None = None
     memory_bytes: int = 0
+    takes_waveforms: bool = False
 
     @property
     def is_whisper(self) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bench.gpu.parts.audio_batch import SpeechNetwork
 from bench.gpu.shapes import Shape, random_tensors
-from hf_asr_endpoint.audio import mel, vad
+from hf_asr_endpoint.audio import vad
 from hf_asr_endpoint.units import N_POSITIONS
 from hf_asr_endpoint.whisper.checkpoint import loader
 from hf_asr_endpoint.whisper.checkpoint.loader import Device
@@ -56,11 +56,6 @@ def forced_logits(model: AnyModel, frames: Tensor, tokens: Sequence[int]) -> Ten
     logits = model._logits(model._host.prompts._decoder(batch)[0])
     model.free(0)
     return logits.float().cpu()
-
-
-def mel_filters(n_mels: int) -> Tensor:
-    """Return the mel filters, shape = (n_mels, N_FFT // 2 + 1)."""
-    return mel._mel_filters(n_mels)
 
 
 def speech_network() -> SpeechNetwork:

@@ -1,4 +1,4 @@
-"""Encoded bytes to a waveform, a waveform to chunks of speech and to mel frames.
+"""Encoded bytes to a waveform, a waveform to chunks of speech.
 
 Knows no tokens, no speech models and no HTTP.
 """

@@ -98,6 +98,7 @@ class BatchingTranscriber:
             self._vocabulary,
             slots=slots,
             n_mels=self._info.n_mels,
+            takes_waveforms=self._info.takes_waveforms,
             compiles_each_shape=self._info.compiles_each_shape,
         )
 
@@ -251,4 +252,5 @@ class BatchingTranscriber:
             n_mels=self._info.n_mels,
             encoder_padding_s=padding_s,
             length_step=self._length_step,
+            is_left_to_model=self._info.takes_waveforms,
         )

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from collections.abc import Sequence as Many
 from typing import Protocol
 
-from torch import Tensor
-
 from hf_asr_endpoint.audio.chunking import SpeechSpan
 from hf_asr_endpoint.engine.sequence import Attempt, Detection, Request, Sequence
 from hf_asr_endpoint.transcription.attempt_rules import attempt_rules, slots_per_sequence
@@ -31,6 +29,7 @@ from hf_asr_endpoint.units import N_FRAMES
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOutput
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.language_scores import LanguageScores
+from hf_asr_endpoint.whisper.log_mel import Window
 
 MIN_REMAINING_S = 0.5  # seconds of speech after the last timestamp that are worth another window
 CUT_OFF_WORD_S = 1.0  # less speech than this may also be a word that an early timestamp has cut off
@@ -145,7 +144,7 @@ class ChunkDecoding:
         text = self._vocabulary.decode(state.sampled)
         return repeats(previous_text, text) or self._fallback.is_repetitive(text)
 
-    def _window(self, *, is_whole: bool) -> Tensor:
+    def _window(self, *, is_whole: bool) -> Window:
         return self._spectrogram.window(self._begin_s, end_s=self._passage.end_s, is_whole=is_whole)
 
     def _begin_fallback(self) -> Fallback:

@@ -101,6 +101,7 @@ def _load_on_gpu(
         compiles_each_shape=False,
         windows_per_step=model.windows_per_step,
         memory_bytes=held_bytes(model),
+        takes_waveforms=True,
     )
     return model, checkpoint.tokenizer, info
 

@@ -1,4 +1,4 @@
-"""Spectrograms and speech probabilities of several recordings at once are those of each alone."""
+"""Speech probabilities of several recordings at once are those of each alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.gpu import internals
-from bench.gpu.parts.audio_batch import log_mel
-from hf_asr_endpoint.audio.mel import LogMelSpectrogram
 from hf_asr_endpoint.audio.vad import VoiceActivityDetector
-from hf_asr_endpoint.units import N_FFT
 
 
 def waveforms() -> Tensor:
@@ -17,14 +14,6 @@ def waveforms() -> Tensor:
     generator = torch.Generator().manual_seed(0)
     swelling = torch.linspace(0, 6, 32_000).add(torch.arange(3)[:, None]).sin().square()
     return torch.randn((3, 32_000), generator=generator) * swelling * 0.1
-
-
-def test_spectrograms_together_equal_each_alone() -> None:
-    found = log_mel(waveforms(), internals.mel_filters(80), torch.hann_window(N_FFT))
-    for row, waveform in zip(found, waveforms(), strict=True):
-        alone = LogMelSpectrogram(80)
-        alone.push(waveform.numpy())
-        torch.testing.assert_close(row, alone.finish(), atol=1e-4, rtol=1e-4)
 
 
 def test_speech_probabilities_together_equal_each_alone() -> None:

@@ -1,6 +1,6 @@
-"""Spectrograms and speech probabilities of many recordings at once, on any device.
+"""Speech probabilities of many recordings at once, on any device.
 
-They equal those of `audio.mel` and `audio.vad`, which take one recording on the CPU, but for rounding.
+They equal those of `audio.vad`, which takes one recording on the CPU, but for rounding.
 """
 
 from __future__ import annotations
@@ -12,26 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.audio.mel import DYNAMIC_RANGE
-from hf_asr_endpoint.units import HOP_LENGTH, N_FFT
-
 N_STEP_SAMPLES, N_CONTEXT_SAMPLES, N_MIRRORED = 512, 64, 64
 SPECTRUM_SAMPLES, SPECTRUM_HOP = 256, 128
 N_STATE, N_BINS = 128, 129
 STRIDES = (1, 2, 2, 1)
 WIDTHS = (N_BINS, 128, 64, 64, 128)  # channels before, between and after the convolutions
-
-
-def log_mel(waveforms: Tensor, filters: Tensor, window: Tensor) -> Tensor:
-    """Return normalised spectrograms, float32, shape = (n, n_mels, n_samples // HOP_LENGTH).
-
-    waveforms: float32, shape = (n, n_samples). filters: shape = (n_mels, N_FFT // 2 + 1). window: (N_FFT,).
-    """
-    spectrum = torch.stft(waveforms, N_FFT, HOP_LENGTH, window=window, center=True, return_complex=True)
-    power = spectrum.abs().square_()[:, :, :-1]
-    logs = (filters @ power).clamp_(min=1e-10).log10_()
-    loudest = logs.amax(dim=(1, 2), keepdim=True)
-    return torch.maximum(logs, loudest - DYNAMIC_RANGE).add_(4.0).div_(4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ from hf_asr_endpoint.whisper.device.weights import decoder_weights, encoder_weig
 from hf_asr_endpoint.whisper.device.window_encoder import WindowEncoder
 from hf_asr_endpoint.whisper.host_path import connect_host_path
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
+from hf_asr_endpoint.whisper.log_mel import Window
 
 MAX_WINDOWS = 8
 """Windows that are encoded together: 16 are no faster (H100: 4.73 ms each, not 4.74), and steps wait longer."""
@@ -136,9 +137,12 @@ class DeviceSpeechModel:
 
     @torch.inference_mode()
     def encode(
-        self, windows: Mapping[int, Tensor], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
+        self, windows: Mapping[int, Window], *, spans: Mapping[int, Sequence[PositionSpan]] = MappingProxyType({})
     ) -> dict[int, list[LanguageScores]]:
-        """See `WhisperSpeechModel.encode`. Waits for the device only where a language is asked for."""
+        """See `WhisperSpeechModel.encode`. Waits for the device only where a language is asked for.
+
+        Of windows that are waveforms, the device makes the spectrograms.
+        """
         scores: dict[int, list[LanguageScores]] = {}
         with self._working("encode"):
             self._encoder.encode(windows)

@@ -113,6 +113,11 @@ class RaggedEncoder:
     def dtype(self) -> torch.dtype:
         return self._weights.positions.dtype
 
+    @property
+    def n_mels(self) -> int:
+        weight, _ = self._weights.convolutions[0]
+        return weight.shape[1] // KERNEL_SIZE
+
     def __call__(self, mels: Sequence[Tensor], bounds: WindowBounds) -> Tensor:
         """Return features, shape = (sum of lengths, d_model). mels: shape = (n_mels, 2 × length) each."""
         return self.encode_rows(self.embed(mels, bounds), bounds)

@@ -15,6 +15,7 @@ from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.engine.sequence import Attempt, Request
 from hf_asr_endpoint.engine.sequence import Sequence as EngineSequence
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState, begin_rows
+from hf_asr_endpoint.whisper.log_mel import Window
 from tests.parity.random_whisper import SOT, random_window
 
 PROMPT = DecoderPrompt(tokens=(SOT,))
@@ -25,7 +26,7 @@ LONG_PROMPT = DecoderPrompt(tokens=(28, *range(11), SOT), sot_index=12)
 class Text:
     """A window and how it is decoded."""
 
-    window: Tensor
+    window: Window
     prompt: DecoderPrompt = PROMPT
     rules: AttemptRules = field(default_factory=lambda: AttemptRules(max_new_tokens=20))
 

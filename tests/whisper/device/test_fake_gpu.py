@@ -27,6 +27,7 @@ from hf_asr_endpoint.whisper.device.ragged_encoder import (
 from hf_asr_endpoint.whisper.device.row_states import MAX_STEPPED_PROMPT, NUMBERS, new_states
 from hf_asr_endpoint.whisper.device.step import DecodeStep, new_outputs
 from hf_asr_endpoint.whisper.device.weights import decoder_weights, encoder_weights
+from hf_asr_endpoint.whisper.log_mel import Cut, LogMel
 from tests.whisper.device.fake_gpu import ByOperators
 from tests.whisper.device.refusal import RefuseSynchronization, Synchronizes
 
@@ -114,6 +115,15 @@ def test_encoding_several_windows_never_waits(
         torch.device(GPU),
         dtype,
     )
+
+
+def test_spectrograms_on_the_device_never_wait(fake_gpu: FakeTensorMode) -> None:
+    log_mel = LogMel(128, upload)
+    waveforms = torch.empty((3, 123_456), device=GPU)
+    with RefuseSynchronization():
+        mels = log_mel(waveforms)
+        window = Cut(begin=100, end=500, n_frames=1_000)(mels[0])
+    assert (window.shape, window.device, window.dtype) == ((128, 1_000), torch.device(GPU), torch.float32)
 
 
 @pytest.mark.parametrize(
