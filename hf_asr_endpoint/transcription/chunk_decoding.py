@@ -16,10 +16,11 @@ from hf_asr_endpoint.engine.sequence import Attempt, Detection, Request, Sequenc
 from hf_asr_endpoint.transcription.attempt_rules import attempt_rules, slots_per_sequence
 from hf_asr_endpoint.transcription.detection import detection, votes_of
 from hf_asr_endpoint.transcription.fallback import Attempted, Fallback, Step, ladder
-from hf_asr_endpoint.transcription.passages import Passage, RecordingLanguages
+from hf_asr_endpoint.transcription.passages import ChunkLanguages, Passage, RecordingLanguages, Vote
 from hf_asr_endpoint.transcription.preparation import PreparedChunk
 from hf_asr_endpoint.transcription.repetition import repeats
 from hf_asr_endpoint.transcription.segments import SegmentBuilder, TimedTokens
+from hf_asr_endpoint.transcription.skipped_speech import skips_speech, speech_s
 from hf_asr_endpoint.transcription.speech_times import fit_to_speech
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.word_split import ends_with_words
@@ -34,9 +35,6 @@ from hf_asr_endpoint.whisper.log_mel import Window
 MIN_REMAINING_S = 0.5  # seconds of speech after the last timestamp that are worth another window
 CUT_OFF_WORD_S = 1.0  # less speech than this may also be a word that an early timestamp has cut off
 MIN_PROGRESS_S = 0.5  # seconds by which a window must have advanced
-MIN_SKIPPED_S = 5.0  # seconds of speech in a segment from which on too little text is suspicious
-MIN_SKIPPED_BETWEEN_S = 1.0  # seconds of speech between segments that count as skipped
-MIN_BYTES_PER_S = 7.0  # UTF-8 bytes of text per second of speech: half of the usual rate
 
 
 class MakePrompt(Protocol):
@@ -55,7 +53,9 @@ class ChunkDecoding:
         *,
         vocabulary: Vocabulary,
         languages: RecordingLanguages,
+        asks_following: bool = False,
     ) -> None:
+        """asks_following: whether a chunk with an open end gets `take_following` before its first passage."""
         self._speech = chunk.speech
         self._offset_s = chunk.offset_s
         self._spectrogram = chunk.spectrogram
@@ -66,6 +66,8 @@ class ChunkDecoding:
         self._passage = Passage(language_token=languages.main, start_s=0.0, end_s=chunk.duration_s)
         self._passages: deque[Passage] = deque()  # after the current one
         self._is_language_known = not languages.is_detected
+        self._asks_following = asks_following
+        self._open: ChunkLanguages | None = None  # between its scores and its first passage
         self._segments = SegmentBuilder(
             begin_s=chunk.offset_s, end_s=chunk.offset_s + chunk.duration_s, decode=vocabulary.decode
         )
@@ -76,6 +78,11 @@ class ChunkDecoding:
         self.forgets_previous = False
         """Whether the current window was decoded without the previous text, because of a loop with it."""
         self.is_done = False
+
+    @property
+    def has_open_end(self) -> bool:
+        """Whether the chunk waits for `take_following`: no window of it has been decoded yet."""
+        return self._open is not None
 
     @property
     def begin_s(self) -> float:
@@ -108,9 +115,11 @@ class ChunkDecoding:
             rules = attempt_rules(decoding, step, prompt=prompt, window_s=window_s)
             return Attempt(window=window, prompt=prompt, rules=rules)
 
-        def on_languages(scores: Many[LanguageScores]) -> Attempt:
-            is_encoded = self._take_languages(scores)
-            return attempt(self._begin_fallback().step, is_encoded=is_encoded)
+        def on_languages(scores: Many[LanguageScores]) -> Attempt | None:
+            self._take_scores(scores)
+            if self.has_open_end:
+                return None
+            return attempt(self._begin_fallback().step, is_encoded=not self._passages)
 
         def on_attempt(state: DecodingState) -> Attempt | AlignmentInput | None:
             fallback = self._fallback
@@ -157,14 +166,20 @@ class ChunkDecoding:
         )
         return self._fallback
 
-    def _take_languages(self, scores: Many[LanguageScores]) -> bool:
-        """Begin the chunk's first passage; return whether its window is the one that has been encoded."""
+    def _take_scores(self, scores: Many[LanguageScores]) -> None:
         votes = votes_of(self._speech, scores)
         self._languages.decide(votes)
-        self._passage, *others = self._languages.passages(votes, duration_s=self._duration_s)
+        self._open = self._languages.chunk(votes)
+        if not (self._asks_following and self._open.has_open_end):
+            self.take_following(())
+
+    def take_following(self, votes: Many[Vote]) -> None:
+        """Begin the first passage. votes: of the chunk after this one; none where there is none."""
+        assert self._open is not None
+        self._passage, *others = self._open.passages(duration_s=self._duration_s, following=votes)
         self._passages.extend(others)
+        self._open = None
         self._is_language_known = True
-        return not others
 
     def take(self) -> list[Segment]:
         """Return the decoded window's segments, and move on to the next window if speech is left after them."""
@@ -275,19 +290,8 @@ class ChunkDecoding:
         ]
 
     def _skips_speech(self, tokens: Many[int]) -> bool:
-        """Return whether the model moved on in time without writing what was said: the opposite of a loop."""
         split = self._vocabulary.split(tokens, window_s=self._passage.end_s - self._begin_s)
-        previous_end_s = self._begin_s
-        for timed in split.segments:
-            if self._speech_s(previous_end_s, self._begin_s + timed.start) > MIN_SKIPPED_BETWEEN_S:
-                return True
-            previous_end_s = self._begin_s + timed.end
-            speech_s = self._speech_s(self._begin_s + timed.start, previous_end_s)
-            n_bytes = len(self._vocabulary.decode(timed.tokens).encode())
-            if speech_s >= MIN_SKIPPED_S and n_bytes < MIN_BYTES_PER_S * speech_s:
-                return True
-        return False
+        return skips_speech(split.segments, self._window_speech(), decode=self._vocabulary.decode)
 
     def _speech_s(self, start_s: float, end_s: float) -> float:
-        """Return the seconds of speech between two times in the chunk."""
-        return sum(max(0.0, min(span.end_s, end_s) - max(span.start_s, start_s)) for span in self._speech)
+        return speech_s(self._speech, start_s, end_s)

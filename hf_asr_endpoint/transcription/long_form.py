@@ -7,52 +7,32 @@ and cancellation. Runs in the request's own thread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
-from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request, Sequence, Status
 from hf_asr_endpoint.errors import EngineUnavailable
 from hf_asr_endpoint.transcription.chunk_decoding import ChunkDecoding
 from hf_asr_endpoint.transcription.detection import detection, votes_of
+from hf_asr_endpoint.transcription.long_form_events import (
+    Cancelled,
+    Event,
+    LanguageDecided,
+    PartsScored,
+    WindowEnded,
+)
 from hf_asr_endpoint.transcription.passages import ENOUGH_SPEECH_S, RecordingLanguages, Vote
 from hf_asr_endpoint.transcription.preparation import Deliver, PreparationEnd, PreparedChunk
+from hf_asr_endpoint.transcription.segment_order import InOrder
 from hf_asr_endpoint.transcription.vocabulary import MAX_PREVIOUS_TOKENS, Vocabulary
 from hf_asr_endpoint.types import Segment, TranscriptionOptions
 from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
 from hf_asr_endpoint.whisper.language_scores import LanguageScores
 
 MAX_PROMPT_TEMPERATURE = 0.5  # text sampled above this would mislead the next window (openai/whisper)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _WindowEnded:
-    """From the engine's thread: a window's decoding has ended, in whatever status."""
-
-    index: int
-    sequence: Sequence
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PartsScored:
-    """From the engine's thread: what the model says of one chunk's language."""
-
-    votes: tuple[Vote, ...]
-    sequence: Sequence
-
-
-class _LanguageDecided:
-    """From the engine's thread: the first chunk has decided the recording's language."""
-
-
-class _Cancelled:
-    """From whoever cancelled the request: wake up."""
-
-
-_Event: TypeAlias = PreparedChunk | PreparationEnd | _PartsScored | _LanguageDecided | _WindowEnded | _Cancelled
 
 
 class ChunkSource(Protocol):
@@ -93,18 +73,20 @@ class LongForm:
             given=vocabulary.language_token(options.language),
             allowed=vocabulary.language_tokens(options.languages),
             is_detected=vocabulary.is_multilingual and options.language is None,
-            on_decided=lambda: self._inbox.put(_LanguageDecided()),
+            on_decided=lambda: self._inbox.put(LanguageDecided()),
         )
         self._hotwords = vocabulary.encode(options.hotwords or "")
         self._previous = list(vocabulary.encode(options.prompt or ""))
         self._previous_text = ""  # of the last window, where each one is conditioned on the text so far
-        self._inbox: SimpleQueue[_Event] = SimpleQueue()
+        self._inbox: SimpleQueue[Event] = SimpleQueue()
         self._waiting: deque[PreparedChunk] = deque()
         self._running: dict[int, ChunkDecoding] = {}  # by the chunk's index
+        self._followers: dict[int, PreparedChunk] = {}  # the chunk after a running one, by the running one's index
+        self._open_ends: list[int] = []  # chunks whose end waits for the chunk after it to be asked
         self._n_begun = 0
         self._n_unscored = 0  # chunks whose scores are being waited for
         self._end: PreparationEnd | None = None
-        self._segments = _InOrder()
+        self._segments = InOrder()
 
     @property
     def language(self) -> str | None:
@@ -127,7 +109,7 @@ class LongForm:
         start: starts to prepare the chunks, and hands them to its argument.
         Raises what preparing raises, EngineError, and EngineUnavailable when the request is cancelled.
         """
-        self._request.token.add_callback(lambda: self._inbox.put(_Cancelled()))
+        self._request.token.add_callback(lambda: self._inbox.put(Cancelled()))
         source = start(self._inbox.put)
         try:
             while not self._is_done():
@@ -140,7 +122,7 @@ class LongForm:
             return True
         return self._end is not None and not (self._waiting or self._running or self._n_unscored)
 
-    def _take(self, event: _Event, source: ChunkSource) -> Iterator[Segment]:
+    def _take(self, event: Event, source: ChunkSource) -> Iterator[Segment]:
         """Handle one event; yield the segments that are complete now."""
         self._request.token.raise_if_cancelled()
         match event:
@@ -150,16 +132,17 @@ class LongForm:
                 self._end = event
                 if event.error is not None:
                     raise event.error
-            case _PartsScored():
+            case PartsScored():
                 self._take_votes(event)
-            case _WindowEnded():
+            case WindowEnded():
                 yield from self._take_window(event, source)
-            case _LanguageDecided() | _Cancelled():
+            case LanguageDecided() | Cancelled():
                 pass  # The first lets the other chunks begin, below; the second was raised above.
         if self._is_done():
             return
         if self._languages.is_decided:
             self._begin_waiting()
+            self._close_ends(source)
         elif self._waiting and not (self._running or self._n_unscored):
             self._detect_language(source)
 
@@ -177,11 +160,11 @@ class LongForm:
         asked = list(self._waiting)[0 if self._options.detects_language_only else 1 :]
         self._n_unscored = len(asked)
         for chunk in asked:
-            self._ask_language(chunk)
+            self._ask_language(chunk, index=None)
         if not asked:
             self._begin(self._waiting.popleft())
 
-    def _ask_language(self, chunk: PreparedChunk) -> None:
+    def _ask_language(self, chunk: PreparedChunk, *, index: int | None) -> None:
         scored: list[Vote] = []
 
         def on_languages(scores: Many[LanguageScores]) -> None:
@@ -193,12 +176,17 @@ class LongForm:
                 attempt=detection(chunk.spectrogram, chunk.speech),
                 on_languages=on_languages,
                 on_attempt=lambda state: None,
-                on_end=lambda ended: self._inbox.put(_PartsScored(votes=tuple(scored), sequence=ended)),
+                on_end=lambda ended: self._inbox.put(
+                    PartsScored(index=index, votes=tuple(scored), sequence=ended)
+                ),
             )
         )
 
-    def _take_votes(self, event: _PartsScored) -> None:
+    def _take_votes(self, event: PartsScored) -> None:
         _raise_if_unfinished(event.sequence)
+        if event.index is not None:
+            self._close_end(event.index, event.votes)
+            return
         self._languages.keep(event.votes)
         self._n_unscored -= 1
         if self._n_unscored:
@@ -216,9 +204,30 @@ class LongForm:
     def _begin(self, chunk: PreparedChunk) -> None:
         index = self._n_begun
         self._n_begun += 1
+        if index - 1 in self._running:
+            self._followers[index - 1] = chunk
         self._running[index] = ChunkDecoding(
-            chunk, self._options, vocabulary=self._vocabulary, languages=self._languages
+            chunk, self._options, vocabulary=self._vocabulary, languages=self._languages, asks_following=True
         )
+        self._submit(index)
+
+    def _close_ends(self, source: ChunkSource) -> None:
+        """Ask for the languages of the chunk after each open end, as soon as it is known that there is one."""
+        for index in tuple(self._open_ends):
+            is_last = index == self._n_begun - 1
+            following = self._waiting[0] if is_last and self._waiting else self._followers.get(index)
+            has_room = len(self._running) < self._max_ahead
+            if following is None and self._end is None and has_room:
+                source.allow_another()
+                continue
+            self._open_ends.remove(index)
+            if following is None:
+                self._close_end(index, ())
+            else:
+                self._ask_language(following, index=index)
+
+    def _close_end(self, index: int, following: Many[Vote]) -> None:
+        self._running[index].take_following(following)
         self._submit(index)
 
     def _submit(self, index: int) -> None:
@@ -238,18 +247,22 @@ class LongForm:
                 request=self._request,
                 make_prompt=make_prompt,
                 previous_text=self._previous_text,
-                on_end=lambda ended: self._inbox.put(_WindowEnded(index=index, sequence=ended)),
+                on_end=lambda ended: self._inbox.put(WindowEnded(index=index, sequence=ended)),
             )
         )
 
-    def _take_window(self, event: _WindowEnded, source: ChunkSource) -> Iterator[Segment]:
+    def _take_window(self, event: WindowEnded, source: ChunkSource) -> Iterator[Segment]:
         """Take a decoded window's segments, and go on with its chunk if there is speech left in it."""
         _raise_if_unfinished(event.sequence)
         decoding = self._running[event.index]
+        if decoding.has_open_end:
+            self._open_ends.append(event.index)
+            return
         segments = decoding.take()
         self._remember(segments, forgets_previous=decoding.forgets_previous)
         if decoding.is_done:
             del self._running[event.index]
+            self._followers.pop(event.index, None)
             source.release()
             self._on_progress(min((chunk.begin_s for chunk in self._running.values()), default=decoding.end_s))
         else:
@@ -268,28 +281,6 @@ class LongForm:
             return
         self._previous += [token for segment in segments for token in segment.tokens]
         del self._previous[:-MAX_PREVIOUS_TOKENS]
-
-
-class _InOrder:
-    """Restores the order of segments: those of a chunk pass once all chunks before it are done."""
-
-    def __init__(self) -> None:
-        self._current = 0  # the first chunk that is not done
-        self._held: dict[int, list[Segment]] = {}  # of later chunks
-        self._done: set[int] = set()
-
-    def push(self, index: int, segments: Iterable[Segment], *, is_done: bool) -> Iterator[Segment]:
-        """Take a chunk's next segments; yield all that can pass now."""
-        if is_done:
-            self._done.add(index)
-        if index != self._current:
-            self._held.setdefault(index, []).extend(segments)
-            return
-        yield from segments
-        while self._current in self._done:
-            self._done.remove(self._current)
-            self._current += 1
-            yield from self._held.pop(self._current, ())
 
 
 def _raise_if_unfinished(sequence: Sequence) -> None:

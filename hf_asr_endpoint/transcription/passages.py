@@ -105,33 +105,58 @@ class RecordingLanguages:
         self.main = best
         self._on_decided()
 
-    def passages(self, votes: Sequence[Vote], *, duration_s: float) -> list[Passage]:
-        """Return a chunk's passages, in order; they fill the chunk. votes: of its parts, in order.
+    def chunk(self, votes: Sequence[Vote]) -> ChunkLanguages:
+        """Return the languages of a chunk. votes: of its parts, in order.
 
-        Called for chunk after chunk: the engine answers in the order in which it was asked.
+        Called for chunk after chunk, once the recording's language is decided: the engine answers in the order in
+        which it was asked.
         """
-        languages = self._smooth(votes)
-        self._latest = languages[-1]
+        assert self.main is not None
+        initial = frozenset({self.main, self.main if self._latest is None else self._latest})
+        chunk = ChunkLanguages(votes=tuple(votes), main=self.main, initial=initial, allowed=self._allowed)
+        self._latest = chunk.smooth()[-1]
+        return chunk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkLanguages:
+    """The languages of one chunk. initial: tokens that it may begin in without evidence."""
+
+    votes: tuple[Vote, ...]
+    main: int
+    initial: frozenset[int]
+    allowed: tuple[int, ...]
+
+    @property
+    def has_open_end(self) -> bool:
+        """Whether the last part may belong to the next chunk's language: it sounds like another than it is given.
+
+        A word before a long pause is too short to change the language, and may be the first one after the change.
+        """
+        last = self.votes[-1]
+        return last.counts and self._likeliest(last) != self.smooth()[-1]
+
+    def passages(self, *, duration_s: float, following: Sequence[Vote] = ()) -> list[Passage]:
+        """Return the passages, in order; they fill the chunk. following: votes of the chunk after it, if known."""
         passages = []
         start_s, index = 0.0, 0
-        for language, group in groupby(languages):
+        for language, group in groupby(self.smooth(following)):
             index += len(list(group))
-            is_last = index == len(votes)
-            end_s = duration_s if is_last else (votes[index - 1].part.end_s + votes[index].part.start_s) / 2
+            is_last = index == len(self.votes)
+            end_s = duration_s if is_last else self._middle_of_pause(index)
             passages.append(Passage(language_token=language, start_s=start_s, end_s=end_s))
             start_s = end_s
         return passages
 
-    def _smooth(self, votes: Sequence[Vote]) -> list[int]:
+    def smooth(self, following: Sequence[Vote] = ()) -> list[int]:
         """Return each part's language: the likeliest sequence in which every change costs MIN_EVIDENCE (Viterbi).
 
         The chunk begins in the recording's language, or in that of the chunk before: a passage goes on across the
         cut, and what is short says too little to change the language by itself.
         """
-        assert self.main is not None
-        initial = {self.main, self.main if self._latest is None else self._latest}
-        candidates = initial | {max(self._allowed, key=vote.logprob) for vote in votes if vote.counts}
-        costs = {token: 0.0 if token in initial else MIN_EVIDENCE for token in candidates}
+        votes = (*self.votes, *following)
+        candidates = self.initial | {self._likeliest(vote) for vote in votes if vote.counts}
+        costs = {token: 0.0 if token in self.initial else MIN_EVIDENCE for token in candidates}
         origins: list[dict[int, int]] = []
         for vote in votes:
             cheapest = min(costs, key=lambda token: costs[token])
@@ -149,7 +174,14 @@ class RecordingLanguages:
         for origin in reversed(origins[1:]):
             token = origin[token]
             languages.append(token)
-        return languages[::-1]
+        return languages[::-1][: len(self.votes)]
+
+    def _likeliest(self, vote: Vote) -> int:
+        return max(self.allowed, key=vote.logprob)
+
+    def _middle_of_pause(self, index: int) -> float:
+        """Return the middle of the pause before a part, in seconds from the chunk's beginning."""
+        return (self.votes[index - 1].part.end_s + self.votes[index].part.start_s) / 2
 
 
 def split_parts(speech: Sequence[SpeechSpan]) -> list[SpeechSpan]:

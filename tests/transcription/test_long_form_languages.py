@@ -91,12 +91,12 @@ def test_several_short_chunks_decide_together(scene: Scene, tokenizer: WhisperTo
         chunk(6, offset_s=40, speech=((0.0, 5.5),)),
     ]
     scene.model.languages = tokens_of(tokenizer, "de", "de", "en", "de", "de")
-    scene.model.script = [text_for(0.5), text_for(5), text_for(5.5)]
+    scene.model.script = [text_for(5), text_for(5.5), text_for(0.5)]
     long_form = scene.long_form(DETECTING)
     list(scene.feed(long_form, chunks, ramps_up=True))
     assert long_form.language == "de"
     assert languages_fed(scene, tokenizer) == ["de"] * 3
-    assert len(scene.model.asked) == 5, "the first is decoded where it was asked, the others are asked before, too"
+    assert len(scene.model.asked) == 6, "the second again, because the first sounds like another language"
 
 
 def test_a_short_recording_is_asked_and_decoded_in_one_go(scene: Scene, tokenizer: WhisperTokenizer) -> None:
@@ -143,6 +143,49 @@ def test_a_short_chunk_goes_on_in_the_language_of_the_one_before(
     chunks = [long_chunk(), long_chunk(offset_s=20), chunk(1.5, offset_s=40, speech=((0.0, 1.5),))]
     result = list(scene.feed(scene.long_form(DETECTING), chunks))
     assert [segment.language for segment in result] == ["de", "en", "en"]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        pytest.param("en", ["de", "en", "en"], id="English follows"),
+        pytest.param("de", ["de", "de", "de"], id="German goes on"),
+        pytest.param(None, ["de", "de"], id="nothing follows"),
+    ],
+)
+@pytest.mark.parametrize("conditions", [False, True], ids=["side by side", "one after the other"])
+def test_a_word_between_long_pauses_is_in_the_language_of_what_follows_if_that_is_likelier(
+    scene: Scene, tokenizer: WhisperTokenizer, last: str | None, expected: list[str], conditions: bool
+) -> None:
+    chunks = [long_chunk(), chunk(1, offset_s=20, speech=((0.0, 0.5),))]
+    spoken = {0.0: "de", 20.0: "en"}
+    if last is not None:
+        chunks.append(long_chunk(offset_s=30))
+        spoken[30.0] = last
+    order = [0.0, 20.0, *([30.0, 30.0] if last else [])]
+    scene.model.languages = tokens_of(tokenizer, *(spoken[at_s] for at_s in order))
+    side_by_side = last is not None and not conditions
+    others = [] if last is None else [text_for(SPOKEN_S)]
+    scene.model.script = [
+        text_for(SPOKEN_S),
+        *(others if side_by_side else []),
+        text_for(0.5),
+        *([] if side_by_side else others),
+    ]
+    options = TranscriptionOptions(condition_on_previous_text=conditions)
+    result = list(scene.feed(scene.long_form(options), chunks))
+    assert [segment.language for segment in result] == expected
+    assert len(scene.model.asked) == len(order), "only the chunk after the word is asked again"
+
+
+def test_a_word_between_long_pauses_waits_for_no_more_than_may_be_in_memory(
+    scene: Scene, tokenizer: WhisperTokenizer
+) -> None:
+    scene.model.languages = tokens_of(tokenizer, "de", "en", "en")
+    scene.model.script = [text_for(SPOKEN_S), text_for(0.5), text_for(SPOKEN_S)]
+    chunks = [long_chunk(), chunk(1, offset_s=20, speech=((0.0, 0.5),)), long_chunk(offset_s=30)]
+    result = list(scene.feed(scene.long_form(DETECTING, max_ahead=1), chunks, max_ahead=1))
+    assert [segment.language for segment in result] == ["de", "de", "en"]
 
 
 def test_only_allowed_languages_are_used(scene: Scene, tokenizer: WhisperTokenizer) -> None:

@@ -62,7 +62,7 @@ def recording(*, given: int | None = None, allowed: Sequence[int] = (DE, EN, FR)
 
 
 def of_chunk(main: int, votes: Sequence[Vote], *, allowed: Sequence[int] = (DE, EN, FR)) -> list[Passage]:
-    return recording(given=main, allowed=allowed).passages(votes, duration_s=30.0)
+    return recording(given=main, allowed=allowed).chunk(votes).passages(duration_s=30.0)
 
 
 @pytest.mark.parametrize(
@@ -191,8 +191,41 @@ def test_a_chunk_may_begin_in_the_language_of_the_one_before(
     chunks: list[list[tuple[int, float]]], expected: list[list[int]]
 ) -> None:
     languages = recording(given=DE)
-    found = [languages.passages(in_turn(*parts), duration_s=30.0) for parts in chunks]
+    found = [languages.chunk(in_turn(*parts)).passages(duration_s=30.0) for parts in chunks]
     assert [[passage.language_token for passage in passages] for passages in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("parts", "following", "expected"),
+    [
+        pytest.param([(DE, 8), (EN, 1)], [(EN, 8)], [DE, EN], id="the first word after the change"),
+        pytest.param([(EN, 1)], [(EN, 8)], [EN], id="a whole chunk that is one"),
+        pytest.param([(DE, 8), (EN, 1)], [(DE, 8)], [DE], id="an odd word"),
+        pytest.param([(DE, 8), (EN, 1)], [(EN, 1)], [DE], id="two odd words"),
+        pytest.param([(DE, 8), (EN, 1)], [], [DE], id="the recording's end"),
+    ],
+)
+def test_a_chunk_with_an_open_end_may_end_in_the_language_of_the_one_after(
+    parts: list[tuple[int, float]], following: list[tuple[int, float]], expected: list[int]
+) -> None:
+    chunk = recording(given=DE).chunk(in_turn(*parts))
+    assert chunk.has_open_end
+    passages = chunk.passages(duration_s=30.0, following=in_turn(*following))
+    assert [passage.language_token for passage in passages] == expected
+    assert passages[-1].end_s == 30.0
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        pytest.param(in_turn((DE, 8)), id="the recording's language"),
+        pytest.param(in_turn((DE, 8), (EN, 8)), id="another one for certain"),
+        pytest.param(in_turn((EN, 1), (DE, 8)), id="a doubtful beginning"),
+        pytest.param(in_turn((DE, 8), (EN, 1), no_speech=[1]), id="a tone at the end"),
+    ],
+)
+def test_what_is_certain_of_its_end_does_not_wait(votes: list[Vote]) -> None:
+    assert not recording(given=DE).chunk(votes).has_open_end
 
 
 @pytest.mark.parametrize("doubtful", [0.55, 0.7])

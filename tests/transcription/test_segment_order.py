@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 
-from hf_asr_endpoint.transcription.long_form import _InOrder as InOrder
+from hf_asr_endpoint.transcription.segment_order import InOrder
 
 
 def test_segments_of_the_first_chunk_pass_at_once() -> None:
