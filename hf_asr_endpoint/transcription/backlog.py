@@ -25,6 +25,8 @@ SPREAD = 1.2
 """How many times the expected wait 19 of 20 requests have at most: texts are of unequal length, and other programs
 use the processor. Measured by `make bench-overload`."""
 
+NEWEST_WEIGHT = 0.1  # of the last recording, in the moving average of what comes before others
+
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 3600
 
 
@@ -58,6 +60,7 @@ class Backlog:
         self._now = now
         self._lock = threading.Lock()
         self._places: set[Place] = set()
+        self._usual_turn_s = TURN_S  # of a recording whose length is not known yet
         self._done_s = 0.0  # of audio, fading
         self._busy_s = 0.0  # of time in which there was work, fading likewise
         self._updated_at = now()
@@ -83,10 +86,13 @@ class Backlog:
     def open_place(self, *, is_patient: bool = False) -> Place:
         """Return a place whose recording has no length yet, and need not get one.
 
-        is_patient: the recording neither counts as waiting nor is refused.
+        is_patient: the recording neither counts as waiting nor is refused. Raises Overloaded for too long a wait:
+        now, because its length would be known only when its turn to be read has come.
         """
         place = Place(self, is_patient=is_patient)
         with self._lock:
+            if not is_patient:
+                check_wait(self._wait_s(), self._max_wait_s)
             self._update(0.0)
             self._places.add(place)
         return place
@@ -96,9 +102,8 @@ class Backlog:
             waiting_s = self._waiting_s()
             if waiting_s and waiting_s + length_s > self._max_s and not place.is_patient:
                 raise self._overloaded(waiting_s, length_s)
-            if not place.is_patient:
-                check_wait(self._wait_s(), self._max_wait_s)
             place.length_s = length_s
+            self._usual_turn_s += NEWEST_WEIGHT * (min(length_s, TURN_S) - self._usual_turn_s)
 
     def _overloaded(self, waiting_s: float, length_s: float) -> Overloaded:
         excess_s = min(waiting_s, waiting_s + length_s - self._max_s)
@@ -124,7 +129,11 @@ class Backlog:
         return sum(place.remaining_s for place in self._places if not place.is_patient)
 
     def _wait_s(self) -> float:
-        ahead_s = sum(min(place.remaining_s, TURN_S) for place in self._places if not place.is_patient)
+        ahead_s = sum(
+            self._usual_turn_s if place.length_s is None else min(place.remaining_s, TURN_S)
+            for place in self._places
+            if not place.is_patient
+        )
         speed = self._speed()
         return SPREAD * ahead_s / speed if speed else 0.0
 

@@ -105,6 +105,17 @@ def test_the_wait_is_the_time_of_a_window_of_each_request_ahead(backlog: Backlog
     assert backlog.wait_s == pytest.approx(SPREAD * (10 + TURN_S) / 2, rel=0.1)
 
 
+def test_recordings_of_unknown_length_count_with_the_usual_one(backlog: Backlog, clock: FakeClock) -> None:
+    work_at(backlog, clock, 1.0)
+    before = [backlog.open_place() for _ in range(40)]
+    assert backlog.wait_s == pytest.approx(SPREAD * 40 * TURN_S, rel=0.1)
+    for place in before:
+        place.declare(2.0)
+        place.leave()
+    backlog.open_place()
+    assert backlog.wait_s == pytest.approx(SPREAD * 2.0, rel=0.3)
+
+
 def test_a_recording_that_would_wait_too_long_is_refused(clock: FakeClock) -> None:
     backlog = Backlog(max_s=1_000.0, max_wait_s=SPREAD * 20.0, now=clock)
     work_at(backlog, clock, 1.0)
@@ -112,6 +123,6 @@ def test_a_recording_that_would_wait_too_long_is_refused(clock: FakeClock) -> No
     first.declare(900.0)
     backlog.open_place(is_patient=True).declare(10.0)
     with pytest.raises(Overloaded, match=r"may wait 36\.0 s for its turn now; allowed: 24 s; try again in 12 s"):
-        backlog.open_place().declare(1.0)
+        backlog.open_place()
     first.advance(885.0)
     backlog.open_place().declare(60.0)
