@@ -13,7 +13,7 @@ from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request
 from hf_asr_endpoint.errors import EngineUnavailable
-from hf_asr_endpoint.transcription.backlog import Backlog
+from hf_asr_endpoint.transcription.backlog import Backlog, Place
 from hf_asr_endpoint.transcription.live.decoder import EngineDecoder
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
@@ -180,13 +180,15 @@ class BatchingTranscriber:
         """Start a request's thread. streams: whether segments are wanted as they come."""
         try:
             self._check(options)
+            place = self._backlog.open_place(is_patient=caller.is_patient)
         except BaseException:
             reader.close()
             raise
 
         def work(token: CancellationToken, telling: Caller) -> Iterator[Segment | Transcription]:
             request = Request(token, prefers_latency=streams, owner=caller.owner)
-            return self._transcribe(reader, options, request, telling)
+            token.add_callback(place.leave)  # `LongForm.run` cancels it at its end.
+            return self._transcribe(reader, options, request, telling, place)
 
         return self._requests.start(work, reader, caller, streams=streams)
 
@@ -200,11 +202,13 @@ class BatchingTranscriber:
         check_suppress_tokens(self._tokenizer, options.decoding)
 
     def _transcribe(
-        self, reader: WaveformReader, options: TranscriptionOptions, request: Request, caller: Caller
+        self,
+        reader: WaveformReader,
+        options: TranscriptionOptions,
+        request: Request,
+        caller: Caller,
+        place: Place,
     ) -> Iterator[Segment | Transcription]:
-        place = self._backlog.open_place(is_patient=caller.is_patient)
-        request.token.add_callback(place.leave)  # `run` cancels it at its end.
-
         def advance(done_s: float) -> None:
             place.advance(done_s)
             caller.on_progress(Progress(done_s=place.done_s, length_s=place.length_s))

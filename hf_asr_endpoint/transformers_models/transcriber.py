@@ -122,19 +122,24 @@ class TransformersTranscriber:
         try:
             self._family.check(options)
             check_width(options.decoding, max_beams=self._max_beams, slots=self._max_batch)
+            place = self._backlog.open_place(is_patient=caller.is_patient)
         except BaseException:
             reader.close()
             raise
 
         def work(token: CancellationToken, telling: Caller) -> Iterator[Segment | Transcription]:
-            return self._transcribe(reader, options, token, telling)
+            return self._transcribe(reader, options, token, telling, place)
 
         return self._requests.start(work, reader, caller, streams=streams)
 
     def _transcribe(
-        self, reader: WaveformReader, options: TranscriptionOptions, token: CancellationToken, caller: Caller
+        self,
+        reader: WaveformReader,
+        options: TranscriptionOptions,
+        token: CancellationToken,
+        caller: Caller,
+        place: Place,
     ) -> Iterator[Segment | Transcription]:
-        place = self._backlog.open_place(is_patient=caller.is_patient)
         counter = _Counter(reader, place)
         segments = []
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,9 +17,12 @@ from tests.transcription.transcribing import (
     MAX_WAITING_AUDIO_S,
     SPOKEN,
     Blocks,
+    Loaded,
     WatchedModel,
     pause,
     plain,
+    running,
+    transcribe,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,3 +69,22 @@ def test_more_audio_than_may_wait_is_refused_until_some_is_done(
     assert all(SPOKEN in plain(text) for text in texts)
     assert transcriber.activity().waiting_audio_s == 0
     assert (transcriber.activity().speed or 0) > 0
+
+
+def test_a_request_that_would_wait_too_long_is_refused_before_it_is_read(
+    model: WatchedModel, tiny_en_loaded: Loaded, speech: Waveform
+) -> None:
+    async def scenario(transcriber: BatchingTranscriber) -> str:
+        await transcribe(transcriber, [speech])  # From now on its speed is known.
+        model.may_step.clear()
+        first = asyncio.create_task(transcribe(transcriber, [speech]))
+        await asyncio.sleep(0)  # It has its place when it has been started.
+        refused = Blocks([speech])
+        with pytest.raises(Overloaded, match=r"s for its turn now; allowed: 0\.001 s"):
+            await transcriber.transcribe(refused, GREEDY)
+        assert refused.is_closed.is_set()
+        model.may_step.set()
+        return (await first).text
+
+    with contextmanager(running)(model, tiny_en_loaded, max_wait_s=0.001) as transcriber:
+        assert SPOKEN in plain(asyncio.run(asyncio.wait_for(scenario(transcriber), 2 * DEADLINE_S)))

@@ -77,7 +77,9 @@ class WatchedModel:
         self._model.free(slot)
 
 
-def running(model: SpeechModel, loaded: Loaded, *, max_step_s: float = math.inf) -> Iterator[BatchingTranscriber]:
+def running(
+    model: SpeechModel, loaded: Loaded, *, max_step_s: float = math.inf, max_wait_s: float = math.inf
+) -> Iterator[BatchingTranscriber]:
     _, tokenizer, info = loaded
     transcriber = BatchingTranscriber(
         Engine(model, slots=N_SLOTS),
@@ -89,6 +91,7 @@ def running(model: SpeechModel, loaded: Loaded, *, max_step_s: float = math.inf)
         max_beams=N_SLOTS,
         max_waiting_audio_s=MAX_WAITING_AUDIO_S,
         max_step_s=max_step_s,
+        max_wait_s=max_wait_s,
     )
     yield transcriber
     transcriber.close()
