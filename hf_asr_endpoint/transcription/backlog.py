@@ -18,6 +18,9 @@ from hf_asr_endpoint.errors import Overloaded
 SPEED_MEMORY_S = 60.0
 """Seconds of work after which an earlier speed counts a third (1 / e)."""
 
+ASSUMED_SPEED = 10.0
+"""Before much has been seen: the first windows that run side by side end late, and all at once."""
+
 TURN_S = 30.0
 """Seconds of a recording that come before a new one, at most: requests take turns, window by window."""
 
@@ -63,6 +66,7 @@ class Backlog:
         self._usual_turn_s = TURN_S  # of a recording whose length is not known yet
         self._done_s = 0.0  # of audio, fading
         self._busy_s = 0.0  # of time in which there was work, fading likewise
+        self._assumed_s = SPEED_MEMORY_S  # of time at the assumed speed, fading likewise
         self._updated_at = now()
 
     @property
@@ -73,7 +77,7 @@ class Backlog:
 
     @property
     def wait_s(self) -> float:
-        """Seconds that a new request waits for its turn, in 19 of 20 cases at most; 0 where no speed is known."""
+        """Seconds that a new request waits for its turn, in 19 of 20 cases at most."""
         with self._lock:
             return self._wait_s()
 
@@ -134,8 +138,8 @@ class Backlog:
             for place in self._places
             if not place.is_patient
         )
-        speed = self._speed()
-        return SPREAD * ahead_s / speed if speed else 0.0
+        assumed_s = ASSUMED_SPEED * self._assumed_s  # of audio
+        return SPREAD * ahead_s * (self._busy_s + self._assumed_s) / (self._done_s + assumed_s)
 
     def _speed(self) -> float | None:
         return self._done_s / self._busy_s if self._done_s and self._busy_s else None
@@ -146,6 +150,7 @@ class Backlog:
         if self._places:
             kept = math.exp(-elapsed_s / SPEED_MEMORY_S)
             self._done_s *= kept
+            self._assumed_s *= kept
             self._busy_s = self._busy_s * kept + elapsed_s
         self._done_s += newly_s
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hf_asr_endpoint.errors import Overloaded
-from hf_asr_endpoint.transcription.backlog import MAX_RETRY_AFTER_S, SPREAD, TURN_S, Backlog
+from hf_asr_endpoint.transcription.backlog import ASSUMED_SPEED, MAX_RETRY_AFTER_S, SPREAD, TURN_S, Backlog
 from tests.fakes import FakeClock
 
 
@@ -88,21 +88,32 @@ def test_the_speed_is_of_the_time_with_work_and_forgets(backlog: Backlog, clock:
 
 
 def work_at(backlog: Backlog, clock: FakeClock, speed: float) -> None:
-    """Have the backlog see a recording of some seconds transcribed."""
+    """Have the backlog see a recording transcribed for so long that nothing else counts."""
     done = backlog.open_place()
-    clock.seconds += 5
-    done.advance(5 * speed)
+    clock.seconds += 600
+    done.advance(600 * speed)
     done.leave()
 
 
 def test_the_wait_is_the_time_of_a_window_of_each_request_ahead(backlog: Backlog, clock: FakeClock) -> None:
     backlog.open_place().declare(10.0)
-    assert backlog.wait_s == 0, "nothing is known of the speed"
+    assert backlog.wait_s == pytest.approx(SPREAD * 10 / ASSUMED_SPEED), "nothing is known of the speed"
     work_at(backlog, clock, 2.0)
     assert backlog.wait_s == pytest.approx(SPREAD * 10 / 2, rel=0.1)
     backlog.open_place().declare(80.0)
     backlog.open_place(is_patient=True).declare(80.0)
     assert backlog.wait_s == pytest.approx(SPREAD * (10 + TURN_S) / 2, rel=0.1)
+
+
+def test_a_beginning_says_little_of_the_speed(backlog: Backlog, clock: FakeClock) -> None:
+    """Windows that run side by side end late, and all at once."""
+    places = [backlog.open_place() for _ in range(3)]
+    for place in places:
+        place.declare(30.0)
+    clock.seconds += 10
+    places[0].advance(1.0)
+    assert backlog.speed == pytest.approx(0.1)
+    assert backlog.wait_s < 2 * SPREAD * 3 * 30 / ASSUMED_SPEED
 
 
 def test_recordings_of_unknown_length_count_with_the_usual_one(backlog: Backlog, clock: FakeClock) -> None:
