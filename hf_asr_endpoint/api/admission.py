@@ -22,7 +22,7 @@ from hf_asr_endpoint.api.in_flight import InFlightRequests
 from hf_asr_endpoint.api.multipart import FormBody
 from hf_asr_endpoint.api.uploads import Uploads, UploadTimes
 from hf_asr_endpoint.audio.source import AudioSource, WaveformReader, open_waveform
-from hf_asr_endpoint.errors import WorkTimeout
+from hf_asr_endpoint.errors import BodyTooLarge, WorkTimeout
 from hf_asr_endpoint.tracing import trace_part
 from hf_asr_endpoint.transcription.backlog import check_wait
 from hf_asr_endpoint.transcription.stream import TranscriptionStream
@@ -96,6 +96,18 @@ class Admission:
         async with self.receive(request, accepted, max_audio_bytes=max_audio_bytes, is_job=is_job) as body:
             assert isinstance(body, FormBody)
             yield body
+
+    async def receive_small(self, request: Request, *, max_bytes: int) -> bytes:
+        """Return a body without audio. Raises BodyTooLarge, Overloaded and what `Upload.next` raises."""
+        body = bytearray()
+        is_last = False
+        with self._uploads.open() as upload:
+            while not is_last:
+                data, is_last = await upload.next(request.receive)
+                body += data
+                if len(body) > max_bytes:
+                    raise BodyTooLarge(f"the body is too large; allowed: {max_bytes} bytes", n_bytes=len(body))
+        return bytes(body)
 
     async def transcribe(
         self, request: Request, audio: AudioSource, options: TranscriptionOptions

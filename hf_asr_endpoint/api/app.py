@@ -165,7 +165,7 @@ def make_dialects(
         MistralDialect(admission, models=models),
         ModelSchemas(models=models),
         OpenAIDialect(admission, models=models, cue_limits=cue_limits),
-        RealtimeDialect(sockets, models=models, secrets=secrets),
+        RealtimeDialect(sockets, admission, models=models, secrets=secrets),
         DeepgramDialect(sockets, models=models),
         DeepInfraDialect(admission, jobs, models=models, price_per_s=services.price_per_s),
         AsrWebserviceDialect(forms, cue_limits=cue_limits),

@@ -89,10 +89,12 @@ def test_an_empty_body_is_refused(url: str) -> None:
     assert "empty" in answer.json()["error"]
 
 
-def test_a_stalled_upload_ends_with_408(serve: Serve, transcriber: FakeTranscriber) -> None:
+@pytest.mark.parametrize("path", ["/", "/v1/audio/transcriptions", "/v1/realtime/client_secrets"])
+def test_a_stalled_upload_ends_with_408(serve: Serve, transcriber: FakeTranscriber, path: str) -> None:
     url = serve(transcriber, upload_idle_timeout_s=0.1)
     with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), DEADLINE_S) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf a")
+        connection.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n" % path.encode())
+        connection.sendall(b"Content-Type: application/json\r\n\r\n{")
         assert read_answer(connection).startswith(b"HTTP/1.1 408")
 
 

@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from hf_asr_endpoint.api.access import secrets_in
+from hf_asr_endpoint.api.admission import Admission
 from hf_asr_endpoint.api.api_keys import ApiKey
 from hf_asr_endpoint.api.described import ApiDescription
 from hf_asr_endpoint.api.live_websocket import LiveWebSockets
@@ -27,7 +28,6 @@ from hf_asr_endpoint.api.realtime.secrets import PREFIX, ClientSecrets
 from hf_asr_endpoint.api.realtime.validation import validate
 from hf_asr_endpoint.api.served_model import ServedModels
 from hf_asr_endpoint.errors import (
-    BodyTooLarge,
     InvalidParameter,
     InvalidRequest,
     Unauthorized,
@@ -47,7 +47,10 @@ class RealtimeDialect:
     paths = PATHS
     error_format = make_error_format(max_audio_bytes=MAX_BODY_BYTES)
 
-    def __init__(self, sockets: LiveWebSockets, *, models: ServedModels, secrets: ClientSecrets) -> None:
+    def __init__(
+        self, sockets: LiveWebSockets, admission: Admission, *, models: ServedModels, secrets: ClientSecrets
+    ) -> None:
+        self._admission = admission
         self._sockets = sockets
         self._models = models
         self._secrets = secrets
@@ -75,7 +78,7 @@ class RealtimeDialect:
         )
 
     async def create_client_secret(self, request: Request) -> Response:
-        body = await _read_json(request)
+        body = _read_json(await self._admission.receive_small(request, max_bytes=MAX_BODY_BYTES))
         wanted = validate(SecretRequest, body, name="")
         configuration = SessionConfiguration()
         if wanted.session is not None:
@@ -136,12 +139,7 @@ class RealtimeDialect:
         return options
 
 
-async def _read_json(request: Request) -> object:
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge(f"the body is too large; allowed: {MAX_BODY_BYTES} bytes", n_bytes=len(body))
+def _read_json(body: bytes) -> object:
     try:
         return json.loads(body or b"{}")
     except (ValueError, RecursionError) as exc:
