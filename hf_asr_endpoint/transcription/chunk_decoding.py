@@ -53,9 +53,10 @@ class ChunkDecoding:
         *,
         vocabulary: Vocabulary,
         languages: RecordingLanguages,
-        asks_following: bool = False,
+        may_wait: Callable[[], bool] = lambda: False,
     ) -> None:
-        """asks_following: whether a chunk with an open end gets `take_following` before its first passage."""
+        """may_wait: whether a chunk with an open end gets `take_following` before its first passage. Called in the
+        engine's thread."""
         self._speech = chunk.speech
         self._offset_s = chunk.offset_s
         self._spectrogram = chunk.spectrogram
@@ -66,7 +67,7 @@ class ChunkDecoding:
         self._passage = Passage(language_token=languages.main, start_s=0.0, end_s=chunk.duration_s)
         self._passages: deque[Passage] = deque()  # after the current one
         self._is_language_known = not languages.is_detected
-        self._asks_following = asks_following
+        self._may_wait = may_wait
         self._open: ChunkLanguages | None = None  # between its scores and its first passage
         self._segments = SegmentBuilder(
             begin_s=chunk.offset_s, end_s=chunk.offset_s + chunk.duration_s, decode=vocabulary.decode
@@ -170,7 +171,7 @@ class ChunkDecoding:
         votes = votes_of(self._speech, scores)
         self._languages.decide(votes)
         self._open = self._languages.chunk(votes)
-        if not (self._asks_following and self._open.has_open_end):
+        if not (self._open.has_open_end and self._may_wait()):
             self.take_following(())
 
     def take_following(self, votes: Many[Vote]) -> None:

@@ -207,9 +207,17 @@ class LongForm:
         if index - 1 in self._running:
             self._followers[index - 1] = chunk
         self._running[index] = ChunkDecoding(
-            chunk, self._options, vocabulary=self._vocabulary, languages=self._languages, asks_following=True
+            chunk,
+            self._options,
+            vocabulary=self._vocabulary,
+            languages=self._languages,
+            may_wait=lambda: not self._is_last(index),
         )
         self._submit(index)
+
+    def _is_last(self, index: int) -> bool:
+        """Return whether it is known that no chunk follows one that has begun."""
+        return self._end is not None and not self._waiting and index == self._n_begun - 1
 
     def _close_ends(self, source: ChunkSource) -> None:
         """Ask for the languages of the chunk after each open end, as soon as it is known that there is one."""
