@@ -125,7 +125,16 @@ def test_errors_have_the_messages_of_the_http_api(answers: list[dict[str, Any]],
     assert message in answers[index]["error"]
 
 
-NOT_NEEDED = ("torch", "httpcore2", "httpx2", "rich", "standardwebhooks", "prometheus-client", "websockets")
+NOT_NEEDED = (
+    "uvloop",
+    "torch",
+    "httpcore2",
+    "httpx2",
+    "rich",
+    "standardwebhooks",
+    "prometheus-client",
+    "websockets",
+)
 """The containers have torch, and a handler has no jobs, no metrics, no sockets and no command line."""
 
 
