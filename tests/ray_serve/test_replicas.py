@@ -70,11 +70,16 @@ def name(request_id: str) -> dict[str, str]:
     return {"x-request-id": request_id}
 
 
+def status_of_model(server: Server, model: str) -> str:
+    document = requests.get(f"{server.url}/v1/models/{model}", headers=ANNA, timeout=TIMEOUT_S).json()
+    return str(document["status"])
+
+
 def test_each_model_has_an_engine_of_its_own(server: Server, jfk: bytes) -> None:
     assert [len(engine_replicas(server.process.pid, model=index)) for index in (0, 1)] == [1, 1]
     for model in (BASE, TINY):
-        document = requests.get(f"{server.url}/v1/models/{model}", headers=ANNA, timeout=TIMEOUT_S).json()
-        assert document["status"] == "ready"
+        # Each HTTP replica hears of the engines at its own times.
+        wait_until(lambda model=model: status_of_model(server, model) == "ready", f"{model} is not ready")
         slots = f'hf_asr_slots{{model="openai/{model}"}}'
         wait_until(lambda slots=slots: metrics(server, ANNA)[slots] == SLOTS, f"{slots} is another")
     texts = [
