@@ -199,4 +199,4 @@ def test_a_dead_http_replica_loses_no_job_and_only_the_requests_that_it_had(serv
     for request_id, answer in answers.items():
         assert request_id in failed or SPOKEN in plain(answer.json()["text"])
     wait_until(lambda: len(http_replicas(server.process.pid)) == 2, "the replica was not replaced")
-    assert health(server) == {"status": "ready"}
+    wait_until(lambda: health(server) == {"status": "ready"}, "the new replica hears of no engine")
