@@ -40,7 +40,7 @@ class RequestLimits:
     max_audio_s: float
     max_concurrent_requests: int
     max_wait_s: float
-    """For a request's turn."""
+    """Of the time until a request's turn."""
     upload_idle_timeout_s: float
     """Of a pause during an upload."""
     upload_timeout_s: float

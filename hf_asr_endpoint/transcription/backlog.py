@@ -2,8 +2,9 @@
 
 Knows no text and no HTTP.
 
-A recording counts with the length that its file declares, minus what has been transcribed; one that declares none
-counts with nothing. What is declared may be wrong: it decides who waits, and nothing else.
+A recording counts with the length that its file declares, minus what has been transcribed. One that declares none
+counts with nothing, and in the wait with the usual length. What is declared may be wrong: it decides who waits, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ SPEED_MEMORY_S = 60.0
 """Seconds of work after which an earlier speed counts a third (1 / e)."""
 
 ASSUMED_SPEED = 10.0
-"""Before much has been seen: the first windows that run side by side end late, and all at once."""
+"""Seconds of audio in a second, until enough has been seen: the first windows run side by side, so they end late
+and all at once."""
 
 TURN_S = 30.0
 """Seconds of a recording that come before a new one, at most: requests take turns, window by window."""

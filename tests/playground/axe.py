@@ -23,7 +23,10 @@ _numbers = itertools.count(1)
 
 
 def violations_in(page: Page) -> list[tuple[str, list[str]]]:
-    """Return the names of the rules that are broken, with the elements and what is wrong with each."""
+    """Return the names of the rules that are broken, with the elements and what is wrong with each.
+
+    Where STATES_FOLDER is set, write a picture of the page there.
+    """
     if folder := os.environ.get(STATES_FOLDER):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.driver.save_screenshot(f"{folder}/{next(_numbers):02}-{page.run(_SHOWN)}.png")

@@ -202,14 +202,14 @@ def test_a_new_request_ends_the_rest_of_a_worker() -> None:
     has_worked = threading.Event()
 
     def work() -> None:
-        time.sleep(worked_s)
+        time.sleep(worked_s)  # The turn is that long; the rest after it is REST times as long.
         has_worked.set()
 
     slow = Consumer(endless(work), detector=NoSpeech())
     workers.submit(slow.preparation)
     assert has_worked.wait(DEADLINE_S)
     began = time.monotonic()
-    time.sleep(HEAD_START_S / 2)  # Its first turn was long, and so is the rest after it.
+    time.sleep(HEAD_START_S / 2)  # The worker begins its rest.
     clip = Consumer([SECOND] * 5)
     workers.submit(clip.preparation)
     assert clip.end().error is None
