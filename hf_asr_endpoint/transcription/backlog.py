@@ -3,8 +3,8 @@
 Knows no text and no HTTP.
 
 A recording counts with the length that its file declares, minus what has been transcribed. One that declares none
-counts with nothing, and in the wait with the usual length. What is declared may be wrong: it decides who waits, and
-nothing else.
+counts with nothing, and in the wait with the usual length. What is declared may be wrong: it decides who waits,
+and nothing else.
 """
 
 from __future__ import annotations
