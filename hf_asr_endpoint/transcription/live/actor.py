@@ -75,6 +75,7 @@ class SessionActor:
         self._commands: deque[_Audio | Work] = deque()
         self._waiting_bytes = 0
         self._n_waiting_commands = 0  # that are no audio
+        self._waiting_pieces_s = 0.0  # of the session, after its last step: other threads cannot ask it during one
         self._jobs: set[Job] = set()  # that have been begun and have no result
         self._is_queued = False
         self._is_closed = False
@@ -162,7 +163,7 @@ class SessionActor:
     @property
     def waiting_s(self) -> float:
         """Seconds of audio that nobody has decoded, though it is complete."""
-        return self._waiting_bytes / self._samples.bytes_per_s + self._session.waiting_s
+        return self._waiting_bytes / self._samples.bytes_per_s + self._waiting_pieces_s
 
     def _do(self, message: _Audio | Work) -> None:
         if isinstance(message, _Audio):
@@ -173,6 +174,7 @@ class SessionActor:
             message()
         for job in self._session.take_jobs(is_behind=self._is_behind()):
             self._begin(job)
+        self._waiting_pieces_s = self._session.waiting_s
         self._on_events(self._session.take_events())
 
     def _begin(self, job: Job) -> None:
@@ -247,4 +249,4 @@ class SessionActor:
         if self._results:
             return True
         has_block = self._waiting_bytes >= MIN_PUSHED_S * self._samples.bytes_per_s
-        return (has_block or self._n_waiting_commands > 0) and self._session.waiting_s <= MAX_WAITING_S
+        return (has_block or self._n_waiting_commands > 0) and self._waiting_pieces_s <= MAX_WAITING_S

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from hf_asr_endpoint.audio.headerless import PcmFormat
@@ -10,6 +12,19 @@ from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.session import LiveSession
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.transcription.live.simulation import LoudnessDetector, ScriptedDecoder, script
+
+class ThreadRecordingSession(LiveSession):
+    """Records from which threads it is asked how much waits."""
+
+    def __init__(self, options: LiveOptions) -> None:
+        super().__init__(LoudnessDetector(), options)
+        self.threads: set[int] = set()
+
+    @property
+    def waiting_s(self) -> float:
+        self.threads.add(threading.get_ident())
+        return super().waiting_s
+
 
 ONE_SECOND = bytes(2 * SAMPLE_RATE)
 
@@ -31,3 +46,23 @@ def test_a_session_that_is_closed_with_audio_waiting_ends_without_an_error(
     actor.push(ONE_SECOND)
     turns.pop().take_turn()
     assert (turns, ends, caplog.messages) == ([], [None], [])
+
+
+def test_a_session_is_asked_for_what_waits_only_in_its_turn() -> None:
+    """Asked during one, its turns change under the question."""
+    turns: list[SessionActor] = []
+    session = ThreadRecordingSession(LiveOptions(audio=PcmFormat(sample_rate=SAMPLE_RATE)))
+    actor = SessionActor(
+        session,
+        ScriptedDecoder(script(0)),
+        enqueue=turns.append,
+        on_events=lambda events: None,
+        on_end=lambda error: None,
+    )
+    actor.push(ONE_SECOND)
+    assert actor.waiting_s == 1.0
+    worker = threading.Thread(target=turns.pop().take_turn)
+    worker.start()
+    worker.join()
+    assert actor.waiting_s == 0.0
+    assert threading.get_ident() not in session.threads
