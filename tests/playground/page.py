@@ -92,5 +92,7 @@ class Page:
     def wait(self, condition: Callable[[], object]) -> None:
         deadline = time.monotonic() + DEADLINE_S
         while not condition():
-            assert time.monotonic() < deadline, f"the page did not come to it: {self.driver.get_log('browser')}"
+            if time.monotonic() > deadline:
+                shown, log = self.driver.find_element(By.TAG_NAME, "body").text, self.driver.get_log("browser")
+                raise AssertionError(f"the page did not come to it; it shows {shown!r}; its log: {log}")
             time.sleep(POLL_INTERVAL_S)  # Nothing tells when the page changes.

@@ -13,6 +13,9 @@ from hf_asr_endpoint.transcription.live.session import LiveSession
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.transcription.live.simulation import LoudnessDetector, ScriptedDecoder, script
 
+ONE_SECOND = bytes(2 * SAMPLE_RATE)
+
+
 class ThreadRecordingSession(LiveSession):
     """Records from which threads it is asked how much waits."""
 
@@ -24,9 +27,6 @@ class ThreadRecordingSession(LiveSession):
     def waiting_s(self) -> float:
         self.threads.add(threading.get_ident())
         return super().waiting_s
-
-
-ONE_SECOND = bytes(2 * SAMPLE_RATE)
 
 
 def test_a_session_that_is_closed_with_audio_waiting_ends_without_an_error(
