@@ -14,15 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import DynamicCache, DynamicLayer, EncoderDecoderCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeardWindows:
-    """features: shape = (n, max_positions, d_model). padding: what is added to attention scores, shape = (n, 1, 1,
-    max_positions); None where all windows are equally long. keys_and_values: of all layers."""
+    """features: shape = (n, max_positions, d_model). lengths: the positions of each window. padding: what is added
+    to attention scores, shape = (n, 1, 1, max_positions); None where all windows are equally long.
+    keys_and_values: of all layers, each shape = (n, n_heads, max_positions, head_dim)."""
 
     features: Tensor
+    lengths: Tensor
     padding: Tensor | None
     keys_and_values: DynamicCache
 
@@ -32,6 +34,26 @@ class HeardWindows:
     def new_cache(self) -> EncoderDecoderCache:
         """Return a cache for one decoding, without any tokens."""
         return EncoderDecoderCache(DynamicCache(), self.keys_and_values)
+
+    def select(self, rows: Tensor) -> HeardWindows:
+        """Return some of the windows, with no more padding than they need."""
+        lengths = self.lengths[rows]
+        n = int(lengths.max())
+
+        def selected(padded: Tensor, positions: int) -> Tensor:
+            """`index_select` is four times as fast as an index (CPU)."""
+            return padded.narrow(positions, 0, n).index_select(0, rows.to(padded.device))
+
+        cache = DynamicCache()
+        for index, layer in enumerate(self.keys_and_values.layers):
+            assert isinstance(layer, DynamicLayer)
+            assert layer.keys is not None
+            assert layer.values is not None
+            cache.update(selected(layer.keys, 2), selected(layer.values, 2), index)
+        features = selected(self.features, 1)
+        return HeardWindows(
+            features=features, lengths=lengths, padding=_padding(lengths, features), keys_and_values=cache
+        )
 
 
 class CrossAttention:
@@ -51,10 +73,10 @@ class CrossAttention:
             keys = [self._heads(layer, layer.k_proj, window) for window in features]
             values = [self._heads(layer, layer.v_proj, window) for window in features]
             cache.update(_side_by_side(keys), _side_by_side(values), index)
+        padded = pad_sequence(list(features), batch_first=True)
+        lengths = torch.tensor([len(window) for window in features])
         return HeardWindows(
-            features=pad_sequence(list(features), batch_first=True),
-            padding=_padding(features),
-            keys_and_values=cache,
+            features=padded, lengths=lengths, padding=_padding(lengths, padded), keys_and_values=cache
         )
 
     @contextmanager
@@ -65,6 +87,10 @@ class CrossAttention:
             yield
         finally:
             self._padding = None
+
+    def change(self, windows: HeardWindows) -> None:
+        """Have `over` go on with these windows."""
+        self._padding = windows.padding
 
     def _hide_padding(self, layer: Any, arguments: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if self._padding is not None:
@@ -83,11 +109,10 @@ def _side_by_side(windows: list[Tensor]) -> Tensor:
     return pad_sequence(windows, batch_first=True).transpose(1, 2).contiguous()
 
 
-def _padding(features: Sequence[Tensor]) -> Tensor | None:
-    lengths = torch.tensor([len(window) for window in features])
+def _padding(lengths: Tensor, features: Tensor) -> Tensor | None:
     if bool((lengths == lengths[0]).all()):
         return None  # A mask keeps attention from its fastest code.
     is_padding = torch.arange(int(lengths.max())) >= lengths[:, None]
-    padding = torch.zeros(is_padding.shape, dtype=features[0].dtype)
+    padding = torch.zeros(is_padding.shape, dtype=features.dtype)
     padding = padding.masked_fill(is_padding, torch.finfo(padding.dtype).min)
-    return padding[:, None, None].to(features[0].device)
+    return padding[:, None, None].to(features.device)

@@ -22,6 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from hf_asr_endpoint.transformers_models.cross_attention import CrossAttention, HeardWindows
 from hf_asr_endpoint.transformers_models.family import HaveLeft
 from hf_asr_endpoint.transformers_models.generation import stop_rows
+from hf_asr_endpoint.transformers_models.running_rows import RunningRows
 from hf_asr_endpoint.types import TASKS
 from hf_asr_endpoint.units import N_FRAMES
 from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput
@@ -65,6 +66,8 @@ class WhisperCalls:
         self._tokenizer = tokenizer
         self._is_multilingual = is_multilingual
         config = model.generation_config
+        # After a row's end, and where nobody waits for it any more, `generate` writes padding.
+        self._ending = tuple({tokenizer.eot, config.pad_token_id} - {None})
         # The prompt is always complete, and thresholds and fallback are the caller's.
         config.forced_decoder_ids = config.language = config.task = None
         config.compression_ratio_threshold = config.logprob_threshold = config.no_speech_threshold = None
@@ -128,15 +131,16 @@ class WhisperCalls:
         """
         n_beams = arguments.get("num_beams", 1)
         record = _Record(keeps_scores=keeps_scores)
+        running = RunningRows(self._model, self._cross_attention, windows, ending=self._ending)
         criteria = StoppingCriteriaList() if have_left is None else stop_rows(have_left)
         recorded = {
             "logits_processor": LogitsProcessorList([record]),
-            "stopping_criteria": StoppingCriteriaList([record, *criteria]),
+            "stopping_criteria": StoppingCriteriaList([record, running, *criteria]),
         }
         ranked = {"return_dict_in_generate": True, "output_scores": True, "stopping_criteria": criteria}
         # Beams need a row each for the keys and values; `generate` makes them itself.
         calling = ranked if n_beams > 1 else {**recorded, "past_key_values": windows.new_cache()}
-        with self._cross_attention.over(windows):
+        with running.left_out():
             output = self._model.generate(
                 encoder_outputs=BaseModelOutput(windows.features),
                 return_timestamps=True,
