@@ -48,7 +48,8 @@ class ChunkPlanner:
     A chunk takes the next span if it follows within `max_gap` and ends within `max_chunk` of the chunk's start.
     Otherwise the chunk is cut at the longest silence of its second half. It keeps `speech_pad` of the silence
     around its speech, or half of a silence shorter than two pads. At the recording's beginning and end it keeps
-    `edge_pad`: a clip's first and last sounds are often too quiet to be detected as speech.
+    `edge_pad`: a clip's first and last sounds are often too quiet to be detected as speech. But no more of it than
+    there is speech: the model takes a word among much silence for none.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class ChunkPlanner:
         """Yield the last chunk, if there is one. n_samples: length of the recording."""
         if self._speech:
             n_free = n_samples - self._speech[-1].end
-            yield self._close(n_free=n_free, pad=self._edge_pad if n_free <= self._max_gap else self._speech_pad)
+            yield self._close(n_free=n_free, pad=self._pad_at_edge() if n_free <= self._max_gap else None)
 
     def first_needed(self, *, next_start: int) -> int:
         """Return the first sample that a later chunk may contain."""
@@ -91,6 +92,11 @@ class ChunkPlanner:
     def _start_before(self, speech_start: int) -> int:
         pad = self._speech_pad if self._planned_until else self._edge_pad
         return max(self._planned_until, speech_start - pad)
+
+    def _pad_at_edge(self) -> int:
+        """Return the silence that the open chunk keeps at the recording's beginning and end."""
+        n_speech = sum(span.end - span.start for span in self._speech)
+        return min(self._edge_pad, max(self._speech_pad, n_speech))
 
     def _close_before(self, span: Span) -> Generator[PlannedChunk, None, Span]:
         """Close the open chunk if `span` does not fit; cut pieces off a longer `span`, and return the rest."""
@@ -146,6 +152,8 @@ class ChunkPlanner:
 
         pad: how much of them it takes; None: `speech_pad`.
         """
+        if not self._planned_until:
+            self._start = max(self._start, self._speech[0].start - self._pad_at_edge())
         padded_end = self._speech[-1].end + min(self._speech_pad if pad is None else pad, n_free)
         end = min(padded_end, self._start + self._max_chunk)
         chunk = PlannedChunk(extent=Span(start=self._start, end=end), speech=tuple(self._speech))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from hf_asr_endpoint.audio.chunk_plan import ChunkPlanner, PlannedChunk, RecentProbabilities
 from hf_asr_endpoint.audio.speech_spans import N_STEP_SAMPLES, Span
@@ -10,11 +11,16 @@ from hf_asr_endpoint.audio.speech_spans import N_STEP_SAMPLES, Span
 STEP = N_STEP_SAMPLES
 
 
-def make_planner(probabilities: list[float] | None = None) -> ChunkPlanner:
-    """Return a planner of chunks of at most 30 steps, with pads of 2 and gaps of at most 5."""
+def make_planner(probabilities: list[float] | None = None, *, edge_pad: int = 2) -> ChunkPlanner:
+    """Return a planner of chunks of at most 30 steps, with pads of 2 and gaps of at most 5.
+
+    edge_pad: in steps.
+    """
     recent = RecentProbabilities()
     recent.push(np.array(probabilities or [], np.float32))
-    return ChunkPlanner(recent, max_chunk=30 * STEP, max_gap=5 * STEP, speech_pad=2 * STEP, edge_pad=2 * STEP)
+    return ChunkPlanner(
+        recent, max_chunk=30 * STEP, max_gap=5 * STEP, speech_pad=2 * STEP, edge_pad=edge_pad * STEP
+    )
 
 
 def span(start: int, end: int) -> Span:
@@ -55,6 +61,14 @@ def test_a_full_chunk_is_cut_at_the_longest_silence_of_its_second_half() -> None
     assert list(planner.finish(40 * STEP)) == [
         PlannedChunk(extent=Span(start=27 * STEP + STEP // 2, end=40 * STEP), speech=rest)
     ]
+
+
+@pytest.mark.parametrize(("spoken", "kept"), [(1, 2), (3, 3), (4, 4), (9, 4)])
+def test_no_more_silence_is_kept_at_the_edges_than_there_is_speech(spoken: int, kept: int) -> None:
+    planner = make_planner(edge_pad=4)
+    speech = span(10, 10 + spoken)
+    assert list(planner.add(speech)) == []
+    assert list(planner.finish((10 + spoken + 5) * STEP)) == [planned(span(10 - kept, 10 + spoken + kept), speech)]
 
 
 def test_the_last_pad_ends_with_the_recording() -> None:
