@@ -68,7 +68,7 @@ class RunningRows(StoppingCriteria):
         self._rows = self._rows[kept]
         self._windows = self._windows.select(kept)
         self._cross_attention.change(self._windows)
-        cache.self_attention_cache.batch_select_indices(kept.to(self._windows.features.device))
+        cache.self_attention_cache.batch_select_indices(kept)  # Layers may be on several devices.
         cache.cross_attention_cache = self._windows.keys_and_values
 
     def _put_back(self, _: Any, arguments: Any, output: Any) -> Any:
