@@ -6,7 +6,8 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,12 @@ from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_
 logger = logging.getLogger(__name__)
 
 _FIRST_LOAD = threading.Lock()  # taken by the first load, for good
+_LOADING = threading.Lock()
+"""Held by the load at hand: libraries change what is the whole process's, and put it back as they found it.
+
+Of two loads at once, the second found and left what the first had set: torch's default dtype (transformers), the
+folder of compiled kernels (numba).
+"""
 
 SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel regions of a step
 YOUNG_OBJECTS = 5_000  # more made than ended since the last garbage collection: then comes the next
@@ -49,7 +56,8 @@ def load_transcriber(
     engine, reason = choose_engine(choice.engine, directory)
     logger.info("%s is computed by the %s engine: %s", choice.model, engine, reason)
     load = _load_native if engine == "native" else _load_transformers
-    transcriber, info = load(directory, choice, settings, report, reason, turns)
+    with _alone(report):
+        transcriber, info = load(directory, choice, settings, report, reason, turns)
     trim_heap()  # Return the memory that only loading needed.
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
     logger.info(
@@ -84,6 +92,18 @@ def choose_engine(wanted: EngineChoice, directory: Path) -> tuple[EngineName, st
     if obstacle is None:
         return "native", "it is a Whisper model that the native engine computes"
     return "transformers", f"the native engine does not compute it, because {obstacle}"
+
+
+@contextmanager
+def _alone(report: Callable[[str], None]) -> Iterator[None]:
+    """Wait until no other model is being loaded."""
+    if not _LOADING.acquire(blocking=False):
+        report("another model to be loaded")
+        _LOADING.acquire()
+    try:
+        yield
+    finally:
+        _LOADING.release()
 
 
 def _load_native(

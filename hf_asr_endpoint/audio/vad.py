@@ -49,7 +49,9 @@ class VoiceActivityStream:
         self._network = network
         self._waiting = np.zeros(N_CONTEXT_SAMPLES, np.float32)  # the context, then an incomplete step
         self._constant: _ConstantInput | None = None
-        self._state = (torch.zeros(1, N_STATE), torch.zeros(1, N_STATE))
+        # transformers changes torch's default dtype while it loads another model.
+        zeros = torch.zeros(1, N_STATE, dtype=torch.float32)
+        self._state = (zeros, zeros)
 
     def push(self, block: Waveform) -> Probabilities:
         n_at_once = MAX_STEPS * N_STEP_SAMPLES

@@ -133,6 +133,8 @@ class BatchingTranscriber:
             self._live.discard(stream)
 
         stream.add_end_callback(forget)
+        if self._requests.is_closed:  # `close` may not have seen the session.
+            stream.close(EngineUnavailable(SHUTTING_DOWN))
         return stream
 
     def _check_live(self, options: LiveOptions) -> None:

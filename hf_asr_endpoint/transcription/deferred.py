@@ -27,7 +27,7 @@ Load = Callable[[Callable[[str], None]], Transcriber]
 class DeferredTranscriber:
     """Loads a Transcriber in a thread of its own, and delegates to it.
 
-    on_failure: called once, in that thread, with the error that ended loading.
+    on_failure: called once, in that thread, with the error that ended loading, before any request gets it.
     """
 
     def __init__(self, load: Load, *, on_failure: Callable[[Exception], None]) -> None:
@@ -101,12 +101,11 @@ class DeferredTranscriber:
         try:
             transcriber = self._load(self._report)
         except Exception as exc:  # A thread that dies silently would leave every request waiting.
+            if not self._loaded.done():  # It is after `close`.
+                self._on_failure(exc)  # Before those who wait are told: they may ask again at once.
             with self._lock:
-                is_first = not self._loaded.done()
-                if is_first:
+                if not self._loaded.done():
                     self._loaded.set_exception(exc)
-            if is_first:
-                self._on_failure(exc)
             return
         with self._lock:
             if not self._loaded.done():

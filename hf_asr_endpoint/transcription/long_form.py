@@ -162,7 +162,7 @@ class LongForm:
         for chunk in asked:
             self._ask_language(chunk, index=None)
         if not asked:
-            self._begin(self._waiting.popleft())
+            self._begin()
 
     def _ask_language(self, chunk: PreparedChunk, *, index: int | None) -> None:
         scored: list[Vote] = []
@@ -194,16 +194,18 @@ class LongForm:
         if self._options.detects_language_only:
             self._languages.decide()
         else:
-            self._begin(self._waiting.popleft())
+            self._begin()
 
     def _begin_waiting(self) -> None:
         """Begin the chunks that may be decoded now."""
         while self._waiting and len(self._running) < self._max_running:
-            self._begin(self._waiting.popleft())
+            self._begin()
 
-    def _begin(self, chunk: PreparedChunk) -> None:
+    def _begin(self) -> None:
+        """Begin the first chunk that waits."""
         index = self._n_begun
-        self._n_begun += 1
+        self._n_begun += 1  # Before it leaves the others: the engine's thread asks `_is_last` meanwhile.
+        chunk = self._waiting.popleft()
         if index - 1 in self._running:
             self._followers[index - 1] = chunk
         self._running[index] = ChunkDecoding(

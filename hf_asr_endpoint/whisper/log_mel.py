@@ -31,7 +31,8 @@ class LogMel:
     def __init__(self, n_mels: int, upload: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> None:
         """upload: brings a tensor to another device."""
         self._filters = upload(_mel_filters(n_mels))  # (n_mels, N_FFT // 2 + 1)
-        self._window = upload(torch.hann_window(N_FFT))
+        # transformers changes torch's default dtype while it loads another model.
+        self._window = upload(torch.hann_window(N_FFT, dtype=torch.float32))
 
     def __call__(self, waveforms: Tensor) -> Tensor:
         """Return each waveform's spectrogram, normalised by its loudest point.

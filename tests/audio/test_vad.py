@@ -18,6 +18,7 @@ from hf_asr_endpoint.audio.vad import MAX_STEPS, VoiceActivityDetector
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.audio.tones import DATA, decode
+from tests.default_dtype import default_dtype
 
 TOLERANCE = 5e-5  # The order of additions differs, and the LSTM carries the differences on.
 
@@ -156,6 +157,15 @@ def test_streams_of_one_detector_are_independent(detector: VoiceActivityDetector
         side_by_side = list(pool.map(lambda waveform: detect(detector, waveform, block_sizes=[4_000]), waveforms))
     for one, other in zip(alone, side_by_side, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE)
+
+
+def test_probabilities_do_not_depend_on_a_model_that_is_being_loaded(
+    detector: VoiceActivityDetector, speech: Waveform
+) -> None:
+    expected = detect(detector, speech, block_sizes=[SAMPLE_RATE])
+    with default_dtype(torch.bfloat16):
+        probabilities = detect(detector, speech, block_sizes=[SAMPLE_RATE])
+    np.testing.assert_array_equal(probabilities, expected)
 
 
 def test_a_stream_holds_no_blocks(detector: VoiceActivityDetector) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from hf_asr_endpoint.decoding_options import DecodingOptions
+from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio, InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.types import Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
@@ -67,6 +69,20 @@ def test_an_engine_that_dies_shows_in_health_and_ends_every_request(
     assert (health.state, health.detail) == ("failed", "the engine has stopped: SystemExit: gone")
     with pytest.raises(EngineUnavailable, match="SystemExit"):
         run_transcribe(transcriber, [speech])
+
+
+def test_a_live_session_that_opens_while_the_transcriber_closes_ends(
+    transcriber: BatchingTranscriber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "open_session", lambda engine: transcriber.close())
+
+    async def scenario() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            async for _ in await transcriber.live(LiveOptions()):
+                pass
+
+    with pytest.raises(EngineUnavailable, match="shutting down"):
+        asyncio.run(scenario())
 
 
 def test_cancelling_frees_the_slots_within_a_step(

@@ -124,6 +124,24 @@ def test_a_loading_failure_is_reported_once_and_ends_every_request(
     assert (deferred.health().state, deferred.health().detail) == ("failed", "no such model")
 
 
+def test_a_loading_failure_is_reported_before_those_who_wait_get_it() -> None:
+    order: list[str] = []
+    told = threading.Event()
+
+    def fail(report: Callable[[str], None]) -> Transcriber:
+        raise ModelUnavailable("no such model")
+
+    def tell(error: Exception | None) -> None:
+        order.append("told")
+        told.set()
+
+    deferred = DeferredTranscriber(fail, on_failure=lambda error: order.append("reported"))
+    deferred.add_load_callback(tell)
+    deferred.start()
+    assert told.wait(DEADLINE_S)
+    assert order == ["reported", "told"]
+
+
 def test_closing_while_loading_ends_requests_and_closes_the_late_transcriber(
     loading: Loading, deferred: DeferredTranscriber
 ) -> None:

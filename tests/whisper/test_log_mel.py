@@ -11,6 +11,7 @@ from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import HOP_LENGTH, N_FFT, N_SAMPLES, SAMPLE_RATE
 from hf_asr_endpoint.whisper.log_mel import MIRRORED, LogMel
 from tests.audio.tones import DATA, decode
+from tests.default_dtype import default_dtype
 
 MEL_SIZES = [pytest.param(80, id="80 mels"), pytest.param(128, id="128 mels")]
 
@@ -71,6 +72,14 @@ def test_mel_of_silence_equals_that_of_transformers() -> None:
     waveform = np.zeros(SAMPLE_RATE, np.float32)
     mel = analyse(waveform, n_mels=80)
     np.testing.assert_allclose(mel.numpy(), extract(waveform, n_mels=80), atol=1e-5)
+
+
+def test_mel_does_not_depend_on_a_model_that_is_being_loaded() -> None:
+    waveform = make_waveform(SAMPLE_RATE)
+    expected = analyse(waveform, n_mels=80)
+    with default_dtype(torch.bfloat16):
+        mel = analyse(waveform, n_mels=80)
+    torch.testing.assert_close(mel, expected, atol=0, rtol=0)
 
 
 def test_waveforms_together_have_the_spectrograms_of_each_alone() -> None:

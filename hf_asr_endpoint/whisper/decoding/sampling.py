@@ -76,7 +76,7 @@ def filter_scores(scores: Tensor, filters: SamplingFilters) -> Tensor:
     if filters.typical_p is not None and filters.typical_p < 1:
         scores = _without(scores, _beyond_typical_p(scores, filters.typical_p))
     if filters.epsilon_cutoff:
-        scores = _without(scores, _below(scores, torch.tensor(filters.epsilon_cutoff, device=scores.device)))
+        scores = _without(scores, _below(scores, scores.new_tensor(filters.epsilon_cutoff)))
     if filters.eta_cutoff:
         scores = _without(scores, _below(scores, _eta(scores, filters.eta_cutoff)))
     return scores
@@ -116,7 +116,7 @@ def _below(scores: Tensor, probability: Tensor) -> Tensor:
 
 def _eta(scores: Tensor, cutoff: float) -> Tensor:
     """Return the minimum probability, which depends on the entropy (Hewitt et al. 2022, arXiv 2210.15191)."""
-    epsilon = torch.tensor(cutoff, device=scores.device)
+    epsilon = scores.new_tensor(cutoff)
     logprobs = scores - scores.logsumexp(dim=0)
     # The clamp makes 0 × log 0 zero; it would be NaN.
     entropy = -(logprobs.clamp(min=torch.finfo(scores.dtype).min) * logprobs.softmax(dim=0)).sum()
