@@ -77,7 +77,7 @@ class ChunkDecoding:
         self._fallback: Fallback | None = None  # of the current window
         self._alignment: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
         self.forgets_previous = False
-        """Whether the current window was decoded without the previous text, because of a loop with it."""
+        """Whether the current window was decoded without the previous text: with it, it was a loop, or silence."""
         self.is_done = False
 
     @property
@@ -125,11 +125,14 @@ class ChunkDecoding:
         def on_attempt(state: DecodingState) -> Attempt | AlignmentInput | None:
             fallback = self._fallback
             assert fallback is not None
-            previous = fallback.step
-            if previous_text and not self.forgets_previous and self._is_loop(state, previous_text):
+            previous, may_forget = fallback.step, bool(previous_text) and not self.forgets_previous
+            if may_forget and self._is_loop(state, previous_text):
                 self.forgets_previous = True
                 return attempt(previous, is_encoded=True)
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
+            if step is None and may_forget and fallback.result() is None:  # Words were heard in this silence.
+                self.forgets_previous = True
+                step = self._begin_fallback().step
             if step is None:
                 return self._alignment_input()
             return attempt(step, is_encoded=previous.is_whole == step.is_whole)
@@ -160,11 +163,8 @@ class ChunkDecoding:
     def _begin_fallback(self) -> Fallback:
         n_frames = self._spectrogram.n_frames(self._begin_s, end_s=self._passage.end_s)
         decoding = self._options.decoding
-        self._fallback = Fallback(
-            ladder(decoding.temperatures, is_cut=n_frames < N_FRAMES),
-            decoding.thresholds,
-            decode=self._vocabulary.decode,
-        )
+        steps = ladder(decoding.temperatures, is_cut=n_frames < N_FRAMES)
+        self._fallback = Fallback(steps, decoding.thresholds, decode=self._vocabulary.decode)
         return self._fallback
 
     def _take_scores(self, scores: Many[LanguageScores]) -> None:

@@ -71,3 +71,21 @@ def test_a_loop_within_a_window_is_decoded_again_without_the_text_before(scene: 
     assert [segment.tokens[1] for segment in result] == [1_000, 3_000]
     assert [state.rules.temperature for state in scene.model.states] == [0.0, 0.0, 0.0]
     assert [state.prompt.sot_index for state in scene.model.states] == [0, 23, 0]
+
+
+def test_a_window_that_is_silent_after_the_text_before_is_decoded_again_without_it(scene: Scene) -> None:
+    """A word that stands alone in noise drowned in what was said before."""
+    first = Decoded((at(0), 7, at(10)))
+    drowned = Decoded((at(0), 8, at(10)), avg_logprob=-1.1, no_speech_prob=0.7)
+    heard = Decoded((at(0), 9, at(10)), avg_logprob=-0.5, no_speech_prob=0.1)
+    result = scene.run([chunk(10)] * 2, first, drowned, heard, options=ONE_AFTER_THE_OTHER)
+    assert [segment.tokens[1] for segment in result] == [7, 9]
+    assert [state.prompt.sot_index > 0 for state in scene.model.states] == [False, True, False]
+
+
+def test_silence_without_the_text_before_is_silence(scene: Scene) -> None:
+    first = Decoded((at(0), 7, at(10)))
+    silent = Decoded((at(0), 8, at(10)), avg_logprob=-1.1, no_speech_prob=0.9)
+    result = scene.run([chunk(10)] * 3, first, silent, silent, first, options=ONE_AFTER_THE_OTHER)
+    assert [segment.tokens[1] for segment in result] == [7, 7]
+    assert [state.prompt.sot_index > 0 for state in scene.model.states] == [False, True, False, True]
