@@ -13,6 +13,7 @@ import pytest
 from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio, InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.transcription.preparation_workers import PreparationWorkers
 from hf_asr_endpoint.types import Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
@@ -67,6 +68,15 @@ def test_an_engine_that_dies_shows_in_health_and_ends_every_request(
     assert (health.state, health.detail) == ("failed", "the engine has stopped: SystemExit: gone")
     with pytest.raises(EngineUnavailable, match="SystemExit"):
         run_transcribe(transcriber, [speech])
+
+
+def test_an_engine_for_which_nothing_prepares_has_failed(model: WatchedModel, tiny_en_loaded: Loaded) -> None:
+    class NoWorkers(PreparationWorkers):
+        failure = "preparation 0: no memory"
+
+    with contextmanager(running)(model, tiny_en_loaded, prepare=NoWorkers) as transcriber:
+        health = transcriber.health()
+    assert (health.state, health.detail) == ("failed", "preparation 0: no memory")
 
 
 def test_cancelling_frees_the_slots_within_a_step(
