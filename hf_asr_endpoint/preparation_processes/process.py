@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
-from hf_asr_endpoint.errors import AsrError, EngineLost, EngineUnavailable, ModelUnavailable
+from hf_asr_endpoint.errors import EngineLost, EngineUnavailable, ModelUnavailable
 from hf_asr_endpoint.preparation_processes.messages import (
     About,
     EngineBusy,
@@ -124,7 +124,8 @@ class PreparationProcess:
         with self._lock:
             if self._channel is not None:
                 self._channel.send(Stop())
-            self._end_all(EngineUnavailable(SHUTTING_DOWN))
+            tell_all = self._remove_all()
+        tell_all(PreparationEnd(duration_s=0.0, error=EngineUnavailable(SHUTTING_DOWN)))
 
     def close(self) -> None:
         """End the process, if it has not. Blocks until it has."""
@@ -175,7 +176,8 @@ class PreparationProcess:
             self._channel = None
             self._lost = State(worked_s=self.worked_s, prepared_audio_s=self.prepared_audio_s)
             self._state = State()
-            self._end_all(EngineLost(LOST))
+            tell_all = self._remove_all()
+        tell_all(PreparationEnd(duration_s=0.0, error=EngineLost(LOST)))
         if self._keeper.n_failures >= FAILED_AFTER:
             self.failure = f"{self._name}: {reason}"
         if self.ready.done():
@@ -188,6 +190,7 @@ class PreparationProcess:
         )
         return False
 
-    def _end_all(self, error: AsrError) -> None:
+    def _remove_all(self) -> Callable[[News], None]:
+        """Forget all recordings. They are told without the lock: who takes a chunk has theirs, and wants ours."""
         self._unsent.clear()
-        self._works.end(PreparationEnd(duration_s=0.0, error=error))
+        return self._works.remove_all()

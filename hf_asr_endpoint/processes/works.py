@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from hf_asr_endpoint.processes.blocks import Block
@@ -64,10 +65,18 @@ class Works(Generic[News]):
 
     def end(self, news: News) -> None:
         """Tell all that they end."""
+        self.remove_all()(news)
+
+    def remove_all(self) -> Callable[[News], None]:
+        """Forget all. Returns what tells them that they end, for a caller who may not do that at once."""
         with self._lock:
             works, self._works = self._works, {}
-        for work in works.values():
-            _tell(work, news)
+
+        def tell(news: News) -> None:
+            for work in works.values():
+                _tell(work, news)
+
+        return tell
 
 
 def _tell(work: Work[News], news: News) -> None:
