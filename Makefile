@@ -76,6 +76,9 @@ bench-live: .venv/.bench ## Let 1, 4 and 8 people speak in real time: when words
 bench-kernels: .venv/.bench ## Print the speed of each kernel in % of the processor's peak
 	$(BIN)/python -m bench.kernels
 
+bench-preparation: .venv/.bench ## Prepare audio in threads and in processes: speed, and how much of Python's lock it takes (optional: SPEECH= ARGS="--processes 1,2,4")
+	$(BIN)/python -m bench.preparation --speech $(SPEECH) $(ARGS)
+
 bench-shapes: .venv/.bench ## Measure every size of Whisper with random weights, beside CTranslate2 (optional: ARGS="--sizes tiny,turbo --threads 1")
 	$(BIN)/python -m bench.shapes $(ARGS)
 

@@ -115,37 +115,43 @@ def _load_native(
     turns: Turns | None,
 ) -> tuple[Transcriber, ModelInfo]:
     from hf_asr_endpoint.engine.engine import Engine
+    from hf_asr_endpoint.preparation_processes.start import beginning_preparations, choose_n_processes
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+    from hf_asr_endpoint.whisper.checkpoint.loader import choose_device
     from hf_asr_endpoint.whisper.loading import load_speech_model
 
     _freeze_imports()
-    logger.info("loading the weights in %s", directory)
-    report("the weights to be loaded")
-    model, tokenizer, info = load_speech_model(
-        directory,
-        device=_device(choice),
-        dtype=choice.dtype,
-        slots=choice.slots,
-        cpu_level=choice.cpu_level,
-        cache_dir=settings.cache_dir,
-    )
-    info = replace(info, engine_reason=reason)
-    batching = BatchingTranscriber(
-        Engine(
-            model,
-            slots=model.slots,
-            windows_per_step=info.windows_per_step,
-            sequences_per_step=info.sequences_per_step,
-            turns=turns if info.device == "cpu" else None,
-        ),
-        tokenizer,
-        info,
-        encoder_padding_s=settings.encoder_padding_s,
-        max_step_s=settings.max_step_s,
-        **_limits(model.slots, settings),
-    )
-    report("the engine to warm up")
-    batching.warm_up(slots=model.slots)
+    device = _device(choice)
+    n_processes = choose_n_processes(settings.preparation_processes, device=choose_device(device).type)
+    with beginning_preparations(n_processes, log_format=settings.log_format) as prepare:
+        logger.info("loading the weights in %s", directory)
+        report("the weights to be loaded")
+        model, tokenizer, info = load_speech_model(
+            directory,
+            device=device,
+            dtype=choice.dtype,
+            slots=choice.slots,
+            cpu_level=choice.cpu_level,
+            cache_dir=settings.cache_dir,
+        )
+        info = replace(info, engine_reason=reason)
+        batching = BatchingTranscriber(
+            Engine(
+                model,
+                slots=model.slots,
+                windows_per_step=info.windows_per_step,
+                sequences_per_step=info.sequences_per_step,
+                turns=turns if info.device == "cpu" else None,
+            ),
+            tokenizer,
+            info,
+            encoder_padding_s=settings.encoder_padding_s,
+            max_step_s=settings.max_step_s,
+            prepare=prepare,
+            **_limits(model.slots, settings),
+        )
+        report("the engine to warm up")
+        batching.warm_up(slots=model.slots)
     return batching, info
 
 
@@ -164,6 +170,7 @@ def _load_transformers(
         )
     report("transformers to be imported")
     from hf_asr_endpoint.engine.engine import Engine
+    from hf_asr_endpoint.preparation_processes.start import beginning_preparations, choose_n_processes
     from hf_asr_endpoint.transcription.batching import BatchingTranscriber
     from hf_asr_endpoint.transformers_models.limits import check_options
     from hf_asr_endpoint.transformers_models.loading import load_transformers_model
@@ -180,19 +187,27 @@ def _load_transformers(
     slots = CPU_SLOTS if choice.slots == "auto" else choice.slots
     limits = _limits(slots, settings)
     if loaded.family is not None:
+        if settings.preparation_processes not in ("auto", 0):
+            raise ModelUnavailable(
+                f"--preparation-processes is {settings.preparation_processes}, but {choice.model} is not a "
+                "Whisper, and its audio is prepared by the threads of its requests; allowed: auto, 0"
+            )
         return TransformersTranscriber(loaded.family, info, max_batch=slots, turns=shared_turns, **limits), info
     assert loaded.whisper is not None
     assert loaded.tokenizer is not None
     # All windows that wait are encoded at once, because what is decoded is decoded to its end.
     engine = Engine(loaded.whisper, slots=slots, windows_per_step=slots, turns=shared_turns)
-    return BatchingTranscriber(
-        engine,
-        loaded.tokenizer,
-        info,
-        encoder_padding_s=settings.encoder_padding_s,
-        check=partial(check_options, abilities=WHISPER_ABILITIES),
-        **limits,
-    ), info
+    n_processes = choose_n_processes(settings.preparation_processes, device=info.device)
+    with beginning_preparations(n_processes, log_format=settings.log_format) as prepare:
+        return BatchingTranscriber(
+            engine,
+            loaded.tokenizer,
+            info,
+            encoder_padding_s=settings.encoder_padding_s,
+            check=partial(check_options, abilities=WHISPER_ABILITIES),
+            prepare=prepare,
+            **limits,
+        ), info
 
 
 def _device(choice: ModelChoice) -> Device:

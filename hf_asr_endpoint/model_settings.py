@@ -5,7 +5,16 @@ from __future__ import annotations
 from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings
 
-from hf_asr_endpoint.setting_types import CpuLevel, Devices, Dtype, EngineChoice, LoadAt, Names, Slots
+from hf_asr_endpoint.setting_types import (
+    CpuLevel,
+    Devices,
+    Dtype,
+    EngineChoice,
+    LoadAt,
+    Names,
+    PreparationProcesses,
+    Slots,
+)
 
 
 class ModelSettings(BaseSettings):
@@ -83,6 +92,12 @@ class ModelSettings(BaseSettings):
         le=30,
         description="Minimum silence after audio shorter than 30 seconds, in seconds. Less is faster but, below "
         "about 4, less accurate; 30 always gives the model the full window that it was trained on.",
+    )
+    preparation_processes: PreparationProcesses = Field(
+        "auto",
+        description="Processes that decode audio and find speech in it, for each engine. `0`: threads of the "
+        "engine's process do. `auto`: with an NVIDIA GPU one less than the engine has cores, at most 4; otherwise "
+        "none: an engine on the CPU needs its cores itself.",
     )
     max_step_s: float = Field(
         300.0,

@@ -112,6 +112,8 @@ Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 DEVICES = "auto, cpu, cuda or mps; or several of one kind, a GPU once: cuda:0,cuda:1, GPU-… or MIG-…; cpu,cpu"
 Slots = Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
 
+PreparationProcesses = Annotated[int, Field(ge=0, le=64)] | Literal["auto"]
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Names with commas between them."""
 

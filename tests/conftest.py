@@ -27,6 +27,7 @@ from tests.whisper.levels import EMULATED_HERE
 
 LONG_FILES = (
     *("test_jobs_survive.py", "test_several_models.py", "engine_processes/test_server.py"),
+    "preparation_processes/test_server.py",
     *("engine_processes/test_transcriber.py", "jobs/test_kills.py", "jobs/test_shared_servers.py"),
 )
 """Below tests/: a few tests each, that take half a minute or more together."""

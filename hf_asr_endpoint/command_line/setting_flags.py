@@ -23,6 +23,7 @@ ENGINE_SETTINGS = (
         "slots",
         "max_beams",
         "encoder_padding_s",
+        "preparation_processes",
         "cache_dir",
     ),
 )

@@ -11,20 +11,17 @@ import os
 import signal
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
-from hf_asr_endpoint.audio.blocks import BlockLost, ReceivedAudio
+from hf_asr_endpoint.audio.blocks import ReceivedAudio
 from hf_asr_endpoint.cancellation import CANCELLED
 from hf_asr_endpoint.config import Settings
-from hf_asr_endpoint.engine_processes.channel import Channel
 from hf_asr_endpoint.engine_processes.live import ServedSession, serve_session
 from hf_asr_endpoint.engine_processes.messages import (
-    Block,
     Call,
     Cancel,
     Ended,
@@ -36,13 +33,14 @@ from hf_asr_endpoint.engine_processes.messages import (
     Stop,
     ToEngine,
     Transcribe,
-    Wanted,
 )
 from hf_asr_endpoint.engine_processes.placement import Place
 from hf_asr_endpoint.errors import AsrError, EngineUnavailable, InternalError
 from hf_asr_endpoint.loading import load_transcriber
 from hf_asr_endpoint.logs import configure_logging
 from hf_asr_endpoint.model_choice import ModelChoice
+from hf_asr_endpoint.processes.blocks import Block, Fetches
+from hf_asr_endpoint.processes.channel import Channel
 from hf_asr_endpoint.transcription.orders import BUG, follow
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Activity, Health
@@ -86,7 +84,7 @@ class _Engine:
         self._transcriber: Transcriber | None = None
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._sessions: dict[int, ServedSession] = {}
-        self._blocks: dict[int, Future[Block]] = {}  # that requests wait for
+        self._fetches = Fetches(lambda number, wanted: channel.send((number, wanted)))
         self._n_begun = 0
         self._stopping = asyncio.Event()
 
@@ -126,7 +124,7 @@ class _Engine:
                 continue
             number, about = message
             if isinstance(about, Block):
-                self._blocks.pop(number).set_result(about)
+                self._fetches.take(number, about)
             else:
                 loop.call_soon_threadsafe(self._take, number, about)
         os._exit(EXIT_ALONE)
@@ -161,22 +159,12 @@ class _Engine:
 
     async def _transcribe(self, number: int, message: Transcribe) -> None:
         assert self._transcriber is not None
-        receive = partial(ReceivedAudio, message.audio, partial(self._fetch, number))
+        receive = partial(ReceivedAudio, message.audio, partial(self._fetches.fetch, number))
         async with aclosing(follow(self._transcriber, receive, message.options, message.order)) as events:
             async for event in events:
                 if isinstance(event, AsrError):
                     raise event
                 self._tell(number, event)
-
-    def _fetch(self, number: int, index: int) -> bytes:
-        """Return a block of a request's audio. Blocks, in the one thread that reads the audio."""
-        block: Future[Block] = Future()
-        self._blocks[number] = block
-        self._channel.send((number, Wanted(index)))
-        received = block.result()
-        if received.data is None:
-            raise BlockLost(received.loss)
-        return received.data
 
     def _tell(self, number: int, news: News) -> None:
         self._channel.send((number, news))

@@ -15,8 +15,9 @@ from contextlib import closing
 from typing import cast
 
 from hf_asr_endpoint.cancellation import CANCELLED
-from hf_asr_endpoint.engine_processes.messages import Block, Call, Cancel, Ended, News, Opened, OpenLive, Taken
+from hf_asr_endpoint.engine_processes.messages import Call, Cancel, Ended, News, Opened, OpenLive, Taken
 from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.processes.blocks import Block
 from hf_asr_endpoint.transcription.live.events import LiveEvent
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream, OnEnd, OnEvents

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from hf_asr_endpoint.audio.blocks import RemoteAudio
 from hf_asr_endpoint.errors import AsrError
+from hf_asr_endpoint.processes.blocks import Block, Wanted
 from hf_asr_endpoint.transcription.live.events import LiveEvent
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.orders import Order
@@ -40,14 +41,6 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """The block of audio that a request wants. data: None if it is lost, and `loss` says why."""
-
-    data: bytes | None
-    loss: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Cancel:
     """End the request or the session now."""
 
@@ -59,13 +52,6 @@ class Stop:
 
 ToEngine = tuple[int, Transcribe | OpenLive | Call | Block | Cancel] | Stop
 """What the server's process tells, of a request or of itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A request wants a block of its audio; one at a time."""
-
-    index: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """One engine as the server's process sees it: its process, which is started again when it ends, and its work.
 
-A thread for each engine does that, and takes what the engine tells. Everything else may come from any thread.
+What its process tells is taken in the keeper's thread. Everything else may come from any thread.
 """
 
 from __future__ import annotations
 
-import atexit
 import logging
 import multiprocessing
 import threading
@@ -13,15 +12,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
-from hf_asr_endpoint.engine_processes.channel import Channel, Silence
 from hf_asr_endpoint.engine_processes.engine import EngineOrder, run_engine
 from hf_asr_endpoint.engine_processes.load import Load
 from hf_asr_endpoint.engine_processes.messages import (
     Call,
     Cancel,
+    Ended,
     FromEngine,
     News,
     NotLoaded,
@@ -30,23 +28,19 @@ from hf_asr_endpoint.engine_processes.messages import (
     Stop,
     ToEngine,
     Transcribe,
-    Wanted,
 )
-from hf_asr_endpoint.engine_processes.works import Work, Works
 from hf_asr_endpoint.errors import EngineLost, EngineUnavailable, ModelUnavailable
+from hf_asr_endpoint.processes.blocks import Wanted
+from hf_asr_endpoint.processes.channel import Channel, Pipe
+from hf_asr_endpoint.processes.keeper import FAILED_AFTER, ChildProcess, Keeper
+from hf_asr_endpoint.processes.works import Work, Works
 from hf_asr_endpoint.transcription.activities import add_up, only_counters
 from hf_asr_endpoint.types import Activity, EngineState, EngineStatus, Health, ModelInfo
 
 logger = logging.getLogger(__name__)
 
-FAILED_AFTER = 3
-"""Starts without success in a row, after which requests no longer wait for the engine. It is still tried again."""
-MIN_WAIT_S, MAX_WAIT_S = 1.0, 60.0
-"""Before a start after one without success: the first such wait, which doubles each time, and the longest."""
 MAX_SILENCE_S = 120.0
 """An engine's process that tells nothing for so long hangs, and is killed. It reports twice a second."""
-STOP_TIMEOUT_S = 10.0
-"""For an engine to end by itself."""
 
 
 class EngineNotReady(Exception):
@@ -67,23 +61,25 @@ class EngineProcess:
         self._order = order
         self._on_change: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
-        self._process: SpawnProcess | None = None
         self._channel: Channel[FromEngine, ToEngine] | None = None
         self._state = State(Health(state="loading", detail="its process to start"), Activity(), 0)
         self._status: EngineStatus = "loading"
         self._reason = ""  # why the last process has ended
         self._lost = Activity()  # counters of the processes that have ended
-        self._works = Works()
+        self._works: Works[News] = Works(Ended)
         self._n_given = 0  # to this process
-        self._n_failures = 0  # starts without success, in a row
-        self._n_restarts = 0
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._supervise, name=f"engine {self.name}", daemon=True)
+        self._keeper: Keeper[FromEngine, ToEngine] = Keeper(
+            f"engine {self.name}",
+            start=self._start_process,
+            on_start=self._begin,
+            take=self._take,
+            on_end=self._survives,
+            max_silence_s=MAX_SILENCE_S,
+        )
 
     def start(self) -> None:
         """Begin to start the process."""
-        atexit.register(self._abandon)  # The process ignores SIGTERM, with which multiprocessing would end it.
-        self._thread.start()
+        self._keeper.start()
 
     def watch(self, on_change: Callable[[], None]) -> None:
         """Have `on_change` called, in the engine's thread, each time that it has become ready or has ended."""
@@ -94,7 +90,10 @@ class EngineProcess:
         with self._lock:
             details = {"ready": "", "loading": self._state.health.detail, "failed": self._reason}
             return EngineState(
-                name=self.name, state=self._status, detail=details[self._status], n_restarts=self._n_restarts
+                name=self.name,
+                state=self._status,
+                detail=details[self._status],
+                n_restarts=self._keeper.n_restarts,
             )
 
     @property
@@ -120,7 +119,7 @@ class EngineProcess:
                 waiting_audio_s=activity.waiting_audio_s,
             )
 
-    def give(self, work: Work, message: Transcribe | OpenLive) -> int:
+    def give(self, work: Work[News], message: Transcribe | OpenLive) -> int:
         """Have the engine begin to work, and return the number of the work. Raises EngineNotReady."""
         with self._lock:
             if self._status != "ready" or self._channel is None:
@@ -138,41 +137,21 @@ class EngineProcess:
 
     def begin_to_close(self) -> None:
         """Have the process end; what is in flight there ends with EngineUnavailable."""
-        self._closing.set()
+        self._keeper.begin_to_close()
         with self._lock:
             self._status, self._reason = "failed", SHUTTING_DOWN
             if self._channel is not None:
                 self._channel.send(Stop())
-        self._works.end(EngineUnavailable(SHUTTING_DOWN))
+        self._works.end(Ended(EngineUnavailable(SHUTTING_DOWN)))
 
     def close(self) -> None:
         """End the process, if it has not. Blocks until it has."""
         self.begin_to_close()
-        self._thread.join(STOP_TIMEOUT_S)
-        self._kill()
-        self._thread.join()
-        atexit.unregister(self._abandon)
-
-    def _supervise(self) -> None:
-        """The engine's thread."""
-        while not self._closing.is_set():
-            try:
-                reason = self._run()
-            except Exception as exc:  # Whatever it is, such as no memory for a process, the engine is tried again.
-                logger.exception("the engine on %s cannot be started", self.name)
-                reason = f"its process cannot be started: {exc}"
-            if self._closing.is_set():
-                break
-            if not self._survives(reason):
-                return
-            wait_s = min(MIN_WAIT_S * 2 ** (self._n_failures - 1), MAX_WAIT_S) if self._n_failures else 0.0
-            self._closing.wait(wait_s)
-            self._n_restarts += 1
+        self._keeper.close()
         if not self.loaded.done():
             self.loaded.set_exception(EngineUnavailable(SHUTTING_DOWN))
 
-    def _run(self) -> str:
-        """Start a process and take what it tells until it has ended. Returns why it has."""
+    def _start_process(self) -> tuple[Pipe, ChildProcess]:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
@@ -180,39 +159,25 @@ class EngineProcess:
         )
         process.start()
         theirs.close()  # Otherwise the pipe would not be at its end when the process has gone.
-        channel: Channel[FromEngine, ToEngine] = Channel(ours, name=f"to {self.name}", on_failure=process.kill)
-        with self._lock:
-            self._process, self._channel, self._n_given = process, channel, 0
-            if self._closing.is_set():
-                channel.send(Stop())
-        reason = ""
-        try:
-            for message in channel.receive(timeout_s=MAX_SILENCE_S):
-                reason = self._take(message, process) or reason
-        except Silence:
-            process.kill()
-            reason = f"it has told nothing for {MAX_SILENCE_S:g} s"
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            process.join()
-            channel.close()
-        return reason or f"it has ended, with exit code {process.exitcode}"
+        return ours, process
 
-    def _take(self, message: FromEngine, process: SpawnProcess) -> str:
-        """Take what the process tells. Returns why it ends, if that is what it tells."""
+    def _begin(self, channel: Channel[FromEngine, ToEngine]) -> None:
+        with self._lock:
+            self._channel, self._n_given = channel, 0
+            if self._keeper.is_closing:
+                channel.send(Stop())
+
+    def _take(self, message: FromEngine) -> str:
+        """Take what the process tells. Returns why it must end, if that is what it tells."""
         match message:
             case State(health=health):
                 with self._lock:
                     self._state = message
-                if health.state == "failed" and not self._closing.is_set():
-                    process.kill()  # Its device is lost to it, for example; a new process may have better luck.
-                    return health.detail
+                if health.state == "failed" and not self._keeper.is_closing:
+                    return health.detail  # Its device is lost to it, for example; a new one may have better luck.
                 if health.state == "ready" and self._status != "ready":
                     self._become_ready()
             case NotLoaded(reason=reason):
-                process.kill()
                 return reason
             case (number, news):
                 self._take_news(number, news)
@@ -226,10 +191,10 @@ class EngineProcess:
 
     def _become_ready(self) -> None:
         with self._lock:
-            if self._closing.is_set():
+            if self._keeper.is_closing:
                 return
             self._status = "ready"
-        self._n_failures = 0
+        self._keeper.succeed()
         logger.info("the engine on %s is ready", self.name)
         if not self.loaded.done():
             self.loaded.set_result(None)
@@ -242,28 +207,18 @@ class EngineProcess:
     def _survives(self, reason: str) -> bool:
         """Take it that the process has ended. Returns whether the engine is to be started again."""
         with self._lock:
-            was_ready, self._channel = self._status == "ready", None
-            self._n_failures += not was_ready
-            self._status = "failed" if self._n_failures >= FAILED_AFTER else "loading"
+            self._channel = None
+            self._status = "failed" if self._keeper.n_failures >= FAILED_AFTER else "loading"
             self._lost = add_up([self._lost, only_counters(self._state.activity)])
             self._state = State(
                 Health(state="loading", detail=f"its process to start again ({reason})"), Activity(), 0
             )
             self._reason = reason
         logger.error("the engine on %s has ended: %s", self.name, reason)
-        self._works.end(
-            EngineLost(f"the engine on {self.name} that worked on this request has ended; send the request again")
-        )
+        lost = f"the engine on {self.name} that worked on this request has ended; send the request again"
+        self._works.end(Ended(EngineLost(lost)))
         if not self.loaded.done():
             self.loaded.set_exception(ModelUnavailable(f"the engine on {self.name} cannot be loaded: {reason}"))
             return False
         self._on_change()
         return True
-
-    def _abandon(self) -> None:
-        self._closing.set()
-        self._kill()
-
-    def _kill(self) -> None:
-        if (process := self._process) is not None and process.is_alive():
-            process.kill()

@@ -14,10 +14,11 @@ from hf_asr_endpoint.audio.source import WaveformReader
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN, CancellationToken
 from hf_asr_endpoint.engine_processes.live import RemoteSession
 from hf_asr_endpoint.engine_processes.load import least_loaded
-from hf_asr_endpoint.engine_processes.messages import Block, Cancel, Ended, News, OpenLive, Transcribe
+from hf_asr_endpoint.engine_processes.messages import Cancel, Ended, News, OpenLive, Transcribe
 from hf_asr_endpoint.engine_processes.process import EngineNotReady, EngineProcess
-from hf_asr_endpoint.engine_processes.works import Work
 from hf_asr_endpoint.errors import EngineUnavailable
+from hf_asr_endpoint.processes.blocks import Block
+from hf_asr_endpoint.processes.works import Work
 from hf_asr_endpoint.transcription.activities import add_up
 from hf_asr_endpoint.transcription.live.options import LiveOptions
 from hf_asr_endpoint.transcription.live.stream import LiveStream
@@ -109,7 +110,7 @@ class EngineProcesses:
         token.add_callback(lambda: engine.tell(number, Cancel()))
         return stream
 
-    async def _give(self, work: Work, message: Transcribe | OpenLive) -> tuple[EngineProcess, int]:
+    async def _give(self, work: Work[News], message: Transcribe | OpenLive) -> tuple[EngineProcess, int]:
         """Give work to the engine with the least load, once one is ready. Raises EngineUnavailable."""
         while True:
             if self._is_closed:

@@ -22,9 +22,15 @@ from hf_asr_endpoint.transcription.live.workers import LiveWorkers
 from hf_asr_endpoint.transcription.long_form import LongForm
 from hf_asr_endpoint.transcription.model_languages import check_language_and_task, check_live, no_live_sessions
 from hf_asr_endpoint.transcription.model_limits import check_suppress_tokens, check_width
-from hf_asr_endpoint.transcription.preparation import Deliver, Preparation, PreparationWorkers
+from hf_asr_endpoint.transcription.preparation import (
+    BeginPreparations,
+    ChunkSource,
+    Deliver,
+    PreparationOrder,
+)
+from hf_asr_endpoint.transcription.preparation_workers import PreparationWorkers
 from hf_asr_endpoint.transcription.request_threads import RequestThreads
-from hf_asr_endpoint.transcription.spectrogram import COMPILED_LENGTH_STEP, LENGTH_STEP, ChunkSpectrogram
+from hf_asr_endpoint.transcription.spectrogram import COMPILED_LENGTH_STEP, LENGTH_STEP, SpectrogramMaker
 from hf_asr_endpoint.transcription.stream import TranscriptionStream, last_of
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.transcription.warm_up import warm_up
@@ -38,7 +44,6 @@ from hf_asr_endpoint.types import (
     Segment,
     Transcription,
     TranscriptionOptions,
-    Waveform,
 )
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
 
@@ -62,13 +67,14 @@ class BatchingTranscriber:
         max_wait_s: float = math.inf,
         max_step_s: float = math.inf,
         check: Callable[[TranscriptionOptions], None] = lambda options: None,
+        prepare: BeginPreparations = PreparationWorkers,
     ) -> None:
         """max_ahead: chunks of a request in memory. encoder_padding_s: silence after a chunk shorter than 30 s.
 
         max_beams: beams, candidates or samples in a request, at most. max_waiting_audio_s: of all requests.
         max_wait_s: that a request may have to wait for its turn. max_step_s: that the model may take for one stage
         of a step; it counts as failed from then until that ends. check: raises InvalidParameter for options that
-        the engine's model cannot follow.
+        the engine's model cannot follow. prepare: makes what prepares the audio, which is closed with this.
         """
         self._check_model = check
         self._engine = engine
@@ -78,15 +84,20 @@ class BatchingTranscriber:
         self._vocabulary = Vocabulary(tokenizer, is_multilingual=info.is_multilingual)
         self._detector = LevelledDetector(VoiceActivityDetector())
         self._max_ahead = max_ahead
-        self._encoder_padding_s = encoder_padding_s
         # On a GPU, windows of equal length are encoded in one call.
         is_fine = info.device == "cpu" and not info.compiles_each_shape
-        self._length_step = LENGTH_STEP if is_fine else COMPILED_LENGTH_STEP
+        self._make_spectrogram = SpectrogramMaker(
+            n_mels=info.n_mels,
+            encoder_padding_s=encoder_padding_s,
+            length_step=LENGTH_STEP if is_fine else COMPILED_LENGTH_STEP,
+            is_left_to_model=info.takes_waveforms,
+        )
         self._max_beams = max_beams
         self._backlog = Backlog(max_s=max_waiting_audio_s, max_wait_s=max_wait_s)
         self._requests = RequestThreads(max_requests)
-        shares_cores = info.device == "cpu"
-        self._workers = PreparationWorkers(is_engine_busy=lambda: shares_cores and engine.is_busy)
+        self._preparations = prepare(
+            self._make_spectrogram, is_engine_busy=(lambda: engine.is_busy) if info.device == "cpu" else None
+        )
         self._live_workers = LiveWorkers()
         self._live: set[LiveStream] = set()
         engine.start()
@@ -148,10 +159,12 @@ class BatchingTranscriber:
         if (step_s := self._engine.meter.stage_s) > self._max_step_s:
             detail = f"a step of the model has taken {step_s:.0f} s so far; allowed: {self._max_step_s:g} s"
             return Health(state="failed", detail=detail)
+        if self._preparations.failure:
+            return Health(state="failed", detail=self._preparations.failure)
         return Health(state="ready", model=self._info, no_live_sessions=no_live_sessions(self._info))
 
     def activity(self, model: str | None = None) -> Activity:
-        meter, workers = self._engine.meter, self._workers
+        meter, preparations = self._engine.meter, self._preparations
         return Activity(
             slots=self._engine.slots,
             slots_in_use=meter.n_slots_in_use,
@@ -160,8 +173,8 @@ class BatchingTranscriber:
             wait_s=self._backlog.wait_s,
             speed=self._backlog.speed,
             engine_s={stage.value: seconds for stage, seconds in meter.seconds.items()},
-            preparation_s=workers.worked_s,
-            prepared_audio_s=workers.prepared_audio_s,
+            preparation_s=preparations.worked_s,
+            prepared_audio_s=preparations.prepared_audio_s,
             windows={status.value: n for status, n in meter.ended.items()},
             fallbacks=meter.n_fallbacks,
             tokens=meter.n_tokens,
@@ -173,7 +186,7 @@ class BatchingTranscriber:
             stream.close(EngineUnavailable(SHUTTING_DOWN))
         self._live_workers.close()
         self._engine.close()
-        self._workers.close()
+        self._preparations.close()
         self._requests.close()
 
     def _start(
@@ -224,20 +237,20 @@ class BatchingTranscriber:
             on_progress=advance,
         )
 
-        def start(deliver: Deliver) -> Preparation:
-            preparation = Preparation(
-                reader,
-                ChunkingOptions(voice_activity=options.voice_activity, chunk_length_s=options.chunk_length_s),
-                detector=self._detector,
-                make_spectrogram=self._make_spectrogram,
-                max_ahead=self._max_ahead,
-                token=request.token,
-                deliver=deliver,
-                ramps_up=request.prefers_latency,
-                on_length=place.declare,
+        def start(deliver: Deliver) -> ChunkSource:
+            return self._preparations.submit(
+                PreparationOrder(
+                    reader=reader,
+                    chunking=ChunkingOptions(
+                        voice_activity=options.voice_activity, chunk_length_s=options.chunk_length_s
+                    ),
+                    max_ahead=self._max_ahead,
+                    token=request.token,
+                    deliver=deliver,
+                    ramps_up=request.prefers_latency,
+                    on_length=place.declare,
+                )
             )
-            self._workers.submit(preparation)
-            return preparation
 
         segments = []
         for segment in long_form.run(start):
@@ -249,14 +262,4 @@ class BatchingTranscriber:
             language_probability=long_form.language_probability,
             duration_s=long_form.duration_s,
             segments=tuple(segments),
-        )
-
-    def _make_spectrogram(self, waveform: Waveform, *, max_padding_s: float = math.inf) -> ChunkSpectrogram:
-        padding_s = min(self._encoder_padding_s, max_padding_s)
-        return ChunkSpectrogram(
-            waveform,
-            n_mels=self._info.n_mels,
-            encoder_padding_s=padding_s,
-            length_step=self._length_step,
-            is_left_to_model=self._info.takes_waveforms,
         )

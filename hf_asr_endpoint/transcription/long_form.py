@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
 from queue import SimpleQueue
-from typing import Protocol
 
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.sequence import Request, Sequence, Status
@@ -25,7 +24,7 @@ from hf_asr_endpoint.transcription.long_form_events import (
     WindowEnded,
 )
 from hf_asr_endpoint.transcription.passages import ENOUGH_SPEECH_S, RecordingLanguages, Vote
-from hf_asr_endpoint.transcription.preparation import Deliver, PreparationEnd, PreparedChunk
+from hf_asr_endpoint.transcription.preparation import ChunkSource, Deliver, PreparationEnd, PreparedChunk
 from hf_asr_endpoint.transcription.segment_order import InOrder
 from hf_asr_endpoint.transcription.vocabulary import MAX_PREVIOUS_TOKENS, Vocabulary
 from hf_asr_endpoint.types import Segment, TranscriptionOptions
@@ -33,18 +32,6 @@ from hf_asr_endpoint.whisper.decoding.state import DecoderPrompt
 from hf_asr_endpoint.whisper.language_scores import LanguageScores
 
 MAX_PROMPT_TEMPERATURE = 0.5  # text sampled above this would mislead the next window (openai/whisper)
-
-
-class ChunkSource(Protocol):
-    """Delivers the request's chunks up to a number that grows with `release` and `allow_another`."""
-
-    def release(self) -> None:
-        """Allow a chunk in the place of one that is done; a source that ramps up allows another one besides."""
-        ...
-
-    def allow_another(self) -> None:
-        """Allow one more chunk, up to as many as the source was made for."""
-        ...
 
 
 class LongForm:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -38,6 +42,16 @@ class ChunkSpectrogram:
         self._waveform = padded if is_left_to_model else None
         self._mel = None if is_left_to_model else LogMel(n_mels)(padded[None])[0]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process: tensors as arrays, which protocol 5 of pickle need not copy."""
+        return {
+            name: value.numpy() if isinstance(value, torch.Tensor) else value for name, value in vars(self).items()
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, torch.from_numpy(value) if isinstance(value, np.ndarray) else value)
+
     def window(self, begin_s: float, *, end_s: float | None = None, is_whole: bool) -> Window:
         """Return the window that begins at `begin_s` of the chunk; its number of frames is even.
 
@@ -57,6 +71,26 @@ class ChunkSpectrogram:
         end = self._n_audio if end_s is None else min(_frame(end_s), self._n_audio)
         n_needed = max(end - _frame(begin_s), 0) + self._padding
         return min(self._length_step * -(-n_needed // self._length_step), N_FRAMES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpectrogramMaker:
+    """Makes the spectrograms that a model needs; the fields are as of ChunkSpectrogram."""
+
+    n_mels: int
+    encoder_padding_s: float
+    length_step: int = COMPILED_LENGTH_STEP
+    is_left_to_model: bool = False
+
+    def __call__(self, waveform: Waveform, *, max_padding_s: float = math.inf) -> ChunkSpectrogram:
+        """max_padding_s: silence behind the audio, at most."""
+        return ChunkSpectrogram(
+            waveform,
+            n_mels=self.n_mels,
+            encoder_padding_s=min(self.encoder_padding_s, max_padding_s),
+            length_step=self.length_step,
+            is_left_to_model=self.is_left_to_model,
+        )
 
 
 def _frame(seconds: float) -> int:

@@ -11,14 +11,15 @@ import pytest
 from hf_asr_endpoint.audio.blocks import RemoteAudio
 from hf_asr_endpoint.cancellation import SHUTTING_DOWN
 from hf_asr_endpoint.config import Settings
-from hf_asr_endpoint.engine_processes import process
-from hf_asr_endpoint.engine_processes.channel import Channel
 from hf_asr_endpoint.engine_processes.engine import EngineOrder
-from hf_asr_endpoint.engine_processes.messages import Block, Ended, FromEngine, News, ToEngine, Transcribe
+from hf_asr_endpoint.engine_processes.messages import Ended, FromEngine, News, ToEngine, Transcribe
 from hf_asr_endpoint.engine_processes.placement import Place
 from hf_asr_endpoint.engine_processes.process import EngineNotReady, EngineProcess
 from hf_asr_endpoint.errors import AsrError, EngineLost, EngineUnavailable, ModelUnavailable
 from hf_asr_endpoint.model_choice import choose_models
+from hf_asr_endpoint.processes import keeper
+from hf_asr_endpoint.processes.blocks import Block
+from hf_asr_endpoint.processes.channel import Channel
 from hf_asr_endpoint.transcription.orders import Order
 from hf_asr_endpoint.types import ANYBODY, TranscriptionOptions
 from tests.engine_processes.conftest import DEADLINE_S, wait_for
@@ -46,7 +47,7 @@ class Waiting:
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Start:
     """Starts an engine, whose starts do what the arguments say, one after another."""
-    monkeypatch.setattr(process, "MIN_WAIT_S", 0.01)
+    monkeypatch.setattr(keeper, "MIN_WAIT_S", 0.01)
 
     def begin(*script: str) -> EngineProcess:
         settings = Settings(cache_dir=tmp_path)
@@ -94,7 +95,7 @@ def test_a_process_that_is_silent_is_replaced(start: Start, monkeypatch: pytest.
             yield next(first)
             yield from super().receive(timeout_s=0.05)
 
-    monkeypatch.setattr(process, "Channel", Impatient)
+    monkeypatch.setattr(keeper, "Channel", Impatient)
     engine = start("works", "works")
     told: list[str] = []
     engine.watch(lambda: told.append(engine.state.detail))

@@ -15,6 +15,7 @@ from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.errors import EngineError, EngineUnavailable, InvalidAudio, InvalidParameter
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
 from hf_asr_endpoint.transcription.live.options import LiveOptions
+from hf_asr_endpoint.transcription.preparation_workers import PreparationWorkers
 from hf_asr_endpoint.types import Segment, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from tests.fakes import DEADLINE_S
@@ -83,6 +84,15 @@ def test_a_live_session_that_opens_while_the_transcriber_closes_ends(
 
     with pytest.raises(EngineUnavailable, match="shutting down"):
         asyncio.run(scenario())
+
+
+def test_an_engine_for_which_nothing_prepares_has_failed(model: WatchedModel, tiny_en_loaded: Loaded) -> None:
+    class NoWorkers(PreparationWorkers):
+        failure = "preparation 0: no memory"
+
+    with contextmanager(running)(model, tiny_en_loaded, prepare=NoWorkers) as transcriber:
+        health = transcriber.health()
+    assert (health.state, health.detail) == ("failed", "preparation 0: no memory")
 
 
 def test_cancelling_frees_the_slots_within_a_step(

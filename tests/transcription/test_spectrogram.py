@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from hf_asr_endpoint.transcription.spectrogram import LENGTH_STEP, ChunkSpectrogram
+from hf_asr_endpoint.transcription.spectrogram import LENGTH_STEP, ChunkSpectrogram, SpectrogramMaker
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.units import HOP_LENGTH, N_FRAMES, N_SAMPLES, SAMPLE_RATE
 
@@ -96,3 +98,19 @@ def test_a_window_is_normalised_over_its_chunk() -> None:
     quiet_within = spectrogram(loud).window(1.0, is_whole=True)
     quiet_alone = spectrogram(loud[SAMPLE_RATE:]).window(0.0, is_whole=True)
     assert not torch.allclose(quiet_within[:, :90], quiet_alone[:, :90], atol=0.1)
+
+
+@pytest.mark.parametrize("is_left_to_model", [False, True])
+def test_another_process_gets_the_same_windows_without_a_copy(is_left_to_model: bool) -> None:
+    waveform = np.random.default_rng(0).normal(size=10 * SAMPLE_RATE).astype(np.float32)
+    maker = SpectrogramMaker(n_mels=80, encoder_padding_s=4.0, is_left_to_model=is_left_to_model)
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = pickle.dumps(maker(waveform), protocol=5, buffer_callback=buffers.append)
+    assert len(pickled) < 1000
+    received = pickle.loads(pickled, buffers=[bytearray(buffer) for buffer in buffers])
+    for is_whole in (False, True):
+        window, expected = (one.window(1.0, is_whole=is_whole) for one in (received, maker(waveform)))
+        if is_left_to_model:
+            assert window.cut == expected.cut
+            window, expected = window.waveform, expected.waveform
+        assert torch.equal(window, expected)

@@ -15,6 +15,8 @@ from hf_asr_endpoint.decoding_options import DecodingOptions
 from hf_asr_endpoint.engine.engine import Engine
 from hf_asr_endpoint.engine.model import SpeechModel
 from hf_asr_endpoint.transcription.batching import BatchingTranscriber
+from hf_asr_endpoint.transcription.preparation import BeginPreparations
+from hf_asr_endpoint.transcription.preparation_workers import PreparationWorkers
 from hf_asr_endpoint.types import ModelInfo, Transcription, TranscriptionOptions, Waveform
 from hf_asr_endpoint.units import SAMPLE_RATE
 from hf_asr_endpoint.whisper.checkpoint.tokenizer import WhisperTokenizer
@@ -78,7 +80,12 @@ class WatchedModel:
 
 
 def running(
-    model: SpeechModel, loaded: Loaded, *, max_step_s: float = math.inf, max_wait_s: float = math.inf
+    model: SpeechModel,
+    loaded: Loaded,
+    *,
+    max_step_s: float = math.inf,
+    max_wait_s: float = math.inf,
+    prepare: BeginPreparations = PreparationWorkers,
 ) -> Iterator[BatchingTranscriber]:
     _, tokenizer, info = loaded
     transcriber = BatchingTranscriber(
@@ -92,6 +99,7 @@ def running(
         max_waiting_audio_s=MAX_WAITING_AUDIO_S,
         max_step_s=max_step_s,
         max_wait_s=max_wait_s,
+        prepare=prepare,
     )
     yield transcriber
     transcriber.close()

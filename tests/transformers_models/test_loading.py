@@ -63,6 +63,7 @@ def test_the_engine_is_chosen_by_the_configuration(
             "dtype int8 is for the native engine; allowed with the transformers engine: auto",
         ),
         ("ctc", {"cpu_level": "avx2"}, "cpu level 'avx2' is for the native engine"),
+        ("ctc", {"preparation_processes": 2}, "--preparation-processes is 2, but .* allowed: auto, 0"),
     ],
 )
 def test_settings_that_do_not_fit_the_engine_are_refused(
