@@ -96,7 +96,7 @@ class ModelSettings(BaseSettings):
     preparation_processes: PreparationProcesses = Field(
         "auto",
         description="Processes that decode audio and find speech in it, for each engine. `0`: threads of the "
-        "engine's process do. `auto`: with an NVIDIA GPU one less than the engine has cores, at most 4; otherwise "
+        "engine's process do. `auto`: with an NVIDIA GPU one less than the engine has cores, at most 8; otherwise "
         "none: an engine on the CPU needs its cores itself.",
     )
     max_step_s: float = Field(

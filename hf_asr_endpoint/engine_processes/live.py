@@ -10,8 +10,8 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from contextlib import closing
+from concurrent.futures import Future, InvalidStateError
+from contextlib import closing, suppress
 from typing import cast
 
 from hf_asr_endpoint.cancellation import CANCELLED
@@ -76,15 +76,17 @@ class RemoteSession:
         """Take what the engine's process tells of the session. From any thread."""
         match news:
             case Opened():
-                self.opened.set_result(None)
+                with suppress(InvalidStateError):  # Its end has been told first, by whoever closes the engine.
+                    self.opened.set_result(None)
             case Taken():
                 with self._lock:
                     self._waiting.popleft()
                 self._on_events(())
-            case Ended(error=error) if not self.opened.done():
-                self.opened.set_exception(error or EngineUnavailable(CANCELLED))
             case Ended(error=error):
-                self._on_end(error)
+                try:
+                    self.opened.set_exception(error or EngineUnavailable(CANCELLED))
+                except InvalidStateError:  # It is open.
+                    self._on_end(error)
             case _:
                 self._on_events((cast(LiveEvent, news),))
 

@@ -17,8 +17,9 @@ from hf_asr_endpoint.whisper.threads import N_CORES
 
 logger = logging.getLogger(__name__)
 
-MAX_PROCESSES = 4
-"""That are started for one engine without being asked for: four prepare some 3,000 times real time."""
+MAX_PROCESSES = 8
+"""That are started for one engine without being asked for. By calculation they prepare 6,000 times real time of wav,
+about what a large GPU decodes (docs/gpu.md)."""
 
 
 def choose_n_processes(

@@ -167,30 +167,29 @@ class Preparation:
                 self._n_free += 1
         self._wake()
 
-    def take_turn(self) -> None:
-        """Prepare for up to TURN_S, then queue again, wait for room, or end."""
-        began = time.perf_counter()
+    def take_turn(self) -> float:
+        """Prepare for up to TURN_S, then queue again, wait for room, or end. Returns the seconds of audio read."""
+        began, read_before_s = time.perf_counter(), self.audio_s
+        end: Exception | None = None
         try:
-            while time.perf_counter() - began < TURN_S:
+            while not self._is_full() and time.perf_counter() - began < TURN_S:
                 self._token.raise_if_cancelled()
-                if self._park_if_full():
-                    return
                 chunk = next(self._chunks)
                 if chunk is not None:
                     self._worked_s = 0.0
                     self._take_one_place()
                     self._order.deliver(self._prepare(chunk))
-        except StopIteration:
-            self.end(None)
-            return
         except Exception as exc:
-            self.end(exc)
-            return
-        finally:
-            worked_s = time.perf_counter() - began
-            self.time_used_s += worked_s
-            self._worked_s += worked_s
-        self._enqueue()
+            end = exc
+        worked_s, read_s = time.perf_counter() - began, self.audio_s - read_before_s
+        self.time_used_s += worked_s
+        self._worked_s += worked_s
+        # From here on, another worker may have it.
+        if end is not None:
+            self.end(None if isinstance(end, StopIteration) else end)
+        elif not self._park_if_full():
+            self._enqueue()
+        return read_s
 
     def end(self, error: Exception | None) -> None:
         """Free the audio and deliver the end."""
@@ -218,6 +217,10 @@ class Preparation:
     def _take_one_place(self) -> None:
         with self._lock:
             self._n_free -= 1
+
+    def _is_full(self) -> bool:
+        with self._lock:
+            return self._n_free <= 0 and not self._token.is_cancelled
 
     def _park_if_full(self) -> bool:
         with self._lock:

@@ -101,16 +101,16 @@ class PreparationWorkers:
         use_one_core()
         rested_at_s = 0.0
         while (preparation := self._next(rested_at_s)) is not None:
-            began, audio_s = time.perf_counter(), preparation.audio_s
+            began, read_s = time.perf_counter(), 0.0
             try:
-                preparation.take_turn()
+                read_s = preparation.take_turn()
             except BaseException as exc:  # Such as SystemExit: without its thread, all later requests would wait.
                 logger.exception("a turn of preparing audio ended its thread's work")
                 preparation.end(EngineError(f"the audio could not be prepared: {type(exc).__name__}: {exc}"))
             ended = time.perf_counter()
             if preparation.is_fruitless:
                 rested_at_s = ended + REST * (ended - began)
-            self._count(ended - began, preparation.audio_s - audio_s)
+            self._count(ended - began, read_s)
 
     def _count(self, worked_s: float, audio_s: float) -> None:
         with self._changed:

@@ -58,6 +58,17 @@ def test_the_end_of_an_open_session_is_told() -> None:
     assert caller.ends == [lost]
 
 
+def test_a_session_whose_end_is_told_before_its_opening_ends() -> None:
+    """Whoever closes the engine tells the one, and the engine's thread the other."""
+    caller = Caller()
+    lost = EngineLost("it has ended")
+    caller.session.take(Ended(lost))
+    caller.session.take(Opened())
+    assert caller.session.opened.exception(0) is lost
+    caller.session.take(Ended(lost))
+    assert caller.ends == [lost]
+
+
 def test_closing_ends_the_session_there_and_here() -> None:
     caller = Caller()
     caller.session.take(Opened())

@@ -17,7 +17,7 @@ from hf_asr_endpoint.preparation_processes.start import choose_n_processes
         pytest.param("auto", "mps", 8, 0, id="MPS"),
         pytest.param("auto", "cuda", 1, 0, id="the only core is the engine's"),
         pytest.param("auto", "cuda", 2, 1, id="one core beside the engine's"),
-        pytest.param("auto", "cuda", 64, 4, id="no more than a GPU needs"),
+        pytest.param("auto", "cuda", 64, 8, id="no more than a GPU needs"),
         pytest.param(2, "cpu", 2, 2, id="as many as are asked for"),
         pytest.param(0, "cuda", 64, 0, id="none"),
     ],
