@@ -18,8 +18,8 @@ from hf_asr_endpoint.whisper.threads import N_CORES
 logger = logging.getLogger(__name__)
 
 MAX_PROCESSES = 8
-"""That are started for one engine without being asked for. By calculation they prepare 6,000 times real time of wav,
-about what a large GPU decodes (docs/gpu.md)."""
+"""That are started for one engine without being asked for. By calculation they prepare wav at 6,000 times real
+time, about what a large GPU decodes (docs/gpu.md)."""
 
 
 def choose_n_processes(
