@@ -27,11 +27,9 @@ logger = logging.getLogger(__name__)
 
 _FIRST_LOAD = threading.Lock()  # taken by the first load, for good
 _LOADING = threading.Lock()
-"""Held by the load at hand: libraries change what is the whole process's, and put it back as they found it.
-
-Of two loads at once, the second found and left what the first had set: torch's default dtype (transformers), the
-folder of compiled kernels (numba).
-"""
+"""Held while a model is loaded. Libraries change settings of the whole process meanwhile: transformers changes
+torch's default dtype, and numba the folder of compiled kernels. Each puts back what it found, which would be the
+other one's setting if two models were loaded at once."""
 
 SPINS_BEFORE_SLEEP = 3_000  # some tens of microseconds, about the time between two parallel regions of a step
 YOUNG_OBJECTS = 5_000  # more made than ended since the last garbage collection: then comes the next

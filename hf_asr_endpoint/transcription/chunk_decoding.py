@@ -77,7 +77,7 @@ class ChunkDecoding:
         self._fallback: Fallback | None = None  # of the current window
         self._alignment: AlignmentOutput | None = None  # of its text, when words are wanted and there is any
         self.forgets_previous = False
-        """Whether the current window was decoded without the previous text: with it, it was a loop, or silence."""
+        """Whether the window was decoded without the previous text, after which it had been a loop or silence."""
         self.is_done = False
 
     @property
@@ -130,7 +130,7 @@ class ChunkDecoding:
                 self.forgets_previous = True
                 return attempt(previous, is_encoded=True)
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
-            if step is None and may_forget and fallback.result() is None:  # Words were heard in this silence.
+            if step is None and may_forget and fallback.result() is None:  # Yet VAD found speech here.
                 self.forgets_previous = True
                 step = self._begin_fallback().step
             if step is None:

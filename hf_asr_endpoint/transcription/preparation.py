@@ -219,12 +219,11 @@ class Preparation:
             self._n_free -= 1
 
     def _is_full(self) -> bool:
-        with self._lock:
-            return self._n_free <= 0 and not self._token.is_cancelled
+        return self._n_free <= 0 and not self._token.is_cancelled
 
     def _park_if_full(self) -> bool:
         with self._lock:
-            self._is_parked = self._n_free <= 0 and not self._token.is_cancelled
+            self._is_parked = self._is_full()
             return self._is_parked
 
     def _wake(self) -> None:

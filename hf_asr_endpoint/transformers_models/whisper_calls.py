@@ -138,7 +138,7 @@ class WhisperCalls:
             "stopping_criteria": StoppingCriteriaList([record, running, *criteria]),
         }
         ranked = {"return_dict_in_generate": True, "output_scores": True, "stopping_criteria": criteria}
-        # Beams need a row each for the keys and values; `generate` makes them itself.
+        # Beams need a row each for the keys and values; `generate` makes them itself, and none ends alone.
         calling = ranked if n_beams > 1 else {**recorded, "past_key_values": windows.new_cache()}
         with running.left_out():
             output = self._model.generate(
