@@ -30,7 +30,7 @@ class LogMel:
 
     def __init__(self, n_mels: int, upload: Callable[[Tensor], Tensor] = lambda tensor: tensor) -> None:
         """upload: brings a tensor to another device."""
-        self._filters = upload(_mel_filters(n_mels))  # (n_mels, N_FFT // 2 + 1)
+        self._filters = upload(torch.from_numpy(_mel_filters(n_mels)))  # (n_mels, N_FFT // 2 + 1)
         # transformers changes torch's default dtype while it loads another model.
         self._window = upload(torch.hann_window(N_FFT, dtype=torch.float32))
 
@@ -94,11 +94,12 @@ def frames_of(window: Window) -> int:
 
 
 @functools.cache
-def _mel_filters(n_mels: int) -> Tensor:
+def _mel_filters(n_mels: int) -> npt.NDArray[np.float32]:
     """Return triangles of equal area, evenly spaced on Slaney's mel scale, shape = (n_mels, N_FFT // 2 + 1).
 
     They equal `librosa.filters.mel`. Importing librosa takes 0.6 s and 80 MB, and transformers' `mel_filter_bank`
-    as long.
+    as long. They are not kept as a tensor, because a tensor keeps the mode in which it was made, such as torch's
+    inference mode.
     """
     highest = LINEAR_MELS + math.log(SAMPLE_RATE / 2 / LINEAR_HZ) / LOG_STEP
     edges = _hertz(np.linspace(0.0, highest, n_mels + 2))
@@ -107,7 +108,7 @@ def _mel_filters(n_mels: int) -> Tensor:
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
     triangles = np.maximum(0.0, np.minimum(rising, falling))
     areas = (edges[2:] - edges[:-2]) / 2
-    return torch.from_numpy((triangles / areas[:, None]).astype(np.float32))
+    return (triangles / areas[:, None]).astype(np.float32)
 
 
 def _hertz(mels: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
