@@ -38,7 +38,10 @@ def held_bytes(root: object) -> int:
         if id(item) in seen:
             continue
         seen.add(id(item))
-        if isinstance(item, Tensor):
+        if isinstance(item, Tensor) and item.is_mkldnn:
+            # oneDNN's own layout, of which torch hides the address. No two tensors share it.
+            storages[id(item)] = torch.ops.mkldnn._nbytes(item)
+        elif isinstance(item, Tensor):
             storage = item.untyped_storage()
             storages[storage.data_ptr()] = storage.nbytes()
         elif isinstance(item, dict):

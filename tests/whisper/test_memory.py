@@ -37,3 +37,14 @@ def test_a_model_tells_its_weights_and_caches(tiny_en_directory: Path) -> None:
     cross_bytes = 4 * 2 * 1_500 * 384 * 4  # layers, keys and values, positions, width, float32
     self_bytes = 4 * 2 * 448 * 384 * 4
     assert slot_bytes >= cross_bytes + self_bytes
+
+
+def test_weights_in_the_layout_of_onednn_count() -> None:
+    packed = torch.ops.mkldnn._reorder_linear_weight(torch.zeros(64, 32, dtype=torch.bfloat16), 16)
+    assert held_bytes([packed, [packed]]) >= 64 * 32 * 2
+    assert held_bytes([packed, [packed]]) == held_bytes(packed)
+
+
+def test_a_model_in_bfloat16_tells_its_weights(tiny_en_directory: Path) -> None:
+    _, _, info = load_speech_model(tiny_en_directory, device="cpu", dtype="bfloat16", slots=1)
+    assert 75e6 < info.memory_bytes < 200e6, "37.8 million weights of 2 bytes, and a slot"
