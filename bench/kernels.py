@@ -25,8 +25,8 @@ from bench.machine import processor_name
 from hf_asr_endpoint.user_folders import cache_folder
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.isa import DotProduct, Isa
-from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
-from hf_asr_endpoint.whisper.kernels.levels import load_isa
+from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM, UNIT_WORDS
+from hf_asr_endpoint.whisper.kernels.levels import amx, load_isa
 from hf_asr_endpoint.whisper.kernels.processor import Level, levels
 from hf_asr_endpoint.whisper.kernels.simd import INT32, INT64, Simd
 from hf_asr_endpoint.whisper.kv_cache.int8_cross_kv import Int8CrossKVCache
@@ -76,8 +76,9 @@ def main() -> None:
 
 def measure(level: Level) -> Iterator[Row]:
     """Yield a row for each kernel of a level."""
-    isa, kernels = load_isa(level), Kernels(level, cache_folder())
-    in_integers = peak(isa, isa.dot_bytes or isa.dot_pairs, isa.layout.elements_per_word)
+    isa, kernels = load_isa(level), Kernels(level, cache_folder())  # which asks for the registers
+    of_vectors = peak(isa, isa.dot_bytes or isa.dot_pairs, isa.layout.elements_per_word)
+    in_integers = unit_peak("tdpbusd", 4) if isa.matrix_unit else of_vectors
     for name, n_rows, n_in, n_out in (
         ("fc1 of a window", N_POSITIONS, D_MODEL, 4 * D_MODEL),
         ("fc2 of a window", N_POSITIONS, 4 * D_MODEL, D_MODEL),
@@ -101,10 +102,12 @@ def measure(level: Level) -> Iterator[Row]:
     yield Row(
         level=level, kernel="encoder attention", n_products=2 * N_POSITIONS**2 * D_MODEL,
         seconds=best(KernelEncoderAttention(kernels), heads.to(kernels.layout.activations)),
-        peak=peak(isa, *of_attention, in_float32=kernels.layout.attends != "pairs"),
+        peak=unit_peak("tdpbf16ps", 2)
+        if isa.matrix_unit
+        else peak(isa, *of_attention, in_float32=kernels.layout.attends != "pairs"),
         torch_s=best(torch_encoder_attention, heads),
     )  # fmt: skip
-    yield _cross_attention(level, kernels, in_integers)
+    yield _cross_attention(level, kernels, of_vectors)
 
 
 def _cross_attention(level: Level, kernels: Kernels, in_integers: float) -> Row:
@@ -168,6 +171,35 @@ def peak(isa: Isa, dot: DotProduct | None, elements_per_word: int, *, in_float32
     compiled = njit(lambda n_rounds, seed: run(n_rounds, seed))
     compiled(10, 3)
     return PEAK_ROUNDS * n_accumulators * isa.n_lanes * elements_per_word / best(compiled, PEAK_ROUNDS, 3)
+
+
+def unit_peak(instruction: str, elements_per_word: int) -> float:
+    """Return the products a second of AMX's instruction on as many accumulators as a tile has."""
+    unit, n_accumulators = amx.ISA.matrix_unit, 4
+    assert unit is not None
+
+    @intrinsic
+    def run(typing: Any, n_rounds: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            simd = Simd(amx.ISA, builder)
+            unit.prepare(simd)
+
+            def multiply(index: Any) -> list[Any]:
+                for number in range(n_accumulators):
+                    assembly = f"{instruction} %tmm{6 + number % 2}, %tmm{4 + number // 2}, %tmm{number}"
+                    builder.asm(ir.FunctionType(ir.VoidType(), []), assembly, "", [], True)
+                return []
+
+            simd.loop(args[0], [], multiply)
+            unit.release(simd)
+            return context.get_dummy_value()
+
+        return types.void(types.int64), generate
+
+    compiled = njit(lambda n_rounds: run(n_rounds))
+    compiled(10)
+    n_products = amx.REGISTER_ROWS * UNIT_WORDS**2 * elements_per_word
+    return PEAK_ROUNDS * n_accumulators * n_products / best(compiled, PEAK_ROUNDS)
 
 
 if __name__ == "__main__":

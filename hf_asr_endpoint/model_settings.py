@@ -66,8 +66,7 @@ class ModelSettings(BaseSettings):
         "auto",
         description="Precision of the weights. `auto` on a CPU: int8 with AVX2 or Arm's dot products "
         "(FEAT_DotProd), else bfloat16 if the CPU computes with it, else float32; `auto` on CUDA: float16; "
-        "`auto` on MPS: float32. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products; with "
-        "AMX, the encoder computes in bfloat16.",
+        "`auto` on MPS: float32. `int8`, the fastest, requires a CPU with AVX2, VNNI or Arm's dot products.",
     )
     cpu_level: CpuLevel = Field(
         "auto",

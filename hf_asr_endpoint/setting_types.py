@@ -104,7 +104,9 @@ def _check_replicas(text: str) -> str:
 Device = Literal["auto", "cpu", "cuda", "mps"]
 """What an engine's process computes on. "cuda": its first GPU."""
 Dtype = Literal["auto", "float32", "bfloat16", "float16", "int8"]
-CpuLevel = Literal["auto", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"]
+CpuLevel = Literal[
+    "auto", "amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod", "none"
+]
 EngineChoice = Literal["auto", "native", "transformers"]
 LoadAt = Literal["start", "first-use"]
 OnOff = Literal["on", "off"]

@@ -52,8 +52,7 @@ def load_speech_model(
     slots: "auto" is CPU_SLOTS on a CPU and with MPS; on a GPU what the memory suffices for, see `plan_slots`.
 
     dtype: "int8" computes linear layers in 8-bit integers and everything else in what the kernels read, bfloat16
-    or float32; with AMX, whole windows are computed in bfloat16. "auto" is "int8" where our kernel for it runs;
-    elsewhere `load_checkpoint` chooses.
+    or float32. "auto" is "int8" where our kernel for it runs; elsewhere `load_checkpoint` chooses.
     cpu_level: which kernels run, see `choose_level`. cache_dir: keeps compiled kernels; None: they are compiled at
     every start. Raises ModelUnavailable.
     """
@@ -75,7 +74,7 @@ def load_speech_model(
             checkpoint, slots=CPU_SLOTS if slots == "auto" else slots, arithmetic=arithmetic, kernels=kernels
         )
     level = None if kernels is None else kernels.level
-    has_other_windows = kernels is None or arithmetic != "int8" or not kernels.prefer_tiles
+    has_other_windows = kernels is None or arithmetic != "int8"
     info = replace(
         checkpoint.info,
         cpu_level=level,

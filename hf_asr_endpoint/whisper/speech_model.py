@@ -69,9 +69,9 @@ class WhisperSpeechModel:
         if arithmetic == "int8":  # Layers quantize each weight as soon as it is read.
             tensors = tensors.keeping_matrices()
         shape = _cache_shape(config, slots=slots)
-        make_window_linear, make_step_linear = _linear_factories(
-            arithmetic=arithmetic, slots=slots, dtype=self._dtype, kernels=kernels
-        )
+        make_linear = partial(linear_factory, arithmetic=arithmetic, dtype=self._dtype, kernels=kernels)
+        make_window_linear = make_linear(n_rows=N_POSITIONS)
+        make_step_linear = make_linear(n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES)
         self._self_kv, self._cross_kv = make_kv_caches(
             shape, device=self._device, dtype=self._dtype, kernels=kernels
         )
@@ -185,18 +185,6 @@ class WhisperSpeechModel:
     def _logits(self, features: Tensor) -> Tensor:
         """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
         return self._output(self._pad_rows(features))[: len(features)].float()
-
-
-def _linear_factories(
-    *, arithmetic: Arithmetic, slots: int, dtype: torch.dtype, kernels: Kernels | None
-) -> tuple[LinearFactory, LinearFactory]:
-    """Return what makes the linear layers of windows, and of steps. Only windows may have a faster arithmetic."""
-    make = partial(linear_factory, dtype=dtype, kernels=kernels)
-    of_windows: Arithmetic = arithmetic if kernels is None or kernels.prefer_tiles else "float"
-    return (
-        make(arithmetic=of_windows, n_rows=N_POSITIONS),
-        make(arithmetic=arithmetic, n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES),
-    )
 
 
 def _output_and_embeddings(

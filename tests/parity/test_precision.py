@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 import torch
@@ -13,13 +13,11 @@ from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.transcription.vocabulary import Vocabulary
 from hf_asr_endpoint.types import Waveform
 from hf_asr_endpoint.whisper import loading
-from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.processor import Level, levels
 from hf_asr_endpoint.whisper.loading import load_speech_model
-from hf_asr_endpoint.whisper.model.linear import Int8TileLinear
 from tests.parity.decoding import decode, greedy
 from tests.parity.recordings import cut_window
-from tests.whisper.levels import EMULATED_HERE, HERE, every_level, kernels_of, needs_kernels
+from tests.whisper.levels import EMULATED_HERE, every_level, kernels_of
 
 pytestmark = pytest.mark.parity
 
@@ -94,30 +92,3 @@ def test_int8_without_kernels_and_vnni_instructions_is_refused(tiny_en_directory
 def test_auto_is_int8_where_kernels_run(tiny_en_directory: Path, cache_dir: Path) -> None:
     info = load_speech_model(tiny_en_directory, device="cpu", dtype="auto", slots=1, cache_dir=cache_dir)[2]
     assert (info.dtype == "int8") == bool(levels())
-
-
-@needs_kernels
-def test_windows_can_be_computed_by_torch_and_steps_in_int8(
-    tiny_en_directory: Path, cache_dir: Path, speech: Waveform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As on a processor with AMX."""
-    monkeypatch.setattr(Kernels, "prefer_tiles", False)
-    rows: list[int] = []
-    multiply = Int8TileLinear.__call__
-
-    def count(self: Int8TileLinear, x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
-        rows.append(len(x))
-        return multiply(self, x, *args, **options)
-
-    monkeypatch.setattr(Int8TileLinear, "__call__", count)
-    model, tokenizer, info = load_speech_model(
-        tiny_en_directory, device="cpu", dtype="auto", slots=1, cache_dir=cache_dir
-    )
-    assert (info.dtype, info.cpu_level, info.compiles_each_shape) == ("int8", HERE[0], True)
-    prompt = Vocabulary(tokenizer, is_multilingual=False).prompt(language_token=None, task="transcribe")
-    states = {0: greedy(prompt, max_new_tokens=60)}
-    model.encode({0: cut_window(speech)})
-    assert not rows
-    decode(model, states)
-    assert rows
-    assert SPOKEN in tokenizer.decode(states[0].sampled).lower().replace(",", "")

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
 
-from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.isa import DotProduct, Isa, MatrixUnit
 from hf_asr_endpoint.whisper.kernels.levels import load_isa
 from hf_asr_endpoint.whisper.kernels.levels.assembly import exp2_by_exponent_bits
 from hf_asr_endpoint.whisper.kernels.processor import Level
-from hf_asr_endpoint.whisper.kernels.simd import INT8, INT16, INT32, FloatVector, Simd
+from hf_asr_endpoint.whisper.kernels.simd import INT8, INT16, INT32, INT64, FloatVector, Simd
+from hf_asr_endpoint.whisper.kernels.tile import accumulate_tile
 
-EMULATED: tuple[Level, ...] = ("avx512-bf16", "avx512-vnni", "avx-vnni", "neon-i8mm", "neon-dotprod")
+EMULATED: tuple[Level, ...] = ("amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "neon-i8mm", "neon-dotprod")
 
 
 def emulated(level: Level) -> Isa:
@@ -41,6 +43,7 @@ def emulated(level: Level) -> Isa:
         dot_bfloat16=isa.dot_bfloat16 and _dot_bfloat16,
         exp2=exp2_by_exponent_bits,
         to_bfloat16=isa.to_bfloat16 and _to_bfloat16,
+        matrix_unit=isa.matrix_unit and _IN_VECTOR_REGISTERS,
     )
 
 
@@ -88,6 +91,35 @@ def _dot_bfloat16(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
         one, other = (simd.vector(builder.bitcast(to_bits(word), simd.float_vector)) for word in (row, columns))
         total = total + one * other
     return total.value
+
+
+def _multiply_rows(
+    simd: Simd, args: Sequence[Any], n_rows: int, sums: Any, sums_bytes: Any, *, dot: DotProduct, in_floats: bool
+) -> None:
+    """Multiply one row after another."""
+    rows, row_bytes, columns, n_words = args
+    builder = simd.builder
+
+    def multiply_row(row: Any) -> list[Any]:
+        row_at = builder.add(rows, builder.mul(row_bytes, row))
+        totals = accumulate_tile(
+            simd, dot, (row_at, row_bytes, columns, n_words), n_rows=1,
+            accumulator=simd.float_vector if in_floats else simd.int32_vector,
+        )  # fmt: skip
+        sums_at = builder.add(sums, builder.mul(sums_bytes, row))
+        for (_, index), total in totals.items():
+            simd.store(simd.add_bytes(sums_at, index * 4 * simd.isa.n_lanes), total)
+        return []
+
+    simd.loop(ir.Constant(INT64, n_rows), [], multiply_row)
+
+
+_IN_VECTOR_REGISTERS = MatrixUnit(
+    prepare=lambda simd: None,
+    release=lambda simd: None,
+    multiply_bytes=partial(_multiply_rows, dot=_dot_bytes, in_floats=False),
+    multiply_bfloat16=partial(_multiply_rows, dot=_dot_bfloat16, in_floats=True),
+)
 
 
 def _to_bfloat16(x: FloatVector) -> Any:

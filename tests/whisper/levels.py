@@ -51,7 +51,7 @@ def kernels_of(level: Level) -> Kernels:
 
 def whole_words(level: Level, n_in: int) -> int:
     """Return a number of inputs, rounded up to one that a level's linear layers can have."""
-    n_elements = kernels_of(level).layout.elements_per_word
+    n_elements = kernels_of(level).layout.input_multiple
     return -(-n_in // n_elements) * n_elements
 
 

@@ -24,6 +24,7 @@ def reported(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("reported", "expected"),
     [
+        (("amx", "avx512-bf16", "avx512-vnni", "avx2"), "amx"),
         (("avx512-bf16", "avx512-vnni", "avx2"), "avx512-bf16"),
         (("avx512-vnni", "avx2"), "avx512-vnni"),
         (("avx2",), "avx2"),

@@ -11,12 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from hf_asr_endpoint.whisper.kernels.cache_folder import open_cache_folder
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import Kernel, Layout
-from hf_asr_endpoint.whisper.kernels.processor import Level
+from hf_asr_endpoint.whisper.kernels.processor import Level, ask_for_registers
 from hf_asr_endpoint.whisper.threads import N_CORES
 
 COMPILED_ELSEWHERE = ("cross_attention", "quantize_cross_kv", "self_attention")
@@ -34,6 +32,7 @@ class Kernels:
         """
         from hf_asr_endpoint.whisper.kernels.levels import load_isa
 
+        ask_for_registers(level)
         self.level, self._cache_dir = level, cache_dir
         self._isa = isa or load_isa(level)
 
@@ -41,15 +40,6 @@ class Kernels:
     def layout(self) -> Layout:
         """How the kernels' operands lie in memory."""
         return self._isa.layout
-
-    @property
-    def prefer_tiles(self) -> bool:
-        """Whether `int8_gemm` and `encoder_attention` are the fastest for whole windows.
-
-        Processors with AMX have tiles in hardware. torch uses those in bfloat16 and is several times faster. They
-        do nothing for a step, which waits for weights: in 8 bits these are half as many bytes.
-        """
-        return not (self.level == "avx512-bf16" and torch.cpu._is_amx_tile_supported())
 
     def compile_all(self) -> None:
         """Compile, or load, all kernels now. With an empty cache, two processes share the work."""
@@ -64,8 +54,7 @@ class Kernels:
 
     def _load(self, names: Iterable[str]) -> None:
         for name in names:
-            if name != "encoder_attention" or self.prefer_tiles:
-                getattr(self, name)
+            getattr(self, name)
 
     @cached_property
     def int8_gemm(self) -> Kernel:

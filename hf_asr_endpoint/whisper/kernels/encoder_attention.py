@@ -18,6 +18,11 @@ from numba import carray
 from hf_asr_endpoint.whisper.kernels.compile import compiled
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.matrix_tile import (
+    make_bfloat16_matrix_tile,
+    make_prepare_thread,
+    make_release_thread,
+)
 from hf_asr_endpoint.whisper.kernels.scalar import pointer, tasks_of_thread, thread_number, to_bfloat16
 from hf_asr_endpoint.whisper.kernels.softmax import MASKED_SCORE, make_exp_scores_to_bfloat16
 from hf_asr_endpoint.whisper.kernels.tile import make_float_tile
@@ -27,8 +32,10 @@ _HEAD_WORDS = HEAD_DIM // 2  # 32-bit words of a head's row; each holds two bflo
 
 def make_encoder_attention(isa: Isa) -> Any:
     """Return the kernel. Threads share out the tiles of queries of all heads."""
-    tile_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
-    multiply_tile = make_float_tile(isa, isa.dot_bfloat16)
+    tile_rows, columns_per_tile = isa.layout.product_rows, isa.layout.tile_columns
+    in_vectors = isa.matrix_unit is None
+    multiply_tile = make_float_tile(isa, isa.dot_bfloat16) if in_vectors else make_bfloat16_matrix_tile(isa)
+    prepare_thread, release_thread = make_prepare_thread(isa), make_release_thread(isa)
     exp_scores, pack_keys_and_values = make_exp_scores_to_bfloat16(isa), _make_pack_keys_and_values(isa)
 
     def encoder_attention(data):
@@ -54,6 +61,7 @@ def make_encoder_attention(isa: Isa) -> Any:
         queries[:] = np.uint32(0)
         n_tiles = (n_positions + tile_rows - 1) // tile_rows
         n_tasks, packed_head = n_heads * n_tiles, -1
+        prepare_thread()
         for task in tasks_of_thread(data, 6, n_tasks):
             head, begin = task // n_tiles, task % n_tiles * tile_rows
             if head != packed_head:
@@ -74,6 +82,7 @@ def make_encoder_attention(isa: Isa) -> Any:
             multiply_tile(weights_at, 2 * n_keys, values_at, n_keys // 2, sums_at, 4 * HEAD_DIM)
             for row in range(n_rows):
                 _write_mean(sums[row], totals[row], result[begin + row, head])
+        release_thread()
 
     return encoder_attention
 

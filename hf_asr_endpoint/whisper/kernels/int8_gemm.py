@@ -21,6 +21,11 @@ from numba import carray
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
+from hf_asr_endpoint.whisper.kernels.matrix_tile import (
+    make_int8_matrix_tile,
+    make_prepare_thread,
+    make_release_thread,
+)
 from hf_asr_endpoint.whisper.kernels.quantize_rows import make_quantize_block
 from hf_asr_endpoint.whisper.kernels.scalar import (
     TASKS_PER_THREAD,
@@ -38,9 +43,10 @@ MIN_ROWS_PER_TASK = 24  # A task reads the weight once and quantizes its rows on
 def make_int8_gemm(isa: Isa) -> Any:
     """Return the kernel. A task is a part of the rows and of the weight's panels."""
     activation, activation_size = activation_type(isa), isa.layout.activations.itemsize
-    max_rows, columns_per_tile = isa.layout.tile_rows, isa.layout.tile_columns
+    max_rows, columns_per_tile = isa.layout.product_rows, isa.layout.tile_columns
     in_pairs = isa.layout.multiplies == "pairs"
     quantize_block, multiply_tile = make_quantize_block(isa), _make_multiply_tile(isa)
+    prepare_thread, release_thread = make_prepare_thread(isa), make_release_thread(isa)
 
     def int8_gemm(data):
         args = carray(data, (13,))
@@ -48,8 +54,7 @@ def make_int8_gemm(isa: Isa) -> Any:
         activation_bytes, block_rows = args[10], args[11]
         residual = carray(pointer(args[3], activation), (n_rows, n_out))
         result = carray(pointer(args[4], activation), (n_rows, n_out))
-        thread, n_threads = np.int64(thread_number()), np.int64(thread_count())
-        rows_at = args[5] + thread * args[12]
+        rows_at, n_threads = args[5] + np.int64(thread_number()) * args[12], np.int64(thread_count())
         scales_at = rows_at + block_rows * n_in * activation_bytes
         edge_at = scales_at + 4 * block_rows
         edge_tile = carray(pointer(edge_at, activation), (max_rows, columns_per_tile))
@@ -59,6 +64,7 @@ def make_int8_gemm(isa: Isa) -> Any:
         n_row_tasks = (n_rows + rows_per_task - 1) // rows_per_task
         n_panel_tasks = (n_panels + panels_per_task - 1) // panels_per_task
         quantized_begin = -1
+        prepare_thread()
         task = next_task(data, 13)
         while task < n_row_tasks * n_panel_tasks:
             begin = task // n_panel_tasks * rows_per_task
@@ -83,7 +89,7 @@ def make_int8_gemm(isa: Isa) -> Any:
                             for row in range(top, bottom):
                                 edge_tile[row - top, : right - left] = residual[row, left:right]
                     multiply_tile(
-                        bottom - top if in_pairs else activation_bytes, epilogue,
+                        bottom - top, activation_bytes, epilogue,
                         rows_at + (top - begin) * activation_bytes * n_in, n_in, columns_at, parameters_at,
                         scales_at + 4 * (top - begin), residual_at, result_at, result_bytes,
                     )  # fmt: skip
@@ -91,6 +97,7 @@ def make_int8_gemm(isa: Isa) -> Any:
                         for row in range(top, bottom):
                             result[row, left:right] = edge_tile[row - top, : right - left]
             task = next_task(data, 13)
+        release_thread()
 
     return int8_gemm
 
@@ -108,19 +115,58 @@ def _sizes_of_tasks(n_rows, tile_rows, block_rows, n_panels, n_threads):
 
 
 def _make_multiply_tile(isa: Isa) -> Any:
-    """Return what dispatches to a tile's intrinsic: of bytes by the bytes of an activation, of pairs by rows."""
-    make = _make_multiply_pairs if isa.layout.multiplies == "pairs" else _make_multiply_bytes
-    return make(isa)
+    """Return what dispatches to a tile's intrinsic: by rows, and of bytes by the bytes of an activation."""
+    if isa.layout.multiplies == "pairs":
+        return _make_multiply_pairs(isa)
+    return _make_multiply_bytes(isa) if isa.matrix_unit is None else _make_multiply_matrices(isa)
 
 
 def _make_multiply_bytes(isa: Isa) -> Any:
-    """Of one or two bytes an activation. All rows of a tile are computed."""
-    n_rows, word_bytes = isa.layout.tile_rows, isa.layout.elements_per_word
+    """All rows of a tile are computed."""
+    multiply_rows = _make_multiply_rows_of_bytes(isa, isa.layout.tile_rows)
+
+    @compiled
+    def multiply_tile(
+        n_rows, activation_bytes, epilogue,
+        rows, n_in, columns, parameters, scales, residual, result, result_bytes,
+    ):  # fmt: skip
+        multiply_rows(
+            activation_bytes, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes
+        )
+
+    return multiply_tile
+
+
+def _make_multiply_matrices(isa: Isa) -> Any:
+    """Of few rows, as in decode steps, half a tile is computed."""
+    half_rows = isa.layout.product_rows // 2
+    half, whole = (_make_multiply_rows_of_bytes(isa, n) for n in (half_rows, isa.layout.product_rows))
+
+    @compiled
+    def multiply_tile(
+        n_rows, activation_bytes, epilogue,
+        rows, n_in, columns, parameters, scales, residual, result, result_bytes,
+    ):  # fmt: skip
+        if n_rows * activation_bytes <= half_rows:
+            half(
+                activation_bytes, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes
+            )
+        else:
+            whole(
+                activation_bytes, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes
+            )
+
+    return multiply_tile
+
+
+def _make_multiply_rows_of_bytes(isa: Isa, n_rows: int) -> Any:
+    """Of one or two bytes an activation, which are rows of their own."""
+    word_bytes = isa.layout.elements_per_word
     int8_bias, int8_gelu, int8_add = _make_tiles(isa, n_rows=n_rows, rows_per_activation=1)
     int16_bias, int16_gelu, int16_add = _make_tiles(isa, n_rows=n_rows, rows_per_activation=2)
 
     @compiled
-    def multiply_tile(
+    def multiply_rows(
         activation_bytes, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes
     ):
         n_words = n_in // word_bytes
@@ -139,7 +185,7 @@ def _make_multiply_bytes(isa: Isa) -> Any:
         else:
             int16_bias(rows, n_in, columns, n_words, parameters, scales, residual, result, result_bytes)
 
-    return multiply_tile
+    return multiply_rows
 
 
 def _make_multiply_pairs(isa: Isa) -> Any:
@@ -148,7 +194,10 @@ def _make_multiply_pairs(isa: Isa) -> Any:
     one, half, whole = (_make_multiply_rows(isa, n) for n in (1, half_rows, isa.layout.tile_rows))
 
     @compiled
-    def multiply_tile(n_rows, epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes):
+    def multiply_tile(
+        n_rows, activation_bytes, epilogue,
+        rows, n_in, columns, parameters, scales, residual, result, result_bytes,
+    ):  # fmt: skip
         if n_rows == 1:
             one(epilogue, rows, n_in, columns, parameters, scales, residual, result, result_bytes)
         elif n_rows <= half_rows:
@@ -178,7 +227,8 @@ def _make_multiply_rows(isa: Isa, n_rows: int) -> Any:
 
 def _make_tiles(isa: Isa, *, n_rows: int, rows_per_activation: int) -> list[Any]:
     """Return the intrinsics for the three epilogues."""
+    make = make_int8_tile if isa.matrix_unit is None else make_int8_matrix_tile
     return [
-        make_int8_tile(isa, epilogue, n_rows=n_rows, rows_per_activation=rows_per_activation)
+        make(isa, epilogue, n_rows=n_rows, rows_per_activation=rows_per_activation)
         for epilogue in (BIAS, BIAS_GELU, BIAS_ADD)
     ]

@@ -16,6 +16,22 @@ the accumulator plus the four sums, those of the first row first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixUnit:
+    """Emits the instructions of a unit that multiplies matrices in registers of its own.
+
+    prepare, release: given a `Simd`, what a thread does before its first product and after its last one.
+    multiply_bytes, multiply_bfloat16: given a `Simd`, the operands of `accumulate_tile`, UNIT_WORDS times a whole
+    number of words, the rows, and the address of the sums: stores these, int32 or float32, shape = (rows,
+    tile_columns), at the bytes from one row to the next that come last.
+    """
+
+    prepare: Callable[[Any], None]
+    release: Callable[[Any], None]
+    multiply_bytes: Callable[..., None]
+    multiply_bfloat16: Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Isa:
     """One level: everything that the emitters of kernels ask about the processor.
 
@@ -30,6 +46,7 @@ class Isa:
     dot_bfloat16: of two bfloat16, summed in float32; None: the level has none.
     dot_float32: of one float32; None: the level's kernels do not use it.
     exp2: of a `FloatVector`, 2 to its power, from -126 to 127, with a relative error below 1e-4.
+    matrix_unit: computes int8_gemm and the encoder's attention; None: the level has none.
     to_bfloat16: of a `FloatVector`, the bits of bfloat16, rounded to the nearest, ties to even; None: no kernel of
     the level needs it.
     """
@@ -43,6 +60,7 @@ class Isa:
     dot_pairs: DotProduct | None = None
     dot_bfloat16: DotProduct | None = None
     dot_float32: DotProduct | None = None
+    matrix_unit: MatrixUnit | None = None
     exp2: Callable[[Any], Any]
     to_bfloat16: Callable[[Any], Any] | None = None
 

@@ -25,6 +25,9 @@ BIAS, BIAS_GELU, BIAS_ADD = range(3)
 
 CACHE_LINE_BYTES = 64
 
+UNIT_WORDS = 16
+"""Words of a row, and columns, that an instruction of a matrix unit multiplies."""
+
 COUNTER_OFFSET = 16
 """Words between a kernel's data and the counter of its tasks: two cache lines, which processors fetch together.
 Threads read the data all the time, and a write beside it would take it from their caches."""
@@ -54,6 +57,8 @@ class Layout:
     """How one level's operands lie in memory.
 
     level: its name. tile_rows, tile_columns: of a tile, as many as the accumulators fit registers.
+    unit_rows: of a tile of int8_gemm and of the encoder's attention where a unit of the processor multiplies
+    matrices, see `MatrixUnit`; None: they are computed in vector registers, too.
     multiplies: what the dot product of linear layers and of cross-attention multiplies. "bytes": four 8-bit
     integers of rows with four of columns. "pairs": two signed 16-bit integers; columns are stored in 8 bits and
     widened when they are loaded.
@@ -68,6 +73,7 @@ class Layout:
     level: str
     tile_rows: int
     tile_columns: int
+    unit_rows: int | None = None
     multiplies: Literal["bytes", "pairs"]
     rows_per_product: Literal[1, 2] = 1
     zero_point: int = 0
@@ -80,6 +86,16 @@ class Layout:
         return 4 * self.rows_per_product if self.multiplies == "bytes" else 2
 
     @property
+    def product_rows(self) -> int:
+        """Rows of a tile of int8_gemm and of the encoder's attention."""
+        return self.unit_rows or self.tile_rows
+
+    @property
+    def input_multiple(self) -> int:
+        """What the inputs of an int8_gemm are a multiple of: whole words, for a matrix unit UNIT_WORDS of them."""
+        return self.elements_per_word * (UNIT_WORDS if self.unit_rows else 1)
+
+    @property
     def max_weight(self) -> int:
         """Stands for 1 in attention weights of two bytes, which are unsigned where a zero point makes rows so."""
         return MAX_UINT16 if self.zero_point else MAX_BYTE_PAIR
@@ -90,8 +106,8 @@ class Layout:
         return self.tile_rows // 2 if self.multiplies == "bytes" else self.tile_rows
 
     def fills_words(self, n_in: int) -> bool:
-        """Return whether rows of n_in elements consist of whole words of both operands."""
-        return n_in % self.elements_per_word == 0
+        """Return whether int8_gemm can multiply rows of n_in elements."""
+        return n_in % self.input_multiple == 0
 
     def padded_to_panels(self, n_columns: int) -> int:
         """Return `n_columns` rounded up to whole panels."""
@@ -108,12 +124,12 @@ class Layout:
     def rows_per_block(self, n_in: int, activation_bytes: int) -> int:
         """Return how many rows int8_gemm processes at a time: whole tiles."""
         row_bytes = n_in * self.bytes_per_activation(activation_bytes)
-        return max(MAX_BLOCK_BYTES // row_bytes // self.tile_rows, 1) * self.tile_rows
+        return max(MAX_BLOCK_BYTES // row_bytes // self.product_rows, 1) * self.product_rows
 
     def int8_gemm_scratch_bytes(self, n_in: int, activation_bytes: int) -> int:
         """Return the bytes for one thread: quantized rows, their scales and a tile of the result."""
         row_bytes = n_in * self.bytes_per_activation(activation_bytes) + 4
-        edge_bytes = self.activations.itemsize * self.tile_rows * self.tile_columns
+        edge_bytes = self.activations.itemsize * self.product_rows * self.tile_columns
         return self.rows_per_block(n_in, activation_bytes) * row_bytes + edge_bytes
 
     def pack_weight_scratch_bytes(self, n_in: int) -> int:
@@ -126,7 +142,8 @@ class Layout:
         element_bytes = 4 if self.attends == "float32" else 2
         # Weights in float32 take the place of the scores.
         row_bytes = 4 if self.attends == "float32" else 4 + element_bytes
-        return n_keys * (2 * element_bytes * HEAD_DIM + row_bytes * self.tile_rows) + 8 * self.tile_rows * HEAD_DIM
+        n_rows = self.product_rows
+        return n_keys * (2 * element_bytes * HEAD_DIM + row_bytes * n_rows) + 8 * n_rows * HEAD_DIM
 
     def cross_attention_scratch_bytes(self, n_positions: int) -> int:
         """Return the bytes for one thread: scores, weights, quantized queries and the result."""

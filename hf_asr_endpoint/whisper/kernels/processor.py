@@ -12,7 +12,7 @@ from hf_asr_endpoint.errors import ModelUnavailable
 from hf_asr_endpoint.whisper.kernels.arm_features import DOT_PRODUCT, INT8_MATRIX, has_arm_feature
 from hf_asr_endpoint.whisper.kernels.openmp import find_openmp
 
-Level = Literal["avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod"]
+Level = Literal["amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i8mm", "neon-dotprod"]
 """The levels that kernels are made for, the fastest first."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -47,6 +47,11 @@ def levels() -> tuple[Level, ...]:
     return tuple(level for level in LEVELS if _has_instructions(level))
 
 
+def ask_for_registers(level: Level) -> bool:
+    """Say whether the process may use all registers of a level. Linux gives those of AMX to processes that ask."""
+    return level != "amx" or torch.cpu._init_amx()
+
+
 def _has_instructions(level: Level) -> bool:
     if level == "neon-i8mm":
         return has_arm_feature(INT8_MATRIX) and has_arm_feature(DOT_PRODUCT)
@@ -57,7 +62,14 @@ def _has_instructions(level: Level) -> bool:
     if level == "avx-vnni":
         return torch.cpu._is_avx2_supported() and _reports("avx_vnni")
     has_vnni = torch.cpu._is_vnni_supported()
-    return has_vnni and (level == "avx512-vnni" or torch.cpu._is_avx512_bf16_supported())
+    if level == "avx512-vnni":
+        return has_vnni
+    has_bfloat16 = has_vnni and torch.cpu._is_avx512_bf16_supported()
+    return has_bfloat16 and (level == "avx512-bf16" or (_has_matrix_unit() and ask_for_registers(level)))
+
+
+def _has_matrix_unit() -> bool:
+    return torch.cpu._is_amx_tile_supported() and _reports("amx_int8") and _reports("amx_bf16")
 
 
 def _reports(name: str) -> bool:

@@ -8,7 +8,7 @@ and 45 to 75 % in 8-bit integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache, reduce
+from functools import cache
 from itertools import product
 from operator import itemgetter
 from typing import Any
@@ -17,9 +17,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from hf_asr_endpoint.whisper.kernels.epilogue import ColumnWriter
 from hf_asr_endpoint.whisper.kernels.isa import DotProduct, Isa
-from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
-from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT8, INT64, FloatVector, Simd
+from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT8, INT64, Simd
 
 LoadColumns = Callable[[Simd, Any, int], Any]
 """Emits the load of a vector of columns' words: given the address of a tile's words and the vector's index."""
@@ -229,8 +229,10 @@ def make_int8_tile(isa: Isa, epilogue: int, *, n_rows: int, rows_per_activation:
             simd = Simd(isa, builder)
             sums = _accumulate_quantized(simd, args[:4], n_rows=n_rows)
             for index in range(isa.vectors_per_row):
-                column_sums = [sums[row, index] for row in range(n_rows)]
-                _write_columns(simd, epilogue, column_sums, index, args[4:], rows_per_activation)
+                write = ColumnWriter(simd, epilogue, args[4:], index)
+                for row in range(n_rows // rows_per_activation):
+                    first = rows_per_activation * row
+                    write(ir.Constant(INT64, row), [sums[first + n, index] for n in range(rows_per_activation)])
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9), generate
@@ -242,49 +244,3 @@ def _accumulate_quantized(simd: Simd, args: Sequence[Any], *, n_rows: int) -> di
     if simd.isa.layout.multiplies == "bytes":
         return accumulate_bytes(simd, simd.isa.dot_bytes, args, n_rows=n_rows)
     return accumulate_tile(simd, simd.isa.dot_pairs, args, n_rows=n_rows, load_columns=load_widened_pairs)
-
-
-def _write_columns(
-    simd: Simd, epilogue: int, sums: Sequence[Any], index: int, args: Sequence[Any], rows_per_activation: int
-) -> None:
-    """Emit the last steps of a vector of columns. sums: of all rows. args: the last five of `make_int8_tile`."""
-    column_parameters, row_scales, residual, result, result_bytes = args
-    builder, isa = simd.builder, simd.isa
-    element_bytes = isa.layout.activations.itemsize
-    correction_at, scale_at, bias_at = (
-        simd.add_bytes(column_parameters, 4 * (n * isa.layout.tile_columns + index * isa.n_lanes))
-        for n in range(3)
-    )
-    has_correction = isa.layout.zero_point != 0
-    correction = simd.load(correction_at, simd.int32_vector) if has_correction else None
-    scale, bias = simd.load_floats(scale_at), simd.load_floats(bias_at)
-    for row in range(len(sums) // rows_per_activation):
-        of_row = sums[rows_per_activation * row : rows_per_activation * (row + 1)]
-        corrected = [builder.sub(total, correction) for total in of_row] if has_correction else of_row
-        by_byte = [simd.to_floats(total) for total in corrected]
-        combined = reduce(lambda upper, lower: upper * 256.0 + lower, by_byte)
-        row_scale_at = simd.add_bytes(row_scales, 4 * row)
-        row_scale = simd.vector(simd.load_broadcast(row_scale_at, FLOAT, simd.float_vector))
-        value = combined * row_scale * scale + bias
-        row_offset = builder.mul(result_bytes, ir.Constant(INT64, row))
-        offset = simd.add_bytes(row_offset, index * element_bytes * isa.n_lanes)
-        if epilogue == BIAS_ADD:
-            value = value + simd.load_activations(builder.add(residual, offset))
-        elif epilogue == BIAS_GELU:
-            value = _gelu(value)
-        else:
-            assert epilogue == BIAS
-        simd.store_activations(builder.add(result, offset), value)
-
-
-def _gelu(x: FloatVector) -> FloatVector:
-    """Return x times the normal distribution function, erf by Abramowitz and Stegun, 7.1.26.
-
-    The error exceeds bfloat16's rounding only for x below -5, where the result is smaller than 1e-5.
-    """
-    magnitude = abs(x) * 0.70710678
-    t = 1.0 / (magnitude * 0.3275911 + 1.0)
-    series = (((t * 1.061405429 - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592
-    power = (magnitude * magnitude * -1.44269504).exp2()
-    tail = x * 0.5 * series * t * power
-    return x.where_negative(tail, x - tail)

@@ -22,7 +22,7 @@ head_dim); returns shape = (n_positions, n_heads, head_dim)."""
 
 def choose_encoder_attention(*, head_dim: int, kernels: Kernels | None) -> EncoderAttention:
     """Return the fastest attention. kernels: those for the activations' device and dtype, if there are any."""
-    if kernels is not None and kernels.prefer_tiles and head_dim == HEAD_DIM:
+    if kernels is not None and head_dim == HEAD_DIM:
         return KernelEncoderAttention(kernels)
     return torch_encoder_attention
 

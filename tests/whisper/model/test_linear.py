@@ -26,7 +26,7 @@ from tests.whisper.levels import HERE, every_level, for_each_level, kernels_of, 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-N_IN, N_OUT = 96, 80
+N_IN, N_OUT = 192, 80
 
 needs_bfloat16 = pytest.mark.skipif(
     not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor does not compute in bfloat16"
@@ -191,7 +191,7 @@ def test_int8_product_of_zeros_is_the_bias(weight: Tensor, bias: Tensor, make: M
 def test_kernel_computes_partial_tiles(n_out: int, n_rows: int, activation_bytes: int, level: Level) -> None:
     torch.manual_seed(0)
     dtype = dtype_of(level)
-    weight, x = torch.randn(n_out, 24).to(dtype), torch.randn(n_rows, 24).to(dtype)
+    weight, x = torch.randn(n_out, 64).to(dtype), torch.randn(n_rows, 64).to(dtype)
     residual = torch.randn(n_rows, n_out).to(dtype)
     expected = x.double() @ weight.double().T + residual.double()
     y = make_int8_tile(level, activation_bytes)(weight, None).add(x, residual)
