@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +11,14 @@ from typing import Any
 
 import numba
 from numba import cfunc, njit, types
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
+
+# numba names machine code by a function's name and a number, which counts from 1 in every process. Where code that
+# several processes compiled meets in one, a call would reach the first of the functions with a name.
+FunctionIdentity._unique_ids = itertools.count(secrets.randbits(48))
 
 _OPTIONS: dict[str, Any] = {"fastmath": True, "error_model": "numpy", "boundscheck": False}
 _DATA, _THREAD_NUMBER = types.CPointer(types.int64), types.CPointer(types.int32)
@@ -21,7 +28,7 @@ _SIGNATURES = {1: types.void(_DATA), 3: types.void(_THREAD_NUMBER, _THREAD_NUMBE
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Decorate a function that kernels call. It is compiled with the first kernel that calls it."""
-    return njit(**_OPTIONS)(function)
+    return njit(forceinline=True, **_OPTIONS)(function)
 
 
 def inlined(function: Callable[..., Any]) -> Any:

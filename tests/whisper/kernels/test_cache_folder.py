@@ -151,3 +151,20 @@ def test_opening_an_existing_folder_marks_it_as_used_and_removes_nothing(tmp_pat
     assert open_cache_folder(tmp_path, level="avx2") == folder
     assert time.time() - folder.parent.stat().st_mtime < 60
     assert old.exists()
+
+
+def test_code_of_two_processes_shares_no_names() -> None:
+    """A process that loads the code of both would mistake a function of one for the other's."""
+    code = """
+from hf_asr_endpoint.whisper.kernels.compile import compiled
+function = compiled(lambda x: x + 1)
+function(1)
+(overload,) = function.overloads.values()
+print(overload.fndesc.mangled_name)
+"""
+    names = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120).stdout
+        for _ in range(2)
+    ]
+    assert all(names)
+    assert names[0] != names[1]
