@@ -90,10 +90,12 @@ def read_windows(check: Check, *, is_whole: bool = False) -> Clips:
 
 
 def load_model(
-    check: Check, *, device: Device, dtype: Dtype | Literal["int8"]
+    check: Check, *, device: Device, dtype: Dtype | Literal["int8"], cpu_level: str = "auto"
 ) -> tuple[AnyModel, WhisperTokenizer, ModelInfo]:
     """Load whisper-tiny.en. Compiled kernels are kept in its folder."""
-    return load_speech_model(check.directory, device=device, dtype=dtype, slots=N_SLOTS, cache_dir=check.directory)
+    return load_speech_model(
+        check.directory, device=device, dtype=dtype, slots=N_SLOTS, cpu_level=cpu_level, cache_dir=check.directory
+    )
 
 
 def prompt_for(tokenizer: WhisperTokenizer) -> DecoderPrompt:

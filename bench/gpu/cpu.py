@@ -11,12 +11,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from typing import Any
-from unittest.mock import patch
 
-import torch
 from torch import Tensor
 
 from bench.gpu.batch import decode
@@ -24,15 +21,14 @@ from bench.gpu.correctness import GREEDY, Clips, load_model, prompt_for, read_wi
 from bench.gpu.running import SMALL_LIMIT_FACTOR, Check, Log, round_figures
 from bench.gpu.timing import measure
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
+from hf_asr_endpoint.whisper.kernels.processor import levels
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 TESTS = tuple(f"tests/whisper/{name}" for name in ("kernels", "kv_cache", "model"))
 PYTEST = ("-m", "pytest", "-q", "-p", "bench.gpu.stubs", "-p", "no:cacheprovider", "-W", "default")
 TESTS_S = 85.0
 N_PASSES = 3
-KINDS = (("int8", "int8", False), ("int8 by the kernels", "int8", True), ("bfloat16", "bfloat16", False))
-"""Names, dtypes, and whether AMX is hidden."""
-SMALL_KINDS = (("float32", "float32", False),)
+N_LEVELS = 2  # of kernels: the fastest of the processor, and the next one
 N_WORKERS = 6  # processes of pytest
 
 
@@ -49,23 +45,18 @@ def run_tests(check: Check, log: Log) -> None:
 def run(check: Check, log: Log) -> None:
     file = check.out.with_name(f"{check.out.stem}-texts.json")
     texts: dict[str, Any] = {}
-    for name, dtype, hides_amx in KINDS if not check.is_small else SMALL_KINDS:
-        with log.part(name), hidden_amx() if hides_amx else nullcontext():
-            texts[name] = transcribe(check, log, dtype, name=name)
+    in_int8: list[tuple[Any, str]] = [("int8", level) for level in levels()[:N_LEVELS]]
+    for dtype, level in [*in_int8, ("bfloat16", "auto")] if not check.is_small else [("float32", "auto")]:
+        name = dtype if level == "auto" else f"{dtype} at {level}"
+        with log.part(name):
+            texts[name] = transcribe(check, log, dtype, level, name=name)
             file.write_text(json.dumps(texts, indent=1, ensure_ascii=False))
 
 
-@contextmanager
-def hidden_amx() -> Iterator[None]:
-    """Hide the processor's AMX tiles from the project, so that it uses all of its kernels."""
-    with patch.object(torch.cpu, "_is_amx_tile_supported", return_value=False):
-        yield
-
-
-def transcribe(check: Check, log: Log, dtype: Any, *, name: str) -> dict[str, Any]:
+def transcribe(check: Check, log: Log, dtype: Any, level: str, *, name: str) -> dict[str, Any]:
     """Decode each clip alone and all clips together; return both results by the clip's name."""
     clips = read_windows(check)
-    model, tokenizer, info = load_model(check, device="cpu", dtype=dtype)
+    model, tokenizer, info = load_model(check, device="cpu", dtype=dtype, cpu_level=level)
     prompt = prompt_for(tokenizer)
     alone = [decode(model, [mel], prompt, GREEDY)[0] for mel in clips.mels]
     seconds = []

@@ -40,6 +40,16 @@ def test_auto_is_the_fastest_level_that_the_processor_reports(expected: Level | 
     assert choose_level("none") is None
 
 
+@pytest.mark.parametrize("allows", [True, False])
+def test_amx_needs_a_system_that_gives_its_registers(monkeypatch: pytest.MonkeyPatch, allows: bool) -> None:
+    for name in ("_is_vnni_supported", "_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_int8": True, "amx_bf16": True}, raising=False)
+    monkeypatch.setattr(torch.cpu, "_init_amx", lambda: allows)
+    monkeypatch.setattr(processor, "find_openmp", lambda: object())
+    assert ("amx" in processor.levels.__wrapped__()) == allows
+
+
 @pytest.mark.parametrize("reported", [("avx512-vnni", "avx2")], indirect=True)
 @pytest.mark.parametrize(
     ("name", "message"),
