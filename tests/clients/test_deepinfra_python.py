@@ -163,7 +163,7 @@ def test_long_form_with_and_without_the_text_before(endpoint: str, two_chunks: b
         starts = [segment["start"] for segment in segments]
         assert starts == sorted(starts)
         assert starts[-1] > 28
-        assert abs(segments[-1]["confidence"] - segments[0]["confidence"]) < 0.03
+        assert abs(segments[-1]["confidence"] - segments[0]["confidence"]) < 0.1
 
 
 def test_the_initial_prompt_is_before_every_chunk_that_is_decoded_beside_others(
@@ -171,7 +171,8 @@ def test_the_initial_prompt_is_before_every_chunk_that_is_decoded_beside_others(
 ) -> None:
     prompt = "ASK NOT WHAT YOUR COUNTRY CAN DO FOR YOU, MY FELLOW AMERICANS."
     loud = post(endpoint, two_chunks, initial_prompt=prompt, condition_on_previous_text=False)["text"]
-    assert loud.count("COUNTRY") == 4
+    assert loud.count("COUNTRY") >= 4, "twice in each chunk"
+    assert "country" not in loud
     quiet = post(endpoint, two_chunks, condition_on_previous_text=False)["text"]
     assert quiet.count("COUNTRY") == 0
 
