@@ -6,6 +6,7 @@ the core's first cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -17,6 +18,7 @@ from hf_asr_endpoint.whisper.kernels.epilogue import ColumnWriter
 from hf_asr_endpoint.whisper.kernels.isa import Isa, MatrixUnit
 from hf_asr_endpoint.whisper.kernels.layout import CACHE_LINE_BYTES
 from hf_asr_endpoint.whisper.kernels.simd import INT64, Simd
+from hf_asr_endpoint.whisper.kernels.tile import int8_tile_intrinsic
 
 
 def make_prepare_thread(isa: Isa) -> Any:
@@ -61,45 +63,26 @@ def make_bfloat16_matrix_tile(isa: Isa) -> Any:
 
 def make_int8_matrix_tile(isa: Isa, epilogue: int, *, n_rows: int, rows_per_activation: int) -> Any:
     """Return an intrinsic that multiplies a tile of quantized numbers. See `make_int8_tile`."""
-    unit = _unit_of(isa)
+    unit, sums_bytes = _unit_of(isa), 4 * isa.layout.tile_columns
 
-    @intrinsic
-    def int8_tile(
-        typing: Any,
-        rows: Any,
-        row_bytes: Any,
-        columns: Any,
-        n_words: Any,
-        column_parameters: Any,
-        row_scales: Any,
-        residual: Any,
-        result: Any,
-        result_bytes: Any,
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            simd = Simd(isa, builder)
-            sums_bytes = 4 * isa.layout.tile_columns
-            sums = cgutils.alloca_once(builder, ir.ArrayType(simd.int32_vector, n_rows * isa.vectors_per_row))
-            sums.align = CACHE_LINE_BYTES
-            sums_at = builder.ptrtoint(sums, INT64)
-            unit.multiply_bytes(simd, args[:4], n_rows, sums_at, ir.Constant(INT64, sums_bytes))
-            writers = [ColumnWriter(simd, epilogue, args[4:], index) for index in range(isa.vectors_per_row)]
+    def emit(simd: Simd, args: Sequence[Any]) -> None:
+        sums = cgutils.alloca_once(simd.builder, ir.ArrayType(simd.int32_vector, n_rows * isa.vectors_per_row))
+        sums.align = CACHE_LINE_BYTES
+        sums_at = simd.builder.ptrtoint(sums, INT64)
+        unit.multiply_bytes(simd, args[:4], n_rows, sums_at, ir.Constant(INT64, sums_bytes))
+        writers = [ColumnWriter(simd, epilogue, args[4:], index) for index in range(isa.vectors_per_row)]
 
-            def write_row(row: Any) -> list[Any]:
-                row_at = simd.add_scaled(sums_at, row, rows_per_activation * sums_bytes)
-                for index, write in enumerate(writers):
-                    offsets = (n * sums_bytes + index * 4 * isa.n_lanes for n in range(rows_per_activation))
-                    write(
-                        row, [simd.load(simd.add_bytes(row_at, offset), simd.int32_vector) for offset in offsets]
-                    )
-                return []
+        def write_row(row: Any) -> list[Any]:
+            row_at = simd.add_scaled(sums_at, row, rows_per_activation * sums_bytes)
+            for index, write in enumerate(writers):
+                first_at = simd.add_bytes(row_at, index * 4 * isa.n_lanes)
+                by_byte = (simd.add_bytes(first_at, n * sums_bytes) for n in range(rows_per_activation))
+                write(row, [simd.load(address, simd.int32_vector) for address in by_byte])
+            return []
 
-            simd.loop(ir.Constant(INT64, n_rows // rows_per_activation), [], write_row)
-            return context.get_dummy_value()
+        simd.loop(ir.Constant(INT64, n_rows // rows_per_activation), [], write_row)
 
-        return types.void(*[types.int64] * 9), generate
-
-    return int8_tile
+    return int8_tile_intrinsic(isa, emit)
 
 
 def _unit_of(isa: Isa) -> MatrixUnit:

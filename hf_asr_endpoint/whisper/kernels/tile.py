@@ -206,10 +206,26 @@ def make_int8_tile(isa: Isa, epilogue: int, *, n_rows: int, rows_per_activation:
     """Return an intrinsic that multiplies a tile of quantized numbers, dequantizes it and writes activations.
 
     n_rows: of quantized numbers. rows_per_activation: 1 or 2. With 2, each activation's upper and lower bytes are
-    rows of their own, the upper ones first, so the result has half as many rows.
-    The intrinsic takes 64-bit integers: those of `accumulate_tile`; the addresses of the columns' parameters,
-    shape = (3, tile_columns): zero-point corrections, int32, scales and bias, float32; of the rows' scales,
-    float32; of the residual and of the result, activations; and the bytes from one row of these two to the next.
+    rows of their own, the upper ones first, so the result has half as many rows. See `int8_tile_intrinsic`.
+    """
+
+    def emit(simd: Simd, args: Sequence[Any]) -> None:
+        sums = _accumulate_quantized(simd, args[:4], n_rows=n_rows)
+        for index in range(isa.vectors_per_row):
+            write = ColumnWriter(simd, epilogue, args[4:], index)
+            for row in range(n_rows // rows_per_activation):
+                first = rows_per_activation * row
+                write(ir.Constant(INT64, row), [sums[first + n, index] for n in range(rows_per_activation)])
+
+    return int8_tile_intrinsic(isa, emit)
+
+
+def int8_tile_intrinsic(isa: Isa, emit: Callable[[Simd, Sequence[Any]], None]) -> Any:
+    """Return an intrinsic whose code `emit` emits, given its arguments.
+
+    It takes 64-bit integers: those of `accumulate_tile`; the addresses of the columns' parameters, shape = (3,
+    tile_columns): zero-point corrections, int32, scales and bias, float32; of the rows' scales, float32; of the
+    residual and of the result, activations; and the bytes from one row to the next of these two.
     """
 
     @intrinsic
@@ -226,13 +242,7 @@ def make_int8_tile(isa: Isa, epilogue: int, *, n_rows: int, rows_per_activation:
         result_bytes: Any,
     ) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            simd = Simd(isa, builder)
-            sums = _accumulate_quantized(simd, args[:4], n_rows=n_rows)
-            for index in range(isa.vectors_per_row):
-                write = ColumnWriter(simd, epilogue, args[4:], index)
-                for row in range(n_rows // rows_per_activation):
-                    first = rows_per_activation * row
-                    write(ir.Constant(INT64, row), [sums[first + n, index] for n in range(rows_per_activation)])
+            emit(Simd(isa, builder), args)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 9), generate
