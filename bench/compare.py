@@ -22,6 +22,7 @@ from rich.table import Table
 
 from bench.accuracy import word_errors
 from bench.engines.registry import BASELINE, ENGINES
+from bench.levels import add_level_option, level_environment
 from bench.machine import describe_processor
 from bench.recordings import Clip, duration_s, long_clip, short_clips
 from bench.report import COLUMNS, Measurement, SetResult, fastest, rows
@@ -46,6 +47,7 @@ class Job:
 
 def main() -> None:
     arguments = _parser().parse_args()
+    os.environ.update(level_environment(arguments.cpu_level))  # for the workers
     job = Job(
         model=arguments.model,
         speech=arguments.speech,
@@ -62,7 +64,8 @@ def main() -> None:
     for engine in arguments.engines:
         with progress.status(f"measuring {engine}"):
             measurements[engine] = measure(engine, job)
-    table = Table(*COLUMNS, title=_title(job), show_lines=True)
+    processor = describe_processor(arguments.cpu_level)
+    table = Table(*COLUMNS, title=f"{_title(job)}\n{processor}", show_lines=True)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in rows(measurements.values(), baseline=measurements.get(BASELINE)):
@@ -76,7 +79,7 @@ def main() -> None:
         baseline = measurements.get(BASELINE)
         Results(
             title=_title(job),
-            processor=describe_processor(),
+            processor=processor,
             day=date.today(),
             baseline=baseline.label if baseline else None,
             measurements=tuple(measurements.values()),
@@ -164,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--beams", type=int, default=1, metavar="N", help="beams of each engine (default: 1, greedy)"
     )
+    add_level_option(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the results as JSON, to be drawn")
     return parser
 

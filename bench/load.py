@@ -20,7 +20,9 @@ from rich.table import Table
 from bench.clients import Clips, drive, http_client
 from bench.engines.server import environment
 from bench.fairness import measure_fairness
+from bench.levels import add_level_option, level_environment
 from bench.load_result import LOAD_COLUMNS, LoadResult, load_row
+from bench.machine import describe_processor
 from bench.memory import long_file, startup_s
 from bench.recordings import duration_s, long_clip, short_clips, write_repeated
 from bench.report import NO_VALUE, ratio
@@ -41,6 +43,7 @@ WIDTH = 130  # characters
 
 def main() -> None:
     arguments = _parser().parse_args()
+    os.environ.update(level_environment(arguments.cpu_level))  # for servers and the peer
     clients = arguments.clients or (() if arguments.long or arguments.memory else CLIENTS)
     console = Console(width=WIDTH)
     if clients:
@@ -66,7 +69,8 @@ def _clients_table(arguments: argparse.Namespace, clients: Sequence[int]) -> Tab
     gain = ratio(ours[-1].audio_s_per_s, ours[0].audio_s_per_s)
     table = Table(
         title=f"{arguments.model}, engine {arguments.engine}: {len(clips.paths)} short clips, "
-        f"{arguments.seconds:g} s and requests in flight; {clients[-1]} clients ÷ {clients[0]}: {gain}"
+        f"{arguments.seconds:g} s and requests in flight; {clients[-1]} clients ÷ {clients[0]}: {gain}; "
+        f"{describe_processor(arguments.cpu_level)}"
     )
     for name in LOAD_COLUMNS:
         table.add_column(name, justify="left" if name == "engine" else "right", no_wrap=True)
@@ -145,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count(), help="threads of the peer (default: %(default)s)"
     )
+    add_level_option(parser)
     parser.add_argument(
         "--long",
         type=float,

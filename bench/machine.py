@@ -17,6 +17,6 @@ def processor_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def describe_processor() -> str:
-    """Return the processor's name and its fastest level: virtual machines hide of what generation they are."""
-    return f"{processor_name()} ({choose_level('auto') or 'no kernels'})"
+def describe_processor(cpu_level: str = "auto") -> str:
+    """Return the processor's name and the level in use: virtual machines hide of what generation they are."""
+    return f"{processor_name()} ({choose_level(cpu_level) or 'no kernels'})"

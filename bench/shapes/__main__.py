@@ -19,23 +19,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.machine import processor_name
+from bench.levels import add_level_option, level_environment
+from bench.machine import describe_processor
 from bench.shapes.checkpoint import write_checkpoint
 from bench.shapes.sizes import SIZES, Size
 from hf_asr_endpoint.user_folders import cache_folder
 from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
-from hf_asr_endpoint.whisper.kernels.processor import choose_level
 
 ENGINES = ("this project", "CTranslate2")
 COLUMNS = (
     *("size", "engine", "load\ns", "loaded\nMiB", "window\n10 s, ms", "window\n30 s, ms"),
     *("step\n1 row, ms", "step\n8 rows, ms", "step\n16 rows, ms", "peak\nMiB"),
 )
-HELD_TO_AVX2 = dict.fromkeys(
-    ("CT2_FORCE_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA"), "AVX2"
-)
-"""Variables that hold CTranslate2's and torch's libraries to AVX2."""
-
 CONVERTER_BYTES_PER_WEIGHT = 6  # of the converter's peak: the weights in float16, and copies of them
 FREE_MEMORY = 1 << 30  # bytes that are left to others
 
@@ -43,15 +38,14 @@ FREE_MEMORY = 1 << 30  # bytes that are left to others
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", help=f"some of {','.join(SIZES)}; by default all that fit into memory")
-    parser.add_argument("--cpu-level", default="auto", help="of the kernels, see --cpu-level of the server")
+    add_level_option(parser)
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="with 1, times are the processor's")
     parser.add_argument("--no-peer", action="store_true", help="do not measure CTranslate2")
     arguments = parser.parse_args()
-    level = choose_level(arguments.cpu_level)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
-    if level == "avx2":
-        environment |= HELD_TO_AVX2
-    table = Table(*COLUMNS, title=f"int8, {arguments.threads} threads on {processor_name()}, level {level}")
+    threads = {"OMP_NUM_THREADS": str(arguments.threads)}
+    environment = {**os.environ, **level_environment(arguments.cpu_level), **threads}
+    processor = describe_processor(arguments.cpu_level)
+    table = Table(*COLUMNS, title=f"int8, {arguments.threads} threads on {processor}")
     engines = ENGINES[:1] if arguments.no_peer else ENGINES
     for size in _sizes(arguments.sizes):
         for engine, result in measure(size, engines, cpu_level=arguments.cpu_level, environment=environment):
