@@ -11,12 +11,10 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from hf_asr_endpoint.whisper.kernels.epilogue import ColumnWriter
 from hf_asr_endpoint.whisper.kernels.isa import Isa, MatrixUnit
-from hf_asr_endpoint.whisper.kernels.layout import CACHE_LINE_BYTES
 from hf_asr_endpoint.whisper.kernels.simd import INT64, Simd
 from hf_asr_endpoint.whisper.kernels.tile import int8_tile_intrinsic
 
@@ -66,9 +64,7 @@ def make_int8_matrix_tile(isa: Isa, epilogue: int, *, n_rows: int, rows_per_acti
     unit, sums_bytes = _unit_of(isa), 4 * isa.layout.tile_columns
 
     def emit(simd: Simd, args: Sequence[Any]) -> None:
-        sums = cgutils.alloca_once(simd.builder, ir.ArrayType(simd.int32_vector, n_rows * isa.vectors_per_row))
-        sums.align = CACHE_LINE_BYTES
-        sums_at = simd.builder.ptrtoint(sums, INT64)
+        sums_at = simd.allocate(ir.ArrayType(simd.int32_vector, n_rows * isa.vectors_per_row))
         unit.multiply_bytes(simd, args[:4], n_rows, sums_at, ir.Constant(INT64, sums_bytes))
         writers = [ColumnWriter(simd, epilogue, args[4:], index) for index in range(isa.vectors_per_row)]
 

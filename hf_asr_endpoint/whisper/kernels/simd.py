@@ -14,6 +14,7 @@ import torch
 from llvmlite import ir
 
 from hf_asr_endpoint.whisper.kernels.isa import Isa
+from hf_asr_endpoint.whisper.kernels.layout import CACHE_LINE_BYTES
 
 INT8, INT16, INT32, INT64, FLOAT = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _FAST = ("nnan", "ninf", "nsz", "arcp", "contract", "afn")
@@ -112,6 +113,16 @@ class Simd:
         self.int8_vector, self.int16_vector = ir.VectorType(INT8, isa.n_lanes), ir.VectorType(INT16, isa.n_lanes)
         self.int32_vector, self.float_vector = ir.VectorType(INT32, isa.n_lanes), ir.VectorType(FLOAT, isa.n_lanes)
         self.pair_vector = ir.VectorType(INT16, 2 * isa.n_lanes)  # a whole register
+
+    def allocate(self, memory_type: Any) -> Any:
+        """Emit memory that is there until the function returns; return its address.
+
+        It is not cleared. numba's `alloca_once` clears it at each call, which took longer than a tile's products.
+        """
+        with self.builder.goto_entry_block():
+            memory = self.builder.alloca(memory_type)
+        memory.align = CACHE_LINE_BYTES
+        return self.builder.ptrtoint(memory, INT64)
 
     def int32s(self, value: int) -> Any:
         """Return a constant with one integer in all lanes."""
