@@ -9,6 +9,8 @@ from typing import Any
 from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
 from hf_asr_endpoint.whisper.kernels.simd import FLOAT, FloatVector, Simd
 
+MIN_GELU_EXPONENT = -100.0  # Powers of 2 below -126 are subnormal, and cost some hundred cycles each.
+
 
 class ColumnWriter:
     """Emits the last steps of a tile's vectors of the same columns, one for each row."""
@@ -57,6 +59,7 @@ def _gelu(x: FloatVector) -> FloatVector:
     magnitude = abs(x) * 0.70710678
     t = 1.0 / (magnitude * 0.3275911 + 1.0)
     series = (((t * 1.061405429 - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592
-    power = (magnitude * magnitude * -1.44269504).exp2()
+    exponent = (magnitude * magnitude * -1.44269504).maximum(x.with_value(x.simd.floats(MIN_GELU_EXPONENT)))
+    power = exponent.exp2()
     tail = x * 0.5 * series * t * power
     return x.where_negative(tail, x - tail)

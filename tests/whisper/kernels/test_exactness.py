@@ -53,6 +53,18 @@ def check_exact(level: Level, x: Tensor, weight: Tensor) -> None:
 
 
 @every_level
+def test_gelu_of_large_negative_numbers_is_not_subnormal(level: Level) -> None:
+    """Each subnormal number costs some processors a hundred cycles and more."""
+    kernels = kernels_of(level)
+    n_in = whole_words(level, 64)
+    bias = torch.linspace(-60, -10, 128)
+    linear = Int8TileLinear(torch.zeros(128, n_in), bias, activation_bytes=1, kernels=kernels)
+    result = linear.gelu(torch.zeros((1, n_in), dtype=kernels.layout.activations)).float()
+    assert ((result == 0) | (result.abs() >= torch.finfo(torch.float32).tiny)).all()
+    torch.testing.assert_close(result, torch.zeros(1, 128), atol=1e-20, rtol=0)
+
+
+@every_level
 @pytest.mark.parametrize("activation_bytes", [1, 2])
 def test_a_row_has_the_same_result_among_any_number_of_rows(level: Level, activation_bytes: int) -> None:
     torch.manual_seed(0)
