@@ -21,7 +21,12 @@ from hf_asr_endpoint.setting_types import Device, EngineChoice
 from hf_asr_endpoint.transcription.transcriber import Transcriber
 from hf_asr_endpoint.types import Engine as EngineName
 from hf_asr_endpoint.types import ModelInfo
-from hf_asr_endpoint.whisper.process import limit_malloc_arenas, switch_threads_often, trim_heap
+from hf_asr_endpoint.whisper.process import (
+    keep_freed_memory,
+    limit_malloc_arenas,
+    switch_threads_often,
+    trim_heap,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +62,7 @@ def load_transcriber(
     with _alone(report):
         transcriber, info = load(directory, choice, settings, report, reason, turns)
     trim_heap()  # Return the memory that only loading needed.
+    keep_freed_memory()
     kernels = f", kernels for {info.cpu_level}" if info.cpu_level else ""
     logger.info(
         "ready: %s on %s in %s, slots: %d%s, threads: %d",

@@ -88,12 +88,14 @@ class ThisProject:
     def __init__(self, directory: Path, cpu_level: str) -> None:
         from hf_asr_endpoint.user_folders import cache_folder
         from hf_asr_endpoint.whisper.loading import load_speech_model
-        from hf_asr_endpoint.whisper.process import limit_malloc_arenas
+        from hf_asr_endpoint.whisper.process import keep_freed_memory, limit_malloc_arenas, trim_heap
 
         limit_malloc_arenas()
         self._model, _, info = load_speech_model(
             directory, device="cpu", dtype="int8", slots=N_SLOTS, cpu_level=cpu_level, cache_dir=cache_folder()
         )
+        trim_heap()
+        keep_freed_memory()
         self._n_mels = info.n_mels
         self._features: Any = None
 

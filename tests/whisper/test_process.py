@@ -18,4 +18,5 @@ def test_windows_has_no_process_symbols(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ctypes, "CDLL", windows_cdll)
     assert process.process_symbols() is None
     process.limit_malloc_arenas()
+    process.keep_freed_memory()
     process.trim_heap()
