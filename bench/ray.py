@@ -23,6 +23,7 @@ from rich.table import Table
 
 from bench.clients import Clips, drive, http_client
 from bench.engines.server import REQUEST_TIMEOUT_S, environment
+from bench.levels import add_level_option, level_environment
 from bench.load_result import LoadResult
 from bench.recordings import short_clips
 from bench.weights import MODELS
@@ -44,6 +45,7 @@ class Load:
 
 def main() -> None:
     arguments = _parser().parse_args()
+    os.environ.update(level_environment(arguments.cpu_level))  # for servers
     console = Console(width=130)
     paths = [clip.path for clip in short_clips(arguments.speech)]
     console.print(_delta_table(arguments.model, paths[0]))
@@ -166,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--model", choices=MODELS, default=MODELS[0], help="the weights (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of load in each round (default: %(default)s)")
+    add_level_option(parser)
     parser.add_argument("--rounds", type=int, default=3, help="for each number of engines (default: %(default)s)")
     return parser
 

@@ -50,6 +50,25 @@ def test_amx_needs_a_system_that_gives_its_registers(monkeypatch: pytest.MonkeyP
     assert ("amx" in processor.levels.__wrapped__()) == allows
 
 
+@pytest.mark.parametrize(
+    ("cpu_name", "expected"),
+    [("Intel Xeon", ["avx512-vnni", "avx512-bf16"]), ("AMD EPYC", ["avx512-bf16", "avx512-vnni"]), ("", None)],
+)
+def test_intels_processors_without_amx_prefer_integers_to_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, cpu_name: str, expected: list[Level] | None
+) -> None:
+    """`vdpbf16ps` has a quarter of the speed of `vpdpwssd` there (Sapphire Rapids: windows take 1.4 times as long).
+
+    A system older than Linux 5.16 gives no process the registers of AMX.
+    """
+    for name in ("_is_vnni_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": cpu_name}, raising=False)
+    monkeypatch.setattr(processor, "find_openmp", lambda: object())
+    assert list(processor.levels.__wrapped__()[:2]) == (expected or ["avx512-bf16", "avx512-vnni"])
+
+
 @pytest.mark.parametrize("reported", [("avx512-vnni", "avx2")], indirect=True)
 @pytest.mark.parametrize(
     ("name", "message"),
