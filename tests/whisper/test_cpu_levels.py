@@ -57,7 +57,7 @@ def test_amx_needs_a_system_that_gives_its_registers(monkeypatch: pytest.MonkeyP
 def test_intels_processors_without_amx_prefer_integers_to_bfloat16(
     monkeypatch: pytest.MonkeyPatch, cpu_name: str, expected: list[Level] | None
 ) -> None:
-    """`vdpbf16ps` has a quarter of the speed of `vpdpwssd` there (Sapphire Rapids: windows take 1.4 times as long).
+    """`vdpbf16ps` has a quarter of the speed of `vpdpwssd` there (a window takes 1.4 times as long).
 
     A system older than Linux 5.16 gives no process the registers of AMX.
     """

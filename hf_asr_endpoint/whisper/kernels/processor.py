@@ -81,7 +81,7 @@ def _has_matrix_unit() -> bool:
 
 
 def _reports(name: str) -> bool:
-    """Say whether the processor and its system have a feature, named as in cpuinfo, the library that torch asks."""
+    """Say whether the processor and its system have a feature, named as in cpuinfo, which torch asks."""
     return bool(_capabilities().get(name, False))
 
 
