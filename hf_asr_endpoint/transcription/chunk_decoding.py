@@ -164,7 +164,8 @@ class ChunkDecoding:
         n_frames = self._spectrogram.n_frames(self._begin_s, end_s=self._passage.end_s)
         decoding = self._options.decoding
         steps = ladder(decoding.temperatures, is_cut=n_frames < N_FRAMES)
-        self._fallback = Fallback(steps, decoding.thresholds, decode=self._vocabulary.decode)
+        speech_s, decode = self._speech_s(self._begin_s, self._passage.end_s), self._vocabulary.decode
+        self._fallback = Fallback(steps, decoding.thresholds, speech_s=speech_s, decode=decode)
         return self._fallback
 
     def _take_scores(self, scores: Many[LanguageScores]) -> None:

@@ -13,6 +13,8 @@ from hf_asr_endpoint.decoding_options import FallbackThresholds
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 
 MAX_ATTEMPTS_FOR_SKIPPED_SPEECH = 3  # VAD may have been wrong about the speech that seems skipped
+MIN_DOUBTED_SPEECH_S = 1.0
+"""VAD's speech from which on silence in a cut window is doubted. Shorter sounds become any text in a whole one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +49,17 @@ class Fallback:
     """The attempts at one window so far."""
 
     def __init__(
-        self, steps: Sequence[Step], thresholds: FallbackThresholds, *, decode: Callable[[Sequence[int]], str]
+        self,
+        steps: Sequence[Step],
+        thresholds: FallbackThresholds,
+        *,
+        speech_s: float,
+        decode: Callable[[Sequence[int]], str],
     ) -> None:
-        """decode: token ids to text."""
+        """speech_s: what VAD found in the window. decode: token ids to text."""
         self._steps = steps
         self._thresholds = thresholds
+        self._speech_s = speech_s
         self._decode = decode
         self._attempts: list[Attempted] = []
 
@@ -74,11 +82,9 @@ class Fallback:
         self._attempts.append(attempt)
         if len(self._attempts) == len(self._steps):
             return None
-        if self._is_accepted(attempt) and not (
-            attempt.skips_speech and len(self._attempts) < MAX_ATTEMPTS_FOR_SKIPPED_SPEECH
-        ):
-            return None
-        return self.step
+        may_try_again = attempt.skips_speech and len(self._attempts) < MAX_ATTEMPTS_FOR_SKIPPED_SPEECH
+        is_accepted = self._passes(attempt) or (self._is_silence(attempt) and not self._doubts_silence())
+        return None if is_accepted and not may_try_again else self.step
 
     def result(self) -> Attempted | None:
         """Return the attempt to keep; None for silence.
@@ -99,8 +105,10 @@ class Fallback:
                 return max(wanted, key=lambda attempt: attempt.state.avg_logprob)
         return max(spoken, key=lambda attempt: attempt.state.avg_logprob)
 
-    def _is_accepted(self, attempt: Attempted) -> bool:
-        return self._is_silence(attempt) or self._passes(attempt)
+    def _doubts_silence(self) -> bool:
+        """Say whether the window was cut to the audio, where P(no_speech) says less, and the next one is whole."""
+        is_cut = not self._steps[len(self._attempts) - 1].is_whole
+        return is_cut and self._speech_s >= MIN_DOUBTED_SPEECH_S
 
     def _passes(self, attempt: Attempted) -> bool:
         return not (self._is_repetitive(attempt) or self._is_unlikely(attempt))

@@ -37,10 +37,11 @@ def climb(
     thresholds: FallbackThresholds = THRESHOLDS,
     temperatures: tuple[float, ...] = TEMPERATURES,
     is_cut: bool = False,
+    speech_s: float = 5.0,
 ) -> Fallback:
     """Take all results. Assert that every one but the last is followed by another attempt."""
     steps = ladder(temperatures, is_cut=is_cut)
-    fallback = Fallback(steps, thresholds, decode=decode)
+    fallback = Fallback(steps, thresholds, speech_s=speech_s, decode=decode)
     for n, state in enumerate(results):
         assert fallback.step == steps[n]
         following = fallback.next(state)
@@ -105,7 +106,7 @@ def test_an_attempt_that_passes_is_kept_even_if_an_earlier_one_was_likelier() ->
     ],
 )
 def test_thresholds(state: DecodingState, passes: bool) -> None:
-    fallback = Fallback(ladder(TEMPERATURES, is_cut=False), THRESHOLDS, decode=decode)
+    fallback = Fallback(ladder(TEMPERATURES, is_cut=False), THRESHOLDS, speech_s=5.0, decode=decode)
     assert (fallback.next(state) is None) == passes
 
 
@@ -137,7 +138,7 @@ def test_a_later_attempt_may_be_silence() -> None:
 def test_a_whole_window_of_silence_does_not_drop_the_word_that_a_cut_one_found() -> None:
     """A word alone in noise: unlikely where it fills the window, P(no_speech) is high where it does not."""
     word = result(4, 5, avg_logprob=-1.2, no_speech_prob=0.5)
-    fallback = Fallback(ladder((0.0, 0.2), is_cut=True), THRESHOLDS, decode=decode)
+    fallback = Fallback(ladder((0.0, 0.2), is_cut=True), THRESHOLDS, speech_s=5.0, decode=decode)
     assert fallback.next(word) is not None
     assert fallback.next(SILENT) is None
     assert kept(fallback) is word
@@ -177,7 +178,7 @@ def test_a_single_temperature_keeps_its_only_attempt() -> None:
 def climb_past_skipped(*results: DecodingState) -> Fallback:
     """Take results. Those with token 99 skip speech."""
     steps = ladder((0.0, 0.2, 0.4, 0.6), is_cut=False)
-    fallback = Fallback(steps, THRESHOLDS, decode=decode)
+    fallback = Fallback(steps, THRESHOLDS, speech_s=5.0, decode=decode)
     for n, state in enumerate(results):
         assert (fallback.next(state, skips_speech=99 in state.sampled) is None) == (n == len(results) - 1)
     return fallback
@@ -198,6 +199,15 @@ def test_attempts_for_skipped_speech_are_limited() -> None:
 
 def test_an_attempt_that_skips_speech_is_better_than_one_that_fails() -> None:
     assert kept(climb_past_skipped(SKIPPING, UNLIKELY, REPETITIVE, UNLIKELY)) is SKIPPING
+
+
+def test_silence_in_a_cut_window_with_speech_is_believed_only_of_the_whole_one() -> None:
+    assert kept(climb(SILENT, GOOD, is_cut=True)) is GOOD
+    assert kept(climb(SILENT, SILENT, is_cut=True)) is None
+
+
+def test_silence_in_a_cut_window_is_believed_where_vad_found_less_than_a_second() -> None:
+    assert kept(climb(SILENT, is_cut=True, speech_s=0.9)) is None
 
 
 def test_an_attempt_that_is_silence_is_never_kept_as_text() -> None:
