@@ -26,6 +26,7 @@ def load_on_devices(
 
     report, turns: as of `load_transcriber`. Raises ModelUnavailable.
     """
+    report = _without_repeats(report)
     devices = _named_devices(choice, report)
     if not devices:
         return load_transcriber(choice, settings, report, turns=turns)
@@ -64,11 +65,8 @@ def _named_devices(choice: ModelChoice, report: Callable[[str], None]) -> tuple[
 
 def _wait_until_loaded(engines: Sequence[EngineProcess], report: Callable[[str], None]) -> None:
     """Tell what is waited for until all engines are loaded. Raises what one of them failed with."""
-    told = ""
     while loading := [engine for engine in engines if not engine.loaded.done()]:
-        detail = f"{loading[0].name}: {loading[0].state.detail}"
-        if detail != told:
-            report(told := detail)
+        report(f"{loading[0].name}: {loading[0].state.detail}")
         wait([engine.loaded for engine in loading], timeout=REPORT_INTERVAL_S, return_when=FIRST_EXCEPTION)
         _raise_failures(engines)
     _raise_failures(engines)
@@ -78,3 +76,16 @@ def _raise_failures(engines: Sequence[EngineProcess]) -> None:
     for engine in engines:
         if engine.loaded.done():
             engine.loaded.result()
+
+
+def _without_repeats(report: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a report that is called for steps that differ from the one before."""
+    told = ""
+
+    def report_new(step: str) -> None:
+        nonlocal told
+        if step != told:
+            told = step
+            report(step)
+
+    return report_new
