@@ -141,6 +141,8 @@ class ModelWorker:
                 texts = self._family.transcribe(
                     [work.chunk for work in batch], batch[0].options, have_left=have_left
                 )
+                if len(texts) != len(batch):
+                    raise RuntimeError(f"{len(texts)} texts for {len(batch)} chunks")
             except Exception as exc:  # Models raise anything; the next batch may succeed.
                 logger.exception("a batch of %d chunks failed", len(batch))
                 error = EngineError(f"the model failed: {type(exc).__name__}: {exc}")

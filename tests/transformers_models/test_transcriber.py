@@ -56,6 +56,8 @@ class ScriptedFamily:
         self.had_left = list(have_left())
         if options.decoding.seed == 13:
             raise RuntimeError("no luck")
+        if options.decoding.seed == 14:
+            return []
         return [ChunkText(text=f" {each.chunk.offset_s:g}") for each in chunks]
 
 
@@ -152,6 +154,17 @@ def test_a_failure_ends_its_batch_and_no_other() -> None:
     worker.close()
     with pytest.raises(EngineUnavailable, match="shutting down"):
         worker.submit(chunk(2), OPTIONS, CancellationToken())
+
+
+def test_a_model_that_returns_too_few_texts_fails_its_batch_and_no_other() -> None:
+    family = ScriptedFamily()
+    family.may_compute.set()
+    worker = ModelWorker(family, max_batch=2)
+    unlucky = TranscriptionOptions(decoding=DecodingOptions(seed=14))
+    with pytest.raises(EngineError, match="the model failed: RuntimeError: 0 texts for 1 chunks"):
+        worker.submit(chunk(0), unlucky, CancellationToken()).result(TIMEOUT_S)
+    assert worker.submit(chunk(1), OPTIONS, CancellationToken()).result(TIMEOUT_S).text == " 1"
+    worker.close()
 
 
 def test_sixteen_clients_are_a_few_batches() -> None:
