@@ -126,13 +126,11 @@ class ChunkDecoding:
             fallback = self._fallback
             assert fallback is not None
             previous, may_forget = fallback.step, bool(previous_text) and not self.forgets_previous
-            if may_forget and self._is_loop(state, previous_text):
+            # VAD found speech here: the text before may be the cause of silence, too.
+            if may_forget and (self._is_loop(state, previous_text) or fallback.is_silence(state)):
                 self.forgets_previous = True
                 return attempt(previous, is_encoded=True)
             step = fallback.next(state, skips_speech=self._skips_speech(state.sampled))
-            if step is None and may_forget and fallback.result() is None:  # Yet VAD found speech here.
-                self.forgets_previous = True
-                step = self._begin_fallback().step
             if step is None:
                 return self._alignment_input()
             return attempt(step, is_encoded=previous.is_whole == step.is_whole)

@@ -83,7 +83,7 @@ class Fallback:
         if len(self._attempts) == len(self._steps):
             return None
         may_try_again = attempt.skips_speech and len(self._attempts) < MAX_ATTEMPTS_FOR_SKIPPED_SPEECH
-        is_accepted = self._passes(attempt) or (self._is_silence(attempt) and not self._doubts_silence())
+        is_accepted = self._passes(attempt) or (self.is_silence(attempt.state) and not self._doubts_silence())
         return None if is_accepted and not may_try_again else self.step
 
     def result(self) -> Attempted | None:
@@ -92,8 +92,8 @@ class Fallback:
         When no attempt passed, it is the likeliest of those that are not repetitive. When all are, at every
         temperature, the recording itself is repetitive.
         """
-        spoken = [attempt for attempt in self._attempts if not self._is_silence(attempt)]
-        if self._is_silence(self._attempts[-1]) and not any(map(self._contradicts_silence, spoken)):
+        spoken = [attempt for attempt in self._attempts if not self.is_silence(attempt.state)]
+        if self.is_silence(self._attempts[-1].state) and not any(map(self._contradicts_silence, spoken)):
             return None
         passed = [attempt for attempt in spoken if self._passes(attempt)]
         for wanted in (
@@ -111,7 +111,7 @@ class Fallback:
         return is_cut and self._speech_s >= MIN_DOUBTED_SPEECH_S
 
     def _passes(self, attempt: Attempted) -> bool:
-        return not (self._is_repetitive(attempt) or self._is_unlikely(attempt))
+        return not (self._is_repetitive(attempt) or self._is_unlikely(attempt.state))
 
     def _contradicts_silence(self, spoken: Attempted) -> bool:
         """Say whether an attempt is reason enough to keep text although the last one found silence.
@@ -132,16 +132,16 @@ class Fallback:
         threshold = self._thresholds.compression_ratio_threshold
         return threshold is not None and ratio > threshold
 
-    def _is_unlikely(self, attempt: Attempted) -> bool:
+    def _is_unlikely(self, state: DecodingState) -> bool:
         threshold = self._thresholds.logprob_threshold
-        return threshold is not None and attempt.state.avg_logprob < threshold
+        return threshold is not None and state.avg_logprob < threshold
 
-    def _is_silence(self, attempt: Attempted) -> bool:
+    def is_silence(self, state: DecodingState) -> bool:
         """P(no_speech) is high, and the text is unlikely."""
         threshold = self._thresholds.no_speech_threshold
-        if threshold is None or attempt.state.no_speech_prob <= threshold:
+        if threshold is None or state.no_speech_prob <= threshold:
             return False
-        return self._thresholds.logprob_threshold is None or self._is_unlikely(attempt)
+        return self._thresholds.logprob_threshold is None or self._is_unlikely(state)
 
 
 def compression_ratio(text: str) -> float:

@@ -86,6 +86,7 @@ def test_a_window_that_is_silent_after_the_text_before_is_decoded_again_without_
 def test_silence_without_the_text_before_is_silence(scene: Scene) -> None:
     first = Decoded((at(0), 7, at(10)))
     silent = Decoded((at(0), 8, at(10)), avg_logprob=-1.1, no_speech_prob=0.9)
-    result = scene.run([chunk(10)] * 3, first, silent, silent, first, options=ONE_AFTER_THE_OTHER)
+    without, whole = silent, silent
+    result = scene.run([chunk(10)] * 3, first, silent, without, whole, first, options=ONE_AFTER_THE_OTHER)
     assert [segment.tokens[1] for segment in result] == [7, 7]
-    assert [state.prompt.sot_index > 0 for state in scene.model.states] == [False, True, False, True]
+    assert [state.prompt.sot_index > 0 for state in scene.model.states] == [False, True, False, False, True]
