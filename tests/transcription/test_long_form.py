@@ -182,8 +182,8 @@ def test_attempts_for_speech_that_vad_made_up_are_limited(scene: Scene) -> None:
 
 def test_silence_has_no_text_and_no_further_window(scene: Scene) -> None:
     silence = Decoded((at(0), 6, at(2)), avg_logprob=-1.5, no_speech_prob=0.9)
-    in_the_whole_window = silence
-    assert scene.run([chunk(10)], silence, in_the_whole_window) == []
+    cut = whole = silence  # windows
+    assert scene.run([chunk(10)], cut, whole) == []
 
 
 def test_no_more_chunks_than_allowed_are_in_memory(scene: Scene) -> None:

@@ -143,28 +143,18 @@ def test_one_request_leaves_a_batch_and_the_others_get_their_texts() -> None:
     assert (worker.ended["finished"], worker.ended["cancelled"]) == (2, 1)
 
 
-def test_a_failure_ends_its_batch_and_no_other() -> None:
+@pytest.mark.parametrize(("seed", "reason"), [(13, "no luck"), (14, "0 texts for 1 chunks")])
+def test_a_failure_ends_its_batch_and_no_other(seed: int, reason: str) -> None:
     family = ScriptedFamily()
     family.may_compute.set()
     worker = ModelWorker(family, max_batch=2)
-    unlucky = TranscriptionOptions(decoding=DecodingOptions(seed=13))
-    with pytest.raises(EngineError, match="the model failed: RuntimeError: no luck"):
+    unlucky = TranscriptionOptions(decoding=DecodingOptions(seed=seed))
+    with pytest.raises(EngineError, match=f"the model failed: RuntimeError: {reason}"):
         worker.submit(chunk(0), unlucky, CancellationToken()).result(TIMEOUT_S)
     assert worker.submit(chunk(1), OPTIONS, CancellationToken()).result(TIMEOUT_S).text == " 1"
     worker.close()
     with pytest.raises(EngineUnavailable, match="shutting down"):
         worker.submit(chunk(2), OPTIONS, CancellationToken())
-
-
-def test_a_model_that_returns_too_few_texts_fails_its_batch_and_no_other() -> None:
-    family = ScriptedFamily()
-    family.may_compute.set()
-    worker = ModelWorker(family, max_batch=2)
-    unlucky = TranscriptionOptions(decoding=DecodingOptions(seed=14))
-    with pytest.raises(EngineError, match="the model failed: RuntimeError: 0 texts for 1 chunks"):
-        worker.submit(chunk(0), unlucky, CancellationToken()).result(TIMEOUT_S)
-    assert worker.submit(chunk(1), OPTIONS, CancellationToken()).result(TIMEOUT_S).text == " 1"
-    worker.close()
 
 
 def test_sixteen_clients_are_a_few_batches() -> None:

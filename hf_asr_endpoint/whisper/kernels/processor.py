@@ -18,7 +18,7 @@ Level = Literal["amx", "avx512-bf16", "avx512-vnni", "avx-vnni", "avx2", "neon-i
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 _INTELS_ORDER: tuple[Level, ...] = ("amx", "avx512-vnni", "avx512-bf16", "avx-vnni", "avx2")
-"""In vectors, Intel's processors make a quarter as many products of bfloat16 as of pairs, AMD's as many."""
+"""Intel's processors multiply bfloat16 in vectors at a quarter of the speed of pairs (docs/kernels.md)."""
 
 
 def choose_level(name: str) -> Level | None:
