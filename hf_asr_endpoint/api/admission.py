@@ -79,12 +79,20 @@ class Admission:
         max_audio_bytes: None for the server's own limit. is_job: it is not worked on now. Raises Overloaded, and
         what `receive_body` raises.
         """
-        if not is_job:
-            self._check_room(key_owner(request))
         limits = BodyLimits(max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes)
+        owner = key_owner(request)
         async with AsyncExitStack() as held:
+
+            def promise_permit() -> None:
+                if not is_job:
+                    self._check_room(owner)
+                    held.enter_context(self._in_flight.promise(request, owner))
+
+            if not is_job:
+                self._check_room(owner)
             with self._uploads.open() as upload, trace_part("receive"):
-                body = await held.enter_async_context(receive_body(request, upload, limits, accepted))
+                receiving = receive_body(request, upload, limits, accepted, on_received=promise_permit)
+                body = await held.enter_async_context(receiving)
             yield body
 
     @asynccontextmanager
@@ -117,7 +125,8 @@ class Admission:
         Raises Overloaded, WorkTimeout, ClientDisconnect once the client has gone, and what the Transcriber raises.
         """
         caller = Caller(owner=key_owner(request))
-        with self._in_flight.permit(caller.owner), trace_part("transcribe", model=options.model) as part:
+        permit = self._in_flight.permit(request, caller.owner)
+        with permit, trace_part("transcribe", model=options.model) as part:
             reader = self._open(audio, options)
             transcription = await self._within_limits(
                 request, self._transcriber.transcribe(reader, options, caller)
@@ -135,7 +144,7 @@ class Admission:
         the stream, for what comes later.
         """
         caller = Caller(owner=key_owner(request))
-        held.enter_context(self._in_flight.permit(caller.owner))
+        held.enter_context(self._in_flight.permit(request, caller.owner))
         held.enter_context(trace_part("transcribe", model=options.model))
         loop = asyncio.get_running_loop()
         ends_at_s = loop.time() + self._limits.request_timeout_s
@@ -163,6 +172,8 @@ class Admission:
         """Raise Overloaded where a request that arrives now would be refused, whichever model it is for."""
         self._in_flight.check(owner)
         wait_s = min(self._transcriber.activity(model).wait_s for model in self._models)
+        if n_permits := self._in_flight.n_permits:
+            wait_s *= 1 + self._in_flight.n_promised / n_permits  # Those will wait, too.
         check_wait(wait_s, self._limits.max_wait_s)
 
     def _open(self, audio: AudioSource, options: TranscriptionOptions) -> WaveformReader:

@@ -51,9 +51,16 @@ class RequestLimits:
 
 @asynccontextmanager
 async def receive_body(
-    request: Request, upload: Upload, limits: BodyLimits, accepted: AcceptedBodies
+    request: Request,
+    upload: Upload,
+    limits: BodyLimits,
+    accepted: AcceptedBodies,
+    *,
+    on_received: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Body]:
     """Receive, decompress and parse the body. Its files are open until the context ends.
+
+    on_received: called once the last byte is there, before that is parsed; what it raises ends the request.
 
     Raises BodyTooLarge as soon as a limit is passed, by what arrives or by what it decompresses to; InvalidRequest
     and its kinds for a body that cannot be parsed; UnsupportedEncoding; UnsupportedAudio for a form where none is
@@ -62,14 +69,14 @@ async def receive_body(
     """
     parser = BodyParser(request, limits, accepted)
     try:
-        yield await _parse(request, upload, parser)
+        yield await _parse(request, upload, parser, on_received)
     finally:
         # In a thread, since freeing a large file takes time, and not awaited: a client that leaves an event stream
         # cancels whatever is awaited again and again.
         asyncio.get_running_loop().run_in_executor(_THREADS, parser.close)
 
 
-async def _parse(request: Request, upload: Upload, parser: BodyParser) -> Body:
+async def _parse(request: Request, upload: Upload, parser: BodyParser, on_received: Callable[[], None]) -> Body:
     waiting = bytearray()
     is_last = False
     while not is_last:
@@ -78,6 +85,7 @@ async def _parse(request: Request, upload: Upload, parser: BodyParser) -> Body:
         if len(waiting) >= BLOCK_BYTES and not is_last:
             await _in_thread(partial(parser.take, bytes(waiting)))
             waiting.clear()
+    on_received()
     return await _in_thread(partial(parser.finish, bytes(waiting)))
 
 

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Hashable, Iterator
 from contextlib import contextmanager
 
 from hf_asr_endpoint.errors import Overloaded
@@ -20,6 +20,7 @@ RETRY_AFTER_S = 5
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 1, 60
 KEPT_SHARE = 8  # One permit in 8 is kept for other API keys than the one that holds the rest.
 NEWEST_WEIGHT = 0.1  # of the last request, in the moving average of how long requests take
+_NOBODY = object()
 
 
 class InFlightRequests:
@@ -34,6 +35,7 @@ class InFlightRequests:
         self.n_permits = 0
         """Permits that are held now."""
         self._held_by: Counter[str | None] = Counter()
+        self._promised_to: dict[Hashable, str | None] = {}  # requests, and the owners of their keys
         self._held_s: float | None = None  # moving average of how long permits are held
         self._n_requests = 0
         self._cleanups: set[asyncio.Task[None]] = set()
@@ -51,23 +53,48 @@ class InFlightRequests:
             self._n_requests -= 1
             self._set_idle()
 
+    @property
+    def n_promised(self) -> int:
+        """Permits that are promised now, beyond those that are held."""
+        return len(self._promised_to)
+
     def check(self, owner: str | None = None) -> None:
         """Raise Overloaded if no permit is free. owner: of the request's API key; None without keys."""
-        if self.n_permits >= self.max_requests:
-            raise self.overloaded(
-                f"{self.n_permits} requests are in flight; allowed: {self.max_requests} at a time"
-            )
+        n_all = self.n_permits + self.n_promised
+        if n_all >= self.max_requests:
+            raise self.overloaded(f"{n_all} requests are in flight; allowed: {self.max_requests} at a time")
         allowed = self.max_requests - self.max_requests // KEPT_SHARE
-        if owner is not None and self._held_by[owner] >= allowed:
+        if owner is None:
+            return
+        n_of_owner = self._held_by[owner] + sum(to == owner for to in self._promised_to.values())
+        if n_of_owner >= allowed:
             raise self.overloaded(
-                f"{self._held_by[owner]} requests of this API key are in flight; "
+                f"{n_of_owner} requests of this API key are in flight; "
                 f"allowed: {allowed} at a time, of {self.max_requests} for all keys"
             )
 
     @contextmanager
-    def permit(self, owner: str | None = None) -> Iterator[None]:
-        """Hold one of the permits for requests that wait or are worked on. Raises Overloaded, as `check` does."""
+    def promise(self, request: Hashable, owner: str | None = None) -> Iterator[None]:
+        """Promise a request its permit until it takes it. Raises Overloaded, as `check` does.
+
+        For one whose body is there and has yet to be parsed: without, more bodies are parsed than there is room
+        for, and refused after that, which takes ten times as long.
+        """
         self.check(owner)
+        self._promised_to[request] = owner
+        try:
+            yield
+        finally:
+            self._promised_to.pop(request, None)
+
+    @contextmanager
+    def permit(self, request: Hashable, owner: str | None = None) -> Iterator[None]:
+        """Hold one of the permits for requests that wait or are worked on.
+
+        Raises Overloaded, as `check` does, if none is promised to this request.
+        """
+        if self._promised_to.pop(request, _NOBODY) is _NOBODY:
+            self.check(owner)
         self.n_permits += 1
         self._held_by[owner] += 1
         began = time.monotonic()

@@ -12,10 +12,18 @@ from hf_asr_endpoint.errors import Overloaded
 DEADLINE_S = 10.0
 
 
+def permits(in_flight: InFlightRequests, n: int, owner: str | None = None) -> ExitStack:
+    """Return `n` permits of an owner, held until the stack ends."""
+    held = ExitStack()
+    for _ in range(n):
+        held.enter_context(in_flight.permit(object(), owner))
+    return held
+
+
 def test_a_permit_beyond_the_limit_is_refused() -> None:
     in_flight = InFlightRequests(2)
-    with in_flight.permit(), in_flight.permit(), pytest.raises(Overloaded, match="allowed: 2") as refused:
-        in_flight.permit().__enter__()
+    with permits(in_flight, 2), pytest.raises(Overloaded, match="allowed: 2") as refused:
+        permits(in_flight, 1)
     assert refused.value.retry_after_s == RETRY_AFTER_S
 
 
@@ -27,39 +35,58 @@ def test_the_time_to_try_again_comes_from_how_long_requests_take(
     monkeypatch.setattr("time.monotonic", lambda: now)
     in_flight = InFlightRequests(1)
     for _ in range(3):
-        with in_flight.permit():
+        with permits(in_flight, 1):
             now += held_s
-    with in_flight.permit(), pytest.raises(Overloaded, match=f"try again in {retry_after_s} s") as refused:
-        in_flight.permit().__enter__()
+    with permits(in_flight, 1), pytest.raises(Overloaded, match=f"try again in {retry_after_s} s") as refused:
+        permits(in_flight, 1)
     assert refused.value.retry_after_s == retry_after_s
 
 
 def test_the_last_permits_are_kept_for_other_keys() -> None:
     in_flight = InFlightRequests(8)
-    with ExitStack() as held:
-        for _ in range(7):
-            held.enter_context(in_flight.permit("anna"))
+    with permits(in_flight, 7, "anna"):
         with pytest.raises(Overloaded, match=r"7 requests of this API key .* allowed: 7 at a time, of 8 for all"):
-            in_flight.check("anna")
-        held.enter_context(in_flight.permit("bert"))
-        with pytest.raises(Overloaded, match="8 requests are in flight; allowed: 8 at a time"):
-            in_flight.check("carla")
-    in_flight.check("anna")
+            permits(in_flight, 1, "anna")
+        with (
+            permits(in_flight, 1, "bert"),
+            pytest.raises(Overloaded, match="8 requests are in flight; allowed: 8 at a time"),
+        ):
+            permits(in_flight, 1, "carla")
+    permits(in_flight, 1, "anna").close()
 
 
 def test_without_keys_all_permits_are_for_everybody() -> None:
+    permits(InFlightRequests(8), 8).close()
+
+
+def test_a_promised_permit_is_kept_until_it_is_taken() -> None:
+    in_flight = InFlightRequests(2)
+    with permits(in_flight, 1), in_flight.promise("first"):
+        with pytest.raises(Overloaded, match="2 requests are in flight; allowed: 2"):
+            in_flight.promise("second").__enter__()
+        with pytest.raises(Overloaded, match="2 requests are in flight; allowed: 2"):
+            permits(in_flight, 1)
+        with in_flight.permit("first"):
+            assert (in_flight.n_permits, in_flight.n_promised) == (2, 0)
+        in_flight.check()
+    with permits(in_flight, 1), in_flight.promise("third"):
+        pass
+    assert (in_flight.n_permits, in_flight.n_promised) == (0, 0)
+
+
+def test_what_is_promised_to_a_key_counts_for_that_key() -> None:
     in_flight = InFlightRequests(8)
-    with ExitStack() as held:
-        for _ in range(8):
-            held.enter_context(in_flight.permit())
+    with permits(in_flight, 6, "anna"), in_flight.promise("first", "anna"):
+        with pytest.raises(Overloaded, match=r"7 requests of this API key .* allowed: 7"):
+            in_flight.check("anna")
+        in_flight.check("bert")
 
 
 def test_a_permit_is_released_when_the_work_fails() -> None:
     in_flight = InFlightRequests(1)
-    with pytest.raises(ZeroDivisionError), in_flight.permit():
+    with pytest.raises(ZeroDivisionError), permits(in_flight, 1):
         raise ZeroDivisionError
-    with in_flight.permit():
-        pass
+    permits(in_flight, 1).close()
 
 
 def test_waiting_ends_at_once_without_requests() -> None:
