@@ -31,7 +31,7 @@ from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules
 from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, max_pair_element
 from hf_asr_endpoint.whisper.loading import load_speech_model
-from hf_asr_endpoint.whisper.model.linear import PlainLinear, _quantize_weight
+from hf_asr_endpoint.whisper.model.linear import NormedLinear, PlainLinear, _quantize_weight
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_CLIPS = 4
@@ -41,13 +41,15 @@ ENCODER_PADDING_S = 4.0
 
 PARTS = {
     "_qkv": ("self q", "self k", "self v"),
-    "_self_qkv": ("self q", "self k", "self v"),
+    "self_qkv": ("self q", "self k", "self v"),
     "_out": ("self out",),
-    "_self_out": ("self out",),
-    "_cross_q": ("cross q",),
-    "_cross_out": ("cross out",),
+    "self_out": ("self out",),
+    "cross_q": ("cross q",),
+    "cross_out": ("cross out",),
     "_fc1": ("fc1",),
+    "fc1": ("fc1",),
     "_fc2": ("fc2",),
+    "fc2": ("fc2",),
 }
 """The kinds of layers in an attribute of an encoder's or decoder's layer, whose rows they share equally."""
 
@@ -174,10 +176,12 @@ def record(model: WhisperSpeechModel) -> list[tuple[str, Sequence[str], Recorder
         recorders.append((stack, kinds, Recorder(layer)))
         return recorders[-1][2]
 
-    for stack, layers in (("encoder", model._encoder._layers), ("decoder", model._decoder._layers)):
+    for stack, layers in (("encoder", model._encoder._layers), ("decoder", model._decoder.layers)):
         for layer in layers:
             for name in _linear_names(layer):
-                setattr(layer, name, recorder(stack, PARTS[name], getattr(layer, name)))
+                linear = getattr(layer, name)
+                holder, attribute = (linear, "linear") if isinstance(linear, NormedLinear) else (layer, name)
+                setattr(holder, attribute, recorder(stack, PARTS[name], getattr(holder, attribute)))
     projections = model._cross_projection._layers
     projections[:] = [recorder("windows", ("cross k", "cross v"), layer) for layer in projections]
     model._output = recorder("decoder", ("output",), model._output)

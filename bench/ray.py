@@ -29,7 +29,7 @@ from bench.recordings import short_clips
 from bench.weights import MODELS
 from tests.server import Server, run_server
 
-N_CLIENTS = 16
+N_CLIENTS = 32
 N_STREAMS = 15
 ENGINE_PROCESS = "ray::ServeReplica:hf-asr:engine-"
 

@@ -18,6 +18,7 @@ from hf_asr_endpoint.whisper.alignment.timing import AlignmentInput, AlignmentOu
 from hf_asr_endpoint.whisper.checkpoint.config import ModelConfig
 from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.checkpoint.tensors import EMBEDDINGS, OUTPUT, Tensors
+from hf_asr_endpoint.whisper.decoding.contrastive_search import ContrastiveSearch
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.host_path import connect_host_path
 from hf_asr_endpoint.whisper.kernels import Kernels
@@ -28,6 +29,7 @@ from hf_asr_endpoint.whisper.model.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
 from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic, Linear
+from hf_asr_endpoint.whisper.model.step_program import make_step_program
 from hf_asr_endpoint.whisper.process import trim_heap
 from hf_asr_endpoint.whisper.threads import use_all_cores
 
@@ -90,6 +92,9 @@ class WhisperSpeechModel:
         self._decoder = Decoder(
             decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
         )
+        self._step = make_step_program(
+            self._decoder, self._output, self._self_kv, self._cross_kv, kernels=kernels, shape=shape
+        )
         self._n_windows_since_trim = 0
         self._host = connect_host_path(
             checkpoint,
@@ -144,17 +149,8 @@ class WhisperSpeechModel:
         self._host.drafts.feed(ahead)
         if not (slots := sorted(states.keys() - ahead.keys())):
             return
-        rows = [states[slot] for slot in slots]
-        # 1. Feed the last tokens. The caches hold all tokens before them.
-        features = self._decode(
-            slots,
-            tokens=[[row.sampled[-1]] for row in rows],
-            n_cached=[len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows],
-        )[:, 0]
-        # 2. Contrastive searches fed candidates. Their features say which of them each search takes.
-        self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
-        # 3. Choose the next tokens.
-        self._host.choice.choose(self._logits(features), slots, states)
+        logits = self._feed_last_tokens(slots, [states[slot] for slot in slots])
+        self._host.choice.choose(logits, slots, states)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
@@ -177,6 +173,20 @@ class WhisperSpeechModel:
         for layer, keys_and_values in enumerate(self._cross_projection(features)):
             self._cross_kv.write(slot, layer, keys_and_values)
             yield keys_and_values
+
+    def _feed_last_tokens(self, slots: Sequence[int], rows: Sequence[DecodingState]) -> Tensor:
+        """Feed each row's last token; the caches hold all tokens before it. Return the logits of the next.
+
+        Contrastive searches feed candidates, whose features say which of them each search takes.
+        """
+        tokens = [row.sampled[-1] for row in rows]
+        n_cached = [len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows]
+        wants_features = any(isinstance(row.search, ContrastiveSearch) for row in rows)
+        if self._step is not None and not wants_features:
+            return self._step(slots, tokens=tokens, n_cached=n_cached).float()
+        features = self._decode(slots, tokens=[[token] for token in tokens], n_cached=n_cached)[:, 0]
+        self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
+        return self._logits(features)
 
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
         """Return features, shape = (n_slots, n_tokens, d_model)."""

@@ -59,10 +59,10 @@ def packed(directory: Path, cache_dir: Path) -> list[torch.Tensor]:
     """Return what the int8 layers of a model hold."""
     model, _, info = load_speech_model(directory, device="cpu", dtype="int8", slots=1, cache_dir=cache_dir)
     assert (info.dtype, info.cpu_level) == ("int8", HERE[0])
-    tensors = []
+    tensors: dict[int, torch.Tensor] = {}  # Layers with and without a norm share them.
     for layer in int8_layers(model):
-        tensors += [layer._weight, layer._column_parameters]
-    return tensors
+        tensors |= {tensor.data_ptr(): tensor for tensor in (layer._weight, layer._column_parameters)}
+    return list(tensors.values())
 
 
 def int8_layers(value: Any) -> Iterator[Int8TileLinear]:

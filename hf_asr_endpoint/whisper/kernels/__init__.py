@@ -14,13 +14,14 @@ from typing import Any
 from hf_asr_endpoint.whisper.kernels.cache_folder import open_cache_folder
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import Kernel, Layout
+from hf_asr_endpoint.whisper.kernels.openmp import has_barrier
 from hf_asr_endpoint.whisper.kernels.processor import Level, ask_for_registers
 from hf_asr_endpoint.whisper.threads import N_CORES
 
 COMPILED_ELSEWHERE = ("cross_attention", "quantize_cross_kv", "self_attention")
 """About half of the work of compiling, which at a release's first start is done by another process."""
 
-COMPILED_HERE = ("int8_gemm", "pack_weight", "encoder_attention")
+COMPILED_HERE = ("int8_gemm", "pack_weight", "encoder_attention", "run_program")
 
 
 class Kernels:
@@ -110,10 +111,19 @@ class Kernels:
 
         return self._compile(make_quantize_cross_kv)
 
-    def _compile(self, make: Callable[[Any], Any]) -> Kernel:
-        from hf_asr_endpoint.whisper.kernels.launch import parallel_kernel
+    @cached_property
+    def run_program(self) -> Kernel | None:
+        """Runs kernels one after another, for a `Program`; None where the threads' runtime has no barrier."""
+        if not has_barrier():
+            return None
+        from hf_asr_endpoint.whisper.kernels.run_program import run_program
 
-        return parallel_kernel(make(self._isa), folder=self._folder)
+        return self._compile(lambda isa: run_program)
+
+    def _compile(self, make: Callable[[Any], Any]) -> Kernel:
+        from hf_asr_endpoint.whisper.kernels.launch import ParallelKernel
+
+        return ParallelKernel(make(self._isa), folder=self._folder)
 
     @cached_property
     def _folder(self) -> Path | None:

@@ -6,9 +6,10 @@ while a tile is still in registers.
 
 data: the addresses of the activations, shape = (n_rows, n_in); of the weight, int8, shape = (n_panels, n_in /
 elements_per_word, tile_columns, elements_per_word); of its columns' parameters, shape = (n_panels, 3,
-tile_columns), see `tile`; of the residual, for BIAS_ADD, and of the result, shape = (n_rows, n_out); of scratch
-memory, shape = (N_CORES, scratch_bytes); then n_rows, n_in, n_out, the epilogue, bytes per activation,
-rows_per_block and scratch_bytes, see `layout`.
+tile_columns), see `tile`; of the residual, for BIAS_ADD, and of the result, shape = (n_rows, n_out), which may be
+the same; of scratch memory, shape = (N_CORES, scratch_bytes); then n_rows, n_in, n_out, the epilogue, bytes per
+activation, rows_per_block and scratch_bytes, see `layout`; last the address of the weight and the bias of a layer
+norm that comes first, float32, shape = (2, n_in), or 0.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def make_int8_gemm(isa: Isa) -> Any:
     prepare_thread, release_thread = make_prepare_thread(isa), make_release_thread(isa)
 
     def int8_gemm(data):
-        args = carray(data, (13,))
+        args = carray(data, (14,))
         n_rows, n_in, n_out, epilogue = args[6], args[7], args[8], args[9]
         activation_bytes, block_rows = args[10], args[11]
         residual = carray(pointer(args[3], activation), (n_rows, n_out))
@@ -65,7 +66,7 @@ def make_int8_gemm(isa: Isa) -> Any:
         n_panel_tasks = (n_panels + panels_per_task - 1) // panels_per_task
         quantized_begin = -1
         prepare_thread()
-        task = next_task(data, 13)
+        task = next_task(data, 14)
         while task < n_row_tasks * n_panel_tasks:
             begin = task // n_panel_tasks * rows_per_task
             end = min(begin + rows_per_task, n_rows)
@@ -96,7 +97,7 @@ def make_int8_gemm(isa: Isa) -> Any:
                     if not is_whole:
                         for row in range(top, bottom):
                             result[row, left:right] = edge_tile[row - top, : right - left]
-            task = next_task(data, 13)
+            task = next_task(data, 14)
         release_thread()
 
     return int8_gemm

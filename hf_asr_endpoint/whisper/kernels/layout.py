@@ -7,14 +7,29 @@ in 32 bits, or in 64 where it multiplies matrices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol
 
 import torch
 
-Kernel: TypeAlias = Callable[[Sequence[int]], None]
-"""Runs on torch's threads and returns when all of them are done. Takes 64-bit integers, some of them addresses."""
+NORM_EPSILON = 1e-5  # added to a layer norm's variance: torch's default, which every Whisper uses
+
+
+class Kernel(Protocol):
+    """Runs on torch's threads and returns when all are done. Takes 64-bit integers, some of them addresses.
+
+    address: of its code, for a `Program`.
+    """
+
+    address: int
+
+    def __call__(self, data: Sequence[int]) -> None: ...
+
+    def run_at(self, data_at: int) -> None:
+        """Run with the data at an address, behind which the counter of tasks is 0, see COUNTER_OFFSET."""
+        ...
+
 
 HEAD_DIM = 64  # channels of an attention head in every Whisper; the kernels' loops have this fixed length
 
@@ -127,10 +142,10 @@ class Layout:
         return max(MAX_BLOCK_BYTES // row_bytes // self.product_rows, 1) * self.product_rows
 
     def int8_gemm_scratch_bytes(self, n_in: int, activation_bytes: int) -> int:
-        """Return the bytes for one thread: quantized rows, their scales and a tile of the result."""
+        """Return the bytes for one thread: quantized rows, their scales, a tile of results, a row in float32."""
         row_bytes = n_in * self.bytes_per_activation(activation_bytes) + 4
         edge_bytes = self.activations.itemsize * self.product_rows * self.tile_columns
-        return self.rows_per_block(n_in, activation_bytes) * row_bytes + edge_bytes
+        return self.rows_per_block(n_in, activation_bytes) * row_bytes + edge_bytes + 4 * n_in
 
     def pack_weight_scratch_bytes(self, n_in: int) -> int:
         """Return the bytes for one thread: a row in float32 and in 8-bit integers."""

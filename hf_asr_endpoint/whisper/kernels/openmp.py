@@ -21,6 +21,9 @@ from hf_asr_endpoint.whisper.process import process_symbols
 THREAD_NUMBER, THREAD_COUNT = "omp_get_thread_num", "omp_get_num_threads"
 """Functions of OpenMP that kernels call."""
 
+BARRIER = "GOMP_barrier"
+"""What a program calls between two kernels, where there is one: it returns once all threads have called it."""
+
 _FORK, _GNU_FORK = "__kmpc_fork_call", "GOMP_parallel"
 _MADE_BY_COMPILER = 2  # KMP_IDENT_KMPC of LLVM's kmp.h
 _NO_POSITION = b";unknown;unknown;0;0;;"  # in the form that LLVM's runtime parses: file, function, line, column
@@ -30,16 +33,18 @@ class OpenMP(Protocol):
     """A runtime.
 
     takes_microtasks: whether it calls a function with two addresses of thread numbers before its data.
+    has_barrier: whether it has BARRIER.
     """
 
     takes_microtasks: bool
+    has_barrier: bool
 
     def address(self, name: str) -> int:
-        """Return the address of THREAD_NUMBER or THREAD_COUNT."""
+        """Return the address of THREAD_NUMBER or THREAD_COUNT, or of BARRIER."""
         ...
 
-    def fork(self, function: int, data: ctypes.Array[ctypes.c_int64], n_threads: int) -> None:
-        """Call the function at an address on that many threads, and return when all are done."""
+    def fork(self, function: int, data_at: int, n_threads: int) -> None:
+        """Call the function at an address, with that of its data, on n_threads; return when all are done."""
         ...
 
 
@@ -47,6 +52,7 @@ class GnuOpenMP:
     """A runtime with GNU's documented entry point, which takes a function, its data and a number of threads."""
 
     takes_microtasks = False
+    has_barrier = True
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -57,14 +63,15 @@ class GnuOpenMP:
     def address(self, name: str) -> int:
         return _address(self._library, name)
 
-    def fork(self, function: int, data: ctypes.Array[ctypes.c_int64], n_threads: int) -> None:
-        self._fork(function, data, n_threads, 0)
+    def fork(self, function: int, data_at: int, n_threads: int) -> None:
+        self._fork(function, data_at, n_threads, 0)
 
 
 class IntelOpenMP:
     """Intel's runtime by the entry points that LLVM's compilers use (openmp/runtime/src/kmp_csupport.cpp)."""
 
     takes_microtasks = True
+    has_barrier = False
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
@@ -80,9 +87,9 @@ class IntelOpenMP:
     def address(self, name: str) -> int:
         return _address(self._library, name)
 
-    def fork(self, function: int, data: ctypes.Array[ctypes.c_int64], n_threads: int) -> None:
+    def fork(self, function: int, data_at: int, n_threads: int) -> None:
         self._set_count(self._position, self._thread(self._position), n_threads)  # for the next fork alone
-        self._fork(self._position, 1, function, data)
+        self._fork(self._position, 1, function, ctypes.c_void_p(data_at))
 
 
 @cache
@@ -95,6 +102,12 @@ def find_openmp() -> OpenMP | None:
         return GnuOpenMP(library)
     # Its entry point takes a variable number of arguments, which Apple's own processors pass in another way.
     return IntelOpenMP(library) if hasattr(library, _FORK) and sys.platform != "darwin" else None
+
+
+def has_barrier() -> bool:
+    """Return whether kernels can wait for one another's threads."""
+    openmp = find_openmp()
+    return openmp is not None and openmp.has_barrier
 
 
 def _torchs_library() -> ctypes.CDLL | None:

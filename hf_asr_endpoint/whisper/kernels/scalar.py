@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import COUNTER_OFFSET
-from hf_asr_endpoint.whisper.kernels.openmp import THREAD_COUNT, THREAD_NUMBER, find_openmp
+from hf_asr_endpoint.whisper.kernels.openmp import BARRIER, THREAD_COUNT, THREAD_NUMBER, find_openmp
 
 TASKS_PER_THREAD = 4
 """Parts of a kernel's work for each thread, which takes one after another. A thread whose core is slower, or has
@@ -24,12 +24,13 @@ _INT16, _INT32, _FLOAT = ir.IntType(16), ir.IntType(32), ir.FloatType()
 
 thread_number = types.ExternalFunction(THREAD_NUMBER, types.int32())
 thread_count = types.ExternalFunction(THREAD_COUNT, types.int32())
+wait_for_threads = types.ExternalFunction(BARRIER, types.void())
 
 
 def _tell_llvm_the_runtime() -> None:
-    """LLVM would look for the two functions among the process's symbols, which not all systems publish."""
+    """LLVM would look for the functions among the process's symbols, which not all systems publish."""
     if (openmp := find_openmp()) is not None:
-        for name in (THREAD_NUMBER, THREAD_COUNT):
+        for name in (THREAD_NUMBER, THREAD_COUNT, *([BARRIER] if openmp.has_barrier else [])):
             llvmlite.binding.add_symbol(name, openmp.address(name))
 
 

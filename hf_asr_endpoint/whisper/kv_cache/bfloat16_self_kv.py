@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.program import Call
 from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfAttentionStep
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.threads import N_CORES
@@ -30,6 +31,10 @@ class _SlotMemory:
     pages: mmap.mmap
     keys_and_values: Tensor
 
+    @property
+    def layer_bytes(self) -> int:
+        return self.keys_and_values.stride(0) * torch.bfloat16.itemsize
+
 
 class Bfloat16SelfKVCache:
     """See `SelfKVCache`. For heads of HEAD_DIM channels, and tokens in the kernels' dtype."""
@@ -39,12 +44,14 @@ class Bfloat16SelfKVCache:
         self._by_slot = [_allocate(shape) for _ in range(shape.slots)]
         self._attend = kernels.self_attention
         self._scratch = torch.empty(N_CORES, shape.max_tokens + 2 * HEAD_DIM)
+        self._step_table = torch.zeros((shape.n_layers, shape.slots, 2), dtype=torch.int64)
+        self._layer_offsets = torch.arange(shape.n_layers)[:, None] * self._by_slot[0].layer_bytes
 
     def attention_for(self, slots: Sequence[int], *, n_cached: Sequence[int], n_tokens: int) -> SelfAttentionStep:
         caches = [self._by_slot[slot].keys_and_values for slot in slots]
         table = [(cache.data_ptr(), n_before) for cache, n_before in zip(caches, n_cached, strict=True)]
         first_layer = torch.tensor(table)
-        layer_bytes = caches[0].stride(0) * torch.bfloat16.itemsize
+        layer_bytes = self._by_slot[0].layer_bytes
         numbers = (len(slots), n_tokens, self._shape.n_heads, self._shape.max_tokens)
 
         def attend(layer: int, heads: Tensor) -> Tensor:
@@ -58,6 +65,29 @@ class Bfloat16SelfKVCache:
             return attended
 
         return attend
+
+    def step_calls(self, heads: Tensor, attended: Tensor) -> list[Call]:
+        """Return the kernel's call of each layer for one token of each slot of a step, whose number is `rows`.
+
+        heads, attended: as of `SelfAttentionStep`, shape = (slots, ...), contiguous. Which slots: see `set_step`.
+        """
+        assert heads.dtype == attended.dtype == self._dtype
+        numbers = (len(heads), 1, self._shape.n_heads, self._shape.max_tokens)
+        return [
+            Call(
+                kernel=self._attend,
+                data=(*[tensor.data_ptr() for tensor in (heads, attended, table, self._scratch)], *numbers),
+                variables={4: "rows"},
+            )
+            for table in self._step_table
+        ]
+
+    def set_step(self, slots: Sequence[int], n_cached: Sequence[int]) -> None:
+        """Say which slots `step_calls` are for. n_cached: the tokens that each slot's cache holds already."""
+        addresses = [self._by_slot[slot].keys_and_values.data_ptr() for slot in slots]
+        table = self._step_table[:, : len(slots)]
+        torch.add(torch.tensor(addresses), self._layer_offsets, out=table[:, :, 0])
+        table[:, :, 1] = torch.tensor(n_cached)
 
     def copy(self, sources: Mapping[int, int], *, n_tokens: int) -> None:
         """When a source slot is overwritten itself, one of its readers takes its memory instead of copying it."""

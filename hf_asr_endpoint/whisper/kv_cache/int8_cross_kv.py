@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.layout import HEAD_DIM
+from hf_asr_endpoint.whisper.kernels.program import Call
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.memory import lazy_zeros
@@ -46,6 +47,9 @@ class Int8CrossKVCache:
         self._attend, self._quantize = kernels.cross_attention, kernels.quantize_cross_kv
         self._scratch_bytes = self._layout.cross_attention_scratch_bytes(shape.max_positions)
         self._scratch = torch.empty((N_CORES, self._scratch_bytes), dtype=torch.uint8)
+        self._layer_offsets = torch.arange(shape.n_layers)[:, None] * self._memory.stride(1)
+        self._step_order = torch.zeros(shape.slots, dtype=torch.int64)
+        self._step_windows = torch.zeros((shape.n_layers, shape.slots, 4), dtype=torch.int64)
 
     @property
     def occupied_slots(self) -> Iterable[int]:
@@ -86,24 +90,58 @@ class Int8CrossKVCache:
         return (quantized.float() - layout.zero_point) * scales.view(n_heads, 1, HEAD_DIM)
 
     def attention_for(self, slots: Sequence[int], *, n_tokens: int) -> CrossAttentionStep:
-        rows: dict[_Window, list[int]] = defaultdict(list)
-        for index, slot in enumerate(slots):
-            rows[self._windows[slot]] += range(index * n_tokens, (index + 1) * n_tokens)
-        order = torch.tensor([row for window_rows in rows.values() for row in window_rows])
-        table, first = [], 0
-        for window, window_rows in rows.items():
-            address = self._memory[window.row].data_ptr()
-            table.append((address, window.n_positions, first, first + len(window_rows)))
-            first += len(window_rows)
-        first_layer = torch.tensor(table)
+        rows, windows = self._rows_and_windows(slots, n_tokens=n_tokens)
+        order, first_layer = torch.tensor(rows), torch.tensor(windows)
 
         def attend(layer: int, queries: Tensor) -> Tensor:
             in_layer = first_layer.clone()
             in_layer[:, 0] += layer * self._memory.stride(1)
             queries = queries.contiguous()
             attended = torch.empty_like(queries)
-            addresses = [tensor.data_ptr() for tensor in (queries, attended, order, in_layer, self._scratch)]
-            self._attend((*addresses, len(order), self._shape.n_heads, len(table), self._scratch_bytes))
+            self._attend(self._data(queries, attended, order, in_layer))
             return attended
 
         return attend
+
+    def step_calls(self, queries: Tensor, attended: Tensor) -> list[Call]:
+        """Return the kernel's call of each layer for one token of each slot of a step, whose number is `rows`.
+
+        They see as many windows as the variable `windows` says. queries, attended: as of `CrossAttentionStep`,
+        shape = (slots, ...), contiguous. Which slots: see `set_step`.
+        """
+        return [
+            Call(
+                kernel=self._attend,
+                data=self._data(queries, attended, self._step_order, windows),
+                variables={5: "rows", 7: "windows"},
+            )
+            for windows in self._step_windows
+        ]
+
+    def set_step(self, slots: Sequence[int]) -> int:
+        """Say which slots `step_calls` are for. Returns how many windows they have."""
+        rows, windows = self._rows_and_windows(slots, n_tokens=1)
+        self._step_order[: len(rows)] = torch.tensor(rows)
+        table, first_layer = self._step_windows[:, : len(windows)], torch.tensor(windows)
+        table[:] = first_layer
+        table[:, :, 0] += self._layer_offsets
+        return len(windows)
+
+    def _rows_and_windows(
+        self, slots: Sequence[int], *, n_tokens: int
+    ) -> tuple[list[int], list[tuple[int, int, int, int]]]:
+        """Return the order of a batch's rows, and its windows in their first layer, as the kernel takes them."""
+        rows: dict[_Window, list[int]] = defaultdict(list)
+        for index, slot in enumerate(slots):
+            rows[self._windows[slot]] += range(index * n_tokens, (index + 1) * n_tokens)
+        windows, first = [], 0
+        for window, window_rows in rows.items():
+            address = self._memory[window.row].data_ptr()
+            windows.append((address, window.n_positions, first, first + len(window_rows)))
+            first += len(window_rows)
+        return [row for window_rows in rows.values() for row in window_rows], windows
+
+    def _data(self, queries: Tensor, attended: Tensor, order: Tensor, windows: Tensor) -> tuple[int, ...]:
+        assert queries.dtype == attended.dtype == self._layout.activations
+        addresses = [tensor.data_ptr() for tensor in (queries, attended, order, windows, self._scratch)]
+        return (*addresses, len(order), self._shape.n_heads, len(windows), self._scratch_bytes)

@@ -17,7 +17,8 @@ from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep, CrossKVReader
 from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfAttentionStep, SelfKVCache
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, RowPadding, fuse_projections
+from hf_asr_endpoint.whisper.model.layers import LinearFactory, RowPadding, fuse_projections, normed
+from hf_asr_endpoint.whisper.model.linear import LayerNorm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,28 +88,32 @@ class Decoder:
         self._embeddings = embeddings
         self._pad_rows = pad_rows
         self._positions = tensors["embed_positions.weight"]  # (max_tokens, d_model)
-        self._layers = [
-            _DecoderLayer(tensors.under(f"layers.{index}"), make_linear, shape=shape)
+        self.layers = [
+            DecoderLayer(tensors.under(f"layers.{index}"), make_linear, shape=shape)
             for index in range(shape.n_layers)
         ]
-        self._norm = LayerNorm(*tensors.norm("layer_norm"))
+        self.norm = LayerNorm(*tensors.norm("layer_norm"))
 
     def __call__(
         self, batch: DecoderBatch, on_cross_queries: OnCrossQueries = lambda layer, queries: None
     ) -> Tensor:
         """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
-        embedded = F.embedding(batch.tokens, self._embeddings).to(self._positions.dtype)
-        x = embedded + F.embedding(batch.positions, self._positions)
+        x = self.embed(batch.tokens, batch.positions)
         shape = x.shape
         x = self._pad_rows(x.flatten(0, 1))
-        for index, layer in enumerate(self._layers):
+        for index, layer in enumerate(self.layers):
             heads = layer.self_attention_heads(x, batch)
             x = layer.add_self_attention(x, batch.self_attention(index, heads))
             queries = layer.cross_attention_queries(x, batch)
             on_cross_queries(index, queries)
             x = layer.add_cross_attention(x, batch.cross_attention(index, queries))
             x = layer.add_feed_forward(x)
-        return self._norm(x)[: batch.tokens.numel()].view(shape)
+        return self.norm(x)[: batch.tokens.numel()].view(shape)
+
+    def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        """Return what the layers read, shape = (*tokens.shape, d_model)."""
+        embedded = F.embedding(tokens, self._embeddings).to(self._positions.dtype)
+        return embedded + F.embedding(positions, self._positions)
 
 
 class CrossProjection:
@@ -130,7 +135,7 @@ class CrossProjection:
             yield layer(features)
 
 
-class _DecoderLayer:
+class DecoderLayer:
     """x is a batch's tokens as rows, shape = (n_rows, d_model). The last rows may be padding."""
 
     def __init__(self, tensors: Tensors, make_linear: LinearFactory, *, shape: CacheShape) -> None:
@@ -138,34 +143,33 @@ class _DecoderLayer:
         scaling = shape.head_dim**-0.5
         self._n_heads = shape.n_heads
         projections = [own.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        self._self_qkv = make_linear(*fuse_projections(projections, scale_first=scaling))
-        self._self_out = make_linear(*own.linear("out_proj"))
-        self._cross_q = make_linear(*fuse_projections([cross.linear("q_proj")], scale_first=scaling))
-        self._cross_out = make_linear(*cross.linear("out_proj"))
-        self._fc1 = make_linear(*tensors.linear("fc1"))
-        self._fc2 = make_linear(*tensors.linear("fc2"))
-        self._self_norm = LayerNorm(*tensors.norm("self_attn_layer_norm"))
-        self._cross_norm = LayerNorm(*tensors.norm("encoder_attn_layer_norm"))
-        self._feed_forward_norm = LayerNorm(*tensors.norm("final_layer_norm"))
+        qkv = make_linear(*fuse_projections(projections, scale_first=scaling))
+        self.self_qkv = normed(qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
+        self.self_out = make_linear(*own.linear("out_proj"))
+        cross_q = make_linear(*fuse_projections([cross.linear("q_proj")], scale_first=scaling))
+        self.cross_q = normed(cross_q, LayerNorm(*tensors.norm("encoder_attn_layer_norm")))
+        self.cross_out = make_linear(*cross.linear("out_proj"))
+        self.fc1 = normed(make_linear(*tensors.linear("fc1")), LayerNorm(*tensors.norm("final_layer_norm")))
+        self.fc2 = make_linear(*tensors.linear("fc2"))
 
     def self_attention_heads(self, x: Tensor, batch: DecoderBatch) -> Tensor:
         """Return the tokens' queries, keys and values, shape = (n_sequences, n_tokens, 3, n_heads, head_dim)."""
-        heads = self._self_qkv(self._self_norm(x))[: batch.tokens.numel()]
+        heads = self.self_qkv(x)[: batch.tokens.numel()]
         return heads.view(*batch.tokens.shape, 3, self._n_heads, -1)
 
     def add_self_attention(self, x: Tensor, attended: Tensor) -> Tensor:
-        return self._self_out.add(_as_rows_of(x, attended), x)
+        return self.self_out.add(_as_rows_of(x, attended), x)
 
     def cross_attention_queries(self, x: Tensor, batch: DecoderBatch) -> Tensor:
         """Return the tokens' queries, shape = (n_sequences, n_tokens, n_heads, head_dim)."""
-        queries = self._cross_q(self._cross_norm(x))[: batch.tokens.numel()]
+        queries = self.cross_q(x)[: batch.tokens.numel()]
         return queries.view(*batch.tokens.shape, self._n_heads, -1)
 
     def add_cross_attention(self, x: Tensor, attended: Tensor) -> Tensor:
-        return self._cross_out.add(_as_rows_of(x, attended), x)
+        return self.cross_out.add(_as_rows_of(x, attended), x)
 
     def add_feed_forward(self, x: Tensor) -> Tensor:
-        return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
+        return self.fc2.add(self.fc1.gelu(x), x)
 
 
 def _as_rows_of(x: Tensor, attended: Tensor) -> Tensor:

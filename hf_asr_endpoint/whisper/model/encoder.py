@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.model.attention import EncoderAttention, choose_encoder_attention
-from hf_asr_endpoint.whisper.model.layers import LayerNorm, LinearFactory, fuse_projections
+from hf_asr_endpoint.whisper.model.layers import LinearFactory, fuse_projections, normed
+from hf_asr_endpoint.whisper.model.linear import LayerNorm
 
 STRIDES = {"conv1": 1, "conv2": 2}
 KERNEL_SIZE = 3  # frames
@@ -97,16 +98,15 @@ class _EncoderLayer:
         self._head_dim = head_dim
         self._attention = attention
         projections = [weights.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        self._qkv = make_linear(*fuse_projections(projections, scale_first=head_dim**-0.5))
+        qkv = make_linear(*fuse_projections(projections, scale_first=head_dim**-0.5))
+        self._qkv = normed(qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
         self._out = make_linear(*weights.linear("out_proj"))
-        self._fc1 = make_linear(*tensors.linear("fc1"))
+        self._fc1 = normed(make_linear(*tensors.linear("fc1")), LayerNorm(*tensors.norm("final_layer_norm")))
         self._fc2 = make_linear(*tensors.linear("fc2"))
-        self._attention_norm = LayerNorm(*tensors.norm("self_attn_layer_norm"))
-        self._feed_forward_norm = LayerNorm(*tensors.norm("final_layer_norm"))
 
     def __call__(self, x: Tensor, lengths: list[int]) -> Tensor:
         """x: the positions of all windows. lengths: their number in each window."""
-        heads = self._qkv(self._attention_norm(x)).view(len(x), 3, -1, self._head_dim)
+        heads = self._qkv(x).view(len(x), 3, -1, self._head_dim)
         attended = _join([self._attention(window) for window in torch.split(heads, lengths)])
         x = self._out.add(attended.reshape(x.shape), x)
-        return self._fc2.add(self._fc1.gelu(self._feed_forward_norm(x)), x)
+        return self._fc2.add(self._fc1.gelu(x), x)

@@ -13,12 +13,12 @@ from hf_asr_endpoint.whisper.model.linear import (
     Arithmetic,
     Int8Linear,
     Int8TileLinear,
+    LayerNorm,
     Linear,
+    NormedLinear,
     PackedLinear,
     PlainLinear,
 )
-
-NORM_EPSILON = 1e-5  # added to the variance: torch's default, which every Whisper uses
 
 LinearFactory = Callable[[Tensor, Tensor | None], Linear]
 """Makes a linear layer of a weight and a bias."""
@@ -27,16 +27,6 @@ RowPadding = Callable[[Tensor], Tensor]
 """Appends rows of zeros, perhaps none, to rows, shape = (n_rows, n_columns)."""
 
 MAX_CHEAP_ROWS = 16  # a product with so few rows takes little longer than with one: reading the weight dominates
-
-
-class LayerNorm:
-    """y = (x - mean) / deviation × weight + bias, over the last dimension."""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._weight, self._bias = weight, bias
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self._weight.shape, self._weight, self._bias, NORM_EPSILON)
 
 
 def linear_factory(
@@ -65,6 +55,11 @@ def linear_factory(
         return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16_on_cpu else PlainLinear(weight, bias)
 
     return make
+
+
+def normed(linear: Linear, norm: LayerNorm) -> Linear:
+    """Return a linear layer with a norm before it."""
+    return linear.after(norm) if isinstance(linear, Int8TileLinear) else NormedLinear(norm, linear)
 
 
 def row_padding(*, arithmetic: Arithmetic, kernels: Kernels | None) -> RowPadding:
