@@ -107,7 +107,7 @@ class ThisProject:
         from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 
         self._cache_windows(n_rows)
-        rules = AttemptRules(max_new_tokens=N_STEPS + 4, min_new_tokens=N_STEPS + 4)
+        rules = AttemptRules(max_new_tokens=N_STEPS + 4)
         states = {
             slot: DecodingState(prompt=DecoderPrompt(tokens=(SOT, SOT + 1, SOT + 101), sot_index=0), rules=rules)
             for slot in range(n_rows)

@@ -92,9 +92,6 @@ class WhisperSpeechModel:
         self._decoder = Decoder(
             decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
         )
-        self._step = make_step_program(
-            self._decoder, self._output, self._self_kv, self._cross_kv, kernels=kernels, shape=shape
-        )
         self._n_windows_since_trim = 0
         self._host = connect_host_path(
             checkpoint,
@@ -103,6 +100,15 @@ class WhisperSpeechModel:
             cross_kv=self._cross_kv,
             logits=self._logits,
             device=self._device,
+        )
+        self._step = make_step_program(
+            self._decoder,
+            self._output,
+            self._self_kv,
+            self._cross_kv,
+            kernels=kernels,
+            shape=shape,
+            suppressed=self._host.rules.always_suppressed,
         )
 
     @property
@@ -149,8 +155,22 @@ class WhisperSpeechModel:
         self._host.drafts.feed(ahead)
         if not (slots := sorted(states.keys() - ahead.keys())):
             return
-        logits = self._feed_last_tokens(slots, [states[slot] for slot in slots])
-        self._host.choice.choose(logits, slots, states)
+        rows = [states[slot] for slot in slots]
+        tokens = [row.sampled[-1] for row in rows]
+        n_cached = [len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows]
+        if self._step is None or any(isinstance(row.search, ContrastiveSearch) for row in rows):
+            features = self._decode(slots, tokens=[[token] for token in tokens], n_cached=n_cached)[:, 0]
+            # Contrastive searches fed candidates. Their features say which of them each search takes.
+            self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
+            self._host.choice.choose(self._logits(features), slots, states)
+            return
+        sections = self._host.rules.sections(rows)
+        result = self._step(slots, tokens=tokens, n_cached=n_cached, sections=sections)
+        if result.chosen is None:
+            self._host.choice.choose(result.logits.float(), slots, states)
+        else:
+            for row, (token, logprob) in zip(rows, result.chosen, strict=True):
+                row.append(token, logprob, eot=self._host.rules.eot)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
@@ -173,20 +193,6 @@ class WhisperSpeechModel:
         for layer, keys_and_values in enumerate(self._cross_projection(features)):
             self._cross_kv.write(slot, layer, keys_and_values)
             yield keys_and_values
-
-    def _feed_last_tokens(self, slots: Sequence[int], rows: Sequence[DecodingState]) -> Tensor:
-        """Feed each row's last token; the caches hold all tokens before it. Return the logits of the next.
-
-        Contrastive searches feed candidates, whose features say which of them each search takes.
-        """
-        tokens = [row.sampled[-1] for row in rows]
-        n_cached = [len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows]
-        wants_features = any(isinstance(row.search, ContrastiveSearch) for row in rows)
-        if self._step is not None and not wants_features:
-            return self._step(slots, tokens=tokens, n_cached=n_cached).float()
-        features = self._decode(slots, tokens=[[token] for token in tokens], n_cached=n_cached)[:, 0]
-        self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
-        return self._logits(features)
 
     def _decode(self, slots: Sequence[int], *, tokens: Sequence[Sequence[int]], n_cached: Sequence[int]) -> Tensor:
         """Return features, shape = (n_slots, n_tokens, d_model)."""

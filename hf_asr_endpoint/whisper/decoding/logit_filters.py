@@ -111,7 +111,7 @@ class TimestampRules:
         self._ids = torch.arange(timestamp_begin, n_vocab, device=device)
 
     def apply(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
-        bounds = [self._bounds(state.sampled) for state in states]
+        bounds = [self.bounds(state.sampled) for state in states]
         begin, end = torch.tensor([b[:2] for b in bounds], device=logits.device).t()[:, :, None]
         text, timestamps = logits[:, : self._begin], logits[:, self._begin :]
         timestamps.masked_fill_((self._ids < begin) | (self._ids >= end), -torch.inf)
@@ -121,7 +121,7 @@ class TimestampRules:
         for row in must_be_timestamp.nonzero().flatten().tolist():
             text[row] = -torch.inf
 
-    def _bounds(self, sampled: Sequence[int]) -> tuple[int, int, int]:
+    def bounds(self, sampled: Sequence[int]) -> tuple[int, int, int]:
         """Return the begin and end of the allowed timestamps, and the number of forbidden ids from 0 on."""
         if not sampled:
             return self._begin, self._max_initial_end, self._begin
@@ -150,24 +150,38 @@ class TokenRules:
             [token for token in tokens if token in known]
             for tokens in (config.suppress_tokens, config.begin_suppress_tokens)
         )
+        self.always_suppressed = [*suppressed, tokenizer.no_timestamps]
+        """Tokens that rows forbid whose request has no list of its own."""
+        self.timestamp_begin = tokenizer.timestamp_begin
+        self._timestamps = TimestampRules(
+            timestamp_begin=tokenizer.timestamp_begin,
+            eot=tokenizer.eot,
+            n_vocab=checkpoint.config.vocab_size,
+            max_initial_index=config.max_initial_timestamp_index,
+            device=device,
+        )
         self._filters: list[LogitFilter] = [
             RepetitionPenalty(),
             SuppressTokens(suppressed, device, always=[tokenizer.no_timestamps]),
             SuppressAtBegin(at_begin, device),
             MinNewTokens(tokenizer.eot),
-            TimestampRules(
-                timestamp_begin=tokenizer.timestamp_begin,
-                eot=tokenizer.eot,
-                n_vocab=checkpoint.config.vocab_size,
-                max_initial_index=config.max_initial_timestamp_index,
-                device=device,
-            ),
+            self._timestamps,
         ]
 
     def filter(self, logits: Tensor, states: Sequence[DecodingState]) -> None:
         """Apply all filters in place. logits: shape = (n_rows, n_vocab). states: one for each row."""
         for logit_filter in self._filters:
             logit_filter.apply(logits, states)
+
+    def sections(self, states: Sequence[DecodingState]) -> list[tuple[tuple[int, int], tuple[int, int]]] | None:
+        """Return which tokens each row may have next but `always_suppressed`: a range of text, one of timestamps.
+
+        None where other rules apply to any of the rows, or it does not take the likeliest token.
+        """
+        if not all(_is_plain(state) for state in states):
+            return None
+        bounds = [self._timestamps.bounds(state.sampled) for state in states]
+        return [((n_forbidden, self.timestamp_begin), (begin, end)) for begin, end, n_forbidden in bounds]
 
     def no_speech_probs(self, logits: Tensor) -> list[float]:
         """Return P(no_speech) for each row. logits: after sot, unfiltered."""
@@ -182,3 +196,15 @@ class TokenRules:
             LanguageScores(logprobs=dict(zip(tokens, row, strict=True)), no_speech_prob=no_speech_prob)
             for row, no_speech_prob in zip(logprobs, self.no_speech_probs(logits), strict=True)
         ]
+
+
+def _is_plain(state: DecodingState) -> bool:
+    """Return whether a row takes the likeliest token by the rules that all have. It has a token already."""
+    options = state.rules.options
+    return (
+        state.search is None
+        and state.rules.temperature == 0
+        and options.repetition_penalty == 1
+        and options.suppress_tokens is None
+        and len(state.sampled) >= max(state.rules.min_new_tokens, 1)
+    )

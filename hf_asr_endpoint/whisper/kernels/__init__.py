@@ -21,7 +21,14 @@ from hf_asr_endpoint.whisper.threads import N_CORES
 COMPILED_ELSEWHERE = ("cross_attention", "quantize_cross_kv", "self_attention")
 """About half of the work of compiling, which at a release's first start is done by another process."""
 
-COMPILED_HERE = ("int8_gemm", "pack_weight", "encoder_attention", "run_program")
+COMPILED_HERE = (
+    "int8_gemm",
+    "pack_weight",
+    "encoder_attention",
+    "token_scores",
+    "choose_likeliest",
+    "run_program",
+)
 
 
 class Kernels:
@@ -110,6 +117,20 @@ class Kernels:
         from hf_asr_endpoint.whisper.kernels.quantize_cross_kv import make_quantize_cross_kv
 
         return self._compile(make_quantize_cross_kv)
+
+    @cached_property
+    def token_scores(self) -> Kernel:
+        """Finds the likeliest tokens of rows of logits, in parts of the vocabulary."""
+        from hf_asr_endpoint.whisper.kernels.token_scores import make_token_scores
+
+        return self._compile(make_token_scores)
+
+    @cached_property
+    def choose_likeliest(self) -> Kernel:
+        """Chooses among the tokens that `token_scores` has found."""
+        from hf_asr_endpoint.whisper.kernels.choose_likeliest import make_choose_likeliest
+
+        return self._compile(make_choose_likeliest)
 
     @cached_property
     def run_program(self) -> Kernel | None:

@@ -13,6 +13,12 @@ from typing import Literal, Protocol
 
 import torch
 
+FORBIDDEN = -1e30
+"""Stands for minus infinity, which compilers may take for impossible."""
+
+PART_TOKENS = 2_048
+"""Tokens of the vocabulary that a thread scores at a time."""
+
 NORM_EPSILON = 1e-5  # added to a layer norm's variance: torch's default, which every Whisper uses
 
 

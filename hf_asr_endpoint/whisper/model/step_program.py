@@ -1,4 +1,4 @@
-"""A decode step as one program of kernels: from each sequence's last token to the logits of the next.
+"""A decode step as one program of kernels: from each sequence's last token to the next one.
 
 It computes what `Decoder` does for one token of every sequence, over the same weights and caches.
 """
@@ -6,12 +6,13 @@ It computes what `Decoder` does for one token of every sequence, over the same w
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels import Kernels
-from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
+from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU, FORBIDDEN, PART_TOKENS
 from hf_asr_endpoint.whisper.kernels.program import Call, Program
 from hf_asr_endpoint.whisper.kv_cache.bfloat16_self_kv import Bfloat16SelfKVCache
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossKVCache
@@ -22,6 +23,18 @@ from hf_asr_endpoint.whisper.model.decoder import Decoder, DecoderLayer
 from hf_asr_endpoint.whisper.model.linear import Int8TileLinear, Linear
 
 LINEAR_NAMES = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What follows the tokens of a step.
+
+    logits: in the kernels' dtype, shape = (n_rows, n_vocab); the next step overwrites them. chosen: the likeliest
+    token of each row, and its log-probability.
+    """
+
+    logits: Tensor
+    chosen: Sequence[tuple[int, float]] | None
 
 
 class StepProgram:
@@ -36,8 +49,12 @@ class StepProgram:
         *,
         kernels: Kernels,
         shape: CacheShape,
+        suppressed: Sequence[int],
     ) -> None:
-        """output: the layer of logits. All linear layers of the decoder are Int8TileLinear, too."""
+        """output: the layer of logits. All linear layers of the decoder are Int8TileLinear, too.
+
+        suppressed: tokens that the likeliest is not to be.
+        """
         self._decoder, self._self_kv, self._cross_kv = decoder, self_kv, cross_kv
         d_model, dtype = shape.n_heads * shape.head_dim, kernels.layout.activations
 
@@ -52,19 +69,34 @@ class StepProgram:
         self._scratch = max((linear.scratch() for linear in every), key=Tensor.numel)
         self._output = output.after(decoder.norm)
         to_logits = self._output.call(self._x, self._logits, BIAS, scratch=self._scratch)
-        self._program = Program([*self._calls_of_layers(layers), to_logits], launch=kernels.run_program)
+        self._added = torch.zeros(output.n_out)
+        self._added[list(suppressed)] = FORBIDDEN
+        self._sections = torch.zeros((shape.slots, 2, 2), dtype=torch.int64)
+        n_parts = -(-output.n_out // PART_TOKENS)
+        self._scores, self._chosen = torch.zeros((shape.slots, n_parts, 2, 3)), torch.zeros((shape.slots, 2))
+        choice = self._calls_of_choice(kernels, n_vocab=output.n_out)
+        self._program = Program([*self._calls_of_layers(layers), to_logits, *choice], launch=kernels.run_program)
 
-    def __call__(self, slots: Sequence[int], *, tokens: Sequence[int], n_cached: Sequence[int]) -> Tensor:
-        """Feed a token to each slot, which its cache gets, too; return the logits of the next.
+    def __call__(
+        self,
+        slots: Sequence[int],
+        *,
+        tokens: Sequence[int],
+        n_cached: Sequence[int],
+        sections: Sequence[Sequence[Sequence[int]]] | None = None,
+    ) -> StepResult:
+        """Feed a token to each slot, which its cache gets, too.
 
-        slots: ascending. n_cached: the tokens that each slot's cache holds already. The logits are those of the
-        kernels' dtype, shape = (n_slots, n_vocab), and are overwritten by the next step.
+        slots: ascending. n_cached: the tokens that each slot's cache holds already. sections: of each row, as
+        the kernel `token_scores` takes them; None: no token is chosen.
         """
         n_rows = len(slots)
+        self._sections[:n_rows] = 0 if sections is None else torch.tensor(sections)
         self._x[:n_rows] = self._decoder.embed(torch.tensor(tokens), torch.tensor(n_cached))
         self._self_kv.set_step(slots, n_cached)
         self._program(rows=n_rows, windows=self._cross_kv.set_step(slots))
-        return self._logits[:n_rows]
+        chosen = None if sections is None else [(int(token), p) for token, p in self._chosen[:n_rows].tolist()]
+        return StepResult(logits=self._logits[:n_rows], chosen=chosen)
 
     def _calls_of_layers(self, layers: Sequence[dict[str, Int8TileLinear]]) -> Iterator[Call]:
         x, heads, queries, attended, hidden = self._x, self._heads, self._queries, self._attended, self._hidden
@@ -80,6 +112,14 @@ class StepProgram:
             yield layer["fc1"].call(x, hidden, BIAS_GELU, scratch=self._scratch)
             yield layer["fc2"].call(hidden, x, BIAS_ADD, scratch=self._scratch)
 
+    def _calls_of_choice(self, kernels: Kernels, *, n_vocab: int) -> Iterator[Call]:
+        tensors = (self._logits, self._added, self._sections, self._scores)
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        yield Call(kernel=kernels.token_scores, data=(*addresses, 0, n_vocab), variables={4: "rows"})
+        addresses = [tensor.data_ptr() for tensor in (self._scores, self._chosen)]
+        data = (*addresses, 0, self._scores.shape[1])
+        yield Call(kernel=kernels.choose_likeliest, data=data, variables={2: "rows"})
+
 
 def make_step_program(
     decoder: Decoder,
@@ -89,15 +129,16 @@ def make_step_program(
     *,
     kernels: Kernels | None,
     shape: CacheShape,
+    suppressed: Sequence[int],
 ) -> StepProgram | None:
-    """Return the program; None where not all that a step runs are kernels."""
+    """Return the program; None where not all that a step runs are kernels. suppressed: see `StepProgram`."""
     if kernels is None or not isinstance(output, Int8TileLinear):
         return None
     if not isinstance(self_kv, Bfloat16SelfKVCache) or not isinstance(cross_kv, Int8CrossKVCache):
         return None
     if any(len(_tiles(layer)) < len(LINEAR_NAMES) for layer in decoder.layers):
         return None
-    return StepProgram(decoder, output, self_kv, cross_kv, kernels=kernels, shape=shape)
+    return StepProgram(decoder, output, self_kv, cross_kv, kernels=kernels, shape=shape, suppressed=suppressed)
 
 
 def _tiles(layer: DecoderLayer) -> dict[str, Int8TileLinear]:

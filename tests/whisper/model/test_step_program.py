@@ -65,7 +65,7 @@ def step(
     caches = [memory.keys_and_values.clone() for memory in model._self_kv._by_slot]
     for slot in slots:
         model._self_kv._by_slot[slot].keys_and_values[:, :, :, n_cached] = torch.nan
-    found = model._step(slots, tokens=tokens, n_cached=[n_cached] * len(slots)).float()
+    found = model._step(slots, tokens=tokens, n_cached=[n_cached] * len(slots)).logits.float()
     for memory, cache in zip(model._self_kv._by_slot, caches, strict=True):
         torch.testing.assert_close(memory.keys_and_values, cache, equal_nan=True)
     return found, expected
