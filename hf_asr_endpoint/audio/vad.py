@@ -155,8 +155,9 @@ class _Network:
         """Return magnitudes, (n_steps, 4, N_BINS)."""
         padded = F.pad(steps[:, None], (0, N_MIRRORED), mode="reflect")[:, 0]
         frames = padded.unfold(1, SPECTRUM_SAMPLES, SPECTRUM_HOP)  # (n_steps, 4, SPECTRUM_SAMPLES)
-        magnitudes: torch.Tensor = torch.fft.rfft(frames * self.window).abs()
-        return magnitudes
+        spectra: torch.Tensor = torch.fft.rfft(frames * self.window)
+        # torch's own magnitude takes three times as long.
+        return spectra.real.square().add_(spectra.imag.square()).sqrt_()
 
 
 def _load_network() -> _Network:

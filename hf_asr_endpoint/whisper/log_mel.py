@@ -42,7 +42,9 @@ class LogMel:
         """
         spectra = torch.stft(waveforms, N_FFT, HOP_LENGTH, window=self._window, return_complex=True)
         # Whisper leaves out the frame that is centred on the end.
-        power = spectra[:, :, :-1].abs().square_()  # (n, N_FFT // 2 + 1, n_frames)
+        spectra = spectra[:, :, :-1]
+        # torch's own magnitude takes three times as long.
+        power = spectra.real.square().add_(spectra.imag.square())  # (n, N_FFT // 2 + 1, n_frames)
         mels = torch.matmul(self._filters, power).clamp_(min=1e-10).log10_()
         floors = mels.amax(dim=(1, 2), keepdim=True) - DYNAMIC_RANGE
         return torch.maximum(mels, floors, out=mels).add_(4.0).div_(4.0)
