@@ -184,7 +184,8 @@ def record(model: WhisperSpeechModel) -> list[tuple[str, Sequence[str], Recorder
                 setattr(holder, attribute, recorder(stack, PARTS[name], getattr(holder, attribute)))
     projections = model._cross_projection._layers
     projections[:] = [recorder("windows", ("cross k", "cross v"), layer) for layer in projections]
-    model._output = recorder("decoder", ("output",), model._output)
+    assert isinstance(model._output, NormedLinear)
+    model._output.linear = recorder("decoder", ("output",), model._output.linear)
     return recorders
 
 

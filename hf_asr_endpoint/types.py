@@ -233,9 +233,9 @@ class Activity:
     engine_s: seconds of the model, by stage: "encode", "prefill", "decode", "align". preparation_s: seconds of
     reading, finding speech and making spectrograms, and prepared_audio_s: seconds of audio in that time.
     waiting_audio_s: of the requests in flight, as far as their files tell. wait_s: that a new request waits for
-    its turn, in 19 of 20 cases at most. speed: seconds of audio that were lately transcribed in a second; None
-    before any. windows: that have ended, by outcome: "finished", "cancelled", "failed". fallbacks: windows decoded
-    again.
+    its turn, in 19 of 20 cases at most. turn_wait_s: by which a usual one makes the next wait longer. speed:
+    seconds of audio that were lately transcribed in a second; None before any. windows: that have ended, by
+    outcome: "finished", "cancelled", "failed". fallbacks: windows decoded again.
     """
 
     slots: int = 0
@@ -243,6 +243,7 @@ class Activity:
     windows_waiting: int = 0
     waiting_audio_s: float = 0.0
     wait_s: float = 0.0
+    turn_wait_s: float = 0.0
     speed: float | None = None
     engine_s: Mapping[str, float] = field(default_factory=dict)
     preparation_s: float = 0.0

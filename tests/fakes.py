@@ -106,7 +106,7 @@ class FakeTranscriber:
         self.n_cancelled = 0
         self.n_finished = 0
         self.is_closed = False
-        self.wait_s = 0.0
+        self.wait_s = self.turn_wait_s = 0.0
 
     def hold(self, *, after: int = 0) -> None:
         """after: how many segments are yielded before."""
@@ -204,7 +204,9 @@ class FakeTranscriber:
 
     def activity(self, model: str | None = None) -> Activity:
         windows = {"finished": self.n_finished, "cancelled": self.n_cancelled, "failed": 0}
-        return Activity(slots=1, slots_in_use=self.n_running, wait_s=self.wait_s, windows=windows)
+        return Activity(
+            slots=1, slots_in_use=self.n_running, wait_s=self.wait_s, turn_wait_s=self.turn_wait_s, windows=windows
+        )
 
     def close(self) -> None:
         self.is_closed = True

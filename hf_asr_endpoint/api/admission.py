@@ -76,8 +76,8 @@ class Admission:
     ) -> AsyncIterator[Body]:
         """Receive and parse the body. Its files are open until the context ends.
 
-        max_audio_bytes: None for the server's own limit. is_job: it is not worked on now. Raises Overloaded, and
-        what `receive_body` raises.
+        max_audio_bytes: None for the server's own limit. is_job: it is not worked on now. Where only the body says
+        so, see `leave_to_job`. Raises Overloaded, before the body and behind it, and what `receive_body` raises.
         """
         limits = BodyLimits(max_audio_bytes=max_audio_bytes or self._limits.max_audio_bytes)
         owner = key_owner(request)
@@ -94,6 +94,10 @@ class Admission:
                 receiving = receive_body(request, upload, limits, accepted, on_received=promise_permit)
                 body = await held.enter_async_context(receiving)
             yield body
+
+    def leave_to_job(self, request: Request) -> None:
+        """Take back the place of a request whose body says that it is not worked on now."""
+        self._in_flight.withdraw(request)
 
     @asynccontextmanager
     async def receive_form(
@@ -171,9 +175,9 @@ class Admission:
     def _check_room(self, owner: str | None) -> None:
         """Raise Overloaded where a request that arrives now would be refused, whichever model it is for."""
         self._in_flight.check(owner)
-        wait_s = min(self._transcriber.activity(model).wait_s for model in self._models)
-        if n_permits := self._in_flight.n_permits:
-            wait_s *= 1 + self._in_flight.n_promised / n_permits  # Those will wait, too.
+        activities = [self._transcriber.activity(model) for model in self._models]
+        n_promised = self._in_flight.n_promised  # They come first, and nobody else knows of them yet.
+        wait_s = min(one.wait_s + n_promised * one.turn_wait_s for one in activities)
         check_wait(wait_s, self._limits.max_wait_s)
 
     def _open(self, audio: AudioSource, options: TranscriptionOptions) -> WaveformReader:

@@ -87,6 +87,10 @@ class InFlightRequests:
         finally:
             self._promised_to.pop(request, None)
 
+    def withdraw(self, request: Hashable) -> None:
+        """Take back what is promised to a request, if anything is: it wants no permit."""
+        self._promised_to.pop(request, None)
+
     @contextmanager
     def permit(self, request: Hashable, owner: str | None = None) -> Iterator[None]:
         """Hold one of the permits for requests that wait or are worked on.

@@ -20,6 +20,7 @@ def add_up(activities: Iterable[Activity]) -> Activity:
         waiting_audio_s=sum(one.waiting_audio_s for one in given),
         # Of the engine that a new request goes to.
         wait_s=min((one.wait_s for one in given if one.slots), default=0.0),
+        turn_wait_s=min((one.turn_wait_s for one in given if one.slots), default=0.0),
         speed=sum(speeds) if speeds else None,
         engine_s=_add_up_named(one.engine_s for one in given),
         preparation_s=sum(one.preparation_s for one in given),
@@ -32,8 +33,16 @@ def add_up(activities: Iterable[Activity]) -> Activity:
 
 def only_counters(activity: Activity) -> Activity:
     """Return what stays of an engine that is gone."""
+    now = Activity()
     return replace(
-        activity, slots=0, slots_in_use=0, windows_waiting=0, waiting_audio_s=0.0, wait_s=0.0, speed=None
+        activity,
+        slots=now.slots,
+        slots_in_use=now.slots_in_use,
+        windows_waiting=now.windows_waiting,
+        waiting_audio_s=now.waiting_audio_s,
+        wait_s=now.wait_s,
+        turn_wait_s=now.turn_wait_s,
+        speed=now.speed,
     )
 
 

@@ -171,6 +171,7 @@ class BatchingTranscriber:
             windows_waiting=meter.n_waiting,
             waiting_audio_s=self._backlog.waiting_s,
             wait_s=self._backlog.wait_s,
+            turn_wait_s=self._backlog.turn_wait_s,
             speed=self._backlog.speed,
             engine_s={stage.value: seconds for stage, seconds in meter.seconds.items()},
             preparation_s=preparations.worked_s,

@@ -106,6 +106,7 @@ class TransformersTranscriber:
             windows_waiting=worker.n_waiting,
             waiting_audio_s=self._backlog.waiting_s,
             wait_s=self._backlog.wait_s,
+            turn_wait_s=self._backlog.turn_wait_s,
             speed=self._backlog.speed,
             engine_s={"decode": worker.seconds},
             windows=dict(worker.ended),

@@ -42,12 +42,13 @@ def connect_host_path(
     self_kv: SelfKVCache,
     cross_kv: CrossKVReader,
     logits: Callable[[Tensor], Tensor],
+    norm: Callable[[Tensor], Tensor] = lambda features: features,
     device: torch.device,
 ) -> HostPath:
-    """logits: computes logits from features, shape = (n_rows, d_model)."""
+    """logits: computes logits from features, shape = (n_rows, d_model). norm: what features go through before."""
     config, n_heads = checkpoint.config, checkpoint.config.decoder_attention_heads
     batches = BatchBuilder(self_kv, cross_kv, device=device)
-    rules, penalty = TokenRules(checkpoint), DegenerationPenalty()
+    rules, penalty = TokenRules(checkpoint), DegenerationPenalty(norm)
     choice = TokenChoice(rules, self_kv)
     heads = select_alignment_heads(
         checkpoint.generation_config.alignment_heads, n_layers=config.decoder_layers, n_heads=n_heads

@@ -27,10 +27,10 @@ from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from hf_asr_endpoint.whisper.model.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
-from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, row_padding
+from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, normed, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic, Linear
-from hf_asr_endpoint.whisper.model.step_program import make_step_program
 from hf_asr_endpoint.whisper.process import trim_heap
+from hf_asr_endpoint.whisper.step_program import make_step_program
 from hf_asr_endpoint.whisper.threads import use_all_cores
 
 DECODER_ACTIVATION_BYTES = 2
@@ -77,7 +77,7 @@ class WhisperSpeechModel:
         self._self_kv, self._cross_kv = make_kv_caches(
             shape, device=self._device, dtype=self._dtype, kernels=kernels
         )
-        self._output, embeddings = _output_and_embeddings(tensors, make_step_linear, arithmetic=arithmetic)
+        output, embeddings = _output_and_embeddings(tensors, make_step_linear, arithmetic=arithmetic)
         self._encoder = Encoder(
             tensors.under("model.encoder"),
             make_window_linear,
@@ -92,6 +92,7 @@ class WhisperSpeechModel:
         self._decoder = Decoder(
             decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
         )
+        self._output = normed(output, self._decoder.norm)
         self._n_windows_since_trim = 0
         self._host = connect_host_path(
             checkpoint,
@@ -99,6 +100,7 @@ class WhisperSpeechModel:
             self_kv=self._self_kv,
             cross_kv=self._cross_kv,
             logits=self._logits,
+            norm=self._decoder.norm,
             device=self._device,
         )
         self._step = make_step_program(
@@ -108,7 +110,7 @@ class WhisperSpeechModel:
             self._cross_kv,
             kernels=kernels,
             shape=shape,
-            suppressed=self._host.rules.always_suppressed,
+            suppressed=self._host.rules.usually_suppressed,
         )
 
     @property
@@ -153,24 +155,40 @@ class WhisperSpeechModel:
         use_all_cores()
         ahead = {slot: state for slot, state in states.items() if state.expected}
         self._host.drafts.feed(ahead)
-        if not (slots := sorted(states.keys() - ahead.keys())):
-            return
-        rows = [states[slot] for slot in slots]
-        tokens = [row.sampled[-1] for row in rows]
-        n_cached = [len(row.prompt.tokens) + len(row.sampled) - 1 for row in rows]
-        if self._step is None or any(isinstance(row.search, ContrastiveSearch) for row in rows):
-            features = self._decode(slots, tokens=[[token] for token in tokens], n_cached=n_cached)[:, 0]
-            # Contrastive searches fed candidates. Their features say which of them each search takes.
-            self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
-            self._host.choice.choose(self._logits(features), slots, states)
-            return
-        sections = self._host.rules.sections(rows)
-        result = self._step(slots, tokens=tokens, n_cached=n_cached, sections=sections)
-        if result.chosen is None:
-            self._host.choice.choose(result.logits.float(), slots, states)
+        others = {slot: states[slot] for slot in sorted(states.keys() - ahead.keys())}
+        contrasting = {slot: row for slot, row in others.items() if isinstance(row.search, ContrastiveSearch)}
+        if self._step is None:
+            self._step_by_layers(others)
         else:
-            for row, (token, logprob) in zip(rows, result.chosen, strict=True):
-                row.append(token, logprob, eot=self._host.rules.eot)
+            self._step_by_layers(contrasting)
+            self._step_by_program({slot: row for slot, row in others.items() if slot not in contrasting})
+
+    def _step_by_layers(self, states: Mapping[int, DecodingState]) -> None:
+        if not states:
+            return
+        rows = list(states.values())
+        tokens, n_cached = [[row.sampled[-1]] for row in rows], [row.n_cached for row in rows]
+        features = self._decode(list(states), tokens=tokens, n_cached=n_cached)[:, 0]
+        # Contrastive searches fed candidates. Their features say which of them each search takes.
+        self._host.degeneration_penalty.choose(rows, features, eot=self._host.rules.eot)
+        self._host.choice.choose(self._logits(features), list(states), states)
+
+    def _step_by_program(self, states: Mapping[int, DecodingState]) -> None:
+        """Rows without options of their own take what the program chooses, whatever others do."""
+        if self._step is None or not states:
+            return
+        rows = list(states.values())
+        sections = [self._host.rules.sections(row) for row in rows]
+        tokens, n_cached = [row.sampled[-1] for row in rows], [row.n_cached for row in rows]
+        result = self._step(list(states), tokens=tokens, n_cached=n_cached, sections=sections)
+        others: dict[int, int] = {}  # indices by slot
+        for index, (slot, row) in enumerate(states.items()):
+            if sections[index] is None:
+                others[slot] = index
+            else:
+                row.append(*result.chosen[index], eot=self._host.rules.eot)
+        if others:
+            self._host.choice.choose(result.logits[list(others.values())].float(), list(others), states)
 
     @torch.inference_mode()
     def align(self, texts: Mapping[int, AlignmentInput]) -> dict[int, AlignmentOutput]:
@@ -199,7 +217,7 @@ class WhisperSpeechModel:
         return self._decoder(self._host.batches.build(slots=slots, tokens=tokens, n_cached=n_cached))
 
     def _logits(self, features: Tensor) -> Tensor:
-        """features: shape = (n_rows, d_model). Returns float32, shape = (n_rows, n_vocab)."""
+        """features: before the last norm, shape = (n_rows, d_model). Returns float32, (n_rows, n_vocab)."""
         return self._output(self._pad_rows(features))[: len(features)].float()
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -59,7 +62,6 @@ def test_others_are_answered_while_bodies_are_parsed(
 def test_a_body_that_is_parsed_has_the_last_place(
     serve: Serve, transcriber: FakeTranscriber, wav: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another was parsed, too, and refused only after that."""
     url = serve(transcriber, max_concurrent_requests=1)
     with SlowParsing(monkeypatch).post(url, wav) as statuses:
         refused = requests.post(url, data=wav, timeout=DEADLINE_S)
@@ -73,15 +75,54 @@ def test_bodies_that_are_parsed_count_in_the_wait(
     serve: Serve, transcriber: FakeTranscriber, wav: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = serve(transcriber, max_wait_s=10.0)
-    transcriber.hold()
-    with ThreadPoolExecutor() as threads:
-        working = threads.submit(requests.post, url, data=wav, timeout=DEADLINE_S)
-        wait_for(lambda: transcriber.n_running == 1)
-        transcriber.wait_s = 6.0
-        with SlowParsing(monkeypatch).post(url, wav) as statuses:
-            refused = requests.post(url, data=wav, timeout=DEADLINE_S)
-            assert refused.status_code == 429
-            assert "may wait 12.0 s for its turn now; allowed: 10 s" in refused.json()["error"]
-            transcriber.release()
-        assert working.result().status_code == 200
-        assert statuses == [200]
+    transcriber.wait_s, transcriber.turn_wait_s = 6.0, 4.5
+    with SlowParsing(monkeypatch).post(url, wav) as statuses:
+        refused = requests.post(url, data=wav, timeout=DEADLINE_S)
+        assert refused.status_code == 429
+        assert "may wait 10.5 s for its turn now; allowed: 10 s" in refused.json()["error"]
+    assert statuses == [200]
+    assert requests.post(url, data=wav, timeout=DEADLINE_S).status_code == 200
+
+
+def connect(url: str) -> socket.socket:
+    return socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), DEADLINE_S)
+
+
+def head_of(body: bytes) -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+
+
+def test_of_two_bodies_that_end_together_one_is_refused_unparsed(
+    serve: Serve, transcriber: FakeTranscriber, wav: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, parsing = serve(transcriber, max_concurrent_requests=1), SlowParsing(monkeypatch)
+    body = json.dumps({"inputs": base64.b64encode(wav).decode()}).encode()
+    with connect(url) as first, connect(url) as second:
+        for connection in (first, second):  # Both arrive while there is room.
+            connection.sendall(head_of(body) + body[:-1])
+        requests.get(f"{url}/health", timeout=DEADLINE_S)
+        first.sendall(body[-1:])
+        assert parsing.begun.acquire(timeout=DEADLINE_S)
+        second.sendall(body[-1:])
+        assert second.recv(65_536).startswith(b"HTTP/1.1 429")  # Parsing would wait for `go_on`.
+        parsing.go_on.set()
+        assert first.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("ending", ["a bad body", "a client that leaves"])
+def test_a_place_that_was_promised_is_free_again(
+    serve: Serve, transcriber: FakeTranscriber, wav: bytes, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    url, parsing = serve(transcriber, max_concurrent_requests=1), SlowParsing(monkeypatch)
+    body = b"{}"
+    with connect(url) as connection:
+        connection.sendall(head_of(body) + body)
+        assert parsing.begun.acquire(timeout=DEADLINE_S)
+        assert requests.post(url, data=wav, timeout=DEADLINE_S).status_code == 429
+        if ending == "a bad body":
+            parsing.go_on.set()
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 4")
+    parsing.go_on.set()
+    wait_for(lambda: requests.post(url, data=wav, timeout=DEADLINE_S).status_code == 200)

@@ -74,6 +74,15 @@ def test_a_promised_permit_is_kept_until_it_is_taken() -> None:
     assert (in_flight.n_permits, in_flight.n_promised) == (0, 0)
 
 
+def test_a_permit_that_is_not_wanted_is_free_again() -> None:
+    in_flight = InFlightRequests(1)
+    with in_flight.promise("a job"):
+        in_flight.withdraw("a job")
+        in_flight.withdraw("another")
+        permits(in_flight, 1).close()
+    assert in_flight.n_promised == 0
+
+
 def test_what_is_promised_to_a_key_counts_for_that_key() -> None:
     in_flight = InFlightRequests(8)
     with permits(in_flight, 6, "anna"), in_flight.promise("first", "anna"):

@@ -100,6 +100,7 @@ def test_the_wait_is_the_time_of_a_window_of_each_request_ahead(backlog: Backlog
     assert backlog.wait_s == pytest.approx(SPREAD * 10 / ASSUMED_SPEED), "nothing is known of the speed"
     work_at(backlog, clock, 2.0)
     assert backlog.wait_s == pytest.approx(SPREAD * 10 / 2, rel=0.1)
+    assert backlog.turn_wait_s == pytest.approx(SPREAD * TURN_S / 2, rel=0.3), "of a usual length"
     backlog.open_place().declare(80.0)
     backlog.open_place(is_patient=True).declare(80.0)
     assert backlog.wait_s == pytest.approx(SPREAD * (10 + TURN_S) / 2, rel=0.1)

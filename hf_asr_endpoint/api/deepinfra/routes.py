@@ -96,6 +96,7 @@ class DeepInfraDialect:
             model=request.path_params["model"],
             version=_version(request),
         )
+        self._admission.leave_to_job(request)
         owned = replace(spec, owner=key_owner(request))
         return JSONResponse(render_job(await self._jobs.submit(owned, received.audio.to_store())))
 

@@ -16,6 +16,9 @@ from hf_asr_endpoint.whisper.checkpoint.loader import WhisperCheckpoint
 from hf_asr_endpoint.whisper.decoding.state import DecodingState
 from hf_asr_endpoint.whisper.language_scores import LanguageScores
 
+Sections = tuple[tuple[int, int], tuple[int, int]]
+"""From which and to which id text is allowed, and timestamps."""
+
 
 class LogitFilter(Protocol):
     """One rule about the next token."""
@@ -150,8 +153,8 @@ class TokenRules:
             [token for token in tokens if token in known]
             for tokens in (config.suppress_tokens, config.begin_suppress_tokens)
         )
-        self.always_suppressed = [*suppressed, tokenizer.no_timestamps]
-        """Tokens that rows forbid whose request has no list of its own."""
+        self.usually_suppressed = [*suppressed, tokenizer.no_timestamps]
+        """Tokens that a row forbids whose request has no list of its own."""
         self.timestamp_begin = tokenizer.timestamp_begin
         self._timestamps = TimestampRules(
             timestamp_begin=tokenizer.timestamp_begin,
@@ -173,15 +176,15 @@ class TokenRules:
         for logit_filter in self._filters:
             logit_filter.apply(logits, states)
 
-    def sections(self, states: Sequence[DecodingState]) -> list[tuple[tuple[int, int], tuple[int, int]]] | None:
-        """Return which tokens each row may have next but `always_suppressed`: a range of text, one of timestamps.
+    def sections(self, state: DecodingState) -> Sections | None:
+        """Return which tokens a row may have next, but for `usually_suppressed`: ranges of text and of timestamps.
 
-        None where other rules apply to any of the rows, or it does not take the likeliest token.
+        None where other rules apply to the row, or it does not take the likeliest token.
         """
-        if not all(_is_plain(state) for state in states):
+        if not _is_plain(state):
             return None
-        bounds = [self._timestamps.bounds(state.sampled) for state in states]
-        return [((n_forbidden, self.timestamp_begin), (begin, end)) for begin, end, n_forbidden in bounds]
+        begin, end, n_forbidden = self._timestamps.bounds(state.sampled)
+        return (n_forbidden, self.timestamp_begin), (begin, end)
 
     def no_speech_probs(self, logits: Tensor) -> list[float]:
         """Return P(no_speech) for each row. logits: after sot, unfiltered."""

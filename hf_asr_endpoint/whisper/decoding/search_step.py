@@ -25,7 +25,9 @@ class DegenerationPenalty:
     their search.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, norm: Callable[[Tensor], Tensor] = lambda features: features) -> None:
+        """norm: what features are still to go through."""
+        self._norm = norm
         self._features: WeakKeyDictionary[ContrastiveSearch, Tensor] = WeakKeyDictionary()
         """Unit vectors, shape = (n_tokens, d_model), for each search."""
 
@@ -37,7 +39,7 @@ class DegenerationPenalty:
         """Add the features of a prompt, or of a part of it. features: shape = (n_states, n_tokens, d_model)."""
         for state, of_state in zip(states, features, strict=True):
             if isinstance(state.search, ContrastiveSearch):
-                self._extend(state.search, _normalized(of_state))
+                self._extend(state.search, _normalized(self._norm(of_state)))
 
     def choose(self, states: Sequence[DecodingState], features: Tensor, *, eot: int) -> None:
         """Let each contrastive search choose one of its candidates.
@@ -49,7 +51,7 @@ class DegenerationPenalty:
             if isinstance(state.search, ContrastiveSearch):
                 rows.setdefault(state.search, []).append(row)
         for search, search_rows in rows.items():
-            candidates = _normalized(features[search_rows])
+            candidates = _normalized(self._norm(features[search_rows]))
             penalties = (candidates @ self._features[search].t()).amax(dim=1)
             chosen = search.choose(penalties.tolist(), eot=eot)
             self._extend(search, candidates[chosen : chosen + 1])

@@ -110,6 +110,11 @@ class DecodingState:
             self.sampled, self.logprobs = list(self.prompt.prefix), list(self.prompt.prefix_logprobs)
 
     @property
+    def n_cached(self) -> int:
+        """How many tokens the caches hold when the last one is fed."""
+        return len(self.prompt.tokens) + len(self.sampled) - 1
+
+    @property
     def expected(self) -> Sequence[int]:
         """The tokens that a step may feed behind the last one; none where it is not known what follows."""
         if self.draft is None:

@@ -37,7 +37,7 @@ def make_choose_likeliest(isa: Isa) -> Any:
             if must_be_timestamp:
                 token, logprob = timestamp, -np.log(timestamp_total)
             else:
-                # Neither is far above the other, or its own total is all that counts.
+                # All timestamps together are no likelier than this token, so the power is at most 1.
                 total = text_total + timestamp_total * np.exp(timestamp_logit - text_logit)
                 token, logprob = text, -np.log(total)
             result[row, 0], result[row, 1] = token, logprob

@@ -1,6 +1,6 @@
 """Programs: calls of kernels that are the same each time, but for some numbers, and are launched together.
 
-A launch from Python takes some 25 µs, and a decode step has 50 of them. Imports no numba.
+A launch from Python takes some 25 µs, and a decode step some 50 of them. Imports no numba.
 """
 
 from __future__ import annotations

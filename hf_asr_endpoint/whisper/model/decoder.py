@@ -68,12 +68,18 @@ class DecoderPass(Protocol):
     """Feeds a batch to the decoder."""
 
     def __call__(self, batch: DecoderBatch, on_cross_queries: OnCrossQueries = ...) -> Tensor:
-        """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values."""
+        """Return features, shape = (n_sequences, n_tokens, d_model), and cache the tokens' keys and values.
+
+        Whoever makes logits of them knows whether the last norm is still to come.
+        """
         ...
 
 
 class Decoder:
-    """A `DecoderPass`. Reads and writes the caches through its batches. Keeps no state between calls."""
+    """A `DecoderPass`. Reads and writes the caches through its batches. Keeps no state between calls.
+
+    norm: what its features are still to go through.
+    """
 
     def __init__(
         self,
@@ -108,7 +114,7 @@ class Decoder:
             on_cross_queries(index, queries)
             x = layer.add_cross_attention(x, batch.cross_attention(index, queries))
             x = layer.add_feed_forward(x)
-        return self.norm(x)[: batch.tokens.numel()].view(shape)
+        return x[: batch.tokens.numel()].view(shape)
 
     def embed(self, tokens: Tensor, positions: Tensor) -> Tensor:
         """Return what the layers read, shape = (*tokens.shape, d_model)."""

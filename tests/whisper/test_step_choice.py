@@ -20,6 +20,7 @@ from hf_asr_endpoint.whisper.decoding.sampling import choose_tokens
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules, DecoderPrompt, DecodingState
 from hf_asr_endpoint.whisper.kernels.layout import FORBIDDEN, PART_TOKENS
 from hf_asr_endpoint.whisper.kernels.processor import Level
+from hf_asr_endpoint.whisper.step_program import NO_SECTIONS
 from tests.whisper.levels import every_level, kernels_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -54,8 +55,8 @@ def choose(level: Level, logits: Tensor, rules: TokenRules, states: Sequence[Dec
     """Return what the kernels choose: tokens and log-probabilities, shape = (n_rows, 2)."""
     kernels, n_rows = kernels_of(level), len(states)
     added = torch.zeros(N_VOCAB)
-    added[rules.always_suppressed] = FORBIDDEN
-    sections = torch.tensor(rules.sections(states))
+    added[rules.usually_suppressed] = FORBIDDEN
+    sections = torch.tensor([rules.sections(state) or NO_SECTIONS for state in states])
     n_parts = -(-N_VOCAB // PART_TOKENS)
     scores, chosen = torch.full((n_rows, n_parts, 2, 3), torch.nan), torch.full((n_rows, 2), torch.nan)
     addresses = [tensor.data_ptr() for tensor in (logits, added, sections, scores)]
@@ -72,7 +73,7 @@ def test_the_likeliest_allowed_token_is_chosen(level: Level, rules: TokenRules, 
     states = [state_of(history) for history in HISTORIES]
     logits = 3 * torch.randn(len(states), N_VOCAB)
     logits[:, BEGIN:] += timestamps_are
-    logits[:, rules.always_suppressed] += 40
+    logits[:, rules.usually_suppressed] += 40
     logits[0, [70, N_VOCAB - 1, EOT]] += 20
     logits = logits.to(kernels_of(level).layout.activations)
     chosen = choose(level, logits, rules, states)
@@ -110,8 +111,8 @@ def test_of_equals_the_first_is_chosen(level: Level, rules: TokenRules) -> None:
 def test_rows_with_options_of_their_own_are_left_to_the_filters(rules: TokenRules, attempt: AttemptRules) -> None:
     plain = state_of([BEGIN, 1_000])
     other = state_of([BEGIN, 1_000], attempt) if attempt.beams is None else beam_state(attempt)
-    assert rules.sections([plain]) is not None
-    assert rules.sections([plain, other]) is None
+    assert rules.sections(plain) == ((0, BEGIN), (BEGIN + 1, N_VOCAB))
+    assert rules.sections(other) is None
 
 
 def beam_state(attempt: AttemptRules) -> DecodingState:
@@ -121,4 +122,4 @@ def beam_state(attempt: AttemptRules) -> DecodingState:
 
 
 def test_a_first_token_is_left_to_the_filters(rules: TokenRules) -> None:
-    assert rules.sections([state_of([])]) is None
+    assert rules.sections(state_of([])) is None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hf_asr_endpoint.whisper.decoding.logit_filters import Sections
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU, FORBIDDEN, PART_TOKENS
 from hf_asr_endpoint.whisper.kernels.program import Call, Program
@@ -22,6 +23,8 @@ from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.model.decoder import Decoder, DecoderLayer
 from hf_asr_endpoint.whisper.model.linear import Int8TileLinear, Linear
 
+NO_SECTIONS: Sections = ((0, 0), (0, 0))
+
 LINEAR_NAMES = ("self_qkv", "self_out", "cross_q", "cross_out", "fc1", "fc2")
 
 
@@ -30,11 +33,11 @@ class StepResult:
     """What follows the tokens of a step.
 
     logits: in the kernels' dtype, shape = (n_rows, n_vocab); the next step overwrites them. chosen: the likeliest
-    token of each row, and its log-probability.
+    token of each row that has sections, and its log-probability; of others it means nothing.
     """
 
     logits: Tensor
-    chosen: Sequence[tuple[int, float]] | None
+    chosen: Sequence[tuple[int, float]]
 
 
 class StepProgram:
@@ -51,7 +54,7 @@ class StepProgram:
         shape: CacheShape,
         suppressed: Sequence[int],
     ) -> None:
-        """output: the layer of logits. All linear layers of the decoder are Int8TileLinear, too.
+        """output: the layer of logits, with the last norm. The decoder's linear layers are Int8TileLinear, too.
 
         suppressed: tokens that the likeliest is not to be.
         """
@@ -67,13 +70,13 @@ class StepProgram:
         layers = [_tiles(layer) for layer in decoder.layers]
         every = [linear for layer in layers for linear in layer.values()] + [output]
         self._scratch = max((linear.scratch() for linear in every), key=Tensor.numel)
-        self._output = output.after(decoder.norm)
-        to_logits = self._output.call(self._x, self._logits, BIAS, scratch=self._scratch)
-        self._added = torch.zeros(output.n_out)
+        to_logits = output.call(self._x, self._logits, BIAS, scratch=self._scratch)
+        self._added = torch.zeros(output.n_out, dtype=torch.float32)
         self._added[list(suppressed)] = FORBIDDEN
         self._sections = torch.zeros((shape.slots, 2, 2), dtype=torch.int64)
         n_parts = -(-output.n_out // PART_TOKENS)
-        self._scores, self._chosen = torch.zeros((shape.slots, n_parts, 2, 3)), torch.zeros((shape.slots, 2))
+        self._scores = torch.zeros((shape.slots, n_parts, 2, 3), dtype=torch.float32)
+        self._chosen = torch.zeros((shape.slots, 2), dtype=torch.float32)
         choice = self._calls_of_choice(kernels, n_vocab=output.n_out)
         self._program = Program([*self._calls_of_layers(layers), to_logits, *choice], launch=kernels.run_program)
 
@@ -83,19 +86,19 @@ class StepProgram:
         *,
         tokens: Sequence[int],
         n_cached: Sequence[int],
-        sections: Sequence[Sequence[Sequence[int]]] | None = None,
+        sections: Sequence[Sections | None],
     ) -> StepResult:
         """Feed a token to each slot, which its cache gets, too.
 
-        slots: ascending. n_cached: the tokens that each slot's cache holds already. sections: of each row, as
-        the kernel `token_scores` takes them; None: no token is chosen.
+        slots: ascending. n_cached: the tokens that each slot's cache holds already. sections: among which each
+        slot's next token is chosen; None: it is not.
         """
         n_rows = len(slots)
-        self._sections[:n_rows] = 0 if sections is None else torch.tensor(sections)
+        self._sections[:n_rows] = torch.tensor([of_row or NO_SECTIONS for of_row in sections])
         self._x[:n_rows] = self._decoder.embed(torch.tensor(tokens), torch.tensor(n_cached))
         self._self_kv.set_step(slots, n_cached)
         self._program(rows=n_rows, windows=self._cross_kv.set_step(slots))
-        chosen = None if sections is None else [(int(token), p) for token, p in self._chosen[:n_rows].tolist()]
+        chosen = [(int(token), logprob) for token, logprob in self._chosen[:n_rows].tolist()]
         return StepResult(logits=self._logits[:n_rows], chosen=chosen)
 
     def _calls_of_layers(self, layers: Sequence[dict[str, Int8TileLinear]]) -> Iterator[Call]:
