@@ -140,8 +140,9 @@ def has_no_repetition(text: str) -> bool:
     [
         ("29-10s-silence-then-en.flac", 10, 10.05, {"printers", "paris", "cities"}),
         ("29-10s-silence-then-sv.flac", 10, 10.8, {"barnbarn", "leker", "busar"}),
-        ("29-10s-silence-then-fi.flac", 10, 10.15, {"vaan", "edestä", "ja"}),
-        ("29-3s-silence-then-fi.flac", 3, 3.15, {"vaan", "edestä", "ja"}),
+        # "edestä" is as likely as "elestä".
+        ("29-10s-silence-then-fi.flac", 10, 10.15, {"vaan", "ja"}),
+        ("29-3s-silence-then-fi.flac", 3, 3.15, {"vaan", "ja"}),
     ],
 )
 def test_silence_before_speech_changes_neither_text_nor_times(

@@ -57,7 +57,8 @@ def overload_bars(answers: Sequence[Answer], capacity: Capacity, *, max_wait_s: 
     """
     max_latency_s = max_wait_s + N_WINDOWS * capacity.window_s
     accepted = [answer.elapsed_s for answer in answers if answer.status == 200]
-    refused = [answer.elapsed_s for answer in answers if answer.status == 429]
+    refused = [answer.elapsed_s - answer.own_delay_s for answer in answers if answer.status == 429]
+    own_delay_s = max((answer.own_delay_s for answer in answers if answer.status == 429), default=0.0)
     wrong = [answer for answer in answers if answer.error or answer.status not in (200, 429)]
     without_retry = sum(answer.status == 429 and not answer.has_retry_after for answer in answers)
     p95_s, slowest_s = percentile(accepted, 95), percentile(refused, 100)
@@ -71,7 +72,10 @@ def overload_bars(answers: Sequence[Answer], capacity: Capacity, *, max_wait_s: 
         Bar(what="every 429 has Retry-After", result=f"{without_retry} without", holds=not without_retry),
         Bar(
             what=f"429 within {MAX_REFUSAL_S * 1000:.0f} ms",
-            result=f"{n_late} of {len(refused)} later, the last after {_ms(slowest_s)} ms",
+            result=(
+                f"{n_late} of {len(refused)} later, the last after {_ms(slowest_s)} ms, without the client's own "
+                f"delays of up to {_ms(own_delay_s)} ms"
+            ),
             holds=bool(refused) and not n_late,
         ),
         Bar(

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 300.0
+PULSE_S = 0.005
+MIN_DELAY_S = 0.005
+"""Of a pulse: less is what every timer has."""
 HEALTH_INTERVAL_S = 0.1
 DRIP_INTERVAL_S = 1.0
 _ENCODING = "latin-1"
@@ -32,15 +35,46 @@ class Sound:
 class Answer:
     """The response to one request. status: None where there was none. error: what is wrong with it.
 
-    head_s: from the first attempt to connect to the response's headers. elapsed_s: to its end.
+    head_s: from the first attempt to connect to the headers. elapsed_s: to the end. own_delay_s: how long
+    this program was kept from looking meanwhile.
     """
 
     status: int | None
     head_s: float
     elapsed_s: float
+    own_delay_s: float = 0.0
     text: str = ""
     has_retry_after: bool = False
     error: str | None = None
+
+
+class Pulse:
+    """Notices when this program is kept from running: by the scheduler, by the whole machine, by its own work.
+
+    The time that a request took includes such delays, and they are not the server's.
+    """
+
+    def __init__(self) -> None:
+        self.delays: list[tuple[float, float]] = []
+        """When a pulse should have come, and when it came."""
+
+    async def beat(self) -> None:
+        """Notice delays until cancelled."""
+        while True:
+            due_s = time.perf_counter() + PULSE_S
+            await asyncio.sleep(PULSE_S)
+            came_s = time.perf_counter()
+            if came_s - due_s > MIN_DELAY_S:
+                self.delays.append((due_s, came_s))
+
+    def within_s(self, begin_s: float, end_s: float) -> float:
+        """Return the delays between two times, in seconds."""
+        total_s = 0.0
+        for due_s, came_s in reversed(self.delays):
+            if came_s <= begin_s:
+                break
+            total_s += max(min(came_s, end_s) - max(due_s, begin_s), 0.0)
+        return total_s
 
 
 class Sender:
@@ -49,6 +83,7 @@ class Sender:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
+        self.pulse = Pulse()
 
     async def transcribe(self, sound: Sound) -> Answer:
         """Post a recording. A text other than the expected one is an error."""
@@ -75,11 +110,15 @@ class Sender:
         except (OSError, TimeoutError, EOFError, ValueError) as exc:
             elapsed_s = time.perf_counter() - began
             return Answer(status=None, head_s=head_s, elapsed_s=elapsed_s, error=f"{type(exc).__name__}: {exc}")
+        elapsed_s = time.perf_counter() - began
+        if elapsed_s > MIN_DELAY_S:
+            await asyncio.sleep(2 * PULSE_S)  # so that a delay which is not over is known
         text = json.loads(content).get("text", "") if method == "POST" else ""
         return Answer(
             status=status,
             head_s=head_s,
-            elapsed_s=time.perf_counter() - began,
+            elapsed_s=elapsed_s,
+            own_delay_s=self.pulse.within_s(began, began + elapsed_s),
             text=text,
             has_retry_after="retry-after" in headers,
         )
@@ -130,12 +169,15 @@ async def _read_head(reader: asyncio.StreamReader) -> tuple[int, Mapping[str, st
 
 async def open_loop(sender: Sender, sounds: Sequence[Sound], *, per_s: float, seconds: float) -> list[Answer]:
     """Send requests at a constant rate, whatever becomes of them; return when all are answered."""
+    beating = asyncio.create_task(sender.pulse.beat())
     began = time.perf_counter()
     asking: list[asyncio.Task[Answer]] = []
     for index in range(round(per_s * seconds)):
         await asyncio.sleep(max(began + index / per_s - time.perf_counter(), 0.0))
         asking.append(asyncio.create_task(sender.transcribe(sounds[index % len(sounds)])))
-    return list(await asyncio.gather(*asking))
+    answers = list(await asyncio.gather(*asking))
+    beating.cancel()
+    return answers
 
 
 async def ask_for_health(sender: Sender, *, stopped: asyncio.Event) -> list[Answer]:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from bench.overload.evaluation import ANSWER_COLUMNS, Capacity, answer_row, overload_bars, slow_upload_bar
-from bench.overload.sending import Answer, Sender, Sound
+from bench.overload.sending import Answer, Pulse, Sender, Sound
 
 CAPACITY = Capacity(window_s=0.5, requests_per_s=4.0)
 MAX_WAIT_S = 4.0
@@ -62,3 +63,34 @@ def test_a_server_that_is_not_there_is_an_answer_with_an_error() -> None:
     answer = asyncio.run(Sender("http://127.0.0.1:1").transcribe(Sound(audio=b"RIFF")))
     assert answer.status is None
     assert answer.error is not None
+
+
+def test_the_clients_own_delays_are_no_part_of_a_refusals_time() -> None:
+    late = replace(REFUSED, elapsed_s=0.1, own_delay_s=0.08)
+    assert failed_bars(ACCEPTED, late) == []
+    (bar,) = [
+        bar for bar in overload_bars([late], CAPACITY, max_wait_s=MAX_WAIT_S) if bar.what == "429 within 50 ms"
+    ]
+    assert "the last after 20 ms, without the client's own delays of up to 80 ms" in bar.result
+
+
+def test_a_pulse_knows_how_much_of_a_time_was_a_delay() -> None:
+    pulse = Pulse()
+    pulse.delays += [(1.0, 1.5), (2.0, 2.25)]
+    assert pulse.within_s(0.0, 3.0) == 0.75
+    assert pulse.within_s(1.25, 2.125) == 0.375
+    assert pulse.within_s(2.5, 3.0) == 0.0
+
+
+def test_a_pulse_notices_a_program_that_does_not_look() -> None:
+    async def scenario() -> float:
+        pulse = Pulse()
+        beating = asyncio.create_task(pulse.beat())
+        await asyncio.sleep(0)
+        began = time.perf_counter()
+        time.sleep(0.1)
+        await asyncio.sleep(0.02)
+        beating.cancel()
+        return pulse.within_s(began, began + 0.1)
+
+    assert asyncio.run(scenario()) > 0.08
