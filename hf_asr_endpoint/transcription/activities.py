@@ -33,17 +33,8 @@ def add_up(activities: Iterable[Activity]) -> Activity:
 
 def only_counters(activity: Activity) -> Activity:
     """Return what stays of an engine that is gone."""
-    now = Activity()
-    return replace(
-        activity,
-        slots=now.slots,
-        slots_in_use=now.slots_in_use,
-        windows_waiting=now.windows_waiting,
-        waiting_audio_s=now.waiting_audio_s,
-        wait_s=now.wait_s,
-        turn_wait_s=now.turn_wait_s,
-        speed=now.speed,
-    )
+    idle = replace(activity, slots=0, slots_in_use=0, windows_waiting=0, waiting_audio_s=0.0, speed=None)
+    return replace(idle, wait_s=0.0, turn_wait_s=0.0)
 
 
 def _add_up_named(mappings: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -89,9 +89,8 @@ def connect(url: str) -> socket.socket:
 
 
 def head_of(body: bytes) -> bytes:
-    return b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
-        body
-    )
+    head = "POST / HTTP/1.1", "Host: x", "Content-Type: application/json", f"Content-Length: {len(body)}", "", ""
+    return "\r\n".join(head).encode()
 
 
 def test_of_two_bodies_that_end_together_one_is_refused_unparsed(

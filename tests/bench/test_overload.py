@@ -88,7 +88,7 @@ def test_a_pulse_notices_a_program_that_does_not_look() -> None:
         beating = asyncio.create_task(pulse.beat())
         await asyncio.sleep(0)
         began = time.perf_counter()
-        time.sleep(0.1)
+        time.sleep(0.1)  # Keeps the loop from running: what a pulse is to notice.
         await asyncio.sleep(0.02)
         beating.cancel()
         return pulse.within_s(began, began + 0.1)

@@ -98,7 +98,7 @@ def test_beams_share_a_window_and_exchange_their_caches(small_directory: Path, l
 class WithoutBarrier(Kernels):
     """Kernels on threads that cannot wait for one another inside a launch, as with Intel's runtime."""
 
-    run_program = None  # type: ignore[assignment]
+    run_program = None  # type: ignore[assignment]  # mypy wants the property that it replaces.
 
 
 @every_level

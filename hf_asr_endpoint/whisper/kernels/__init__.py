@@ -1,8 +1,8 @@
 """Kernels for CPUs, behind one seam: integer linear layers and attention, made for levels of processors.
 
 `processor` says which levels this one has. numba and llvmlite are imported only where kernels run: never for CUDA
-or MPS, or on other processors. Knows processors and memory layouts (`layout`); knows
-no models, only which tokens Whisper allows together (`choose_likeliest`).
+or MPS, or on other processors. Knows processors and memory layouts (`layout`), and of
+models only which tokens Whisper allows together (`choose_likeliest`).
 """
 
 from __future__ import annotations
