@@ -54,8 +54,8 @@ bench-load: .venv/.bench ## Measure the server under load (optional: MODEL= SPEE
 bench-folder: .venv/.bench ## Compare the command line over a folder of short clips with the server's best (optional: MODEL= SPEECH= ARGS="--rounds 5")
 	$(BIN)/python -m bench.folder --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
-bench-wer: .venv/.bench ## Print word error rates on real recordings (optional: MODEL= SPEECH=folder with manifest.jsonl)
-	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL))
+bench-wer: .venv/.bench ## Print word error rates on real recordings, by level (optional: MODEL= SPEECH= ARGS="--levels float32,avx2 --copies 8")
+	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-transformers: .venv/.bench ## Measure a Whisper that transformers computes: word error rates, 1 and 16 clients (optional: MODEL= SPEECH= ARGS="--seconds 30")
 	$(BIN)/python -m bench.wer --speech $(SPEECH) --engine transformers $(if $(MODEL),--model $(MODEL))

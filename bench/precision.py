@@ -1,8 +1,8 @@
 """How precise the int8 products of each kind of linear layer are, on activations of real speech, in dB.
 
 Run by `make bench-precision`. Signal to noise is that of the product without its bias: 10 log10 of the sum of
-squares of the product over that of its error. The noise of the layers before is no part of it. Quantization is
-computed here as the kernels do it, so that all columns can be had on every processor.
+squares of the product over that of its error. The noise of the layers before is no part of it. Quantization, and
+what a norm takes over, are computed here as the layers do it, so that all columns can be had on every processor.
 """
 
 from __future__ import annotations
@@ -31,13 +31,20 @@ from hf_asr_endpoint.whisper.checkpoint.weights.resolve import resolve_model
 from hf_asr_endpoint.whisper.decoding.state import AttemptRules
 from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, max_pair_element
 from hf_asr_endpoint.whisper.loading import load_speech_model
-from hf_asr_endpoint.whisper.model.linear import NormedLinear, PlainLinear, _quantize_weight
+from hf_asr_endpoint.whisper.model.layer_norm import evening_factors
+from hf_asr_endpoint.whisper.model.linear import (
+    NormedLinear,
+    PlainLinear,
+    _quantize_weight,
+)
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_CLIPS = 4
 MAX_TOKENS = 40
 ROWS_PER_CALL, MAX_ROWS = 32, 128  # that are measured: of an input, spread over it, and of a layer
 ENCODER_PADDING_S = 4.0
+
+OUTPUT = ("output",)
 
 PARTS = {
     "_qkv": ("self q", "self k", "self v"),
@@ -82,8 +89,9 @@ class Noise:
 class Recorder:
     """A float32 layer that keeps some rows of its inputs."""
 
-    def __init__(self, layer: PlainLinear) -> None:
-        self._layer = layer
+    def __init__(self, layer: PlainLinear, *, evens_inputs: bool = False) -> None:
+        """evens_inputs: see `Int8TileLinear`."""
+        self._layer, self._evens_inputs = layer, evens_inputs
         self._rows: list[Tensor] = []
         self._n_rows = 0
 
@@ -102,8 +110,12 @@ class Recorder:
     def noises(self, n_parts: int) -> list[Noise]:
         """Return the noise of the int8 products of the kept rows, for equal parts of the layer's outputs."""
         noises = [Noise() for _ in range(n_parts)]
-        for noise, weight in zip(noises, self._layer._weight.chunk(n_parts), strict=True):
-            noise.add(torch.cat(self._rows), weight)
+        rows, weight = torch.cat(self._rows), self._layer._weight
+        if self._evens_inputs:
+            factors = evening_factors(weight)
+            rows, weight = rows / factors, weight * factors
+        for noise, part in zip(noises, weight.chunk(n_parts), strict=True):
+            noise.add(rows, part)
         return noises
 
     def _keep(self, x: Tensor) -> None:
@@ -172,20 +184,19 @@ def record(model: WhisperSpeechModel) -> list[tuple[str, Sequence[str], Recorder
     """Make a float32 model's layers keep their inputs. Return stack, kinds of parts, and recorder of each."""
     recorders: list[tuple[str, Sequence[str], Recorder]] = []
 
-    def recorder(stack: str, kinds: Sequence[str], layer: Any) -> Recorder:
-        recorders.append((stack, kinds, Recorder(layer)))
-        return recorders[-1][2]
+    def recorder(stack: str, kinds: Sequence[str], layer: Any) -> Any:
+        is_normed = isinstance(layer, NormedLinear)
+        recorder = Recorder(layer.linear if is_normed else layer, evens_inputs=kinds == OUTPUT)
+        recorders.append((stack, kinds, recorder))
+        return NormedLinear(layer.norm, recorder) if is_normed else recorder
 
     for stack, layers in (("encoder", model._encoder._layers), ("decoder", model._decoder.layers)):
         for layer in layers:
             for name in _linear_names(layer):
-                linear = getattr(layer, name)
-                holder, attribute = (linear, "linear") if isinstance(linear, NormedLinear) else (layer, name)
-                setattr(holder, attribute, recorder(stack, PARTS[name], getattr(holder, attribute)))
+                setattr(layer, name, recorder(stack, PARTS[name], getattr(layer, name)))
     projections = model._cross_projection._layers
     projections[:] = [recorder("windows", ("cross k", "cross v"), layer) for layer in projections]
-    assert isinstance(model._output, NormedLinear)
-    model._output.linear = recorder("decoder", ("output",), model._output.linear)
+    model._output = recorder("decoder", OUTPUT, model._output)
     return recorders
 
 

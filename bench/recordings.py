@@ -22,10 +22,11 @@ _BLOCK_FRAMES = 2**16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """One recording and its reference text."""
+    """One recording, its reference text and its language, if that is known."""
 
     path: Path
     reference: str
+    language: str | None = None
 
 
 def language_clips(speech: Path, *, folder: str, language: str) -> list[Path]:
@@ -47,6 +48,16 @@ def short_clips(speech: Path, *, limit: int | None = None) -> list[Clip]:
         if entry["path"].startswith(SHORT) and entry["text"]
     )
     return list(itertools.islice(clips, limit))
+
+
+def clips_with_references(speech: Path) -> list[Clip]:
+    """Return all recordings of speech with a reference in the manifest."""
+    entries = (json.loads(line) for line in (speech / "manifest.jsonl").read_text().splitlines())
+    return [
+        Clip(path=speech / entry["path"], reference=entry["text"], language=entry.get("language"))
+        for entry in entries
+        if entry.get("category") == "speech" and entry.get("text")
+    ]
 
 
 def long_clip(speech: Path) -> Clip:

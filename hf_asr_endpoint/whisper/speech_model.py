@@ -27,7 +27,8 @@ from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
 from hf_asr_endpoint.whisper.language_scores import LanguageScores, PositionSpan
 from hf_asr_endpoint.whisper.model.decoder import CrossProjection, Decoder
 from hf_asr_endpoint.whisper.model.encoder import Encoder
-from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, normed, row_padding
+from hf_asr_endpoint.whisper.model.layer_norm import LayerNorm
+from hf_asr_endpoint.whisper.model.layers import LinearFactory, in_16_bits, linear_factory, row_padding
 from hf_asr_endpoint.whisper.model.linear import Arithmetic, Linear
 from hf_asr_endpoint.whisper.process import trim_heap
 from hf_asr_endpoint.whisper.step_program import make_step_program
@@ -77,7 +78,10 @@ class WhisperSpeechModel:
         self._self_kv, self._cross_kv = make_kv_caches(
             shape, device=self._device, dtype=self._dtype, kernels=kernels
         )
-        output, embeddings = _output_and_embeddings(tensors, make_step_linear, arithmetic=arithmetic)
+        decoder = tensors.under("model.decoder")
+        norm = LayerNorm(*decoder.norm("layer_norm"))
+        make_output = make_linear(n_rows=slots, activation_bytes=DECODER_ACTIVATION_BYTES, evens_inputs=True)
+        self._output, embeddings = _output_and_embeddings(tensors, make_output, norm, arithmetic=arithmetic)
         self._encoder = Encoder(
             tensors.under("model.encoder"),
             make_window_linear,
@@ -86,13 +90,11 @@ class WhisperSpeechModel:
             head_dim=config.d_model // config.encoder_attention_heads,
             kernels=kernels,
         )
-        decoder = tensors.under("model.decoder")
         self._cross_projection = CrossProjection(decoder, make_window_linear, n_layers=shape.n_layers)
         self._pad_rows = row_padding(arithmetic=arithmetic, kernels=kernels)
         self._decoder = Decoder(
             decoder, make_step_linear, pad_rows=self._pad_rows, shape=shape, embeddings=embeddings
         )
-        self._output = normed(output, self._decoder.norm)
         self._n_windows_since_trim = 0
         self._host = connect_host_path(
             checkpoint,
@@ -100,7 +102,7 @@ class WhisperSpeechModel:
             self_kv=self._self_kv,
             cross_kv=self._cross_kv,
             logits=self._logits,
-            norm=self._decoder.norm,
+            norm=norm,
             device=self._device,
         )
         self._step = make_step_program(
@@ -222,11 +224,11 @@ class WhisperSpeechModel:
 
 
 def _output_and_embeddings(
-    tensors: Tensors, make_linear: LinearFactory, *, arithmetic: Arithmetic
+    tensors: Tensors, make_linear: LinearFactory, norm: LayerNorm, *, arithmetic: Arithmetic
 ) -> tuple[Linear, Tensor]:
-    """Return the layer of logits, and the embeddings of tokens, shape = (n_vocab, d_model)."""
+    """Return the layer of logits after a norm, and the embeddings of tokens, shape = (n_vocab, d_model)."""
     embeddings = tensors.matrix(EMBEDDINGS)
-    output = make_linear(tensors.matrix(OUTPUT) if OUTPUT in tensors else embeddings, None)
+    output = make_linear(tensors.matrix(OUTPUT) if OUTPUT in tensors else embeddings, None, norm)
     return output, in_16_bits(embeddings) if arithmetic == "int8" else embeddings
 
 

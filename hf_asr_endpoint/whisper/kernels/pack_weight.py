@@ -4,8 +4,9 @@ Each output has its own scale. The weight is read as the checkpoint stores it, r
 float32 exists: torch's operators, one after another, need several of them and take five times as long.
 
 data: the addresses of the weight, shape = (n_out, n_in), of the panels and of the columns' parameters, see
-`int8_gemm`, and of scratch memory, shape = (N_CORES, scratch_bytes); then n_out, n_in, the weight's format (see
-`WEIGHT_FORMATS`) and scratch_bytes. Of the parameters, it writes the zero-point corrections and the scales.
+`int8_gemm`, of scratch memory, shape = (N_CORES, scratch_bytes), and of what multiplies the weight's inputs,
+float32, shape = (n_in,); then n_out, n_in, the weight's format (see `WEIGHT_FORMATS`) and scratch_bytes. Of the
+parameters, it writes the zero-point corrections and the scales.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ def make_pack_weight(isa: Isa) -> Any:
     word, word_bytes = word_type(isa), isa.layout.elements_per_word
 
     def pack_weight(data):
-        args = carray(data, (8,))
-        n_out, n_in, stored_as = args[4], args[5], args[6]
-        scratch = args[3] + np.int64(thread_number()) * args[7]
+        args = carray(data, (9,))
+        n_out, n_in, stored_as = args[5], args[6], args[7]
+        scratch = args[3] + np.int64(thread_number()) * args[8]
         row = carray(pointer(scratch, np.float32), (n_in,))
+        factors = carray(pointer(args[4], np.float32), (n_in,))
         quantized = carray(pointer(scratch + 4 * n_in, np.int8), (n_in,))
         words = carray(pointer(scratch + 4 * n_in, word), (n_in // word_bytes,))
         n_panels = (n_out + columns_per_panel - 1) // columns_per_panel
-        for panel in tasks_of_thread(data, 8, n_panels):
+        for panel in tasks_of_thread(data, 9, n_panels):
             left = panel * columns_per_panel
             columns = carray(pointer(args[1] + left * n_in, word), (n_in // word_bytes, columns_per_panel))
             corrections = carray(pointer(args[2] + left * 12, np.int32), (columns_per_panel,))
@@ -54,6 +56,8 @@ def make_pack_weight(isa: Isa) -> Any:
             for column in range(columns_per_panel):
                 if left + column < n_out:
                     _read_row(args[0], left + column, n_in, stored_as, row)
+                    for n in range(n_in):
+                        row[n] *= factors[n]
                     scales[column] = _quantize(row, quantized)
                     corrections[column] = zero_point * _sum(quantized)
                     for n in range(len(words)):

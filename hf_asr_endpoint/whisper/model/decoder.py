@@ -17,8 +17,8 @@ from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
 from hf_asr_endpoint.whisper.kv_cache.cross_kv import CrossAttentionStep, CrossKVReader
 from hf_asr_endpoint.whisper.kv_cache.self_kv import SelfAttentionStep, SelfKVCache
 from hf_asr_endpoint.whisper.kv_cache.shape import CacheShape
-from hf_asr_endpoint.whisper.model.layers import LinearFactory, RowPadding, fuse_projections, normed
-from hf_asr_endpoint.whisper.model.linear import LayerNorm
+from hf_asr_endpoint.whisper.model.layer_norm import LayerNorm
+from hf_asr_endpoint.whisper.model.layers import LinearFactory, RowPadding, fuse_projections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class DecoderPass(Protocol):
 class Decoder:
     """A `DecoderPass`. Reads and writes the caches through its batches. Keeps no state between calls.
 
-    norm: what its features are still to go through.
+    Its features are still to go through the last norm.
     """
 
     def __init__(
@@ -98,7 +98,6 @@ class Decoder:
             DecoderLayer(tensors.under(f"layers.{index}"), make_linear, shape=shape)
             for index in range(shape.n_layers)
         ]
-        self.norm = LayerNorm(*tensors.norm("layer_norm"))
 
     def __call__(
         self, batch: DecoderBatch, on_cross_queries: OnCrossQueries = lambda layer, queries: None
@@ -149,13 +148,13 @@ class DecoderLayer:
         scaling = shape.head_dim**-0.5
         self._n_heads = shape.n_heads
         projections = [own.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        qkv = make_linear(*fuse_projections(projections, scale_first=scaling))
-        self.self_qkv = normed(qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
+        qkv = fuse_projections(projections, scale_first=scaling)
+        self.self_qkv = make_linear(*qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
         self.self_out = make_linear(*own.linear("out_proj"))
-        cross_q = make_linear(*fuse_projections([cross.linear("q_proj")], scale_first=scaling))
-        self.cross_q = normed(cross_q, LayerNorm(*tensors.norm("encoder_attn_layer_norm")))
+        cross_q = fuse_projections([cross.linear("q_proj")], scale_first=scaling)
+        self.cross_q = make_linear(*cross_q, LayerNorm(*tensors.norm("encoder_attn_layer_norm")))
         self.cross_out = make_linear(*cross.linear("out_proj"))
-        self.fc1 = normed(make_linear(*tensors.linear("fc1")), LayerNorm(*tensors.norm("final_layer_norm")))
+        self.fc1 = make_linear(*tensors.linear("fc1"), LayerNorm(*tensors.norm("final_layer_norm")))
         self.fc2 = make_linear(*tensors.linear("fc2"))
 
     def self_attention_heads(self, x: Tensor, batch: DecoderBatch) -> Tensor:

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from hf_asr_endpoint.whisper.checkpoint.tensors import Tensors
 from hf_asr_endpoint.whisper.kernels import Kernels
 from hf_asr_endpoint.whisper.model.attention import EncoderAttention, choose_encoder_attention
-from hf_asr_endpoint.whisper.model.layers import LinearFactory, fuse_projections, normed
-from hf_asr_endpoint.whisper.model.linear import LayerNorm
+from hf_asr_endpoint.whisper.model.layer_norm import LayerNorm
+from hf_asr_endpoint.whisper.model.layers import LinearFactory, fuse_projections
 
 STRIDES = {"conv1": 1, "conv2": 2}
 KERNEL_SIZE = 3  # frames
@@ -98,10 +98,10 @@ class _EncoderLayer:
         self._head_dim = head_dim
         self._attention = attention
         projections = [weights.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        qkv = make_linear(*fuse_projections(projections, scale_first=head_dim**-0.5))
-        self._qkv = normed(qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
+        qkv = fuse_projections(projections, scale_first=head_dim**-0.5)
+        self._qkv = make_linear(*qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
         self._out = make_linear(*weights.linear("out_proj"))
-        self._fc1 = normed(make_linear(*tensors.linear("fc1")), LayerNorm(*tensors.norm("final_layer_norm")))
+        self._fc1 = make_linear(*tensors.linear("fc1"), LayerNorm(*tensors.norm("final_layer_norm")))
         self._fc2 = make_linear(*tensors.linear("fc2"))
 
     def __call__(self, x: Tensor, lengths: list[int]) -> Tensor:

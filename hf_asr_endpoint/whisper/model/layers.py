@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from hf_asr_endpoint.whisper.kernels import Kernels
+from hf_asr_endpoint.whisper.model.layer_norm import LayerNorm
 from hf_asr_endpoint.whisper.model.linear import (
     Arithmetic,
     Int8Linear,
     Int8TileLinear,
-    LayerNorm,
     Linear,
     NormedLinear,
     PackedLinear,
     PlainLinear,
 )
 
-LinearFactory = Callable[[Tensor, Tensor | None], Linear]
-"""Makes a linear layer of a weight and a bias."""
+
+class LinearFactory(Protocol):
+    """Makes a linear layer of a weight, a bias, and a norm that comes before it."""
+
+    def __call__(self, weight: Tensor, bias: Tensor | None, norm: LayerNorm | None = None) -> Linear: ...
+
 
 RowPadding = Callable[[Tensor], Tensor]
 """Appends rows of zeros, perhaps none, to rows, shape = (n_rows, n_columns)."""
@@ -35,31 +40,33 @@ def linear_factory(
     n_rows: int,
     dtype: torch.dtype | None = None,
     activation_bytes: int = 1,
+    evens_inputs: bool = False,
     kernels: Kernels | None = None,
 ) -> LinearFactory:
     """Return a function that makes the fastest linear layer for a weight's device.
 
     n_rows: the usual number of rows of its input. dtype: of the activations; None: the weight's. activation_bytes:
-    1 or 2, to which the int8 kernel quantizes activations. kernels: those for the weights' device and for dtype,
-    if there are any.
+    1 or 2, to which the int8 kernel quantizes activations. evens_inputs: see `Int8TileLinear`. kernels: those for
+    the weights' device and for dtype, if there are any.
     """
 
-    def make(weight: Tensor, bias: Tensor | None) -> Linear:
+    def make(weight: Tensor, bias: Tensor | None, norm: LayerNorm | None = None) -> Linear:
+        if arithmetic == "int8" and kernels is not None and kernels.layout.fills_words(weight.shape[1]):
+            return Int8TileLinear(
+                weight, bias, norm, activation_bytes=activation_bytes, evens_inputs=evens_inputs, kernels=kernels
+            )
+        linear = make_without_norm(weight, bias)
+        return linear if norm is None else NormedLinear(norm, linear)
+
+    def make_without_norm(weight: Tensor, bias: Tensor | None) -> Linear:
         activations = weight.dtype if dtype is None else dtype
         if arithmetic == "int8":
-            if kernels is not None and kernels.layout.fills_words(weight.shape[1]):
-                return Int8TileLinear(weight, bias, activation_bytes=activation_bytes, kernels=kernels)
             return Int8Linear(weight, bias, n_rows=n_rows, out_dtype=activations)
         weight, bias = weight.to(activations), None if bias is None else bias.to(activations)
         is_bfloat16_on_cpu = weight.device.type == "cpu" and weight.dtype == torch.bfloat16
         return PackedLinear(weight, bias, n_rows=n_rows) if is_bfloat16_on_cpu else PlainLinear(weight, bias)
 
     return make
-
-
-def normed(linear: Linear, norm: LayerNorm) -> Linear:
-    """Return a linear layer with a norm before it."""
-    return linear.after(norm) if isinstance(linear, Int8TileLinear) else NormedLinear(norm, linear)
 
 
 def row_padding(*, arithmetic: Arithmetic, kernels: Kernels | None) -> RowPadding:

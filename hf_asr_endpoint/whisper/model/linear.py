@@ -6,7 +6,6 @@ reorders the weight in every call, 1.6 ms for a weight reordered once, 0.6 ms fo
 
 from __future__ import annotations
 
-import copy
 from typing import Literal, Protocol
 
 import torch
@@ -19,12 +18,12 @@ from hf_asr_endpoint.whisper.kernels.layout import (
     BIAS_ADD,
     BIAS_GELU,
     MAX_INT8,
-    NORM_EPSILON,
     WEIGHT_FORMATS,
     ZERO_POINT,
 )
 from hf_asr_endpoint.whisper.kernels.program import Call
 from hf_asr_endpoint.whisper.memory import zeros_in_large_pages
+from hf_asr_endpoint.whisper.model.layer_norm import LayerNorm, evening_factors
 from hf_asr_endpoint.whisper.process import trim_heap
 from hf_asr_endpoint.whisper.threads import N_CORES
 
@@ -34,16 +33,6 @@ Arithmetic = Literal["float", "int8"]
 N_ROWS_WORD = 6  # of the data of `int8_gemm`
 
 MIN_MAGNITUDE = 1e-8  # of a row, so that its scale is never 0
-
-
-class LayerNorm:
-    """y = (x - mean) / deviation × weight + bias, over the last dimension."""
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.bias = weight, bias
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, NORM_EPSILON)
 
 
 class Linear(Protocol):
@@ -64,17 +53,16 @@ class NormedLinear:
     """A layer norm, and then a linear layer."""
 
     def __init__(self, norm: LayerNorm, linear: Linear) -> None:
-        self._norm = norm
-        self.linear = linear
+        self.norm, self.linear = norm, linear
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.linear(self._norm(x))
+        return self.linear(self.norm(x))
 
     def gelu(self, x: Tensor) -> Tensor:
-        return self.linear.gelu(self._norm(x))
+        return self.linear.gelu(self.norm(x))
 
     def add(self, x: Tensor, residual: Tensor) -> Tensor:
-        return self.linear.add(self._norm(x), residual)
+        return self.linear.add(self.norm(x), residual)
 
 
 class PlainLinear:
@@ -172,26 +160,33 @@ class Int8TileLinear:
     x and y have the dtype of the kernels' layout.
     """
 
-    _norm: Tensor | None = None  # weight and bias of a norm that comes first, float32, shape = (2, n_in)
-
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, activation_bytes: int, kernels: Kernels) -> None:
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        norm: LayerNorm | None = None,
+        *,
+        activation_bytes: int,
+        evens_inputs: bool = False,
+        kernels: Kernels,
+    ) -> None:
         """weight: in float32, float16 or bfloat16, whatever the activations' dtype; its number of inputs fills
-        whole words. activation_bytes: 1 or 2, the least to quantize x to.
+        whole words. norm: comes first. activation_bytes: 1 or 2, the least to quantize x to. evens_inputs: whether
+        the norm takes over what the weights of inputs differ by.
         """
         n_out, n_in = weight.shape
         layout = kernels.layout
-        self._weight, self._column_parameters = _pack(weight, bias, kernels)
-        self.n_in, self.n_out, self._dtype = n_in, n_out, layout.activations
         self._activation_bytes = layout.bytes_per_activation(activation_bytes)
+        factors, self._norm = torch.ones(n_in), None
+        if norm is not None:
+            if evens_inputs:
+                factors = evening_factors(weight)
+            self._norm = torch.stack([norm.weight / factors, norm.bias / factors])  # (2, n_in)
+        self._weight, self._column_parameters = _pack(weight, bias, factors, kernels)
+        self.n_in, self.n_out, self._dtype = n_in, n_out, layout.activations
         self._rows_per_block = layout.rows_per_block(n_in, activation_bytes)
         self._scratch_bytes = layout.int8_gemm_scratch_bytes(n_in, activation_bytes)
         self._kernel = kernels.int8_gemm
-
-    def after(self, norm: LayerNorm) -> Int8TileLinear:
-        """Return this layer with a norm before it."""
-        normed = copy.copy(self)
-        normed._norm = torch.stack([norm.weight, norm.bias]).float()
-        return normed
 
     def __call__(self, x: Tensor) -> Tensor:
         return self._run(x, BIAS)
@@ -240,8 +235,11 @@ class Int8TileLinear:
         ]
 
 
-def _pack(weight: Tensor, bias: Tensor | None, kernels: Kernels) -> tuple[Tensor, Tensor]:
-    """Return a weight in panels and the parameters of its columns, as `int8_gemm` reads them."""
+def _pack(weight: Tensor, bias: Tensor | None, factors: Tensor, kernels: Kernels) -> tuple[Tensor, Tensor]:
+    """Return a weight in panels and the parameters of its columns, as `int8_gemm` reads them.
+
+    factors: of its inputs, float32, shape = (n_in,).
+    """
     layout = kernels.layout
     weight = weight.contiguous()
     (n_out, n_in), n_columns = weight.shape, layout.tile_columns
@@ -252,7 +250,7 @@ def _pack(weight: Tensor, bias: Tensor | None, kernels: Kernels) -> tuple[Tensor
     parameters = torch.empty((n_padded // n_columns, 3, n_columns))
     scratch_bytes = layout.pack_weight_scratch_bytes(n_in)
     scratch = torch.empty((N_CORES, scratch_bytes), dtype=torch.uint8)
-    addresses = [tensor.data_ptr() for tensor in (weight, packed, parameters, scratch)]
+    addresses = [tensor.data_ptr() for tensor in (weight, packed, parameters, scratch, factors)]
     kernels.pack_weight((*addresses, n_out, n_in, WEIGHT_FORMATS[weight.dtype], scratch_bytes))
     biases = torch.zeros(n_out) if bias is None else bias.float()
     parameters[:, 2] = F.pad(biases, (0, n_padded - n_out)).view(-1, n_columns)

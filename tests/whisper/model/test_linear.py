@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from hf_asr_endpoint.whisper.kernels.layout import NORM_EPSILON
 from hf_asr_endpoint.whisper.kernels.processor import Level
-from hf_asr_endpoint.whisper.model.layers import linear_factory, normed
+from hf_asr_endpoint.whisper.model.layers import linear_factory
 from hf_asr_endpoint.whisper.model.linear import (
     Arithmetic,
     Int8Linear,
     Int8TileLinear,
-    LayerNorm,
     Linear,
     PackedLinear,
     PlainLinear,
@@ -282,19 +280,3 @@ def test_factory_uses_the_kernel_for_int8(weight: Tensor, level: Level) -> None:
 def test_weights_that_do_not_fill_whole_words_need_torchs_operators() -> None:
     make = linear_factory(arithmetic="int8", n_rows=16, kernels=kernels_of(HERE[0]))
     assert isinstance(make(torch.randn(8, 6).to(dtype_of(HERE[0])), None), Int8Linear)
-
-
-@pytest.mark.parametrize("n_rows", [1, 7, 40])
-def test_a_norm_comes_first(kind: Kind, weight: Tensor, bias: Tensor, n_rows: int) -> None:
-    linear = kind.make(weight.to(kind.dtype), bias.to(kind.dtype))
-    norm = LayerNorm((torch.randn(N_IN) + 1).to(kind.dtype), torch.randn(N_IN).to(kind.dtype))
-    x = (rows(n_rows) * torch.linspace(0.1, 30, n_rows)[:, None] + 3).to(kind.dtype)
-    residual = torch.randn(n_rows, N_OUT).to(kind.dtype)
-    normalized = F.layer_norm(x.double(), (N_IN,), norm.weight.double(), norm.bias.double(), NORM_EPSILON)
-    expected = normalized @ weight.to(kind.dtype).double().T + bias.to(kind.dtype).double()
-    tolerance = replace(kind, tolerance=3 * kind.tolerance)  # Rows after the norm deviate by 1.7, with peaks.
-    without, layer = linear(x), normed(linear, norm)
-    assert_near(layer(x), expected, tolerance)
-    assert_near(layer.gelu(x), F.gelu(expected), tolerance)
-    assert_near(layer.add(x, residual), expected + residual.double(), tolerance)
-    assert torch.equal(linear(x), without)
