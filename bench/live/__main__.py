@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,7 @@ import librosa
 import numpy as np
 import numpy.typing as npt
 import requests
+import soundfile
 from rich.console import Console
 from rich.table import Table
 
@@ -34,7 +36,7 @@ PAUSE_S = 1.0
 NONSPEECH = "nonspeech"
 MAX_NONSPEECH_S = 60.0
 REQUEST_TIMEOUT_S = 600.0
-WIDTH = 130  # characters
+WIDTH = 150  # characters
 ALLOWS_MANY = environment(max_live_sessions=256)
 
 Spoken = tuple[list[Said], list[npt.NDArray[np.float32]]]
@@ -93,7 +95,8 @@ def _measure(url: str, arguments: argparse.Namespace) -> list[Spoken]:
         waveforms = [_waveform(of_session, share=arguments.share) for of_session in chosen]
         spoken.append((said, waveforms))
         told = asyncio.run(_speak(url, waveforms, detection))
-        table.add_row(*row(n_sessions, said, told))
+        turns = [_turns_as_files(url, *one) for one in zip(waveforms, told, strict=True)]
+        table.add_row(*row(n_sessions, said, told, turns))
     console = Console(width=WIDTH)
     console.print(table)
     console.print(_nonspeech(url, arguments.speech, detection))
@@ -143,10 +146,24 @@ def _offline(url: str, path: Path) -> dict[str, Any]:
         "timestamp_granularities[]": "word",
         "model": "whisper-1",
     }
-    with path.open("rb") as file:
-        answer = requests.post(
-            f"{url}/v1/audio/transcriptions", data=fields, files={"file": file}, timeout=REQUEST_TIMEOUT_S
-        )
+    return _post(url, fields, path.read_bytes())
+
+
+def _turns_as_files(url: str, waveform: npt.NDArray[np.float32], told: Told) -> str:
+    """Return the joined texts of a session's turns, each sent as a file of its own."""
+    texts = []
+    for start_s, end_s in zip(told.starts_s, told.ends_s, strict=False):  # The last may have been committed.
+        file = io.BytesIO()
+        soundfile.write(file, waveform[round(start_s * RATE) : round(end_s * RATE)], RATE, format="WAV")
+        fields = {"language": "en", "model": "whisper-1"}
+        texts.append(_post(url, fields, file.getvalue())["text"])
+    return " ".join(texts)
+
+
+def _post(url: str, fields: dict[str, str], audio: bytes) -> dict[str, Any]:
+    answer = requests.post(
+        f"{url}/v1/audio/transcriptions", data=fields, files={"file": audio}, timeout=REQUEST_TIMEOUT_S
+    )
     answer.raise_for_status()
     document: dict[str, Any] = answer.json()
     return document

@@ -14,7 +14,7 @@ from bench.report import NO_VALUE
 
 COLUMNS = (
     *("sessions", "word p50 s", "p95 s", "not live %", "end p50 s", "p95 s"),
-    *("WER final %", "WER deltas %", "WER offline %", "errors"),
+    *("WER final %", "deltas %", "turns as files %", "clips as files %", "errors"),
 )
 
 
@@ -27,8 +27,8 @@ class Said:
     words: Sequence[tuple[str, float]]
 
 
-def row(n_sessions: int, said: Sequence[Said], told: Sequence[Told]) -> list[str]:
-    """Return a row of COLUMNS."""
+def row(n_sessions: int, said: Sequence[Said], told: Sequence[Told], turns: Sequence[str] = ()) -> list[str]:
+    """Return a row of COLUMNS. turns: each session's text where its turns are files."""
     pairs = list(zip(said, told, strict=True))
     latencies = [latency for one, heard in pairs for latency in _latencies(one, heard)]
     n_words = sum(len(one.words) for one in said)
@@ -42,6 +42,7 @@ def row(n_sessions: int, said: Sequence[Said], told: Sequence[Told]) -> list[str
         *_percentiles(ends),
         _wer(references, [" ".join(heard.finals) for heard in told]),
         _wer(references, [" ".join(shown.text for shown in heard.shown) for heard in told]),
+        _wer(references, turns) if turns else NO_VALUE,
         _wer(references, [one.offline for one in said]),
         str(sum(len(heard.errors) for heard in told)),
     ]

@@ -38,6 +38,9 @@ class Told:
     ended_after_s: list[float] = field(default_factory=list)
     """From each turn's end to its text."""
     errors: list[str] = field(default_factory=list)
+    starts_s: list[float] = field(default_factory=list)
+    ends_s: list[float] = field(default_factory=list)
+    """Of turns that the server detected, in the audio."""
     committed_at_s: dict[str, float] = field(default_factory=dict)
 
 
@@ -87,6 +90,10 @@ async def _listen(socket: ClientConnection, told: Told, *, began: float) -> None
     async for text in socket:
         event, at_s = json.loads(text), time.perf_counter() - began
         match event["type"].rpartition(".")[2]:
+            case "speech_started":
+                told.starts_s.append(event["audio_start_ms"] / 1000)
+            case "speech_stopped":
+                told.ends_s.append(event["audio_end_ms"] / 1000)
             case "committed":
                 told.committed_at_s[event["item_id"]] = at_s
             case "delta":

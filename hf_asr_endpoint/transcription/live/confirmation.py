@@ -15,21 +15,23 @@ class Certainty:
     """What shows a word. Margins are seconds between its end and the end of the audio.
 
     agreed_s: where the last pass had the same word. alone_s, probability: where it had not, or there was none.
+    late_s: in any case, because all words behind it wait for it.
     """
 
     agreed_s: float
     alone_s: float
+    late_s: float
     probability: float = 0.6
 
 
 # Measured in simulated time on 10 clips of LibriSpeech, with passes of 0.2 s (whisper-base): with 0.1, 0.3, 0.8,
 # half of the words come within 0.86 s of their end, with 0.3, 0.7, 0.6 within 0.94 s. No more of them are wrong.
 CERTAINTIES: Mapping[Delay, Certainty] = {
-    "minimal": Certainty(agreed_s=0.1, alone_s=0.3, probability=0.6),
-    "low": Certainty(agreed_s=0.15, alone_s=0.4, probability=0.75),
-    "medium": Certainty(agreed_s=0.6, alone_s=1.2),
-    "high": Certainty(agreed_s=1.0, alone_s=2.0),
-    "xhigh": Certainty(agreed_s=2.0, alone_s=4.0),
+    "minimal": Certainty(agreed_s=0.1, alone_s=0.3, late_s=1.0, probability=0.6),
+    "low": Certainty(agreed_s=0.15, alone_s=0.4, late_s=1.4, probability=0.75),
+    "medium": Certainty(agreed_s=0.6, alone_s=1.2, late_s=2.0),
+    "high": Certainty(agreed_s=1.0, alone_s=2.0, late_s=3.0),
+    "xhigh": Certainty(agreed_s=2.0, alone_s=4.0, late_s=6.0),
 }
 
 
@@ -46,7 +48,7 @@ def n_confirmed(
         # The last word of a pass may be cut, and its punctuation is a guess.
         is_agreed = index < min(n_agreed, len(words) - 1) and margin_s >= certainty.agreed_s
         is_certain = margin_s >= certainty.alone_s and (word.word.probability or 0.0) >= certainty.probability
-        if not (is_agreed or is_certain):
+        if not (is_agreed or is_certain or margin_s >= certainty.late_s):
             return index
     return len(words)
 

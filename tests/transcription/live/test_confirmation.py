@@ -7,7 +7,7 @@ from hf_asr_endpoint.transcription.live.jobs import PartialResult
 from hf_asr_endpoint.transcription.live.window import KEPT_S, MAX_WINDOW_S, PartialWindow
 from tests.transcription.live.simulation import script, word
 
-CERTAINTY = Certainty(agreed_s=0.3, alone_s=1.0, probability=0.6)
+CERTAINTY = Certainty(agreed_s=0.3, alone_s=1.0, late_s=3.0, probability=0.6)
 
 
 def test_a_word_is_confirmed_when_two_passes_agree() -> None:
@@ -26,6 +26,13 @@ def test_a_likely_word_is_confirmed_alone_when_it_ended_a_while_ago() -> None:
     words = [word("one", 0, 0.5, probability=0.9), word("two", 0.5, 1.0, probability=0.4)]
     assert n_confirmed([], words, audio_end_s=1.4, certainty=CERTAINTY) == 0
     assert n_confirmed([], words, audio_end_s=2.5, certainty=CERTAINTY) == 1
+
+
+def test_no_word_holds_up_those_behind_it_for_long() -> None:
+    before = [word("sea", 0, 0.5), word("two", 0.5, 1.0)]
+    words = [word("see", 0, 0.5, probability=0.1), word("two", 0.5, 1.0, probability=0.9), word("three", 1.0, 1.5)]
+    assert n_confirmed(before, words, audio_end_s=3.4, certainty=CERTAINTY) == 0
+    assert n_confirmed(before, words, audio_end_s=3.6, certainty=CERTAINTY) == 2
 
 
 def test_what_is_left_to_show_follows_the_last_word_shown() -> None:
