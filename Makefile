@@ -21,7 +21,7 @@ test: .venv/.test ## Check style and types, run all tests
 test-trained: .venv/.test ## Train a small CTC model on spoken digits, serve it, and let it transcribe others; long recordings by transformers (some minutes)
 	$(BIN)/python -m pytest -m slow tests/transformers_models tests/clients
 
-test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and an hour; else skipped)
+test-arm: .venv/.test ## Run the kernels' tests on an emulated Arm processor (needs Debian, qemu-user, 1.5 GB of disk and 10 minutes to an hour; else skipped)
 	$(BIN)/python -m tests.arm $(ARGS)
 
 test-levels: .venv/.test ## Run the kernels' tests at the levels that this x86 processor lacks, with emulated instructions (5 minutes)

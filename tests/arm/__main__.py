@@ -1,6 +1,6 @@
 """Runs the kernels' tests on an emulated Arm processor. Run by `make test-arm`.
 
-qemu tells whether results are right, not how fast they are there: the tests take an hour.
+qemu tells whether results are right, not how fast they are there: the tests take 10 minutes to an hour.
 """
 
 from __future__ import annotations
