@@ -58,7 +58,7 @@ bench-wer: .venv/.bench ## Print word error rates on real recordings, by level (
 	$(BIN)/python -m bench.wer --speech $(SPEECH) $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-transformers: .venv/.bench ## Measure a Whisper that transformers computes: word error rates, 1 and 16 clients (optional: MODEL= SPEECH= ARGS="--seconds 30")
-	$(BIN)/python -m bench.wer --speech $(SPEECH) --engine transformers $(if $(MODEL),--model $(MODEL))
+	$(BIN)/python -m bench.wer --speech $(SPEECH) --engine transformers --sets "English,long file" $(if $(MODEL),--model $(MODEL))
 	$(BIN)/python -m bench.load --speech $(SPEECH) --engine transformers --clients 1,16 $(if $(MODEL),--model $(MODEL)) $(ARGS)
 
 bench-words: .venv/.bench ## Compare word timestamps with faster-whisper's (optional: MODEL= SPEECH=folder with manifest.jsonl)

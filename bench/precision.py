@@ -32,11 +32,7 @@ from hf_asr_endpoint.whisper.decoding.state import AttemptRules
 from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, max_pair_element
 from hf_asr_endpoint.whisper.loading import load_speech_model
 from hf_asr_endpoint.whisper.model.layer_norm import evening_factors
-from hf_asr_endpoint.whisper.model.linear import (
-    NormedLinear,
-    PlainLinear,
-    _quantize_weight,
-)
+from hf_asr_endpoint.whisper.model.linear import NormedLinear, PlainLinear, _quantize_weight
 from hf_asr_endpoint.whisper.speech_model import WhisperSpeechModel
 
 N_CLIPS = 4

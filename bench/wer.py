@@ -35,7 +35,16 @@ REQUEST_TIMEOUT_S = 3600.0
 N_CLIENTS = 8
 MAX_DELAY_S = 0.02
 NOISE = 1e-3  # of the peak
-COLUMNS = ("level", "set", "clips", "WER % as it is", "mean", "draws", "difference", "× real time")
+COLUMNS = (
+    "level",
+    "set",
+    "clips",
+    "WER % as it is",
+    "mean",
+    "draws",
+    "difference",
+    f"× real time, {N_CLIENTS} clients",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +71,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, required=True, help="folder of recordings")
     parser.add_argument("--model", default="embedded:whisper-base", help="as for hf-asr serve")
     parser.add_argument("--engine", default="auto", help="as for hf-asr serve (default: %(default)s)")
-    parser.add_argument("--levels", default="auto", help="CPU levels, and float32 (default: %(default)s)")
+    parser.add_argument("--levels", default="auto", help="CPU levels, float32 (default: %(default)s)")
     parser.add_argument("--copies", type=int, default=0, help="of each recording (default: %(default)s)")
     parser.add_argument("--sets", default="English,other languages,long file", help="(default: %(default)s)")
     arguments = parser.parse_args()
@@ -72,7 +81,7 @@ def main() -> None:
         "other languages": [clip for clip in clips if clip.language != "en"],
         "long file": [long_clip(arguments.speech)],
     }
-    table = Table(*COLUMNS, title=f"{arguments.model}, engine {arguments.engine}, Whisper's normaliser")
+    table = Table(*COLUMNS, title=f"{arguments.model}, {arguments.engine} engine, {N_CLIENTS} clients")
     first: dict[str, Rates] = {}
     for level in arguments.levels.split(","):
         precision = ("--dtype", "float32") if level == "float32" else ("--cpu-level", level)

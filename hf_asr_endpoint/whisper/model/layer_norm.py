@@ -22,13 +22,14 @@ class LayerNorm:
 
 
 def evening_factors(weight: Tensor) -> Tensor:
-    """Return what to multiply a linear layer's inputs in its weight by, and to divide those in the norm before by.
+    """Return a factor for each input of the linear layer behind a norm.
 
-    weight: shape = (n_out, n_in). Returns float32, shape = (n_in,).
+    weight: of the linear layer, shape = (n_out, n_in). Returns float32, shape = (n_in,).
 
-    Then the largest weight of each input is 1. A row of the weight has one scale in 8 bits, so that small weights
-    would lose most to rounding; activations in 2 bytes have precision to spare for large inputs (Xiao et al. 2022,
-    SmoothQuant, equation 4 with alpha = 0).
+    The weight is multiplied by it and the norm divided, so products stay the same, and the largest weight of each
+    input becomes 1. A row of the weight has one scale in 8 bits, so that small weights would lose most to
+    rounding; activations in 2 bytes have precision to spare for large inputs (Xiao et al. 2022, SmoothQuant,
+    equation 4 with alpha = 0).
     """
     magnitudes = torch.maximum(weight.amax(dim=0), -weight.amin(dim=0)).float()
     return 1 / magnitudes.clamp_(min=MIN_MAGNITUDE)
