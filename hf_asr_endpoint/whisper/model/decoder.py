@@ -147,12 +147,16 @@ class DecoderLayer:
         own, cross = tensors.under("self_attn"), tensors.under("encoder_attn")
         scaling = shape.head_dim**-0.5
         self._n_heads = shape.n_heads
-        projections = [own.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        qkv = fuse_projections(projections, scale_first=scaling)
-        self.self_qkv = make_linear(*qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
+        # No weight has a name here: it would stay until the layer is complete.
+        self.self_qkv = make_linear(
+            *fuse_projections([own.linear(name) for name in ("q_proj", "k_proj", "v_proj")], scale_first=scaling),
+            LayerNorm(*tensors.norm("self_attn_layer_norm")),
+        )
         self.self_out = make_linear(*own.linear("out_proj"))
-        cross_q = fuse_projections([cross.linear("q_proj")], scale_first=scaling)
-        self.cross_q = make_linear(*cross_q, LayerNorm(*tensors.norm("encoder_attn_layer_norm")))
+        self.cross_q = make_linear(
+            *fuse_projections([cross.linear("q_proj")], scale_first=scaling),
+            LayerNorm(*tensors.norm("encoder_attn_layer_norm")),
+        )
         self.cross_out = make_linear(*cross.linear("out_proj"))
         self.fc1 = make_linear(*tensors.linear("fc1"), LayerNorm(*tensors.norm("final_layer_norm")))
         self.fc2 = make_linear(*tensors.linear("fc2"))

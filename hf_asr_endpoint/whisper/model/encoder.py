@@ -97,9 +97,12 @@ class _EncoderLayer:
         weights = tensors.under("self_attn")
         self._head_dim = head_dim
         self._attention = attention
-        projections = [weights.linear(name) for name in ("q_proj", "k_proj", "v_proj")]
-        qkv = fuse_projections(projections, scale_first=head_dim**-0.5)
-        self._qkv = make_linear(*qkv, LayerNorm(*tensors.norm("self_attn_layer_norm")))
+        projections = ("q_proj", "k_proj", "v_proj")
+        # No weight has a name here: it would stay until the layer is complete.
+        self._qkv = make_linear(
+            *fuse_projections([weights.linear(name) for name in projections], scale_first=head_dim**-0.5),
+            LayerNorm(*tensors.norm("self_attn_layer_norm")),
+        )
         self._out = make_linear(*weights.linear("out_proj"))
         self._fc1 = make_linear(*tensors.linear("fc1"), LayerNorm(*tensors.norm("final_layer_norm")))
         self._fc2 = make_linear(*tensors.linear("fc2"))
