@@ -49,8 +49,11 @@ class RayTranscriber:
 
         replica: the id of this HTTP replica.
         """
+        # By reference also where Serve's calls go by gRPC. That would pickle the references to blocks where Ray
+        # cannot count them, and the blocks would stay for good.
         self._engines = {
-            model: handle.options(method_name="work", stream=True) for model, handle in engines.items()
+            model: handle.options(method_name="work", stream=True, _by_reference=True)
+            for model, handle in engines.items()
         }
         self._board = board
         self._replica = replica

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -27,8 +28,10 @@ class CancellingHandle:
     """The handle of engines, and a response of theirs, which Ray cancels at once."""
 
     n_begun = 0
+    given: Mapping[str, Any] = MappingProxyType({})
 
-    def options(self, **_: Any) -> CancellingHandle:
+    def options(self, **given: Any) -> CancellingHandle:
+        self.given = given
         return self
 
     def remote(self, *_: Any) -> CancellingHandle:
@@ -44,6 +47,13 @@ class CancellingHandle:
 
 def reader() -> WaveformReader:
     return open_waveform(EncodedAudio(file=io.BytesIO(b"audio")), max_audio_s=1.0)
+
+
+def test_references_to_blocks_go_where_ray_counts_them() -> None:
+    """In a message of gRPC, Ray would lose count of them, and its store would keep the audio for good."""
+    engines = CancellingHandle()
+    RayTranscriber({"base": engines}, None, replica="http")
+    assert engines.given["_by_reference"] is True
 
 
 def test_a_request_that_ray_cancels_ends(monkeypatch: pytest.MonkeyPatch) -> None:
