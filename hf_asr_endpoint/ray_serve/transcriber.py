@@ -49,8 +49,8 @@ class RayTranscriber:
 
         replica: the id of this HTTP replica.
         """
-        # By reference also where Serve's calls go by gRPC. That would pickle the references to blocks where Ray
-        # cannot count them, and the blocks would stay for good.
+        # By reference, also if Serve's other calls go by gRPC: that pickles the references to blocks, Ray cannot
+        # count them there, and the object store would never free the blocks.
         self._engines = {
             model: handle.options(method_name="work", stream=True, _by_reference=True)
             for model, handle in engines.items()

@@ -50,7 +50,7 @@ def reader() -> WaveformReader:
 
 
 def test_references_to_blocks_go_where_ray_counts_them() -> None:
-    """In a message of gRPC, Ray would lose count of them, and its store would keep the audio for good."""
+    """It cannot count those in a message of gRPC, and its object store would never free the audio."""
     engines = CancellingHandle()
     RayTranscriber({"base": engines}, None, replica="http")
     assert engines.given["_by_reference"] is True

@@ -147,7 +147,7 @@ class DecoderLayer:
         own, cross = tensors.under("self_attn"), tensors.under("encoder_attn")
         scaling = shape.head_dim**-0.5
         self._n_heads = shape.n_heads
-        # No weight has a name here: it would stay until the layer is complete.
+        # Weights get no names: a local variable would keep them in memory until the layer is complete.
         self.self_qkv = make_linear(
             *fuse_projections([own.linear(name) for name in ("q_proj", "k_proj", "v_proj")], scale_first=scaling),
             LayerNorm(*tensors.norm("self_attn_layer_norm")),

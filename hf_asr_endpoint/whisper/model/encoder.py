@@ -98,7 +98,7 @@ class _EncoderLayer:
         self._head_dim = head_dim
         self._attention = attention
         projections = ("q_proj", "k_proj", "v_proj")
-        # No weight has a name here: it would stay until the layer is complete.
+        # Weights get no names: a local variable would keep them in memory until the layer is complete.
         self._qkv = make_linear(
             *fuse_projections([weights.linear(name) for name in projections], scale_first=head_dim**-0.5),
             LayerNorm(*tensors.norm("self_attn_layer_norm")),
