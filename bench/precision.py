@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,8 @@ class Noise:
         rounded = quantized * scales[:, None]
         exact = x @ weight.T
         self.signal += float(exact.square().sum())
-        for name, largest in precisions(x.shape[1]).items():
-            activations = x if largest is None else quantize_rows(x, largest).float()
-            self.errors[name] += float((activations @ rounded.T - exact).square().sum())
+        for name, quantize in precisions(x.shape[1]).items():
+            self.errors[name] += float((quantize(x).float() @ rounded.T - exact).square().sum())
 
     def decibels(self) -> dict[str, float]:
         """Return signal to noise, by the way that activations are quantized."""
@@ -139,18 +139,25 @@ def main() -> None:
     Console(width=110).print(table)
 
 
-def precisions(n_in: int) -> Mapping[str, int | None]:
-    """Return the largest quantized activation by the name of the way; None: activations are exact."""
+def precisions(n_in: int) -> Mapping[str, Callable[[Tensor], Tensor]]:
+    """Return the ways that activations are quantized: from rows to the numbers that these stand for, float64."""
     return {
-        "weight alone": None,
-        "1 byte": MAX_INT8,
-        "2 bytes": MAX_BYTE_PAIR,
-        "pairs (avx2)": max_pair_element(n_in),
+        "weight alone": Tensor.double,
+        "1 byte": _quantize_range,
+        "2 bytes": partial(_quantize_magnitude, largest=MAX_BYTE_PAIR),
+        "pairs (avx2)": partial(_quantize_magnitude, largest=max_pair_element(n_in)),
     }
 
 
-def quantize_rows(x: Tensor, largest: int) -> Tensor:
-    """Return rows as the kernels quantize them, times their scales, float64."""
+def _quantize_range(x: Tensor) -> Tensor:
+    """From each row's least number to its largest. 0 stays 0."""
+    least, largest = (x.double().amin(1).clamp(max=-1e-8), x.double().amax(1).clamp(min=1e-8))
+    scales = (largest - least)[:, None] / (2 * MAX_INT8)
+    return (x.double() / scales).round_() * scales
+
+
+def _quantize_magnitude(x: Tensor, *, largest: int) -> Tensor:
+    """largest: the integer for each row's largest magnitude."""
     scales = x.double().abs().amax(dim=1, keepdim=True).clamp_(min=1e-8) / largest
     return (x.double() / scales).round_() * scales
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.precision import Noise, measure, precisions, quantize_rows
+from bench.precision import Noise, measure, precisions
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.model.linear import Int8TileLinear
 from tests.whisper.levels import every_level, kernels_of
@@ -39,7 +39,7 @@ def test_one_byte_loses_what_lies_beside_outliers_and_two_keep_it(n_in: int) -> 
     assert with_outliers["2 bytes"] == pytest.approx(with_outliers["weight alone"], abs=0.1)
     # Pairs have 15 bits for 512 inputs, but 11.7 for 5,120.
     assert without["pairs (avx2)"] == pytest.approx(without["weight alone"], abs=0.5)
-    assert with_outliers["pairs (avx2)"] > with_outliers["1 byte"] + 12
+    assert with_outliers["pairs (avx2)"] > with_outliers["1 byte"] + 10
 
 
 @every_level
@@ -52,9 +52,7 @@ def test_the_measure_is_that_of_the_kernel(level: Level, activation_bytes: int, 
     weight = torch.randn(64, 512).mul_(20).round_().clamp_(-127, 127)  # exact in 8 bits
     weight[:, 0] = 127
     product = Int8TileLinear(weight, None, activation_bytes=activation_bytes, kernels=kernels)(x)
-    largest = precisions(512)[name]
-    assert largest is not None
-    expected = quantize_rows(x.float(), largest) @ weight.double().T
+    expected = precisions(512)[name](x.float()) @ weight.double().T
     torch.testing.assert_close(product.double(), expected, rtol=1e-2, atol=0.05 * float(expected.std()))
 
 

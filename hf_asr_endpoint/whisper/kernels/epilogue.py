@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
-from hf_asr_endpoint.whisper.kernels.simd import FLOAT, FloatVector, Simd
+from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU, ROW_PARAMETERS_BYTES
+from hf_asr_endpoint.whisper.kernels.simd import FLOAT, INT32, FloatVector, Simd
+from hf_asr_endpoint.whisper.kernels.zero_points import take_zero_point
 
 MIN_GELU_EXPONENT = -100.0  # Powers of 2 below -126 are subnormal, and cost some hundred cycles each.
 
@@ -19,15 +20,15 @@ class ColumnWriter:
         """Emit the loads of the columns' parameters. args: the last five of `make_int8_tile`. index: of the vector
         in its row.
         """
-        column_parameters, self._row_scales, self._residual, self._result, self._result_bytes = args
+        column_parameters, self._row_parameters, self._residual, self._result, self._result_bytes = args
         self._simd, self._epilogue, layout = simd, epilogue, simd.isa.layout
         self._offset = index * layout.activations.itemsize * simd.isa.n_lanes
-        correction_at, scale_at, bias_at = (
+        weights_at, scale_at, bias_at = (
             simd.add_bytes(column_parameters, 4 * (n * layout.tile_columns + index * simd.isa.n_lanes))
             for n in range(3)
         )
-        has_correction = layout.zero_point != 0
-        self._correction = simd.load(correction_at, simd.int32_vector) if has_correction else None
+        has_zero_points = layout.multiplies == "bytes"
+        self._weights = simd.load(weights_at, simd.int32_vector) if has_zero_points else None
         self._scale, self._bias = simd.load_floats(scale_at), simd.load_floats(bias_at)
 
     def __call__(self, row: Any, sums: Sequence[Any]) -> None:
@@ -35,11 +36,14 @@ class ColumnWriter:
         the upper ones first.
         """
         simd, builder = self._simd, self._simd.builder
-        corrected = [total if self._correction is None else builder.sub(total, self._correction) for total in sums]
-        by_byte = [simd.to_floats(total) for total in corrected]
+        scale_at = simd.add_scaled(self._row_parameters, row, ROW_PARAMETERS_BYTES)
+        if self._weights is not None:
+            zero_point_at = simd.add_bytes(scale_at, 4)
+            zero_point = simd.load_broadcast(zero_point_at, INT32, simd.int32_vector)
+            sums = [take_zero_point(simd, total, zero_point, self._weights) for total in sums]
+        by_byte = [simd.to_floats(total) for total in sums]
         combined = reduce(lambda upper, lower: upper * 256.0 + lower, by_byte)
-        row_scale_at = simd.add_scaled(self._row_scales, row, 4)
-        row_scale = simd.vector(simd.load_broadcast(row_scale_at, FLOAT, simd.float_vector))
+        row_scale = simd.vector(simd.load_broadcast(scale_at, FLOAT, simd.float_vector))
         value = combined * row_scale * self._scale + self._bias
         offset = simd.add_bytes(builder.mul(self._result_bytes, row), self._offset)
         if self._epilogue == BIAS_ADD:

@@ -21,7 +21,7 @@ from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
-from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU
+from hf_asr_endpoint.whisper.kernels.layout import BIAS, BIAS_ADD, BIAS_GELU, ROW_PARAMETERS_BYTES
 from hf_asr_endpoint.whisper.kernels.matrix_tile import (
     make_int8_matrix_tile,
     make_prepare_thread,
@@ -57,7 +57,7 @@ def make_int8_gemm(isa: Isa) -> Any:
         result = carray(pointer(args[4], activation), (n_rows, n_out))
         rows_at, n_threads = args[5] + np.int64(thread_number()) * args[12], np.int64(thread_count())
         scales_at = rows_at + block_rows * n_in * activation_bytes
-        edge_at = scales_at + 4 * block_rows
+        edge_at = scales_at + ROW_PARAMETERS_BYTES * block_rows
         edge_tile = carray(pointer(edge_at, activation), (max_rows, columns_per_tile))
         n_panels = (n_out + columns_per_tile - 1) // columns_per_tile
         tile_rows = max_rows if in_pairs else max_rows // activation_bytes
@@ -92,7 +92,7 @@ def make_int8_gemm(isa: Isa) -> Any:
                     multiply_tile(
                         bottom - top, activation_bytes, epilogue,
                         rows_at + (top - begin) * activation_bytes * n_in, n_in, columns_at, parameters_at,
-                        scales_at + 4 * (top - begin), residual_at, result_at, result_bytes,
+                        scales_at + ROW_PARAMETERS_BYTES * (top - begin), residual_at, result_at, result_bytes,
                     )  # fmt: skip
                     if not is_whole:
                         for row in range(top, bottom):

@@ -49,6 +49,9 @@ CACHE_LINE_BYTES = 64
 UNIT_WORDS = 16
 """Words of a row, and columns, that an instruction of a matrix unit multiplies."""
 
+ROW_PARAMETERS_BYTES = 8
+"""Of a quantized row: its scale, float32, and its zero point, see `zero_points`."""
+
 COUNTER_OFFSET = 16
 """Words between a kernel's data and the counter of its tasks: two cache lines, which processors fetch together.
 Threads read the data all the time, and a write beside it would take it from their caches."""
@@ -85,8 +88,9 @@ class Layout:
     widened when they are loaded.
     rows_per_product: 1 for dot products; 2 where an instruction multiplies matrices of bytes: a word of two rows
     with one of two columns. Then the rows lie in pairs: a word of one, and the same word of the other.
-    zero_point: ZERO_POINT where the product of bytes takes one operand unsigned: it represents 0 there. 0 where
-    both operands are signed.
+    zero_point: ZERO_POINT where the product of bytes takes one operand unsigned: it represents 0 in both bytes of
+    an activation, and in queries and attention weights. 0 where both operands are signed. Rows of one byte an
+    activation have zero points of their own.
     attends: what the encoder's attention multiplies: two bfloat16, two signed 16-bit integers, or one float32.
     activations: the dtype of what kernels read and write.
     """
@@ -148,8 +152,8 @@ class Layout:
         return max(MAX_BLOCK_BYTES // row_bytes // self.product_rows, 1) * self.product_rows
 
     def int8_gemm_scratch_bytes(self, n_in: int, activation_bytes: int) -> int:
-        """Return the bytes for one thread: quantized rows, their scales, a tile of results, a row in float32."""
-        row_bytes = n_in * self.bytes_per_activation(activation_bytes) + 4
+        """Return the bytes for one thread: quantized rows with parameters, a tile of results, a row in float32."""
+        row_bytes = n_in * self.bytes_per_activation(activation_bytes) + ROW_PARAMETERS_BYTES
         edge_bytes = self.activations.itemsize * self.product_rows * self.tile_columns
         return self.rows_per_block(n_in, activation_bytes) * row_bytes + edge_bytes + 4 * n_in
 

@@ -6,7 +6,7 @@ float32 exists: torch's operators, one after another, need several of them and t
 data: the addresses of the weight, shape = (n_out, n_in), of the panels and of the columns' parameters, see
 `int8_gemm`, of scratch memory, shape = (N_CORES, scratch_bytes), and of what multiplies the weight's inputs,
 float32, shape = (n_in,); then n_out, n_in, the weight's format (see `WEIGHT_FORMATS`) and scratch_bytes. Of the
-parameters, it writes the zero-point corrections and the scales.
+parameters, it writes the totals of the quantized weights and the scales.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from hf_asr_endpoint.whisper.kernels.scalar import (
     to_int32,
     word_type,
 )
+from hf_asr_endpoint.whisper.kernels.zero_points import make_weights_word
 
 _MAX_INT8 = np.float32(MAX_INT8)
 _MIN_MAGNITUDE = np.float32(1e-8)  # of a row, so that its scale is never 0
@@ -36,7 +37,7 @@ _MIN_MAGNITUDE = np.float32(1e-8)  # of a row, so that its scale is never 0
 
 def make_pack_weight(isa: Isa) -> Any:
     """Return the kernel. Threads share out the panels."""
-    columns_per_panel, zero_point = isa.layout.tile_columns, np.int32(isa.layout.zero_point)
+    columns_per_panel, weights_word = isa.layout.tile_columns, make_weights_word(isa)
     word, word_bytes = word_type(isa), isa.layout.elements_per_word
 
     def pack_weight(data):
@@ -51,7 +52,7 @@ def make_pack_weight(isa: Isa) -> Any:
         for panel in tasks_of_thread(data, 9, n_panels):
             left = panel * columns_per_panel
             columns = carray(pointer(args[1] + left * n_in, word), (n_in // word_bytes, columns_per_panel))
-            corrections = carray(pointer(args[2] + left * 12, np.int32), (columns_per_panel,))
+            totals = carray(pointer(args[2] + left * 12, np.int32), (columns_per_panel,))
             scales = carray(pointer(args[2] + left * 12 + 4 * columns_per_panel, np.float32), (columns_per_panel,))
             for column in range(columns_per_panel):
                 if left + column < n_out:
@@ -59,11 +60,11 @@ def make_pack_weight(isa: Isa) -> Any:
                     for n in range(n_in):
                         row[n] *= factors[n]
                     scales[column] = _quantize(row, quantized)
-                    corrections[column] = zero_point * _sum(quantized)
+                    totals[column] = weights_word(_sum(quantized))
                     for n in range(len(words)):
                         columns[n, column] = words[n]
                 else:
-                    scales[column], corrections[column] = np.float32(0), np.int32(0)
+                    scales[column], totals[column] = np.float32(0), np.int32(0)
                     for n in range(len(words)):
                         columns[n, column] = word(0)
 

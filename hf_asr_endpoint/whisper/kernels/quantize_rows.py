@@ -10,9 +10,11 @@ from numba import carray
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, NORM_EPSILON, max_pair_element
-from hf_asr_endpoint.whisper.kernels.scalar import activation_type, maximum, pointer, to_float32, to_int32
+from hf_asr_endpoint.whisper.kernels.scalar import activation_type, maximum, minimum, pointer, to_float32, to_int32
+from hf_asr_endpoint.whisper.kernels.zero_points import make_zero_point_word
 
-_MAX_INT8, _MAX_BYTE_PAIR = np.float32(MAX_INT8), np.float32(MAX_BYTE_PAIR)
+_MAX_BYTE_PAIR = np.float32(MAX_BYTE_PAIR)
+_MAX_SPAN = np.float32(2 * MAX_INT8)  # of a byte's 256 values: both ends of a row may be rounded outwards
 _MIN_MAGNITUDE = np.float32(1e-8)  # of a row, so that its scale is never 0
 _NORM_EPSILON = np.float32(NORM_EPSILON)
 
@@ -21,27 +23,30 @@ def make_quantize_block(isa: Isa) -> Any:
     """Return the function that quantizes rows of `int8_gemm`'s activations, from begin to end.
 
     It takes the kernel's data, begin, end, and the addresses of the quantized rows, at the begin of the thread's
-    scratch memory, and of their scales, float32. At the end of that memory is a row for the layer norm.
+    scratch memory, and of their parameters, see `ROW_PARAMETERS_BYTES`. At the end of that memory is a row for the
+    layer norm.
     """
     activation = activation_type(isa)
     in_pairs = isa.layout.multiplies == "pairs"
     quantize_row = _make_quantize_to_pairs(isa) if in_pairs else _make_quantize_to_bytes(isa)
-    pair_rows = make_pair_rows(isa)
+    pair_rows, zero_point_word = make_pair_rows(isa), make_zero_point_word(isa)
 
     @inlined
-    def quantize_block(args, begin, end, rows_at, scales_at):
+    def quantize_block(args, begin, end, rows_at, parameters_at):
         n_in, activation_bytes, block_rows, norm_at = args[7], args[10], args[11], args[13]
         activations = carray(pointer(args[0], activation), (args[6], n_in))
-        scales = carray(pointer(scales_at, np.float32), (block_rows,))
+        scales = carray(pointer(parameters_at, np.float32), (block_rows, 2))
+        zero_points = carray(pointer(parameters_at, np.int32), (block_rows, 2))
         norm = carray(pointer(norm_at, np.float32), (2, n_in))
         normalized = carray(pointer(rows_at + args[12] - 4 * n_in, np.float32), (n_in,))
         for row in range(end - begin):
             row_at = rows_at + row * activation_bytes * n_in
             if norm_at != 0:
                 _normalize(activations[begin + row], norm, normalized)
-                scales[row] = quantize_row(normalized, row_at, activation_bytes)
+                scale, zero_point = quantize_row(normalized, row_at, activation_bytes)
             else:
-                scales[row] = quantize_row(activations[begin + row], row_at, activation_bytes)
+                scale, zero_point = quantize_row(activations[begin + row], row_at, activation_bytes)
+            scales[row, 0], zero_points[row, 1] = scale, zero_point_word(zero_point)
         pair_rows(rows_at, activation_bytes * (end - begin), n_in)
 
     return quantize_block
@@ -65,9 +70,10 @@ def _normalize(row, norm, normalized):
 
 
 def _make_quantize_to_bytes(isa: Isa) -> Any:
-    """Return the function that takes a row, the address of its bytes and the bytes of each, and returns its scale.
+    """Return the function that takes a row, the address of its bytes and the bytes of each.
 
-    The upper bytes of two are a row of their own, and the lower ones the next.
+    It returns the row's scale and its zero point. The upper bytes of two are a row of their own, and the lower
+    ones the next.
     """
     quantize_to_int8, quantize_to_int16 = _make_quantize_to_int8(isa), _make_quantize_to_int16(isa)
 
@@ -115,36 +121,43 @@ def _make_quantize_to_pairs(isa: Isa) -> Any:
     @compiled
     def quantize_to_pairs(row, quantized_at, activation_bytes):
         quantized = carray(pointer(quantized_at, np.int16), (len(row),))
-        return _quantize_to_pairs(row, quantized, np.float32(largest_of(len(row))))
+        return _quantize_to_pairs(row, quantized, np.float32(largest_of(len(row)))), np.int32(0)
 
     return quantize_to_pairs
 
 
 def _make_quantize_to_int8(isa: Isa) -> Any:
-    """Return the function that writes a row as bytes around the layout's zero point, and returns its scale.
+    """Return the function that writes a row as bytes, and returns its scale and its zero point.
 
-    Without a zero point a byte holds the bits of a signed integer.
+    The row's own range fills the bytes: activations after GELU have hardly any negative numbers. A number 0 has no
+    error, since the zero point is an integer: most of those activations are 0.
     """
-    zero_point = np.int32(isa.layout.zero_point)
+    lowest_byte = np.int32(isa.layout.zero_point - 128)
 
     @compiled
     def quantize_to_int8(row, quantized):
-        magnitude = _max_magnitude(row)
-        factor = _MAX_INT8 / magnitude
+        least, largest = -_MIN_MAGNITUDE, _MIN_MAGNITUDE
+        for n in range(len(row)):
+            value = to_float32(row[n])
+            least, largest = minimum(least, value), maximum(largest, value)
+        span = largest - least
+        factor = _MAX_SPAN / span
+        zero_point = np.int32(to_int32(np.rint(-least * factor)) + lowest_byte)
         for n in range(len(row)):
             quantized[n] = np.uint8(to_int32(np.rint(to_float32(row[n]) * factor)) + zero_point)
-        return magnitude / _MAX_INT8
+        return span / _MAX_SPAN, zero_point
 
     return quantize_to_int8
 
 
 def _make_quantize_to_int16(isa: Isa) -> Any:
-    """Return the function that writes a row as 16-bit integers, split into two bytes, and returns its scale.
+    """As `_make_quantize_to_int8`, for 16-bit integers, split into two bytes.
 
-    Each byte is as `_make_quantize_to_int8` says. The lower one stands for -128 to 127, so 128 is added before
-    the upper one is taken.
+    Both bytes have the layout's zero point. The lower one stands for -128 to 127, so 128 is added before the upper
+    one is taken.
     """
     half = 128
+    zero_point = np.int32(isa.layout.zero_point)
     offset = np.int32(isa.layout.zero_point << 8 | half)
     lower_offset = np.int32(isa.layout.zero_point - half)
 
@@ -156,7 +169,7 @@ def _make_quantize_to_int16(isa: Isa) -> Any:
             shifted = to_int32(np.rint(to_float32(row[n]) * factor)) + offset
             upper[n] = np.uint8(shifted >> np.int32(8))
             lower[n] = np.uint8(shifted + lower_offset)
-        return magnitude / _MAX_BYTE_PAIR
+        return magnitude / _MAX_BYTE_PAIR, zero_point
 
     return quantize_to_int16
 

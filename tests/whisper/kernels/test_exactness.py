@@ -41,9 +41,25 @@ def exact_product(x: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
     return (x.long() @ weight.long().T).float().to(dtype)
 
 
+def integers(level: Level, n_rows: int, n_in: int) -> Tensor:
+    """Return rows of activations whose scale is 1: pairs up to a magnitude, or bytes, each row from an end of its
+    own to what lies 2 × MAX_INT8 above.
+    """
+    kernels = kernels_of(level)
+    if kernels.layout.multiplies == "pairs":
+        largest = max_pair_element(n_in)
+        x = torch.randint(-largest, largest + 1, (n_rows, n_in))
+        x[:, 1] = largest
+        return x
+    least = torch.randint(-2 * MAX_INT8, 1, (n_rows, 1))
+    x = least + torch.randint(0, 2 * MAX_INT8 + 1, (n_rows, n_in))
+    x[:, 1:3] = torch.cat([least, least + 2 * MAX_INT8], dim=1)
+    return x
+
+
 def check_exact(level: Level, x: Tensor, weight: Tensor) -> None:
-    """x, weight: integers. Each row has one of the largest magnitude, so that all scales are 1, or in float32 the
-    number next to it: LLVM divides by the largest integer of pairs as a multiplication.
+    """x, weight: integers whose scales are powers of 2, or in float32 the number next to one: LLVM divides by the
+    largest integer as a multiplication.
     """
     kernels = kernels_of(level)
     dtype = kernels.layout.activations
@@ -96,11 +112,37 @@ def test_sums_of_the_largest_products(level: Level, n_in: int, x_sign: int, weig
 def test_random_integers_of_odd_sizes(level: Level, n_in: int, n_rows: int, n_out: int) -> None:
     torch.manual_seed(n_in + n_rows)
     n_in = whole_words(level, n_in)
-    largest = largest_activation(kernels_of(level), n_in)
-    x = torch.randint(-largest, largest + 1, (n_rows, n_in))
     weight = torch.randint(-MAX_INT8, MAX_INT8 + 1, (n_out, n_in))
-    x[:, 1], weight[:, 2] = largest, -MAX_INT8
+    weight[:, 2] = -MAX_INT8
+    check_exact(level, integers(level, n_rows, n_in), weight)
+
+
+@every_level
+@pytest.mark.parametrize("weight_sign", [1, -1])
+def test_rows_of_any_zero_point_beside_the_largest_weights(level: Level, weight_sign: int) -> None:
+    """The largest zero point times the largest sum of weights exceeds 27 bits; what it leaves may be 0."""
+    torch.manual_seed(0)
+    n_in = whole_words(level, LARGEST_N_IN)
+    weight = weight_sign * torch.randint(MAX_INT8 - 3, MAX_INT8 + 1, (70, n_in))
+    weight[:, 0] = weight_sign * MAX_INT8
+    x = integers(level, 40, n_in)
+    x[0] = x[0, 1] * (-1) ** torch.arange(n_in)
     check_exact(level, x, weight)
+
+
+@every_level
+def test_a_row_of_one_sign_uses_all_of_a_byte_and_keeps_its_zeros(level: Level) -> None:
+    """As activations after GELU are: most 0, some large, none far below 0."""
+    kernels = kernels_of(level)
+    n_in = whole_words(level, 256)
+    x = torch.zeros(2, n_in)
+    x[:, 0], x[:, 1] = torch.tensor([-0.17, 0.0]), 10.0
+    x[:, 2] = 10 / 254
+    linear = Int8TileLinear(torch.eye(n_in), None, activation_bytes=1, kernels=kernels)
+    y = linear(x.to(kernels.layout.activations)).float()
+    assert not y[:, 3:].any()
+    torch.testing.assert_close(y, x, atol=10.17 / 254 / 2 * 1.01, rtol=2**-8)
+    torch.testing.assert_close(y[1, :3], x[1, :3], atol=0, rtol=2**-8)
 
 
 @every_level

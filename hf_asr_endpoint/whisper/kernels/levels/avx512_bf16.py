@@ -14,6 +14,7 @@ from hf_asr_endpoint.whisper.kernels.layout import ZERO_POINT, Layout
 from hf_asr_endpoint.whisper.kernels.levels.assembly import (
     dot_bytes,
     dot_bytes_of_unsigned_columns,
+    dot_pairs,
     dot_product,
     exp2_by_scaling,
 )
@@ -42,6 +43,7 @@ ISA = Isa(
     ),
     dot_bytes=dot_bytes,
     dot_bytes_of_unsigned_columns=dot_bytes_of_unsigned_columns,
+    dot_pairs=dot_pairs,
     dot_bfloat16=_dot_bfloat16,
     exp2=exp2_by_scaling,
     to_bfloat16=_to_bfloat16,

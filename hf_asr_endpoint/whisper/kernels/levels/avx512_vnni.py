@@ -6,8 +6,6 @@ runs in pairs of 16-bit integers, by the same extension.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from hf_asr_endpoint.whisper.kernels.isa import Isa
@@ -15,15 +13,9 @@ from hf_asr_endpoint.whisper.kernels.layout import ZERO_POINT, Layout
 from hf_asr_endpoint.whisper.kernels.levels.assembly import (
     dot_bytes,
     dot_bytes_of_unsigned_columns,
-    dot_product,
+    dot_pairs,
     exp2_by_scaling,
 )
-from hf_asr_endpoint.whisper.kernels.simd import Simd
-
-
-def _dot_pairs(simd: Simd, accumulator: Any, row: Any, columns: Any) -> Any:
-    return dot_product(simd, "vpdpwssd $3, $2, $0", accumulator, row, columns)
-
 
 ISA = Isa(
     n_lanes=16,
@@ -39,6 +31,6 @@ ISA = Isa(
     ),
     dot_bytes=dot_bytes,
     dot_bytes_of_unsigned_columns=dot_bytes_of_unsigned_columns,
-    dot_pairs=_dot_pairs,
+    dot_pairs=dot_pairs,
     exp2=exp2_by_scaling,
 )
