@@ -27,6 +27,8 @@ _UNSPACED = (
     *((0xF900, 0xFAFF), (0xFF66, 0xFF9F), (0x1B000, 0x1B16F), (0x20000, 0x3FFFF)),
 )
 
+MAX_CUT_SHARE, MIN_SAME_CHARACTERS = 0.25, 4  # of words that may be the same though their beginning differs
+
 Decode = Callable[[Sequence[int]], str]
 
 
@@ -57,10 +59,18 @@ def split_words(
 def ends_with_words(before: str, text: str, *, language: str | None) -> bool:
     """Return whether `text` has words and they are the last words of `before`.
 
-    Capitals and punctuation are ignored. In languages without spaces every character is a word.
+    The first of them may begin with another sound, as does a word whose beginning is cut off: "tan Pedro" for "San
+    Pedro". Capitals and punctuation are ignored. In languages without spaces every character is a word.
     """
     previous, words = _plain_words(before, language), _plain_words(text, language)
-    return bool(words) and previous[-len(words) :] == words
+    if not words:
+        return False
+    last = previous[-len(words) :]
+    if last == words:
+        return True
+    said, heard = "".join(last), "".join(words)
+    same = heard[int(len(heard) * MAX_CUT_SHARE) :]
+    return last[1:] == words[1:] and len(same) >= MIN_SAME_CHARACTERS and said.endswith(same)
 
 
 def _plain_words(text: str, language: str | None) -> list[str]:

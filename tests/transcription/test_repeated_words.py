@@ -13,6 +13,8 @@ from hf_asr_endpoint.transcription.word_split import ends_with_words
         pytest.param("यह राम का", "का", "hi", id="marks belong to letters"),
         pytest.param("そうですね、はい。", "はい。", "ja", id="no spaces"),
         pytest.param("Take 1, take 2.", "2", None, id="digits"),
+        pytest.param("la plaza de San Pedro.", " tan pedro.", "es", id="the first sound is cut off"),
+        pytest.param("He went shopping.", "hopping", "en", id="a word's first sound is cut off"),
     ],
 )
 def test_text_that_repeats_the_last_words(before: str, said: str, language: str | None) -> None:
@@ -25,6 +27,9 @@ def test_text_that_repeats_the_last_words(before: str, said: str, language: str 
         pytest.param("He was also", "so", "en", id="the end of a word"),
         pytest.param("He does not", "visit often", "en", id="other words"),
         pytest.param("often", "visit often", "en", id="more words"),
+        pytest.param("a hat", "cat", "en", id="a short word that rhymes"),
+        pytest.param("He does not", "not now", "en", id="another last word"),
+        pytest.param("It was station", "a nation", "en", id="other words that rhyme"),
         pytest.param("यह राम का", "की", "hi", id="other marks"),
         pytest.param("Yes.", " ♪", "en", id="no words"),
         pytest.param("", "", "en", id="nothing"),
