@@ -7,6 +7,7 @@ The rules are those of openai/whisper: `split_to_word_tokens` in its `tokenizer.
 
 from __future__ import annotations
 
+import re
 import string
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -27,7 +28,7 @@ _UNSPACED = (
     *((0xF900, 0xFAFF), (0xFF66, 0xFF9F), (0x1B000, 0x1B16F), (0x20000, 0x3FFFF)),
 )
 
-MAX_CUT_SHARE, MIN_SAME_CHARACTERS = 0.25, 4  # of words that may be the same though their beginning differs
+_HANGUL = re.compile(r"[\uAC00-\uD7A3]")
 
 Decode = Callable[[Sequence[int]], str]
 
@@ -59,8 +60,9 @@ def split_words(
 def ends_with_words(before: str, text: str, *, language: str | None) -> bool:
     """Return whether `text` has words and they are the last words of `before`.
 
-    The first of them may begin with another sound, as does a word whose beginning is cut off: "tan Pedro" for "San
-    Pedro". Capitals and punctuation are ignored. In languages without spaces every character is a word.
+    Before other words that are the same, the first may lack its first letter or have another one, as it is heard
+    where the beginning is cut off: "tan Pedro" for "San Pedro". Capitals and punctuation are ignored. In languages
+    without spaces every character is a word.
     """
     previous, words = _plain_words(before, language), _plain_words(text, language)
     if not words:
@@ -68,9 +70,14 @@ def ends_with_words(before: str, text: str, *, language: str | None) -> bool:
     last = previous[-len(words) :]
     if last == words:
         return True
-    said, heard = "".join(last), "".join(words)
-    same = heard[int(len(heard) * MAX_CUT_SHARE) :]
-    return last[1:] == words[1:] and len(same) >= MIN_SAME_CHARACTERS and said.endswith(same)
+    return len(words) == len(last) > 1 and words[1:] == last[1:] and _is_cut_off(last[0], words[0])
+
+
+def _is_cut_off(said: str, heard: str) -> bool:
+    """Return whether a word may be another one whose first sound was cut off. In Korean a letter is a syllable."""
+    same = heard[1:]
+    has_sounds = bool(same) and heard.isalpha() and not _HANGUL.search(heard)
+    return has_sounds and len(said) - len(heard) in (0, 1) and said.endswith(same)
 
 
 def _plain_words(text: str, language: str | None) -> list[str]:

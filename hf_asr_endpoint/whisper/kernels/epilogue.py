@@ -37,7 +37,8 @@ class ColumnWriter:
         """
         simd, builder = self._simd, self._simd.builder
         scale_at = simd.add_scaled(self._row_parameters, row, ROW_PARAMETERS_BYTES)
-        if self._weights is not None:
+        # Both bytes of an activation have the layout's zero point, which may be 0.
+        if self._weights is not None and (len(sums) == 1 or simd.isa.layout.zero_point != 0):
             zero_point_at = simd.add_bytes(scale_at, 4)
             zero_point = simd.load_broadcast(zero_point_at, INT32, simd.int32_vector)
             sums = [take_zero_point(simd, total, zero_point, self._weights) for total in sums]

@@ -1,8 +1,8 @@
 """Linear layers in integers: activations times a weight in 8 bits, tile by tile.
 
-Each row of activations is quantized with its own scale: in bytes to one or to two of them, in pairs to as many of
-16 bits as its length allows, see `layout`. The products are exact. The epilogue (bias, GELU or residual) runs
-while a tile is still in registers.
+Each row of activations is quantized with its own scale, one of bytes with its own zero point, too: in bytes to one
+or to two of them, in pairs to as many of 16 bits as its length allows, see `layout`. The products are exact. The
+epilogue (bias, GELU or residual) runs while a tile is still in registers.
 
 data: the addresses of the activations, shape = (n_rows, n_in); of the weight, int8, shape = (n_panels, n_in /
 elements_per_word, tile_columns, elements_per_word); of its columns' parameters, shape = (n_panels, 3,

@@ -42,7 +42,8 @@ class Isa:
     Rows are unsigned if the layout has a zero point, else signed.
     dot_bytes_of_unsigned_columns: the same for signed rows, and for columns that are unsigned if the layout has a
     zero point.
-    dot_pairs: of two signed 16-bit integers; None: the level has none, or needs none.
+    dot_pairs: of two signed 16-bit integers; None: the level's kernels do without. A level that multiplies bytes
+    takes zero points away by it, see `zero_points`.
     dot_bfloat16: of two bfloat16, summed in float32; None: the level has none.
     dot_float32: of one float32; None: the level's kernels do not use it.
     exp2: of a `FloatVector`, 2 to its power, from -126 to 127, with a relative error below 1e-4.

@@ -39,7 +39,7 @@ class Kernel(Protocol):
 
 HEAD_DIM = 64  # channels of an attention head in every Whisper; the kernels' loops have this fixed length
 
-ZERO_POINT = 128  # represents 0 in an operand whose 8-bit integers are unsigned
+ZERO_POINT = 128  # represents 0 where both bytes of an activation, or a query or a weight, are unsigned
 
 BIAS, BIAS_GELU, BIAS_ADD = range(3)
 """Epilogues of int8_gemm: add the bias; then apply GELU; or add the bias and a residual."""
@@ -59,6 +59,9 @@ Threads read the data all the time, and a write beside it would take it from the
 FLOAT32, FLOAT16, BFLOAT16 = range(3)
 WEIGHT_FORMATS = {torch.float32: FLOAT32, torch.float16: FLOAT16, torch.bfloat16: BFLOAT16}
 """How pack_weight finds a weight stored."""
+
+MAX_INPUTS = 33_000
+"""Of a layer of bytes: see `zero_points`. The largest Whisper has 5,120."""
 
 MAX_BLOCK_BYTES = 192 << 10
 """Of the quantized rows that int8_gemm processes at a time: with a panel of the weight they fit a core's cache."""

@@ -6,7 +6,7 @@ float32 exists: torch's operators, one after another, need several of them and t
 data: the addresses of the weight, shape = (n_out, n_in), of the panels and of the columns' parameters, see
 `int8_gemm`, of scratch memory, shape = (N_CORES, scratch_bytes), and of what multiplies the weight's inputs,
 float32, shape = (n_in,); then n_out, n_in, the weight's format (see `WEIGHT_FORMATS`) and scratch_bytes. Of the
-parameters, it writes the totals of the quantized weights and the scales.
+parameters, it writes the totals of the quantized weights, see `zero_points`, and the scales.
 """
 
 from __future__ import annotations

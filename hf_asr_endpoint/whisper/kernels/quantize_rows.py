@@ -1,4 +1,4 @@
-"""Quantizes rows of activations to integers, each row with its own scale, perhaps after a layer norm."""
+"""Quantizes rows of activations, each with its own scale and zero point, perhaps after a layer norm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from numba import carray
 
 from hf_asr_endpoint.whisper.kernels.compile import compiled, inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
-from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, NORM_EPSILON, max_pair_element
+from hf_asr_endpoint.whisper.kernels.layout import (
+    MAX_BYTE_PAIR,
+    MAX_INT8,
+    NORM_EPSILON,
+    ZERO_POINT,
+    max_pair_element,
+)
 from hf_asr_endpoint.whisper.kernels.scalar import activation_type, maximum, minimum, pointer, to_float32, to_int32
 from hf_asr_endpoint.whisper.kernels.zero_points import make_zero_point_word
 
@@ -129,10 +135,10 @@ def _make_quantize_to_pairs(isa: Isa) -> Any:
 def _make_quantize_to_int8(isa: Isa) -> Any:
     """Return the function that writes a row as bytes, and returns its scale and its zero point.
 
-    The row's own range fills the bytes: activations after GELU have hardly any negative numbers. A number 0 has no
-    error, since the zero point is an integer: most of those activations are 0.
+    The row's own range, with 0 in it, fills the bytes: activations after GELU have hardly any negative numbers. A
+    number 0 has no error, since the zero point is an integer: most of those activations are 0.
     """
-    lowest_byte = np.int32(isa.layout.zero_point - 128)
+    lowest_byte = np.int32(isa.layout.zero_point - ZERO_POINT)  # 0 for unsigned bytes, else -128
 
     @compiled
     def quantize_to_int8(row, quantized):

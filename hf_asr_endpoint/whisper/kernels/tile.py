@@ -224,9 +224,9 @@ def int8_tile_intrinsic(isa: Isa, emit: Callable[[Simd, Sequence[Any]], None]) -
     """Return an intrinsic whose code `emit` emits, given its arguments.
 
     It takes 64-bit integers: those of `accumulate_tile`; the addresses of the columns' parameters, shape = (3,
-    tile_columns): the totals of the quantized weights, int32, scales and bias, float32; of the rows' parameters,
-    see `ROW_PARAMETERS_BYTES`; of the residual and of the result, activations; and the bytes from one row to the
-    next of these two.
+    tile_columns): the totals of the quantized weights, see `zero_points`, scales and bias, float32; of the rows'
+    parameters, see `ROW_PARAMETERS_BYTES`; of the residual and of the result, activations; and the bytes from one
+    row to the next of these two.
     """
 
     @intrinsic

@@ -1,7 +1,8 @@
-"""Takes from a sum of products of bytes what the row's zero point has added: it times the sum of the weights.
+"""Takes from a sum of products of bytes what the row's zero point has added: its product with the weights' total.
 
-x86 needs three instructions to multiply 32-bit integers and to subtract. Written as pairs of 16-bit integers, the
-two numbers have that product as their dot product, for which it needs one. So does Arm for the product itself.
+Arm multiplies and subtracts 32-bit integers in one instruction. x86 needs two, one of which takes two steps, but
+adds a dot product of pairs in one: there the zero point and the negated total are stored as pairs of 16-bit
+integers, so that their dot product is the product of both.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from hf_asr_endpoint.whisper.kernels.compile import inlined
 from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.simd import Simd
 
-_LOWER_BITS = 7  # of the sum of the weights, so that 255 × 2⁷ and 127 × 33,000 / 2⁷ are 16-bit integers
+_LOWER_BITS = 7  # of the total, so that 255 × 2⁷ and 127 × MAX_INPUTS / 2⁷ are 16-bit integers
 _TWICE = np.int32(1 << 16 | 1 << _LOWER_BITS)  # times a zero point: the pair that multiplies upper and lower bits
 _LOWER, _ELEMENT = np.int32((1 << _LOWER_BITS) - 1), np.int32(0xFFFF)
 
@@ -30,11 +31,11 @@ def make_zero_point_word(isa: Isa) -> Any:
 
 
 def make_weights_word(isa: Isa) -> Any:
-    """Return the function that writes the sum of a column's weights as `take_zero_point` reads it."""
+    """Return the function that writes the total of a column's weights as `take_zero_point` reads it."""
 
     @inlined
     def as_pair(total):
-        taken = -total
+        taken = -total  # The dot product is added.
         return np.int32((taken & _LOWER) << np.int32(16) | (taken >> np.int32(_LOWER_BITS)) & _ELEMENT)
 
     return _unchanged if isa.dot_pairs is None else as_pair

@@ -17,6 +17,7 @@ from hf_asr_endpoint.whisper.kernels.layout import (
     BIAS,
     BIAS_ADD,
     BIAS_GELU,
+    MAX_INPUTS,
     MAX_INT8,
     WEIGHT_FORMATS,
     ZERO_POINT,
@@ -244,6 +245,7 @@ def _pack(weight: Tensor, bias: Tensor | None, factors: Tensor, kernels: Kernels
     weight = weight.contiguous()
     (n_out, n_in), n_columns = weight.shape, layout.tile_columns
     assert layout.fills_words(n_in)
+    assert n_in <= MAX_INPUTS
     n_padded = layout.padded_to_panels(n_out)
     n_elements = layout.elements_per_word
     packed = zeros_in_large_pages((n_padded // n_columns, n_in // n_elements, n_columns, n_elements), torch.int8)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hf_asr_endpoint.whisper.kernels import Kernels, launch
-from hf_asr_endpoint.whisper.kernels.layout import MAX_INT8, max_pair_element
+from hf_asr_endpoint.whisper.kernels.layout import MAX_BYTE_PAIR, MAX_INT8, max_pair_element
 from hf_asr_endpoint.whisper.kernels.processor import Level
 from hf_asr_endpoint.whisper.model import attention as attention_module
 from hf_asr_endpoint.whisper.model import linear as linear_module
@@ -32,7 +32,7 @@ def _unwritten_is_nan() -> Iterator[None]:
 
 
 def largest_activation(kernels: Kernels, n_in: int) -> int:
-    """Return the largest integer that activations of one byte, or of pairs, are quantized to."""
+    """Return the largest integer that activations around 0 are quantized to, of one byte or of pairs."""
     return max_pair_element(n_in) if kernels.layout.multiplies == "pairs" else MAX_INT8
 
 
@@ -57,13 +57,13 @@ def integers(level: Level, n_rows: int, n_in: int) -> Tensor:
     return x
 
 
-def check_exact(level: Level, x: Tensor, weight: Tensor) -> None:
+def check_exact(level: Level, x: Tensor, weight: Tensor, *, activation_bytes: int = 1) -> None:
     """x, weight: integers whose scales are powers of 2, or in float32 the number next to one: LLVM divides by the
     largest integer as a multiplication.
     """
     kernels = kernels_of(level)
     dtype = kernels.layout.activations
-    linear = Int8TileLinear(weight.float(), None, activation_bytes=1, kernels=kernels)
+    linear = Int8TileLinear(weight.float(), None, activation_bytes=activation_bytes, kernels=kernels)
     rtol = 2**-22 if dtype == torch.float32 else 0.0
     torch.testing.assert_close(linear(x.to(dtype)), exact_product(x, weight, dtype), atol=0, rtol=rtol)
 
@@ -100,7 +100,7 @@ def test_a_row_has_the_same_result_among_any_number_of_rows(level: Level, activa
 @pytest.mark.parametrize("x_sign", [1, -1])
 @pytest.mark.parametrize("weight_sign", [1, -1])
 def test_sums_of_the_largest_products(level: Level, n_in: int, x_sign: int, weight_sign: int) -> None:
-    """Zero points make the largest bytes 255: 5,120 products of 255 and 127 exceed 27 bits; pairs fill 31."""
+    """A row of one sign has bytes of 254, or a zero point of 254: 5,120 products with 127 exceed 27 bits."""
     n_in = whole_words(level, n_in)
     x = torch.full((7, n_in), x_sign * largest_activation(kernels_of(level), n_in))
     check_exact(level, x, torch.full((17, n_in), weight_sign * MAX_INT8))
@@ -115,6 +115,21 @@ def test_random_integers_of_odd_sizes(level: Level, n_in: int, n_rows: int, n_ou
     weight = torch.randint(-MAX_INT8, MAX_INT8 + 1, (n_out, n_in))
     weight[:, 2] = -MAX_INT8
     check_exact(level, integers(level, n_rows, n_in), weight)
+
+
+@every_level
+@pytest.mark.parametrize("n_in", [4, 516])
+def test_two_bytes_of_an_activation(level: Level, n_in: int) -> None:
+    """Sums of upper bytes fit float32 at these sizes."""
+    kernels, n_in = kernels_of(level), whole_words(level, n_in)
+    if kernels.layout.activations != torch.float32:
+        pytest.skip("bfloat16 cannot hold the integers")
+    torch.manual_seed(n_in)
+    largest = max_pair_element(n_in) if kernels.layout.multiplies == "pairs" else MAX_BYTE_PAIR
+    x = torch.randint(-largest, largest + 1, (13, n_in))
+    weight = torch.randint(-MAX_INT8, MAX_INT8 + 1, (65, n_in))
+    x[:, 1], weight[:, 2] = largest, -MAX_INT8
+    check_exact(level, x, weight, activation_bytes=2)
 
 
 @every_level

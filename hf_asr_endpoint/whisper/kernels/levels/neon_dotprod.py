@@ -1,8 +1,8 @@
 """Arm with dot products of 8-bit integers (FEAT_DotProd): Neoverse N1, Cortex-A76, Apple M1 and later.
 
-`sdot` multiplies signed bytes with signed ones, so there is no zero point. Instructions take a row's word from one
-lane of a register, which saves copying it to all lanes. Of the 32 registers 24 hold a tile's accumulators, 4 hold
-columns and one holds a row's word.
+`sdot` multiplies signed bytes with signed ones, so two bytes of an activation need no zero point. Instructions
+take a row's word from one lane of a register, which saves copying it to all lanes. Of the 32 registers 24 hold a
+tile's accumulators, 4 hold columns and one holds a row's word.
 
 The encoder's attention runs in float32: `smlal`, the product of 16-bit integers, makes as many products as `fmla`,
 and a Neoverse N1 issues one a cycle of it but two of `fmla` (LLVM's AArch64SchedNeoverseN1.td).
