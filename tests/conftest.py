@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import secrets
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,6 +25,10 @@ from hf_asr_endpoint.whisper.kernels.processor import LEVELS
 from tests.server import Server, run_server
 from tests.whisper import levels
 from tests.whisper.levels import EMULATED_HERE
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what runs in the background. Programs that tests interrupt would ignore the signal, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONG_FILES = (
     *("test_jobs_survive.py", "test_several_models.py", "engine_processes/test_server.py"),
