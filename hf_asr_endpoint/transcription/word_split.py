@@ -74,10 +74,12 @@ def ends_with_words(before: str, text: str, *, language: str | None) -> bool:
 
 
 def _is_cut_off(said: str, heard: str) -> bool:
-    """Return whether a word may be another one whose first sound was cut off. In Korean a letter is a syllable."""
-    same = heard[1:]
-    has_sounds = bool(same) and heard.isalpha() and not _HANGUL.search(heard)
-    return has_sounds and len(said) - len(heard) in (0, 1) and said.endswith(same)
+    """Return whether `heard` may be `said` with its first sound cut off. A Korean character is a syllable, not a
+    sound.
+    """
+    rest = heard[1:]
+    is_spelt_in_sounds = heard.isalpha() and not _HANGUL.search(heard)
+    return is_spelt_in_sounds and bool(rest) and len(said) - len(heard) in (0, 1) and said.endswith(rest)
 
 
 def _plain_words(text: str, language: str | None) -> list[str]:

@@ -61,7 +61,7 @@ WEIGHT_FORMATS = {torch.float32: FLOAT32, torch.float16: FLOAT16, torch.bfloat16
 """How pack_weight finds a weight stored."""
 
 MAX_INPUTS = 33_000
-"""Of a layer of bytes: see `zero_points`. The largest Whisper has 5,120."""
+"""The most inputs of a layer of bytes, see `zero_points`. The largest Whisper has 5,120."""
 
 MAX_BLOCK_BYTES = 192 << 10
 """Of the quantized rows that int8_gemm processes at a time: with a panel of the weight they fit a core's cache."""

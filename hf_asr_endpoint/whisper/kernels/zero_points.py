@@ -16,7 +16,7 @@ from hf_asr_endpoint.whisper.kernels.isa import Isa
 from hf_asr_endpoint.whisper.kernels.simd import Simd
 
 _LOWER_BITS = 7  # of the total, so that 255 × 2⁷ and 127 × MAX_INPUTS / 2⁷ are 16-bit integers
-_TWICE = np.int32(1 << 16 | 1 << _LOWER_BITS)  # times a zero point: the pair that multiplies upper and lower bits
+_TWICE = np.int32(1 << 16 | 1 << _LOWER_BITS)  # times a zero point: its pair, for the total's upper and lower bits
 _LOWER, _ELEMENT = np.int32((1 << _LOWER_BITS) - 1), np.int32(0xFFFF)
 
 
